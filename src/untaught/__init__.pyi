@@ -1,0 +1,44 @@
+"""The public names, and where each lives: read by type checkers, and by the lazy import of `untaught`."""
+
+from .contracts import Operator, Restoration, State, StopReason
+from .errors import (
+    DivergenceError,
+    InputError,
+    Interrupted,
+    PictureError,
+    SettingError,
+    UntaughtError,
+)
+from .inputs import InputSettings, PerturbationSettings
+from .networks import EncoderDecoder, NetworkSettings
+from .operators import Identity, Mask
+from .optimisers import OptimiserSettings
+from .recipes import RECIPES, Recipe
+from .tasks import fit, inpaint, restore
+
+__version__: str
+
+__all__ = [
+    "RECIPES",
+    "DivergenceError",
+    "EncoderDecoder",
+    "Identity",
+    "InputError",
+    "InputSettings",
+    "Interrupted",
+    "Mask",
+    "NetworkSettings",
+    "Operator",
+    "OptimiserSettings",
+    "PerturbationSettings",
+    "PictureError",
+    "Recipe",
+    "Restoration",
+    "SettingError",
+    "State",
+    "StopReason",
+    "UntaughtError",
+    "fit",
+    "inpaint",
+    "restore",
+]

@@ -1,0 +1,430 @@
+"""The command line: parse, call, print. Whatever is heavy is imported inside the commands.
+
+Exit codes: 0 done, 1 failed, 2 bad usage or input, 130 interrupted (the best picture so far has been written).
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import math
+import shlex
+import signal
+import sys
+from collections.abc import Callable, Sequence
+from contextlib import nullcontext
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, NoReturn
+
+import untaught
+from untaught.errors import InputError, Interrupted, UntaughtError
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+    from rich.console import Console
+
+    from untaught.contracts import Restoration
+    from untaught.observers import LiveDisplay, PlainLines, ReferenceMeter
+    from untaught.pictures import Picture
+
+__all__ = ["main"]
+
+DONE, FAILED, BAD_INPUT, INTERRUPTED = 0, 1, 2, 130
+
+_ABOUT = "Restore a damaged picture from that picture alone, with an untrained network. No data, no download."
+
+_INPAINT = "Fill in what a mask marks as missing: writing, scratches, holes."
+_RESTORE = "Fill in scattered pixels that were dropped; without a mask, exactly black or not finite ones."
+_REPEAT = "Do again what a record tells of, with the same settings, seed and input."
+_DEMO = "Restore two bundled photographs and compare with biharmonic inpainting."
+_DOCTOR = "Say what this machine has and how untaught would run on it, and why."
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run the command line; returns the exit code."""
+    signal.signal(signal.SIGTERM, _as_interrupt)
+    words = list(sys.argv[1:] if arguments is None else arguments)
+    options = _parser().parse_args(words)
+    options.words = words
+    try:
+        return int(options.command(options))
+    except InputError as error:
+        return _fail(error, BAD_INPUT)
+    except UntaughtError as error:
+        return _fail(error, FAILED)
+    except KeyboardInterrupt:
+        print("untaught: interrupted before there was a picture; nothing was written", file=sys.stderr)
+        return INTERRUPTED
+    except MemoryError:
+        return _fail("there is not enough memory for a picture of this size: crop it or make it smaller", FAILED)
+
+
+def _as_interrupt(*_: object) -> NoReturn:
+    raise KeyboardInterrupt
+
+
+def _fail(error: object, code: int) -> int:
+    print(f"untaught: {error}", file=sys.stderr)
+    return code
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(prog="untaught", description=_ABOUT)
+    parser.add_argument("--version", action="version", version=f"untaught {untaught.__version__}")
+    commands = parser.add_subparsers(title="commands", metavar="COMMAND", required=True)
+
+    inpaint = _command(
+        commands, "inpaint", _INPAINT, _fill, "untaught inpaint photo.png --mask writing.png -o restored.png"
+    )
+    _picture_arguments(inpaint, mask_required=True)
+    restore = _command(commands, "restore", _RESTORE, _fill, "untaught restore scan.tif -o restored.tif")
+    _picture_arguments(restore, mask_required=False)
+
+    repeat = _command(commands, "repeat", _REPEAT, _repeat, "untaught repeat run.json -o again.png")
+    repeat.add_argument("record_file", metavar="RECORD", type=Path, help="a file that --record has written")
+    _output_arguments(repeat)
+
+    demo = _command(commands, "demo", _DEMO, _demo, "untaught demo -o demo")
+    demo.add_argument("-o", "--output", metavar="FOLDER", type=Path, default=Path("untaught-demo"), help=_HELP_FOLDER)
+    demo.add_argument("--iterations", type=_positive, metavar="N", help="iterations for each picture (default: 240)")
+
+    doctor = _command(commands, "doctor", _DOCTOR, _doctor, "untaught doctor")
+    _engine_arguments(doctor)
+    doctor.add_argument("--json", action="store_true", help="print one JSON object instead of sentences")
+    return parser
+
+
+_HELP_FOLDER = "folder for the pictures and their figures, made if need be (default: untaught-demo)"
+
+
+def _command(
+    commands: Any, name: str, about: str, run: Callable[[argparse.Namespace], int], example: str
+) -> argparse.ArgumentParser:
+    parser: argparse.ArgumentParser = commands.add_parser(
+        name, help=about, description=about, epilog=f"example: {example}"
+    )
+    parser.set_defaults(command=run, name=name)
+    return parser
+
+
+def _picture_arguments(parser: argparse.ArgumentParser, *, mask_required: bool) -> None:
+    mask_default = "" if mask_required else " (default: exactly black or not finite pixels are missing)"
+    parser.add_argument("picture", metavar="PICTURE", type=Path, help="PNG, JPEG, TIFF or WebP of any depth")
+    parser.add_argument(
+        "--mask",
+        metavar="MASK",
+        type=Path,
+        required=mask_required,
+        help="a picture of the same size: white = known, black = missing" + mask_default,
+    )
+    parser.add_argument(
+        "--mask-marks",
+        choices=("known", "missing"),
+        default="known",
+        help="what white means in the mask (default: known)",
+    )
+    parser.add_argument(
+        "--preset",
+        metavar="NAME",
+        default="balanced",
+        help="recipe: balanced (default); printed, the reproduction's; paper, the paper's for this task"
+        + ("; paper-hole, the paper's for large holes" if mask_required else ""),
+    )
+    parser.add_argument(
+        "--iterations", type=_positive, metavar="N", help="fit so many iterations (default: the recipe's own number)"
+    )
+    parser.add_argument(
+        "--seed",
+        type=_whole,
+        metavar="N",
+        default=0,
+        help="where random numbers start: the same seed on the same machine gives the same picture (default: 0)",
+    )
+    parser.add_argument(
+        "--network-output",
+        action="store_true",
+        help="write the network's own output everywhere, instead of keeping known pixels to the bit",
+    )
+    parser.add_argument(
+        "--value-range",
+        nargs=2,
+        type=float,
+        metavar=("LOW", "HIGH"),
+        help="values that stand for black and white, in the picture's own units "
+        "(default: the whole range of 8 and 16 bits, 0 1 for floats)",
+    )
+    _engine_arguments(parser)
+    _output_arguments(parser)
+
+
+def _engine_arguments(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "--device",
+        metavar="NAME",
+        default="auto",
+        help="auto, cpu, cuda, xpu or mps; cuda:1 for a second one (default: auto)",
+    )
+    parser.add_argument(
+        "--precision",
+        metavar="NAME",
+        default="auto",
+        help="type of the arithmetic between layers: auto, float32 or bfloat16 (default: auto, what is fast here)",
+    )
+
+
+def _output_arguments(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("-o", "--output", metavar="OUT", type=Path, required=True, help="file to write (required)")
+    parser.add_argument("--overwrite", action="store_true", help="OUT may be one of the input files")
+    parser.add_argument(
+        "--reference", metavar="CLEAN", type=Path, help="the clean picture: print PSNR (dB) and SSIM against it"
+    )
+    parser.add_argument(
+        "--preview-every",
+        type=_positive,
+        metavar="N",
+        help="every N iterations, write the picture so far beside OUT, as NAME.preview.EXT (default: never)",
+    )
+    parser.add_argument("--record", metavar="FILE.json", type=Path, help="write all that is needed to repeat the run")
+    parser.add_argument("--quiet", action="store_true", help="print nothing but errors")
+    parser.add_argument("--json", action="store_true", help="print the result as one JSON object on standard output")
+
+
+def _positive(text: str) -> int:
+    value = _whole(text)
+    if value < 1:
+        raise argparse.ArgumentTypeError(f"a whole number from 1 is wanted: found {text}")
+    return value
+
+
+def _whole(text: str) -> int:
+    try:
+        value = int(text)
+    except ValueError:
+        value = -1
+    if not 0 <= value < 2**63:
+        raise argparse.ArgumentTypeError(f"a whole number from 0 is wanted: found {text}")
+    return value
+
+
+def _fill(options: argparse.Namespace) -> int:
+    """Commands inpaint and restore."""
+    return _run(
+        options,
+        task=options.name,
+        picture_path=options.picture,
+        mask_path=options.mask,
+        settings={
+            "mask_marks": options.mask_marks,
+            "keep_known": not options.network_output,
+            "value_range": options.value_range,
+        },
+        recipe=options.preset,
+        iterations=options.iterations,
+        seed=options.seed,
+        device=options.device,
+        precision=options.precision,
+    )
+
+
+def _repeat(options: argparse.Namespace) -> int:
+    from untaught.recipes import recipe_from_record
+    from untaught.records import read_record
+
+    record = read_record(options.record_file)
+    files = {role: Path(entry["path"]) for role, entry in record["files"].items()}
+    return _run(
+        options,
+        task=record["task"],
+        picture_path=files["picture"],
+        mask_path=files.get("mask"),
+        settings=record["options"],
+        recipe=recipe_from_record(record["recipe"]),
+        iterations=None,
+        seed=record["seed"],
+        device=record["engine"]["device"],
+        precision=record["engine"]["precision"],
+    )
+
+
+def _run(
+    options: argparse.Namespace,
+    *,
+    task: str,
+    picture_path: Path,
+    mask_path: Path | None,
+    settings: dict[str, Any],
+    **fit_options: Any,
+) -> int:
+    """Read and check everything, fit, write. Nothing is fitted before every check that can be made has passed."""
+    from rich.console import Console
+
+    from untaught import pictures
+    from untaught.arrays import in_unit_range
+    from untaught.observers import Preview, ReferenceMeter
+
+    picture = pictures.read(picture_path)
+    shape = (picture.pixels.shape[0], picture.pixels.shape[1])
+    mask = None if mask_path is None else pictures.read_mask(mask_path, shape=shape, marks=settings["mask_marks"])
+    inputs = {"picture": picture_path, "mask": mask_path, "reference": options.reference}
+    files = {role: path for role, path in inputs.items() if path is not None}
+    pictures.check_writable(options.output, picture, inputs=list(files.values()), overwrite=options.overwrite)
+    if options.record is not None:
+        _check_record_path(options.record, files)
+    reference = None if options.reference is None else _read_reference(options.reference, picture)
+
+    from untaught.tasks import prepare
+
+    value_range = None if settings["value_range"] is None else tuple(settings["value_range"])
+    job = prepare(task, picture.pixels, mask, keep_known=settings["keep_known"], value_range=value_range, **fit_options)
+    console = Console(stderr=True, quiet=options.quiet)
+    for note in job.notes:
+        console.print(f"note: {note}", highlight=False)
+
+    def unit(pixels: Any) -> NDArray[Any]:
+        return in_unit_range(pixels, value_range)
+
+    meter = None
+    if reference is not None:
+        meter = ReferenceMeter(unit(reference), lambda state: unit(job.picture(state)))
+    display = _display(console, meter, options)
+    preview_path = options.output.with_name(f"{options.output.stem}.preview{options.output.suffix}")
+    preview = None
+    if options.preview_every:
+        preview = Preview(
+            lambda state: pictures.write(preview_path, picture.with_pixels(job.picture(state))), options.preview_every
+        )
+    code = DONE
+    try:
+        with display or nullcontext():
+            restoration = job.run([observer for observer in (meter, display, preview) if observer is not None])
+    except Interrupted as interruption:
+        if interruption.restoration is None:
+            raise
+        restoration, code = interruption.restoration, INTERRUPTED
+    pictures.write(options.output, picture.with_pixels(restoration.picture))
+    if options.preview_every:
+        preview_path.unlink(missing_ok=True)
+    figures: dict[str, Any] = {}
+    if meter is not None:
+        figures = _figures(unit(restoration.picture), meter, mask)
+    _report(options, console, restoration, files, settings, figures)
+    return code
+
+
+def _check_record_path(path: Path, files: dict[str, Path]) -> None:
+    if path.is_dir() or not path.parent.is_dir():
+        raise InputError(f"the record cannot be written to {path}: a file in a folder that exists is wanted")
+    if any(path.exists() and path.samefile(source) for source in files.values()):
+        raise InputError(f"the record would overwrite an input file: {path}")
+
+
+def _read_reference(path: Path, picture: Picture) -> NDArray[Any]:
+    from untaught import pictures
+
+    reference = pictures.read(path).pixels
+    if reference.shape != picture.pixels.shape:
+        found, wanted = (" x ".join(map(str, shape)) for shape in (reference.shape, picture.pixels.shape))
+        raise InputError(
+            f"the reference is {found} and the picture {wanted} (height x width x channels): they must be alike"
+        )
+    return reference
+
+
+def _display(
+    console: Console, meter: ReferenceMeter | None, options: argparse.Namespace
+) -> LiveDisplay | PlainLines | None:
+    from untaught.observers import LiveDisplay, PlainLines
+
+    if options.quiet:
+        return None
+    if console.is_terminal:
+        return LiveDisplay(console, meter, options.preview_every)
+    return PlainLines(console, meter)
+
+
+def _figures(restored: NDArray[Any], meter: ReferenceMeter, mask: NDArray[Any] | None) -> dict[str, Any]:
+    """Distances of (H, W, C), float in [0, 1], to the reference; None where there is no finite one."""
+    from untaught.metrics import psnr, ssim
+
+    figures = {"psnr": psnr(restored, meter.reference), "ssim": ssim(restored, meter.reference)}
+    if mask is not None:
+        figures["psnr_missing"] = psnr(restored, meter.reference, ~mask)
+    finite = {name: value if math.isfinite(value) else None for name, value in figures.items()}
+    return {**finite, "reference_history": meter.points}
+
+
+def _report(
+    options: argparse.Namespace,
+    console: Console,
+    restoration: Restoration,
+    files: dict[str, Path],
+    settings: dict[str, Any],
+    figures: dict[str, Any],
+) -> None:
+    """Write the record and print what came of the run."""
+    from untaught.pictures import write_text
+    from untaught.records import make_record
+
+    record = make_record(
+        restoration,
+        command=shlex.join(["untaught", *options.words]),
+        files=files,
+        options=settings,
+        figures=figures,
+    )
+    if options.record is not None:
+        write_text(options.record, json.dumps(record, indent=1) + "\n")
+    if options.json:
+        del record["history"]
+        print(json.dumps({**record, "output": str(options.output)}))
+    if restoration.rollbacks:
+        console.print(
+            f"note: the fit diverged {restoration.rollbacks} times and was taken back, at a lower rate", highlight=False
+        )
+    shown = [
+        ("PSNR {:.2f} dB", "psnr"),
+        ("SSIM {:.4f}", "ssim"),
+        ("PSNR of the missing pixels {:.2f} dB", "psnr_missing"),
+    ]
+    parts = [text.format(figures[name]) for text, name in shown if figures.get(name) is not None]
+    if parts:
+        console.print(", ".join(parts), highlight=False)
+    console.print(
+        f"{restoration.iterations} iterations in {restoration.seconds:.1f} s, until {restoration.stop_reason}; "
+        f"wrote {options.output}",
+        highlight=False,
+        soft_wrap=True,
+    )
+
+
+def _demo(options: argparse.Namespace) -> int:
+    from untaught.demo import run_demo
+
+    return run_demo(options.output, options.iterations)
+
+
+def _doctor(options: argparse.Namespace) -> int:
+    import platform
+
+    import torch
+
+    from untaught.engine import choose_engine
+
+    engine = choose_engine(options.device, options.precision)
+    accelerator = torch.accelerator.current_accelerator() if torch.accelerator.is_available() else None
+    facts = {
+        "untaught": untaught.__version__,
+        "python": platform.python_version(),
+        "torch": torch.__version__,
+        "processor": torch.backends.cpu.get_cpu_capability(),
+        "accelerator": None if accelerator is None else str(accelerator),
+    }
+    if options.json:
+        print(json.dumps({**facts, "engine": engine.record(), "reasons": engine.reasons}))
+        return DONE
+    for name, value in facts.items():
+        print(f"{name:12} {value if value is not None else 'none'}")
+    print("untaught would run on")
+    for reason in engine.reasons:
+        print(f"  {reason}")
+    return DONE

@@ -1,0 +1,105 @@
+"""The small frozen values that pass between the rooms, and the protocols that they agree on."""
+
+from __future__ import annotations
+
+import enum
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, Protocol, runtime_checkable
+
+from torch import Tensor
+
+__all__ = ["Observer", "Operator", "Restoration", "State", "StopReason"]
+
+
+@runtime_checkable
+class Operator(Protocol):
+    """What happened to the picture: a differentiable callable from the picture to what was observed of it.
+
+    Any torch callable will do. Two optional attributes say more:
+
+    * ``known``: bool tensor broadcastable to the observation, True where a value was observed, or None for
+      everywhere. Values elsewhere are never read.
+    * ``adjoint(observation)``: the adjoint, for operators that are linear.
+    """
+
+    def __call__(self, picture: Tensor, /) -> Tensor:
+        """Map a picture (N, C, H, W), float in [0, 1], to the observation that it would have given."""
+        ...
+
+
+class StopReason(enum.StrEnum):
+    """Why a fit ended, as a sentence can use it."""
+
+    ITERATIONS = "the iteration limit was reached"
+    INTERRUPTED = "it was interrupted"
+    DIVERGED = "it kept diverging, however far the rate was lowered"
+
+
+@dataclass(frozen=True, slots=True)
+class State:
+    """One iteration of a fit, as everybody who follows the fit sees it.
+
+    ``output`` and ``loss`` come from the same weights. Nothing here has been copied to the host: reading
+    ``float(state.loss)`` on an accelerator is what waits for it, so whoever looks pays.
+
+    Attributes:
+        iteration: number of this iteration, from 1.
+        iterations: the limit that was set.
+        loss: mean squared error over the known values; scalar tensor.
+        output: the network's output, (N, C, H, W), float32 in [0, 1].
+        average: exponential average of the outputs so far, same shape and range.
+        elapsed: seconds since the first iteration began.
+        rate: learning rate of this iteration.
+        rollbacks: how often the fit has diverged and was taken back, so far.
+    """
+
+    iteration: int
+    iterations: int
+    loss: Tensor
+    output: Tensor
+    average: Tensor
+    elapsed: float
+    rate: float
+    rollbacks: int
+
+
+class Observer(Protocol):
+    """Looks at the states of a fit and alters nothing."""
+
+    def __call__(self, state: State, /) -> None:
+        """Look at one state."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class Restoration:
+    """The result of a task.
+
+    Attributes:
+        picture: the restored picture, in the shape and dtype of what was given (numpy array or torch tensor).
+        stop_reason: why the fit ended.
+        iterations: how many iterations were done.
+        seconds: how long the fit took.
+        history: one list a quantity, of one value an iteration: ``iteration``, ``loss``, ``elapsed`` (seconds).
+        seed: what the random numbers started from.
+        task: name of the task.
+        recipe: all settings of the fit, as plain values.
+        engine: device, arithmetic and threads that the fit ran with, as plain values.
+        rollbacks: how often the fit diverged and was taken back.
+        missing: share of the values that were missing, 0 to 1.
+        notes: sentences that the user should read.
+    """
+
+    picture: Any
+    stop_reason: StopReason
+    iterations: int
+    seconds: float
+    history: Mapping[str, list[float]]
+    seed: int
+    task: str
+    recipe: Mapping[str, Any]
+    engine: Mapping[str, Any]
+    rollbacks: int = 0
+    missing: float = 0.0
+    notes: tuple[str, ...] = ()

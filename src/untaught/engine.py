@@ -1,0 +1,108 @@
+"""How a step runs on the device at hand: device, arithmetic, memory layout, threads; and why.
+
+Nothing here changes what is computed beyond rounding: with bfloat16 arithmetic, weights, statistics and loss stay
+float32.
+"""
+
+from __future__ import annotations
+
+import os
+from dataclasses import dataclass
+from typing import Any, Literal, get_args
+
+import torch
+from torch import Tensor, nn
+
+from untaught.errors import SettingError
+
+__all__ = ["DeviceName", "Engine", "Precision", "choose_engine"]
+
+DeviceName = Literal["auto", "cpu", "cuda", "xpu", "mps"]
+Precision = Literal["auto", "float32", "bfloat16"]
+
+
+@dataclass(frozen=True)
+class Engine:
+    """How a step runs.
+
+    Attributes:
+        device: where.
+        arithmetic: type of the tensors between the layers.
+        threads: processor threads that torch uses.
+        reasons: one sentence for each choice.
+    """
+
+    device: torch.device
+    arithmetic: torch.dtype
+    threads: int
+    reasons: tuple[str, ...] = ()
+
+    @property
+    def guard_interval(self) -> int:
+        """Iterations between two looks at the loss: on an accelerator a look makes the host wait."""
+        return 1 if self.device.type == "cpu" else 25
+
+    def place(self, network: nn.Module) -> nn.Module:
+        """Move a network to the device, in the memory layout that convolutions are fastest in."""
+        return network.to(device=self.device, memory_format=torch.channels_last)  # type: ignore[call-overload, no-any-return]
+
+    def run(self, network: nn.Module, network_input: Tensor) -> Tensor:
+        """Evaluate the network: (1, C, H, W), float32, to (N, channels, H, W), float32."""
+        converted = network_input.to(self.arithmetic).contiguous(memory_format=torch.channels_last)
+        return network(converted)  # type: ignore[no-any-return]
+
+    def record(self) -> dict[str, Any]:
+        """The choices as plain values."""
+        return {
+            "device": str(self.device),
+            "precision": str(self.arithmetic).removeprefix("torch."),
+            "threads": self.threads,
+            "torch": torch.__version__,
+        }
+
+
+def choose_engine(device: str = "auto", precision: str = "auto") -> Engine:
+    """Choose how to run, out of what this machine has.
+
+    Args:
+        device: "auto", or the device to use, with an index where there are several ("cuda:1").
+        precision: "auto" or the type of the arithmetic.
+
+    Raises:
+        SettingError: for a device that is not there, or an unknown name.
+    """
+    if precision not in get_args(Precision):
+        raise SettingError(f"precision must be one of {', '.join(get_args(Precision))}: found {precision!r}")
+    chosen, why_device = _choose_device(device)
+    arithmetic, why_arithmetic = _choose_arithmetic(chosen, precision)
+    threads = torch.get_num_threads()
+    why_threads = f"{threads} threads: torch's own choice for {os.cpu_count()} processors"
+    return Engine(chosen, arithmetic, threads, (why_device, why_arithmetic, why_threads))
+
+
+def _choose_device(device: str) -> tuple[torch.device, str]:
+    accelerator = torch.accelerator.current_accelerator() if torch.accelerator.is_available() else None
+    if device == "auto":
+        if accelerator is None:
+            return torch.device("cpu"), "cpu: torch finds no accelerator"
+        return accelerator, f"{accelerator.type}: torch finds this accelerator"
+    kind = device.partition(":")[0]
+    if kind not in get_args(DeviceName):
+        raise SettingError(f"device must be one of {', '.join(get_args(DeviceName))}: found {device!r}")
+    try:
+        torch.empty(1, device=device)
+    except (RuntimeError, AssertionError) as error:
+        there = "cpu" if accelerator is None else f"cpu, {accelerator.type}"
+        raise SettingError(f"device {device!r} is not on this machine; usable here: {there}") from error
+    return torch.device(device), f"{device}: as asked for"
+
+
+def _choose_arithmetic(device: torch.device, precision: str) -> tuple[torch.dtype, str]:
+    if precision != "auto":
+        return getattr(torch, precision), f"{precision}: as asked for"
+    if device.type == "cuda" and torch.cuda.is_bf16_supported(including_emulation=False):
+        return torch.bfloat16, "bfloat16: this GPU computes with it faster than with float32"
+    # torch has no public name for this question yet.
+    if device.type == "cpu" and getattr(torch.cpu, "_is_avx512_bf16_supported", lambda: False)():
+        return torch.bfloat16, "bfloat16: this processor has instructions for it, faster than float32"
+    return torch.float32, "float32: no fast bfloat16 arithmetic known on this device"

@@ -1,0 +1,120 @@
+"""The network's input, and how it is shaken from one iteration to the next.
+
+The input is drawn once and stays what the picture is drawn from. Shaking it a little each iteration keeps the network
+from memorising single values of it (Ulyanov et al., 2018, "noise-based regularisation"). The paper can be read in
+two ways, and both are here: *fresh* noise is added to the first input, *accumulated* noise to the last one.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from typing import Literal, get_args
+
+import torch
+from torch import Tensor
+
+from untaught.errors import SettingError
+
+__all__ = ["InputSettings", "PerturbationSettings", "PerturbedInput", "make_input"]
+
+InputKind = Literal["uniform", "normal", "grid", "fourier"]
+
+
+@dataclass(frozen=True, kw_only=True)
+class InputSettings:
+    """What the network draws the picture from.
+
+    Attributes:
+        kind: "uniform" noise in [0, scale), "normal" noise of standard deviation ``scale``, a coordinate "grid" of two
+            channels in [0, 1], or "fourier" features of that grid: sines and cosines at octaves.
+        channels: number of channels; a grid has 2 and Fourier features a multiple of 4.
+        scale: range or standard deviation of the noise.
+    """
+
+    kind: InputKind = "uniform"
+    channels: int = 32
+    scale: float = 0.1
+
+    def __post_init__(self) -> None:
+        kinds = get_args(InputKind)
+        if self.kind not in kinds:
+            raise SettingError(f"kind must be one of {', '.join(kinds)}: found {self.kind!r}")
+        if self.kind == "grid" and self.channels != 2:
+            raise SettingError(f"a coordinate grid has 2 channels: found channels={self.channels}")
+        if self.kind == "fourier" and (self.channels < 4 or self.channels % 4):
+            raise SettingError(f"Fourier features come in fours (sine and cosine of x and y): found {self.channels}")
+        if self.channels < 1 or not self.scale > 0:
+            raise SettingError(f"channels and scale must be positive: found {self.channels} and {self.scale}")
+
+
+@dataclass(frozen=True, kw_only=True)
+class PerturbationSettings:
+    """How the input is shaken.
+
+    Attributes:
+        kind: "none"; "fresh", the first input plus new noise each iteration; or "accumulated", the last input plus new
+            noise each iteration, a random walk.
+        standard_deviation: of the normal noise, in the input's own units.
+    """
+
+    kind: Literal["none", "fresh", "accumulated"] = "none"
+    standard_deviation: float = 1 / 30
+
+    def __post_init__(self) -> None:
+        if self.kind not in ("none", "fresh", "accumulated"):
+            raise SettingError(f"kind must be one of none, fresh, accumulated: found {self.kind!r}")
+        if not self.standard_deviation >= 0:
+            raise SettingError(f"a standard deviation cannot be negative: found {self.standard_deviation}")
+
+
+def make_input(settings: InputSettings, height: int, width: int, generator: torch.Generator) -> Tensor:
+    """Draw the network's input: (1, channels, height, width), float32, on the generator's device.
+
+    >>> make_input(InputSettings(kind="grid", channels=2), 2, 3, torch.Generator())[0, 0]
+    tensor([[0.0000, 0.5000, 1.0000],
+            [0.0000, 0.5000, 1.0000]])
+    """
+    device, shape = generator.device, (1, settings.channels, height, width)
+    match settings.kind:
+        case "uniform":
+            return torch.rand(shape, generator=generator, device=device) * settings.scale
+        case "normal":
+            return torch.randn(shape, generator=generator, device=device) * settings.scale
+    y, x = torch.meshgrid(
+        torch.linspace(0, 1, height, device=device), torch.linspace(0, 1, width, device=device), indexing="ij"
+    )
+    grid = torch.stack((x, y))
+    if settings.kind == "grid":
+        return grid[None]
+    # Tancik et al., 2020: octaves of the coordinates, so that a convolution sees where it is at every scale.
+    octaves = 2.0 ** torch.arange(settings.channels // 4, device=device) * math.pi
+    angles = (grid[:, None] * octaves[None, :, None, None]).flatten(0, 1)
+    return torch.cat((angles.sin(), angles.cos()))[None]
+
+
+class PerturbedInput:
+    """The input of each iteration in turn.
+
+    Args:
+        base: the first input, (1, C, H, W), float32.
+        perturbation: how it is shaken.
+        generator: source of the noise, on the base's device.
+    """
+
+    def __init__(self, base: Tensor, perturbation: PerturbationSettings, generator: torch.Generator) -> None:
+        self.perturbation = perturbation
+        self.generator = generator
+        self.current = base
+
+    def draw(self) -> Tensor:
+        """The next iteration's input, shaped like the first."""
+        if self.perturbation.kind == "none":
+            return self.current
+        noise = torch.empty_like(self.current).normal_(
+            0, self.perturbation.standard_deviation, generator=self.generator
+        )
+        shaken = noise.add_(self.current)
+        if self.perturbation.kind == "accumulated":
+            self.current = shaken
+        return shaken

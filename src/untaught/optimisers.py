@@ -1,0 +1,173 @@
+"""What turns gradients into steps: Adam, and Muon for the convolution kernels."""
+
+from __future__ import annotations
+
+import math
+from collections import defaultdict
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from typing import Any, Literal, overload
+
+import torch
+from torch import Tensor, nn
+
+from untaught.errors import SettingError
+
+__all__ = ["Muon", "OptimiserSettings", "build_optimiser", "learning_rate"]
+
+
+@dataclass(frozen=True, kw_only=True)
+class OptimiserSettings:
+    """How the weights follow the gradient.
+
+    Attributes:
+        name: "adam" (Kingma and Ba, 2015) or "muon" (Jordan et al., 2024) for the kernels, with Adam for the rest.
+        rate: learning rate.
+        schedule: "constant", or "cosine": down to ``final_rate`` times the rate along half a cosine.
+        final_rate: share of the rate that is left at the last iteration of a falling schedule, 0 to 1.
+        warmup: iterations over which the rate rises linearly from zero.
+    """
+
+    name: Literal["adam", "muon"] = "adam"
+    rate: float = 0.01
+    schedule: Literal["constant", "cosine"] = "constant"
+    final_rate: float = 0.0
+    warmup: int = 0
+
+    def __post_init__(self) -> None:
+        if self.name not in ("adam", "muon"):
+            raise SettingError(f"name must be adam or muon: found {self.name!r}")
+        if self.schedule not in ("constant", "cosine"):
+            raise SettingError(f"schedule must be constant or cosine: found {self.schedule!r}")
+        if not self.rate > 0:
+            raise SettingError(f"a learning rate is positive: found {self.rate}")
+        if not 0 <= self.final_rate <= 1 or self.warmup < 0:
+            raise SettingError(f"final_rate lies in [0, 1] and warmup from 0: found {self.final_rate}, {self.warmup}")
+
+
+def learning_rate(settings: OptimiserSettings, iteration: int, iterations: int) -> float:
+    """The rate of one iteration, counted from 1, out of ``iterations``.
+
+    >>> learning_rate(OptimiserSettings(rate=1.0, schedule="cosine"), 50, 100)
+    0.5
+    """
+    rate = settings.rate
+    if settings.schedule == "cosine":
+        wave = (1 + math.cos(math.pi * iteration / max(iterations, 1))) / 2
+        rate *= settings.final_rate + (1 - settings.final_rate) * wave
+    return rate * min(1.0, iteration / settings.warmup) if settings.warmup else rate
+
+
+def build_optimiser(settings: OptimiserSettings, network: nn.Module) -> torch.optim.Optimizer:
+    """Make the optimiser for all parameters of a network."""
+    if settings.name == "adam":
+        return torch.optim.Adam(network.parameters(), lr=settings.rate)
+    return Muon(network.parameters(), lr=settings.rate)
+
+
+class Muon(torch.optim.Optimizer):
+    """Momentum whose matrices are made orthogonal before the step; Adam where a parameter is no kernel.
+
+    A kernel (out, in, k, k) is read as a matrix of out rows. Its Nesterov momentum M = U S Vᵀ is replaced by about
+    U Vᵀ, so that every direction of the matrix moves equally far (Jordan et al., 2024, "Muon: an optimizer for hidden
+    layers in neural networks"). The orthogonalisation iterates on the small Gram matrix M Mᵀ alone: a Newton-Schulz
+    step is X <- p(X Xᵀ) X, all p(X Xᵀ) commute, so they can be gathered in one small matrix Q and applied once,
+    U Vᵀ ≈ Q M. For kernels of 128 x 1152 that is a third of the arithmetic.
+
+    Args:
+        parameters: the parameters; all of at least two dimensions are kernels.
+        lr: learning rate, for kernels and the rest alike.
+        momentum: decay of the momentum of kernels.
+        betas: decays of Adam's two averages, for the rest.
+    """
+
+    def __init__(
+        self,
+        parameters: Iterable[nn.Parameter],
+        lr: float = 0.01,
+        momentum: float = 0.95,
+        betas: tuple[float, float] = (0.9, 0.999),
+    ) -> None:
+        everything = list(parameters)
+        kernels = [parameter for parameter in everything if parameter.ndim >= 2]
+        rest = [parameter for parameter in everything if parameter.ndim < 2]
+        groups = [{"params": kernels, "kernels": True}, {"params": rest, "kernels": False}]
+        super().__init__(
+            [group for group in groups if group["params"]], {"lr": lr, "momentum": momentum, "betas": betas}
+        )
+
+    @overload
+    def step(self, closure: None = None) -> None: ...
+    @overload
+    def step(self, closure: Callable[[], float]) -> float: ...
+
+    @torch.no_grad()
+    def step(self, closure: Callable[[], float] | None = None) -> float | None:
+        """Take one step along the gradients at hand."""
+        loss = None if closure is None else closure()
+        for group in self.param_groups:
+            parameters = [parameter for parameter in group["params"] if parameter.grad is not None]
+            (self._step_kernels if group["kernels"] else self._step_rest)(parameters, group)
+        return loss
+
+    def _step_kernels(self, parameters: list[Tensor], group: dict[str, Any]) -> None:
+        by_shape: dict[tuple[int, int], list[tuple[Tensor, Tensor]]] = defaultdict(list)
+        for parameter in parameters:
+            assert parameter.grad is not None
+            state = self.state[parameter]
+            if not state:
+                state["momentum"] = torch.zeros_like(parameter)
+            momentum = state["momentum"].lerp_(parameter.grad, 1 - group["momentum"])
+            ahead = parameter.grad.lerp(momentum, group["momentum"]).reshape(parameter.shape[0], -1)
+            by_shape[ahead.shape[0], ahead.shape[1]].append((parameter, ahead))
+        for (rows, columns), pairs in by_shape.items():
+            directions = orthogonalise(torch.stack([ahead for _, ahead in pairs]))
+            scale = math.sqrt(max(1, rows / columns))
+            for (parameter, _), direction in zip(pairs, directions, strict=True):
+                parameter.add_(direction.view_as(parameter), alpha=-group["lr"] * scale)
+
+    def _step_rest(self, parameters: list[Tensor], group: dict[str, Any]) -> None:
+        if not parameters:
+            return
+        first, second = group["betas"]
+        for parameter in parameters:
+            state = self.state[parameter]
+            if not state:
+                state.update(step=0, mean=torch.zeros_like(parameter), square=torch.zeros_like(parameter))
+            state["step"] += 1
+        states = [self.state[parameter] for parameter in parameters]
+        gradients = [parameter.grad for parameter in parameters if parameter.grad is not None]
+        means, squares = [state["mean"] for state in states], [state["square"] for state in states]
+        torch._foreach_lerp_(means, gradients, 1 - first)
+        torch._foreach_mul_(squares, second)
+        torch._foreach_addcmul_(squares, gradients, gradients, 1 - second)
+        steps = states[0]["step"]
+        denominators = torch._foreach_div(squares, 1 - second**steps)
+        torch._foreach_sqrt_(denominators)
+        torch._foreach_add_(denominators, 1e-8)
+        torch._foreach_addcdiv_(parameters, means, denominators, -group["lr"] / (1 - first**steps))
+
+
+def orthogonalise(matrices: Tensor, steps: int = 5) -> Tensor:
+    """The nearest (semi-)orthogonal matrices, roughly: singular values end up between about 0.7 and 1.2.
+
+    Args:
+        matrices: (B, rows, columns), float32.
+        steps: Newton-Schulz steps, with the quintic of Jordan et al., 2024.
+
+    Returns:
+        (B, rows, columns), float32.
+    """
+    if matrices.shape[1] > matrices.shape[2]:
+        return orthogonalise(matrices.mT, steps).mT
+    a, b, c = 3.4445, -4.7750, 2.0315
+    norms = torch.linalg.matrix_norm(matrices, keepdim=True).clamp_min(1e-30)
+    matrices = matrices / norms
+    gram = matrices @ matrices.mT
+    identity = torch.eye(gram.shape[-1], device=gram.device)
+    gathered = identity.expand_as(gram)
+    for _ in range(steps):
+        polynomial = a * identity + b * gram + c * (gram @ gram)
+        gathered = polynomial @ gathered
+        gram = polynomial @ gram @ polynomial
+    return gathered @ matrices

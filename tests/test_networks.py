@@ -1,0 +1,195 @@
+import dataclasses
+import itertools
+
+import pytest
+import torch
+import torch.nn.functional as F
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from untaught.errors import SettingError
+from untaught.networks import PRESETS, EncoderDecoder, Independent, NetworkSettings
+from untaught.networks.blocks import BatchNormalisation, Convolution, Downsample, upsample
+
+
+def small(**changes) -> NetworkSettings:
+    base = {"input_channels": 4, "down_channels": (6, 8), "up_channels": (6, 8), "skip_channels": (2, 2)}
+    return NetworkSettings(**{**base, **changes})
+
+
+def seeded(settings: NetworkSettings, channels: int = 3, seed: int = 0) -> EncoderDecoder:
+    return EncoderDecoder(settings, channels, torch.Generator().manual_seed(seed))
+
+
+VARIANTS = {
+    "paper": {},
+    "printed": {"skip_tap": "output", "upsampling": "bicubic", "negative_slope": 0.01},
+    "printed without skips": {"skip_tap": "output", "skip_channels": (0, 0)},
+    "no skips": {"skip_channels": (0, 0)},
+    "one skip": {"skip_channels": (0, 3)},
+    "added": {"skip_join": "add", "skip_channels": (8, 8)},
+    "added, printed": {"skip_join": "add", "skip_tap": "output", "skip_channels": (8, 5)},
+    "average": {"downsampling": "average"},
+    "max": {"downsampling": "max"},
+    "lanczos2": {"downsampling": "lanczos2"},
+    "lanczos3": {"downsampling": "lanczos3"},
+    "nearest": {"upsampling": "nearest"},
+    "one a scale": {"upsampling": ("bicubic", "nearest")},
+    "zero padding": {"padding": "zero"},
+    "replicate padding": {"padding": "replicate"},
+    "large kernels": {"down_kernel_size": (5, 3), "up_kernel_size": 5, "skip_kernel_size": 3},
+    "elu": {"activation": "elu"},
+    "swish": {"activation": "swish"},
+    "relu": {"activation": "relu"},
+    "linear": {"activation": "none"},
+    "no extra convolution": {"extra_convolution": False},
+    "no head": {"head": "none"},
+}
+
+
+@pytest.mark.parametrize(
+    ("preset", "channels", "count"), [("printed", 3, 2_070_503), ("paper", 3, 2_217_831), ("paper", 1, 2_217_573)]
+)
+def test_parameter_counts(preset, channels, count):
+    assert sum(parameter.numel() for parameter in EncoderDecoder(PRESETS[preset], channels).parameters()) == count
+
+
+@pytest.mark.parametrize("changes", VARIANTS.values(), ids=VARIANTS.keys())
+def test_every_variant_draws_and_learns(changes):
+    network = seeded(small(**changes))
+    output = network(torch.rand(1, 4, 16, 24))
+    assert output.shape == (1, 3, 16, 24)
+    assert output.dtype == torch.float32
+    output.square().mean().backward()
+    for name, parameter in network.named_parameters():
+        assert parameter.grad is not None, name
+        assert parameter.grad.isfinite().all(), name
+
+
+def test_resolutions_of_the_two_readings():
+    """The printed network computes nothing of many channels at full resolution; the paper's does."""
+    x = torch.rand(1, 4, 16, 16)
+    assert seeded(small()).features(x).shape == (1, 6, 16, 16)
+    assert seeded(small(skip_tap="output")).features(x).shape == (1, 6, 8, 8)
+
+
+def test_the_innermost_up_block_of_the_printed_network_gets_its_skip_branch_alone():
+    network = seeded(small(skip_tap="output"))
+    convolutions = [layer for layer in network.scales[-1].up if isinstance(layer, Convolution)]
+    assert convolutions[0].weight.shape[1] == 2
+
+
+@pytest.mark.parametrize("kind", ["nearest", "bilinear", "bicubic"])
+def test_head_before_the_last_upsampling_agrees_with_the_plain_order(kind):
+    settings = small(skip_tap="output", upsampling=kind)
+    moved, plain = seeded(settings), seeded(settings)
+    x = torch.rand(1, 4, 16, 20)
+    fast = moved(x)
+    features = plain.features(x)
+    slow = torch.sigmoid(F.conv2d(upsample(features, kind), plain.head.weight, plain.head.bias))
+    torch.testing.assert_close(fast, slow, atol=2e-6, rtol=0)
+    weights = torch.randn(fast.shape)
+    (fast * weights).sum().backward()
+    (slow * weights).sum().backward()
+    for one, other in zip(moved.parameters(), plain.parameters(), strict=True):
+        torch.testing.assert_close(one.grad, other.grad, atol=2e-4, rtol=1e-3)
+
+
+@settings(max_examples=25, deadline=None)
+@given(height=st.integers(1, 70), width=st.integers(1, 70), tap=st.sampled_from(["input", "output"]))
+def test_any_height_and_width(height, width, tap):
+    network = seeded(small(skip_tap=tap), channels=1)
+    assert network(torch.rand(1, 4, height, width)).shape == (1, 1, height, width)
+
+
+@pytest.mark.parametrize("size", [(1, 1), (2, 3), (31, 37), (4000, 3)])
+@pytest.mark.parametrize("preset", ["printed", "paper"])
+def test_presets_at_odd_sizes(preset, size):
+    thin = dataclasses.replace(PRESETS[preset], down_channels=(4,) * 5, up_channels=(4,) * 5)
+    output = seeded(thin)(torch.rand(1, 32, *size))
+    assert output.shape == (1, 3, *size)
+    assert output.isfinite().all()
+
+
+def test_bfloat16_input_gives_a_bfloat16_step_with_float32_weights():
+    network = seeded(small())
+    x = torch.rand(1, 4, 32, 32)
+    half = network(x.bfloat16())
+    half.mean().backward()
+    assert half.dtype == torch.float32
+    assert all(parameter.grad.dtype == torch.float32 for parameter in network.parameters())
+    assert (half - network(x)).abs().max() < 0.05
+
+
+def test_padding_rules_differ_only_at_the_edge():
+    x = torch.rand(1, 2, 8, 8)
+    outputs = []
+    for padding in ("reflection", "replicate", "zero"):
+        layer = Convolution(2, 3, 3, padding=padding, generator=torch.Generator().manual_seed(1))
+        outputs.append(layer(x))
+    for one, other in itertools.combinations(outputs, 2):
+        torch.testing.assert_close(one[..., 1:-1, 1:-1], other[..., 1:-1, 1:-1])
+        assert not torch.allclose(one, other)
+
+
+def test_normalisation_gives_mean_zero_and_variance_one():
+    output = BatchNormalisation(3)(torch.rand(1, 3, 16, 16) * 7 + 2)
+    torch.testing.assert_close(output.mean((0, 2, 3)), torch.zeros(3), atol=1e-5, rtol=0)
+    torch.testing.assert_close(output.var((0, 2, 3), correction=0), torch.ones(3), atol=1e-3, rtol=0)
+
+
+@pytest.mark.parametrize("kind", ["average", "max", "lanczos2", "lanczos3"])
+def test_downsampling_halves_and_keeps_a_constant(kind):
+    output = Downsample(kind)(torch.full((1, 2, 8, 12), 0.7))
+    torch.testing.assert_close(output, torch.full((1, 2, 4, 6), 0.7))
+
+
+def test_lanczos_passes_slow_waves_and_stops_fast_ones():
+    x = torch.arange(64.0)
+    slow, fast = (torch.cos(2 * torch.pi * x / period).expand(1, 1, 64, 64) for period in (16, 2.2))
+    assert Downsample("lanczos3")(slow).std() > 0.6
+    assert Downsample("lanczos3")(fast).std() < 0.1
+
+
+def test_same_seed_same_weights():
+    one, same, other = seeded(small()), seeded(small()), seeded(small(), seed=1)
+    assert all(torch.equal(a, b) for a, b in zip(one.parameters(), same.parameters(), strict=True))
+    assert not torch.equal(one.head.weight, other.head.weight)
+
+
+def test_initial_weights_follow_torchs_rule():
+    ours = Convolution(16, 64, 3, generator=torch.Generator().manual_seed(0)).weight
+    bound = torch.nn.Conv2d(16, 64, 3).weight.detach().abs().max()
+    assert ours.detach().abs().max() == pytest.approx(float(bound), rel=0.02)
+
+
+def test_independent_networks_do_not_see_each_other():
+    x = torch.rand(1, 4, 16, 16)
+    both = Independent([seeded(small(), seed=0), seeded(small(), seed=1)])(x)
+    assert torch.equal(both[0], seeded(small(), seed=0)(x)[0])
+    assert torch.equal(both[1], seeded(small(), seed=1)(x)[0])
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"skip_join": "add"}, "scale 0 the skip branch has 2 channels and what comes up from below has 8"),
+        ({"skip_channels": (2,)}, "one entry a scale"),
+        ({"down_channels": (), "up_channels": (), "skip_channels": ()}, "at least one"),
+        ({"down_kernel_size": 4}, "must be odd"),
+        ({"upsampling": ("nearest",)}, "one for each of the 2 scales"),
+        ({"upsampling": "cubic"}, "nearest, bilinear, bicubic"),
+        ({"padding": "reflect"}, "reflection, replicate, zero"),
+        ({"activation": "gelu"}, "leaky_relu"),
+        ({"skip_tap": "middle"}, "input, output"),
+        ({"down_channels": (0, 8)}, "from 1"),
+    ],
+)
+def test_impossible_settings_are_refused(changes, message):
+    with pytest.raises(SettingError, match=message):
+        small(**changes)
+
+
+def test_a_picture_needs_a_channel():
+    with pytest.raises(SettingError, match="at least one channel"):
+        EncoderDecoder(small(), 0)

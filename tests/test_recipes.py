@@ -1,0 +1,50 @@
+import json
+
+import pytest
+
+from untaught.errors import SettingError
+from untaught.recipes import DEFAULT, RECIPES, find_recipe, recipe_from_record
+
+ALL = [(task, recipe) for task, recipes in RECIPES.items() for recipe in recipes]
+
+
+@pytest.mark.parametrize(("task", "recipe"), ALL, ids=[f"{task}-{recipe.name}" for task, recipe in ALL])
+def test_every_recipe_is_found_and_survives_a_record(task, recipe):
+    assert find_recipe(task, recipe.name) is recipe
+    assert recipe.source
+    assert recipe_from_record(json.loads(json.dumps(recipe.record()))) == recipe
+
+
+def test_every_task_has_the_default_and_the_published_ones():
+    for task in RECIPES:
+        assert RECIPES[task][0].name == DEFAULT
+        assert {"printed", "paper"} <= {recipe.name for recipe in RECIPES[task]}
+
+
+@pytest.mark.parametrize(
+    ("task", "name", "rate", "noise", "iterations", "skips", "upsampling"),
+    [
+        ("inpaint", "paper", 0.01, 0.03, 6000, 128, "nearest"),
+        ("inpaint", "paper-hole", 0.01, 0.03, 5000, 0, "nearest"),
+        ("restore", "paper", 0.001, 0.03, 11000, 4, "bilinear"),
+        ("restore", "printed", 0.01, 1 / 30, 2000, 4, "bicubic"),
+    ],
+)
+def test_published_settings(task, name, rate, noise, iterations, skips, upsampling):
+    recipe = find_recipe(task, name)
+    assert recipe.optimiser.name == "adam"
+    assert recipe.optimiser.rate == rate
+    assert recipe.perturbation.standard_deviation == noise
+    assert recipe.iterations == iterations
+    assert recipe.network.skip_channels == (skips,) * 5
+    assert recipe.network.upsampling == upsampling
+    assert recipe.input.kind == ("grid" if name == "paper-hole" else "uniform")
+
+
+@pytest.mark.parametrize(
+    "change", [{"speed": 9}, {"network": {"depth": 5}}, {"iterations": 0}, {"input": {"channels": 8}}]
+)
+def test_a_record_with_impossible_settings_is_refused(change):
+    values = find_recipe("restore", "balanced").record()
+    with pytest.raises(SettingError):
+        recipe_from_record({**values, **change})
