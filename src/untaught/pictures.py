@@ -248,7 +248,7 @@ def _read_by_pillow(content: bytes) -> Picture:
         # Pillow warns of large pictures and of odd metadata: the first we judge ourselves, the second does no harm.
         warnings.simplefilter("ignore")
         try:
-            image = Image.open(io.BytesIO(content), formats=("PNG", "JPEG", "MPO", "WEBP"))
+            image = Image.open(io.BytesIO(content), formats=("PNG", "JPEG", "WEBP"))
         except Image.DecompressionBombError as error:
             raise PictureError(
                 f"has more than {MAX_PIXELS:,} pixels by its header: that is refused; crop it"
@@ -453,13 +453,15 @@ def _encode_webp(picture: Picture) -> bytes:
 
 def _encode_tiff(picture: Picture) -> bytes:
     values, metadata = _with_alpha(picture), picture.metadata
+    values = values[..., 0] if values.shape[2:] == (1,) else values
     colours = 1 if picture.pixels.ndim == 2 else picture.pixels.shape[2]
     photometric, own = {3: ("rgb", 3), 4: ("separated", 4) if metadata.cmyk else ("minisblack", 1)}.get(
         colours, ("minisblack", 1)
     )
     extra = ["unspecified"] * (colours - own) + ["unassalpha"] * (picture.alpha is not None)
     texts = dict(metadata.texts)
-    options: dict[str, Any] = {name: texts.pop(code) for code, name in _TIFF_TEXTS.items() if name and code in texts}
+    options: dict[str, Any] = {"software": False}  # no mark of our own
+    options |= {name: texts.pop(code) for code, name in _TIFF_TEXTS.items() if name and code in texts}
     if metadata.resolution is not None:
         options.update(resolution=metadata.resolution, resolutionunit="INCH")
     buffer = io.BytesIO()
