@@ -86,7 +86,9 @@ def _parser() -> argparse.ArgumentParser:
 
     demo = _command(commands, "demo", _DEMO, _demo, "untaught demo -o demo")
     demo.add_argument("-o", "--output", metavar="FOLDER", type=Path, default=Path("untaught-demo"), help=_HELP_FOLDER)
-    demo.add_argument("--iterations", type=_positive, metavar="N", help="iterations for each picture (default: 240)")
+    demo.add_argument(
+        "--iterations", type=_positive, metavar="N", help="iterations for each picture (default: 320 and 240)"
+    )
 
     doctor = _command(commands, "doctor", _DOCTOR, _doctor, "untaught doctor")
     _engine_arguments(doctor)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import sys
 import time
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +15,7 @@ from PIL import Image, ImageDraw, ImageFont
 from rich.console import Console
 from rich.table import Table
 
+from untaught.contracts import Restoration
 from untaught.metrics import psnr, ssim
 from untaught.observers import LiveDisplay, PlainLines
 from untaught.pictures import write_text
@@ -67,7 +69,7 @@ def run_demo(folder: Path, iterations: int | None = None) -> int:
     console = Console(stderr=True)
     table = Table("", "damaged", "biharmonic", "untaught", "seconds", title="PSNR over the whole picture, dB")
     report: dict[str, Any] = {}
-    for name, clean, mask, function, colour in _cases():
+    for name, clean, mask, function, own_iterations, colour in _cases():
         console.print(f"[bold]{name}[/]: {1 - mask.mean():.0%} of the pixels are missing")
         damaged = np.where(mask[..., None], clean, np.uint8(colour))
         started = time.perf_counter()
@@ -75,7 +77,7 @@ def run_demo(folder: Path, iterations: int | None = None) -> int:
         classical_seconds = time.perf_counter() - started
         display = LiveDisplay(console) if console.is_terminal else PlainLines(console)
         with display:
-            result = function(damaged, mask, iterations=iterations, observers=[display])
+            result = function(damaged, mask, iterations=iterations or own_iterations, observers=[display])
         pictures = {"damaged": damaged / 255, "biharmonic": biharmonic, "untaught": result.picture / 255}
         reference = clean / 255
         figures = {
@@ -92,16 +94,16 @@ def run_demo(folder: Path, iterations: int | None = None) -> int:
     return 0
 
 
-def _cases() -> list[tuple[str, NDArray[np.uint8], NDArray[np.bool_], Any, int]]:
-    """Name, clean picture, mask, task and the colour that damage shows in."""
+def _cases() -> list[tuple[str, NDArray[np.uint8], NDArray[np.bool_], Callable[..., Restoration], int, int]]:
+    """Name, clean picture, mask, task, iterations, and the gray value that the damage shows in."""
     from skimage import data
     from skimage.transform import downscale_local_mean
 
-    portrait = np.round(downscale_local_mean(data.astronaut(), (2, 2, 1))).astype(np.uint8)
-    cat = np.round(downscale_local_mean(data.chelsea()[:300, 60:360], (1, 1, 1))).astype(np.uint8)[20:276, 20:276]
+    portrait = downscale_local_mean(data.astronaut(), (2, 2, 1)).round().astype(np.uint8)
+    coffee = np.ascontiguousarray(data.coffee()[72:328, 200:456])
     return [
-        ("portrait", portrait, writing(*portrait.shape[:2]), inpaint, 255),
-        ("cat", cat, dropped_pixels(*cat.shape[:2]), restore, 0),
+        ("portrait", portrait, writing(*portrait.shape[:2]), inpaint, 320, 255),
+        ("coffee", coffee, dropped_pixels(*coffee.shape[:2]), restore, 240, 0),
     ]
 
 
