@@ -12,9 +12,21 @@ import untaught
 SOURCE = Path(untaught.__file__).parent
 
 FLOORS = [
-    {"contracts", "errors"},
-    {"arrays", "engine", "inputs", "metrics", "networks", "operators", "optimisers", "pictures"},
+    {"contracts", "errors", "files"},
+    {
+        "arrays",
+        "engine",
+        "inputs",
+        "metrics",
+        "networks",
+        "operators",
+        "optimisers",
+        "pictures",
+        "stopping",
+        "thinning",
+    },
     {"checkpoint", "fitting", "observers", "recipes"},
+    {"jobs"},
     {"records", "tasks"},
     {"demo"},
     {"cli"},

@@ -182,7 +182,7 @@ BAD_INPUT = {
     "output of no format": (inpaint(out="out.xyz"), ".xyz"),
     "output is a folder": (inpaint(out="folder"), "folder"),
     "no folder for the output": (inpaint(out="nowhere/out.png"), "nowhere"),
-    "no folder for the record": (inpaint("photo.png", "mask.png", "out.png", "--record", "no/run.json"), "record"),
+    "no folder for the record": (inpaint("photo.png", "mask.png", "out.png", "--record", "no/run.json"), "no/run.json"),
     "record over an input": (inpaint("photo.png", "mask.png", "out.png", "--record", "mask.png"), "mask.png"),
     "reference of another size": (inpaint("photo.png", "mask.png", "out.png", "--reference", "small.png"), "5 x 6"),
     "no such preset": (inpaint("photo.png", "mask.png", "out.png", "--preset", "papr"), "did you mean paper"),
@@ -248,7 +248,8 @@ def test_every_option_is_explained_and_every_help_ends_with_an_example(command, 
 def test_help_names_every_recipe(capsys):
     from untaught.recipes import RECIPES
 
-    for task, recipes in RECIPES.items():
+    for task in ("inpaint", "restore"):
+        recipes = RECIPES[task]
         with pytest.raises(SystemExit):
             run(task, "--help")
         text = capsys.readouterr().out

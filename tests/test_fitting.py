@@ -166,8 +166,8 @@ def test_poisoned_weights_are_healed(observed, tiny):
     """A NaN that has got into weights and optimiser is gone after the roll-back."""
     stream = tasks.fit(observed, recipe=tiny, iterations=20)
     state = list(itertools.islice(stream, 5))[-1]
-    network = stream.gi_frame.f_locals["network"]
-    optimiser = stream.gi_frame.f_locals["optimiser"]
+    fit = stream.gi_frame.f_locals["fit"]
+    network, optimiser = fit.network, fit.optimiser
     with torch.no_grad():
         for parameter in network.parameters():
             parameter.fill_(torch.nan)

@@ -44,7 +44,7 @@ def test_a_picture_of_one_pixel(kind):
 def draws(kind: str, count: int) -> list[torch.Tensor]:
     base = torch.zeros(1, 8, 64, 64)
     perturbed = PerturbedInput(base, PerturbationSettings(kind=kind, standard_deviation=0.1), generator())
-    return [perturbed.draw() for _ in range(count)]
+    return [perturbed.draw().input for _ in range(count)]
 
 
 def test_no_perturbation_gives_the_same_input():
@@ -62,7 +62,7 @@ def test_fresh_noise_does_not_add_up_and_accumulated_noise_does():
 
 def test_a_draw_already_handed_out_is_left_alone():
     perturbed = PerturbedInput(torch.zeros(1, 1, 4, 4), PerturbationSettings(kind="accumulated"), generator())
-    first = perturbed.draw()
+    first = perturbed.draw().input
     before = first.clone()
     perturbed.draw()
     assert torch.equal(first, before)

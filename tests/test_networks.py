@@ -165,9 +165,10 @@ def test_initial_weights_follow_torchs_rule():
 
 def test_independent_networks_do_not_see_each_other():
     x = torch.rand(1, 4, 16, 16)
-    both = Independent([seeded(small(), seed=0), seeded(small(), seed=1)])(x)
+    y = torch.rand(1, 4, 16, 16)
+    both = Independent([seeded(small(), seed=0), seeded(small(), seed=1)])(torch.cat([x, y]))
     assert torch.equal(both[0], seeded(small(), seed=0)(x)[0])
-    assert torch.equal(both[1], seeded(small(), seed=1)(x)[0])
+    assert torch.equal(both[1], seeded(small(), seed=1)(y)[0])
 
 
 @pytest.mark.parametrize(

@@ -12,7 +12,9 @@ from untaught.observers import LiveDisplay, PlainLines, Preview, ReferenceMeter,
 def states(count: int, channels: int = 3):
     for iteration in range(1, count + 1):
         output = torch.full((1, channels, 8, 6), iteration / count)
-        yield State(iteration, count, torch.tensor(1 / iteration), output, output, iteration / 10, 0.01, 0)
+        yield State(
+            iteration, count, torch.tensor(1 / iteration), output, output, output.square(), iteration / 10, 0.01, 0
+        )
 
 
 def test_the_meter_measures_now_and_then_and_at_the_end():

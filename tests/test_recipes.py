@@ -45,6 +45,6 @@ def test_published_settings(task, name, rate, noise, iterations, skips, upsampli
     "change", [{"speed": 9}, {"network": {"depth": 5}}, {"iterations": 0}, {"input": {"channels": 8}}]
 )
 def test_a_record_with_impossible_settings_is_refused(change):
-    values = find_recipe("restore", "balanced").record()
+    values = find_recipe("restore", "paper").record()
     with pytest.raises(SettingError):
         recipe_from_record({**values, **change})

@@ -14,7 +14,7 @@ import sys
 from collections.abc import Callable, Sequence
 from contextlib import nullcontext
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NoReturn
+from typing import TYPE_CHECKING, Any, NoReturn, Self
 
 import untaught
 from untaught.errors import InputError, Interrupted, UntaughtError
@@ -23,7 +23,8 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
     from rich.console import Console
 
-    from untaught.contracts import Restoration
+    from untaught.checkpoint import Snapshot
+    from untaught.contracts import Restoration, State
     from untaught.observers import LiveDisplay, PlainLines, ReferenceMeter
     from untaught.pictures import Picture
 
@@ -36,6 +37,7 @@ _ABOUT = "Restore a damaged picture from that picture alone, with an untrained n
 _INPAINT = "Fill in what a mask marks as missing: writing, scratches, holes."
 _RESTORE = "Fill in scattered pixels that were dropped; without a mask, exactly black or not finite ones."
 _REPEAT = "Do again what a record tells of, with the same settings, seed and input."
+_RESUME = "Go on with a run that was interrupted or killed, from its checkpoint, to the same result."
 _DEMO = "Restore two bundled photographs and compare with biharmonic inpainting."
 _DOCTOR = "Say what this machine has and how untaught would run on it, and why."
 
@@ -84,6 +86,16 @@ def _parser() -> argparse.ArgumentParser:
     repeat.add_argument("record_file", metavar="RECORD", type=Path, help="a file that --record has written")
     _output_arguments(repeat)
 
+    resume = _command(commands, "resume", _RESUME, _resume, "untaught resume restored.png.checkpoint")
+    resume.add_argument("checkpoint_file", metavar="CHECKPOINT", type=Path, help="a checkpoint that a run has left")
+    resume.add_argument(
+        "--continue-for",
+        type=_positive,
+        metavar="N",
+        help="fit N iterations from there, whatever the stop rule says, even if the run had ended",
+    )
+    _output_arguments(resume, "the run's own")
+
     demo = _command(commands, "demo", _DEMO, _demo, "untaught demo -o demo")
     demo.add_argument("-o", "--output", metavar="FOLDER", type=Path, default=Path("untaught-demo"), help=_HELP_FOLDER)
     demo.add_argument(
@@ -129,11 +141,33 @@ def _picture_arguments(parser: argparse.ArgumentParser, *, mask_required: bool) 
         "--preset",
         metavar="NAME",
         default="balanced",
-        help="recipe: balanced (default); printed, the reproduction's; paper, the paper's for this task"
+        help="recipe: balanced (default); fast, a usable picture; best, two longer runs; noise, the same network "
+        "drawing from noise; printed, the reproduction's; paper, the paper's for this task"
         + ("; paper-hole, the paper's for large holes" if mask_required else ""),
     )
     parser.add_argument(
-        "--iterations", type=_positive, metavar="N", help="fit so many iterations (default: the recipe's own number)"
+        "--iterations",
+        type=_positive,
+        metavar="N",
+        help="at most so many iterations (default: the recipe's own number)",
+    )
+    parser.add_argument(
+        "--time-budget",
+        type=_duration,
+        metavar="TIME",
+        help="the best picture that this time can buy, such as 60s, 5m or 1h (default: as long as it needs)",
+    )
+    parser.add_argument(
+        "--runs",
+        type=_positive,
+        metavar="N",
+        help="fits from different seeds that are averaged (default: the recipe's own number, 1 but for best)",
+    )
+    parser.add_argument(
+        "--uncertainty",
+        metavar="FILE.tif",
+        type=Path,
+        help="write how far off each pixel may be, nine times out of ten, in the picture's units",
     )
     parser.add_argument(
         "--seed",
@@ -174,8 +208,15 @@ def _engine_arguments(parser: argparse.ArgumentParser) -> None:
     )
 
 
-def _output_arguments(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("-o", "--output", metavar="OUT", type=Path, required=True, help="file to write (required)")
+def _output_arguments(parser: argparse.ArgumentParser, default: str = "") -> None:
+    parser.add_argument(
+        "-o",
+        "--output",
+        metavar="OUT",
+        type=Path,
+        required=not default,
+        help=f"file to write (default: {default})" if default else "file to write (required)",
+    )
     parser.add_argument("--overwrite", action="store_true", help="OUT may be one of the input files")
     parser.add_argument(
         "--reference", metavar="CLEAN", type=Path, help="the clean picture: print PSNR (dB) and SSIM against it"
@@ -187,6 +228,20 @@ def _output_arguments(parser: argparse.ArgumentParser) -> None:
         help="every N iterations, write the picture so far beside OUT, as NAME.preview.EXT (default: never)",
     )
     parser.add_argument("--record", metavar="FILE.json", type=Path, help="write all that is needed to repeat the run")
+    parser.add_argument(
+        "--checkpoint",
+        metavar="FILE",
+        type=Path,
+        help="where to keep what `untaught resume` goes on from, also when the run has ended "
+        "(default: OUT.checkpoint, removed at the end)",
+    )
+    parser.add_argument(
+        "--checkpoint-every",
+        type=_duration,
+        metavar="TIME",
+        default=30.0,
+        help="time between two checkpoints, such as 10s or 5m; 0 for none (default: 30s)",
+    )
     parser.add_argument("--quiet", action="store_true", help="print nothing but errors")
     parser.add_argument("--json", action="store_true", help="print the result as one JSON object on standard output")
 
@@ -196,6 +251,19 @@ def _positive(text: str) -> int:
     if value < 1:
         raise argparse.ArgumentTypeError(f"a whole number from 1 is wanted: found {text}")
     return value
+
+
+def _duration(text: str) -> float:
+    """Seconds of a text such as 90, 60s, 5m or 1.5h."""
+    units = {"s": 1, "m": 60, "h": 3600}
+    number, factor = (text[:-1], units[text[-1]]) if text[-1:] in units else (text, 1)
+    try:
+        seconds = float(number) * factor
+    except ValueError:
+        seconds = math.nan
+    if not 0 <= seconds < math.inf:
+        raise argparse.ArgumentTypeError(f"a time such as 60s, 5m or 1h is wanted: found {text}")
+    return seconds
 
 
 def _whole(text: str) -> int:
@@ -222,6 +290,8 @@ def _fill(options: argparse.Namespace) -> int:
         },
         recipe=options.preset,
         iterations=options.iterations,
+        time_budget=options.time_budget,
+        runs=options.runs,
         seed=options.seed,
         device=options.device,
         precision=options.precision,
@@ -229,23 +299,71 @@ def _fill(options: argparse.Namespace) -> int:
 
 
 def _repeat(options: argparse.Namespace) -> int:
-    from untaught.recipes import recipe_from_record
     from untaught.records import read_record
 
-    record = read_record(options.record_file)
-    files = {role: Path(entry["path"]) for role, entry in record["files"].items()}
+    return _run_again(options, read_record(options.record_file))
+
+
+def _resume(options: argparse.Namespace) -> int:
+    from untaught.checkpoint import load
+    from untaught.records import check_request
+
+    saved = load(options.checkpoint_file)
+    try:
+        request = saved.values["request"]
+        check_request(request, options.checkpoint_file)
+        options.output = options.output or Path(request["output"])
+    except (KeyError, TypeError) as error:
+        raise InputError(f"{options.checkpoint_file} has not all that is needed to go on") from error
+    if saved.values["finished"] and not options.continue_for:
+        raise InputError(f"the run of {options.checkpoint_file} had come to its end: fit on with --continue-for N")
+    options.checkpoint = options.checkpoint or options.checkpoint_file
+    return _run_again(options, request, saved)
+
+
+def _run_again(options: argparse.Namespace, request: dict[str, Any], saved: Snapshot | None = None) -> int:
+    from untaught.recipes import recipe_from_record
+
+    files = {role: Path(entry["path"]) for role, entry in request["files"].items()}
+    options.uncertainty = None
     return _run(
         options,
-        task=record["task"],
+        task=request["task"],
         picture_path=files["picture"],
         mask_path=files.get("mask"),
-        settings=record["options"],
-        recipe=recipe_from_record(record["recipe"]),
+        settings=request["options"],
+        saved=saved,
+        recipe=recipe_from_record(request["recipe"]),
         iterations=None,
-        seed=record["seed"],
-        device=record["engine"]["device"],
-        precision=record["engine"]["precision"],
+        time_budget=request.get("time_budget"),
+        seed=request["seed"],
+        device=request["engine"]["device"],
+        precision=request["engine"]["precision"],
     )
+
+
+class _Interruption:
+    """Turns the first Ctrl-C into an end between two iterations, where everything is whole; the second ends at once."""
+
+    def __init__(self) -> None:
+        self.asked = False
+        self._previous = [signal.signal(number, self._ask) for number in (signal.SIGINT, signal.SIGTERM)]
+
+    def _ask(self, *_: object) -> None:
+        if self.asked:
+            raise KeyboardInterrupt
+        self.asked = True
+
+    def __call__(self, state: State) -> None:  # noqa: ARG002
+        if self.asked:
+            raise KeyboardInterrupt
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        for number, handler in zip((signal.SIGINT, signal.SIGTERM), self._previous, strict=True):
+            signal.signal(number, handler)
 
 
 def _run(
@@ -255,23 +373,28 @@ def _run(
     picture_path: Path,
     mask_path: Path | None,
     settings: dict[str, Any],
+    saved: Snapshot | None = None,
     **fit_options: Any,
 ) -> int:
     """Read and check everything, fit, write. Nothing is fitted before every check that can be made has passed."""
     from rich.console import Console
 
-    from untaught import pictures
+    from untaught import checkpoint, pictures, records
     from untaught.arrays import in_unit_range
-    from untaught.observers import Preview, ReferenceMeter
+    from untaught.observers import Preview, ReferenceMeter, Regularly
 
     picture = pictures.read(picture_path)
     shape = (picture.pixels.shape[0], picture.pixels.shape[1])
     mask = None if mask_path is None else pictures.read_mask(mask_path, shape=shape, marks=settings["mask_marks"])
     inputs = {"picture": picture_path, "mask": mask_path, "reference": options.reference}
     files = {role: path for role, path in inputs.items() if path is not None}
-    pictures.check_writable(options.output, picture, inputs=list(files.values()), overwrite=options.overwrite)
-    if options.record is not None:
-        _check_record_path(options.record, files)
+    sources = list(files.values())
+    pictures.check_writable(options.output, picture, inputs=sources, overwrite=options.overwrite)
+    if options.uncertainty is not None:
+        pictures.check_writable(options.uncertainty, _as_floats(picture.pixels), inputs=sources)
+    for path in (options.record, options.checkpoint):
+        if path is not None:
+            _check_path(path, files)
     reference = None if options.reference is None else _read_reference(options.reference, picture)
 
     from untaught.tasks import prepare
@@ -281,9 +404,23 @@ def _run(
     console = Console(stderr=True, quiet=options.quiet)
     for note in job.notes:
         console.print(f"note: {note}", highlight=False)
+    run = job.begin(saved)
+    if getattr(options, "continue_for", None):
+        run.continue_for(options.continue_for)
 
     def unit(pixels: Any) -> NDArray[Any]:
         return in_unit_range(pixels, value_range)
+
+    command = shlex.join(["untaught", *options.words])
+    request = records.make_request(
+        job, command=command, files={role: path.resolve() for role, path in files.items()}, options=settings
+    )
+    checkpoint_path = options.checkpoint or options.output.with_name(f"{options.output.name}.checkpoint")
+
+    def keep() -> None:
+        moment = run.snapshot()
+        values = {**moment.values, "request": {**request, "output": str(options.output.resolve())}}
+        checkpoint.save(checkpoint_path, checkpoint.Snapshot(moment.tensors, values))
 
     meter = None
     if reference is not None:
@@ -295,29 +432,49 @@ def _run(
         preview = Preview(
             lambda state: pictures.write(preview_path, picture.with_pixels(job.picture(state))), options.preview_every
         )
+    keeper = Regularly(keep, options.checkpoint_every) if options.checkpoint_every else None
     code = DONE
-    try:
-        with display or nullcontext():
-            restoration = job.run([observer for observer in (meter, display, preview) if observer is not None])
-    except Interrupted as interruption:
-        if interruption.restoration is None:
-            raise
-        restoration, code = interruption.restoration, INTERRUPTED
+    with _Interruption() as interruption:
+        observers = [meter, display, preview, keeper, interruption]
+        try:
+            with display or nullcontext():
+                restoration = run.finish([observer for observer in observers if observer is not None])
+        except Interrupted as interrupted:
+            if interrupted.restoration is None:
+                raise
+            restoration, code = interrupted.restoration, INTERRUPTED
     pictures.write(options.output, picture.with_pixels(restoration.picture))
+    if options.uncertainty is not None and restoration.uncertainty is not None:
+        pictures.write(options.uncertainty, _as_floats(restoration.uncertainty))
     if options.preview_every:
         preview_path.unlink(missing_ok=True)
+    if options.checkpoint_every and code == INTERRUPTED and interruption.asked:
+        keep()
+        console.print(f"go on with: untaught resume {checkpoint_path}", highlight=False, soft_wrap=True)
+    elif options.checkpoint is not None and options.checkpoint_every:
+        keep()
+    elif code == DONE:
+        checkpoint_path.unlink(missing_ok=True)
     figures: dict[str, Any] = {}
     if meter is not None:
         figures = _figures(unit(restoration.picture), meter, mask)
-    _report(options, console, restoration, files, settings, figures)
+    record = records.make_record(request, restoration, figures)
+    _report(options, console, restoration, record, figures)
     return code
 
 
-def _check_record_path(path: Path, files: dict[str, Path]) -> None:
+def _as_floats(pixels: NDArray[Any]) -> Picture:
+    """A map as a picture of floats, without alpha and metadata."""
+    from untaught.pictures import Picture
+
+    return Picture(pixels.astype("float32"))
+
+
+def _check_path(path: Path, files: dict[str, Path]) -> None:
     if path.is_dir() or not path.parent.is_dir():
-        raise InputError(f"the record cannot be written to {path}: a file in a folder that exists is wanted")
+        raise InputError(f"{path} cannot be written: a file in a folder that exists is wanted")
     if any(path.exists() and path.samefile(source) for source in files.values()):
-        raise InputError(f"the record would overwrite an input file: {path}")
+        raise InputError(f"an input file would be overwritten: {path}")
 
 
 def _read_reference(path: Path, picture: Picture) -> NDArray[Any]:
@@ -359,26 +516,24 @@ def _report(
     options: argparse.Namespace,
     console: Console,
     restoration: Restoration,
-    files: dict[str, Path],
-    settings: dict[str, Any],
+    record: dict[str, Any],
     figures: dict[str, Any],
 ) -> None:
     """Write the record and print what came of the run."""
-    from untaught.pictures import write_text
-    from untaught.records import make_record
+    from untaught.files import write_text
 
-    record = make_record(
-        restoration,
-        command=shlex.join(["untaught", *options.words]),
-        files=files,
-        options=settings,
-        figures=figures,
-    )
     if options.record is not None:
         write_text(options.record, json.dumps(record, indent=1) + "\n")
     if options.json:
         del record["history"]
         print(json.dumps({**record, "output": str(options.output)}))
+    if restoration.expected_psnr is not None:
+        console.print(
+            f"expect about {restoration.expected_psnr:.1f} dB on the missing pixels: so well were known pixels guessed "
+            "before they were shown",
+            highlight=False,
+            soft_wrap=True,
+        )
     if restoration.rollbacks:
         console.print(
             f"note: the fit diverged {restoration.rollbacks} times and was taken back, at a lower rate", highlight=False

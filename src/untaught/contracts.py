@@ -5,11 +5,11 @@ from __future__ import annotations
 import enum
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any, Protocol, runtime_checkable
+from typing import Any, NamedTuple, Protocol, runtime_checkable
 
 from torch import Tensor
 
-__all__ = ["Observer", "Operator", "Restoration", "State", "StopReason"]
+__all__ = ["Drawn", "Observer", "Operator", "Restoration", "Source", "State", "StopReason"]
 
 
 @runtime_checkable
@@ -28,10 +28,44 @@ class Operator(Protocol):
         ...
 
 
+class Drawn(NamedTuple):
+    """What the network is given for one iteration.
+
+    Attributes:
+        input: (N, channels, H, W), float32.
+        guess: (N, C, H, W), float32: what the network's output is added to; nothing if None.
+        compared: (N, C, H, W), bool: the values that the loss is taken over; all that are known if None.
+    """
+
+    input: Tensor
+    guess: Tensor | None = None
+    compared: Tensor | None = None
+
+
+class Source(Protocol):
+    """Gives the network's input of each iteration in turn."""
+
+    def draw(self) -> Drawn:
+        """The next iteration's input."""
+        ...
+
+    def state(self) -> dict[str, Tensor]:
+        """What changes from draw to draw."""
+        ...
+
+    def restore(self, state: dict[str, Tensor], *, randomness: bool = True) -> None:
+        """Go back to a state; without ``randomness`` the random numbers go on."""
+        ...
+
+
 class StopReason(enum.StrEnum):
     """Why a fit ended, as a sentence can use it."""
 
     ITERATIONS = "the iteration limit was reached"
+    HELD_OUT = "the error on held-out pixels stopped falling"
+    VARIANCE = "the outputs had come to rest and began to move again"
+    DISCREPANCY = "what was left of the error was the noise"
+    TIME = "the time budget was spent"
     INTERRUPTED = "it was interrupted"
     DIVERGED = "it kept diverging, however far the rate was lowered"
 
@@ -49,6 +83,7 @@ class State:
         loss: mean squared error over the known values; scalar tensor.
         output: the network's output, (N, C, H, W), float32 in [0, 1].
         average: exponential average of the outputs so far, same shape and range.
+        square: exponential average of their squares.
         elapsed: seconds since the first iteration began.
         rate: learning rate of this iteration.
         rollbacks: how often the fit has diverged and was taken back, so far.
@@ -59,9 +94,15 @@ class State:
     loss: Tensor
     output: Tensor
     average: Tensor
+    square: Tensor
     elapsed: float
     rate: float
     rollbacks: int
+
+    @property
+    def spread(self) -> Tensor:
+        """Standard deviation of the outputs over the last iterations and over runs: (N, C, H, W)."""
+        return (self.square - self.average.square()).clamp_min(0).sqrt()
 
 
 class Observer(Protocol):
@@ -88,6 +129,10 @@ class Restoration:
         engine: device, arithmetic and threads that the fit ran with, as plain values.
         rollbacks: how often the fit diverged and was taken back.
         missing: share of the values that were missing, 0 to 1.
+        uncertainty: where values were held out, half the width of the interval that 90 % of them lay in, in the shape
+            of the picture and in its units, float32; zero where a value is known and was kept; otherwise None.
+        expected_psnr: PSNR in dB on known values that the fit had not been shown, before they were put back: what to
+            expect of the missing ones; None where none were held out.
         notes: sentences that the user should read.
     """
 
@@ -102,4 +147,6 @@ class Restoration:
     engine: Mapping[str, Any]
     rollbacks: int = 0
     missing: float = 0.0
+    uncertainty: Any = None
+    expected_psnr: float | None = None
     notes: tuple[str, ...] = ()

@@ -16,9 +16,9 @@ from rich.console import Console
 from rich.table import Table
 
 from untaught.contracts import Restoration
+from untaught.files import write_text
 from untaught.metrics import psnr, ssim
 from untaught.observers import LiveDisplay, PlainLines
-from untaught.pictures import write_text
 from untaught.tasks import inpaint, restore
 
 __all__ = ["dropped_pixels", "run_demo", "writing"]

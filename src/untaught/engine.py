@@ -47,7 +47,7 @@ class Engine:
         return network.to(device=self.device, memory_format=torch.channels_last)  # type: ignore[call-overload, no-any-return]
 
     def run(self, network: nn.Module, network_input: Tensor) -> Tensor:
-        """Evaluate the network: (1, C, H, W), float32, to (N, channels, H, W), float32."""
+        """Evaluate the network: (N, C, H, W), float32, to (N, channels, H, W), float32."""
         converted = network_input.to(self.arithmetic).contiguous(memory_format=torch.channels_last)
         return network(converted)  # type: ignore[no-any-return]
 

@@ -1,7 +1,7 @@
 """The loop, of which there is one.
 
-It receives its parts and knows none of them: a network, its input, an objective, an optimiser. It gives a stream of
-states. Whoever wants a progress bar, a preview, another stop rule or a metric reads the stream; to pause is not to pull
+It receives its parts and knows none of them: a network, a source of inputs, an objective, an optimiser. It gives a
+stream of states. Whoever wants a progress bar, a preview, another stop rule or a metric reads the stream; to pause is not to pull
 the next state, to cancel is to close it.
 """
 
@@ -9,25 +9,24 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterator
-from typing import Protocol
+from typing import Any, Protocol
 
 import torch
 from torch import Tensor, nn
 
-from untaught.checkpoint import Snapshot
-from untaught.contracts import Operator, State
+from untaught.checkpoint import Snapshot, optimiser_state, part, restore_optimiser
+from untaught.contracts import Operator, Source, State
 from untaught.engine import Engine
 from untaught.errors import DivergenceError, InputError
-from untaught.inputs import PerturbedInput
 
-__all__ = ["Guard", "MeanSquaredError", "Objective", "iterate"]
+__all__ = ["Fit", "Guard", "MeanSquaredError", "Objective", "iterate"]
 
 
 class Objective(Protocol):
     """Says how far a picture is from what was observed."""
 
-    def __call__(self, picture: Tensor, /) -> Tensor:
-        """(N, C, H, W) to one loss a picture, (N,)."""
+    def __call__(self, picture: Tensor, compared: Tensor | None, /) -> Tensor:
+        """(N, C, H, W) to one loss a picture, (N,); over the values ``compared``, if that is not None."""
         ...
 
 
@@ -53,10 +52,12 @@ class MeanSquaredError:
         if not self.observed.isfinite().all():
             raise InputError("the picture has values that are not finite where it is said to be known")
 
-    def __call__(self, picture: Tensor) -> Tensor:
-        """(N, C, H, W) to (N,)."""
-        difference = torch.where(self.known, self.operator(picture) - self.observed, 0)
-        return difference.square().flatten(1).sum(1) / self.count
+    def __call__(self, picture: Tensor, compared: Tensor | None = None) -> Tensor:
+        """(N, C, H, W) to (N,); a bool ``compared`` of the observation's shape narrows down what is known."""
+        where = self.known if compared is None else self.known & compared
+        count = self.count if compared is None else where.flatten(1).sum(1).clamp_min(1)
+        difference = torch.where(where, self.operator(picture) - self.observed, 0)
+        return difference.square().flatten(1).sum(1) / count
 
 
 class Guard:
@@ -102,6 +103,15 @@ class Guard:
             self._snapshot = take()
             self._next_snapshot = iteration + self.snapshot_interval
 
+    def facts(self) -> dict[str, Any]:
+        """What it remembers besides the snapshot, as plain values."""
+        return {"rollbacks": self.rollbacks, "rate_factor": self.rate_factor, "mean": self._mean}
+
+    def restore(self, facts: dict[str, Any]) -> None:
+        """Remember that again. The next good look takes a snapshot."""
+        self.rollbacks, self.rate_factor, self._mean = facts["rollbacks"], facts["rate_factor"], facts["mean"]
+        self._in_a_row, self._snapshot, self._next_snapshot = 0, None, 0
+
     def roll_back(self) -> Snapshot:
         """Lower the rate and say where to go on from.
 
@@ -119,57 +129,146 @@ class Guard:
         return self._snapshot
 
 
+class Fit:
+    """Everything that changes while a network is fitted.
+
+    Args:
+        network: (N, channels, H, W) to (N, C, H, W).
+        source: gives each iteration's input.
+        optimiser: of the network's parameters.
+        guard: what to do when the fit diverges.
+        runs: the N pictures are so many runs of N / runs pictures, whose outputs are averaged.
+    """
+
+    def __init__(
+        self, network: nn.Module, source: Source, optimiser: torch.optim.Optimizer, guard: Guard, runs: int = 1
+    ) -> None:
+        self.network = network
+        self.source = source
+        self.optimiser = optimiser
+        self.guard = guard
+        self.runs = runs
+        self.iteration = 0
+        self.elapsed = 0.0
+        self.weight = 0.0
+        self.average: Tensor | None = None
+        self.square: Tensor | None = None
+
+    def take_up(self, picture: Tensor, decay: float) -> None:
+        """Let an output, (N, C, H, W), enter the averages."""
+        self.weight = decay * self.weight + 1
+        if self.average is None or self.square is None:
+            self.average, self.square = picture, picture.square()
+        else:
+            self.average = self.average.lerp(picture, 1 / self.weight)
+            self.square = self.square.lerp(picture.square(), 1 / self.weight)
+
+    def over_runs(self, pictures: Tensor) -> Tensor:
+        """The mean of (N, C, H, W) over the runs: (N / runs, C, H, W)."""
+        return pictures if self.runs == 1 else pictures.view(self.runs, -1, *pictures.shape[1:]).mean(0)
+
+    def snapshot(self) -> Snapshot:
+        """All of it, as it is now."""
+        optimiser_tensors, optimiser_values = optimiser_state(self.optimiser)
+        levels = {
+            "network": self.network.state_dict(),
+            "optimiser": optimiser_tensors,
+            "source": self.source.state(),
+            "averages": {}
+            if self.average is None or self.square is None
+            else {"average": self.average, "square": self.square},
+        }
+        tensors = {f"{level}.{name}": tensor for level, named in levels.items() for name, tensor in named.items()}
+        values = {
+            "iteration": self.iteration,
+            "elapsed": self.elapsed,
+            "weight": self.weight,
+            "optimiser": optimiser_values,
+            "guard": self.guard.facts(),
+        }
+        return Snapshot.of(tensors, values)
+
+    def restore(self, snapshot: Snapshot, *, everything: bool = True) -> None:
+        """Go back to a moment.
+
+        Args:
+            snapshot: what `snapshot` gave, of this fit or of one with the same parts.
+            everything: also the iteration, the clock, the guard and the random numbers; not so when a fit that has
+                diverged is taken back: it must not meet the same noise again.
+        """
+        tensors, values = snapshot.tensors, snapshot.values
+        self.network.load_state_dict(part(tensors, "network"))
+        restore_optimiser(self.optimiser, part(tensors, "optimiser"), values["optimiser"])
+        self.source.restore(part(tensors, "source"), randomness=everything)
+        device = next(self.network.parameters()).device
+        averages = {name: tensor.to(device) for name, tensor in part(tensors, "averages").items()}
+        self.average, self.square = averages.get("average"), averages.get("square")
+        self.weight = values["weight"]
+        if everything:
+            self.iteration, self.elapsed = values["iteration"], values["elapsed"]
+            self.guard.restore(values["guard"])
+
+
 def iterate(
+    fit: Fit,
     *,
-    network: nn.Module,
-    network_input: PerturbedInput,
     objective: Objective,
-    optimiser: torch.optim.Optimizer,
     rate: Callable[[int], float],
     iterations: int,
     averaging: float,
     engine: Engine,
-    guard: Guard,
 ) -> Iterator[State]:
     """Fit a network, one state an iteration.
 
     Args:
-        network: (1, channels, H, W) to (N, C, H, W); its weights are changed.
-        network_input: gives each iteration's input.
+        fit: what is fitted; it goes on from where it is, and is changed.
         objective: one loss a picture; their sum is descended, so that pictures do not disturb each other.
-        optimiser: of the network's parameters.
         rate: learning rate of an iteration, counted from 1.
         iterations: where to end.
         averaging: decay of the exponential average of outputs, in [0, 1); early outputs are weighted as if it had
             always been running.
         engine: how a step runs.
-        guard: what to do when the fit diverges.
 
     Yields:
         The state of each iteration that did not diverge.
     """
-    started = time.perf_counter()
-    average: Tensor | None = None
-    weight = 0.0
-    for iteration in range(1, iterations + 1):
-        output = engine.run(network, network_input.draw())
-        loss = objective(output)
+    started = time.perf_counter() - fit.elapsed
+    guard, optimiser = fit.guard, fit.optimiser
+    while fit.iteration < iterations:
+        fit.iteration += 1
+        drawn = fit.source.draw()
+        output = engine.run(fit.network, drawn.input)
+        if drawn.guess is not None:
+            output = output + drawn.guess
+        loss = objective(output, drawn.compared)
         mean_loss = loss.detach().mean()
 
-        if guard.diverged(iteration, mean_loss):
-            average = guard.roll_back().restore(network, optimiser, network_input)
+        if guard.diverged(fit.iteration, mean_loss):
+            fit.restore(guard.roll_back(), everything=False)
             continue
-        picture = output.detach()
-        weight = averaging * weight + 1
-        average = picture if average is None else average.lerp(picture, 1 / weight)
-        guard.keep(iteration, lambda average=average: Snapshot.take(network, optimiser, network_input, average))  # type: ignore[misc]
+        picture = output.detach().clamp(0, 1)
+        fit.take_up(picture, averaging)
+        guard.keep(fit.iteration, fit.snapshot)
 
-        now = rate(iteration) * guard.rate_factor
+        now = rate(fit.iteration) * guard.rate_factor
         for group in optimiser.param_groups:
             group["lr"] = now
         optimiser.zero_grad()
         torch.autograd.backward(loss.sum())
         optimiser.step()
 
-        elapsed = time.perf_counter() - started
-        yield State(iteration, iterations, mean_loss, picture, average, elapsed, now, guard.rollbacks)
+        fit.elapsed = time.perf_counter() - started
+        average, square = fit.average, fit.square
+        assert average is not None
+        assert square is not None
+        yield State(
+            fit.iteration,
+            iterations,
+            mean_loss,
+            fit.over_runs(picture),
+            fit.over_runs(average),
+            fit.over_runs(square),
+            fit.elapsed,
+            now,
+            guard.rollbacks,
+        )

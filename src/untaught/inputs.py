@@ -8,15 +8,17 @@ two ways, and both are here: *fresh* noise is added to the first input, *accumul
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal, get_args
 
 import torch
 from torch import Tensor
 
+from untaught.contracts import Drawn, Source
 from untaught.errors import SettingError
 
-__all__ = ["InputSettings", "PerturbationSettings", "PerturbedInput", "make_input"]
+__all__ = ["InputSettings", "PerturbationSettings", "PerturbedInput", "SideBySide", "make_input"]
 
 InputKind = Literal["uniform", "normal", "grid", "fourier"]
 
@@ -107,14 +109,57 @@ class PerturbedInput:
         self.generator = generator
         self.current = base
 
-    def draw(self) -> Tensor:
+    def draw(self) -> Drawn:
         """The next iteration's input, shaped like the first."""
         if self.perturbation.kind == "none":
-            return self.current
+            return Drawn(self.current)
         noise = torch.empty_like(self.current).normal_(
             0, self.perturbation.standard_deviation, generator=self.generator
         )
         shaken = noise.add_(self.current)
         if self.perturbation.kind == "accumulated":
             self.current = shaken
-        return shaken
+        return Drawn(shaken)
+
+    def state(self) -> dict[str, Tensor]:
+        """The last input and the state of the random numbers."""
+        return {"current": self.current, "generator": self.generator.get_state()}
+
+    def restore(self, state: dict[str, Tensor], *, randomness: bool = True) -> None:
+        """Go back to a state; without ``randomness`` the noise goes on."""
+        self.current = state["current"].to(self.current.device)
+        if randomness:
+            self.generator.set_state(state["generator"].cpu())
+
+
+class SideBySide:
+    """Several sources as one, for several networks side by side.
+
+    Args:
+        sources: one for each network.
+    """
+
+    def __init__(self, sources: Sequence[Source]) -> None:
+        self.sources = sources
+
+    def draw(self) -> Drawn:
+        """What all of them draw, one after the other in the batch."""
+        drawn = [source.draw() for source in self.sources]
+        guesses = [one.guess for one in drawn if one.guess is not None]
+        compared = [one.compared for one in drawn if one.compared is not None]
+        return Drawn(
+            torch.cat([one.input for one in drawn]),
+            torch.cat(guesses) if guesses else None,
+            torch.cat(compared) if compared else None,
+        )
+
+    def state(self) -> dict[str, Tensor]:
+        """All their states."""
+        return {f"{n}.{key}": value for n, source in enumerate(self.sources) for key, value in source.state().items()}
+
+    def restore(self, state: dict[str, Tensor], *, randomness: bool = True) -> None:
+        """Go back to a state of all of them."""
+        for n, source in enumerate(self.sources):
+            prefix = f"{n}."
+            own = {key.removeprefix(prefix): value for key, value in state.items() if key.startswith(prefix)}
+            source.restore(own, randomness=randomness)

@@ -19,7 +19,7 @@ from rich.style import Style
 from untaught.contracts import State
 from untaught.metrics import psnr, ssim
 
-__all__ = ["LiveDisplay", "PlainLines", "Preview", "ReferenceMeter"]
+__all__ = ["LiveDisplay", "PlainLines", "Preview", "ReferenceMeter", "Regularly"]
 
 
 class ReferenceMeter:
@@ -71,6 +71,26 @@ class Preview:
         """Write, if it is time to."""
         if state.iteration % self.every == 0 and state.iteration < state.iterations:
             self.write(state)
+
+
+class Regularly:
+    """Does something every so many seconds, between two iterations.
+
+    Args:
+        action: what to do.
+        seconds: least time from one end of it to the next beginning.
+    """
+
+    def __init__(self, action: Callable[[], object], seconds: float) -> None:
+        self.action = action
+        self.seconds = seconds
+        self._last = time.monotonic()
+
+    def __call__(self, state: State) -> None:  # noqa: ARG002
+        """Do it, if it is time to."""
+        if time.monotonic() - self._last >= self.seconds:
+            self.action()
+            self._last = time.monotonic()
 
 
 class PlainLines:

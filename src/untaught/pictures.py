@@ -12,7 +12,6 @@ import io
 import logging
 import os
 import struct
-import uuid
 import warnings
 import zlib
 from collections.abc import Mapping, Sequence
@@ -26,9 +25,10 @@ import tifffile
 from numpy.typing import NDArray
 from PIL import Image
 
+from untaught import files
 from untaught.errors import InputError, PictureError
 
-__all__ = ["MAX_PIXELS", "Metadata", "Picture", "check_writable", "read", "read_mask", "write", "write_text"]
+__all__ = ["MAX_PIXELS", "Metadata", "Picture", "check_writable", "read", "read_mask", "write"]
 
 MAX_PIXELS = 100_000_000
 """Pictures of more pixels are refused by their header, before anything is decoded."""
@@ -169,10 +169,8 @@ def check_writable(
         )
     if problem := _cannot_hold(kind, picture):
         raise PictureError(f"{path} cannot be written: {problem}")
-    trial = _temporary(path)
     try:
-        trial.touch(exist_ok=False)
-        trial.unlink()
+        files.check_writable(path)
     except OSError as error:
         raise PictureError(f"{path} cannot be written: {error.strerror} in {path.parent}") from error
 
@@ -187,12 +185,7 @@ def write(path: str | os.PathLike[str], picture: Picture) -> None:
     kind = _SUFFIXES.get(path.suffix.lower(), "")
     if problem := _cannot_hold(kind, picture):
         raise PictureError(f"{path} cannot be written: {problem}")
-    _write_bytes(path, _WRITERS[kind](picture))
-
-
-def write_text(path: str | os.PathLike[str], text: str) -> None:
-    """Write a text file as whole as a picture: under a temporary name, then renamed."""
-    _write_bytes(Path(path), text.encode())
+    files.write_bytes(path, _WRITERS[kind](picture))
 
 
 # Reading ------------------------------------------------------------------------------------------------------------
@@ -481,20 +474,3 @@ def _encode_tiff(picture: Picture) -> bytes:
 
 
 _WRITERS = {"PNG": _encode_png, "JPEG": _encode_jpeg, "WebP": _encode_webp, "TIFF": _encode_tiff}
-
-
-def _temporary(path: Path) -> Path:
-    return path.with_name(f".{path.name}.{uuid.uuid4().hex[:8]}.part")
-
-
-def _write_bytes(path: Path, content: bytes) -> None:
-    path = path.resolve()  # a link goes on pointing at what it pointed at
-    temporary = _temporary(path)
-    try:
-        with temporary.open("xb") as file:
-            file.write(content)
-            file.flush()
-            os.fsync(file.fileno())
-        temporary.replace(path)
-    finally:
-        temporary.unlink(missing_ok=True)

@@ -13,6 +13,8 @@ from untaught.errors import SettingError
 from untaught.inputs import InputSettings, PerturbationSettings
 from untaught.networks import PRESETS, NetworkSettings
 from untaught.optimisers import OptimiserSettings
+from untaught.stopping import StoppingSettings
+from untaught.thinning import ThinningSettings
 
 __all__ = ["DEFAULT", "RECIPES", "Recipe", "find_recipe", "recipe_from_record"]
 
@@ -28,8 +30,13 @@ class Recipe:
         input: what the network draws the picture from.
         perturbation: how that input is shaken.
         optimiser: how the weights follow the gradient.
+        thinning: how the known values are thinned out to be the network's input in place of ``input``; None for a
+            network that draws from noise or a grid. It adds to a first guess, so its head has no sigmoid, and its
+            number of input channels follows from the picture's.
         averaging: decay of the exponential average of outputs, in [0, 1); 0 returns the last output.
-        iterations: when to end.
+        stopping: what ends a fit before its last iteration.
+        runs: fits from different seeds, side by side, whose outputs are averaged.
+        iterations: when to end at the latest.
     """
 
     name: str
@@ -38,7 +45,10 @@ class Recipe:
     input: InputSettings = field(default_factory=InputSettings)
     perturbation: PerturbationSettings = field(default_factory=PerturbationSettings)
     optimiser: OptimiserSettings = field(default_factory=OptimiserSettings)
+    thinning: ThinningSettings | None = None
     averaging: float = 0.99
+    stopping: StoppingSettings = field(default_factory=StoppingSettings)
+    runs: int = 1
     iterations: int
 
     def __post_init__(self) -> None:
@@ -46,7 +56,12 @@ class Recipe:
             raise SettingError(f"a fit has at least one iteration: found {self.iterations}")
         if not 0 <= self.averaging < 1:
             raise SettingError(f"averaging lies in [0, 1): found {self.averaging}")
-        if self.network.input_channels != self.input.channels:
+        if self.runs < 1:
+            raise SettingError(f"at least one run is wanted: found {self.runs}")
+        if self.thinning is not None:
+            if self.network.head != "none":
+                raise SettingError("with thinning the network adds to a first guess: its head must be 'none'")
+        elif self.network.input_channels != self.input.channels:
             raise SettingError(
                 f"the network takes {self.network.input_channels} input channels and the input has "
                 f"{self.input.channels}"
@@ -59,31 +74,46 @@ class Recipe:
 
 _FRESH = PerturbationSettings(kind="fresh", standard_deviation=0.03)
 
-_NARROW = NetworkSettings(
-    down_channels=(32, 64, 128, 128, 128),
-    up_channels=(32, 64, 128, 128, 128),
-    skip_channels=(16,) * 5,
-    upsampling="nearest",
-)
+_MUON = OptimiserSettings(name="muon", rate=0.02)
+
+_HELD_OUT = StoppingSettings(rule="held-out")
+
+
+def _widths(outer: int, middle: int) -> NetworkSettings:
+    """Our network: narrow where there are many pixels, and with wide skips."""
+    channels = (outer, middle, 128, 128, 128)
+    return NetworkSettings(down_channels=channels, up_channels=channels, skip_channels=(outer,) * 5, head="none")
+
 
 _BALANCED_RESTORE = Recipe(
     name="balanced",
-    source="untaught's own, chosen on boat and on the stripes of barbara: docs/recipes.md",
-    network=dataclasses.replace(_NARROW, down_channels=(48, 96, 128, 128, 128), up_channels=(48, 96, 128, 128, 128)),
-    perturbation=_FRESH,
-    optimiser=OptimiserSettings(name="muon", rate=0.01),
-    averaging=0.97,
+    source="untaught's own: docs/recipes.md",
+    network=_widths(48, 96),
+    thinning=ThinningSettings(),
+    optimiser=_MUON,
+    averaging=0.98,
+    stopping=_HELD_OUT,
     iterations=400,
 )
 
-_BALANCED_INPAINT = Recipe(
-    name="balanced",
-    source="untaught's own, chosen on kate: docs/recipes.md",
-    # Bilinear where it shows: a hole is filled more smoothly. Scattered pixels are better off without.
-    network=dataclasses.replace(_NARROW, upsampling=("bilinear", "nearest", "nearest", "nearest", "nearest")),
+_FAST_RESTORE = dataclasses.replace(_BALANCED_RESTORE, name="fast", network=_widths(32, 64), iterations=120)
+
+_BEST_RESTORE = dataclasses.replace(_BALANCED_RESTORE, name="best", network=_widths(64, 128), runs=2, iterations=1000)
+
+_SHAPES = ThinningSettings(pattern="shapes", least=0.7, most=0.7)
+
+_BALANCED_INPAINT = dataclasses.replace(_BALANCED_RESTORE, thinning=_SHAPES)
+_FAST_INPAINT = dataclasses.replace(_FAST_RESTORE, thinning=_SHAPES)
+_BEST_INPAINT = dataclasses.replace(_BEST_RESTORE, thinning=_SHAPES)
+
+_NOISE = Recipe(
+    name="noise",
+    source="untaught's own for a network that draws from noise: docs/recipes.md",
+    network=dataclasses.replace(_widths(48, 96), skip_channels=(16,) * 5, upsampling="nearest", head="sigmoid"),
     perturbation=_FRESH,
     optimiser=OptimiserSettings(name="muon", rate=0.01),
     averaging=0.97,
+    stopping=_HELD_OUT,
     iterations=500,
 )
 
@@ -129,11 +159,12 @@ DEFAULT = "balanced"
 
 RECIPES: Mapping[str, tuple[Recipe, ...]] = MappingProxyType(
     {
-        "inpaint": (_BALANCED_INPAINT, _PRINTED, _PAPER_TEXT, _PAPER_HOLE),
-        "restore": (_BALANCED_RESTORE, _PRINTED, _PAPER_DROPPED),
+        "inpaint": (_BALANCED_INPAINT, _FAST_INPAINT, _BEST_INPAINT, _NOISE, _PRINTED, _PAPER_TEXT, _PAPER_HOLE),
+        "restore": (_BALANCED_RESTORE, _FAST_RESTORE, _BEST_RESTORE, _NOISE, _PRINTED, _PAPER_DROPPED),
+        "fit": (dataclasses.replace(_NOISE, name="balanced", stopping=StoppingSettings()), _PRINTED, _PAPER_DROPPED),
     }
 )
-"""The recipes of each task, the default first."""
+"""The recipes of each task, the default first; those of "fit" are for operators of the user's own."""
 
 
 def find_recipe(task: str, name: str) -> Recipe:
@@ -161,8 +192,13 @@ def recipe_from_record(values: Mapping[str, Any]) -> Recipe:
         "input": InputSettings,
         "perturbation": PerturbationSettings,
         "optimiser": OptimiserSettings,
+        "thinning": ThinningSettings,
+        "stopping": StoppingSettings,
     }
-    built = {name: _build(parts[name], value) if name in parts else value for name, value in values.items()}
+    built = {
+        name: _build(parts[name], value) if name in parts and value is not None else value
+        for name, value in values.items()
+    }
     return _build(Recipe, built)  # type: ignore[no-any-return]
 
 

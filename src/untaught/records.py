@@ -11,8 +11,9 @@ from typing import Any
 import untaught
 from untaught.contracts import Restoration
 from untaught.errors import InputError
+from untaught.jobs import Job
 
-__all__ = ["file_entry", "make_record", "read_record"]
+__all__ = ["check_request", "file_entry", "make_record", "make_request", "read_record"]
 
 
 def file_entry(path: Path) -> dict[str, str]:
@@ -20,38 +21,45 @@ def file_entry(path: Path) -> dict[str, str]:
     return {"path": str(path), "sha256": hashlib.sha256(path.read_bytes()).hexdigest()}
 
 
-def make_record(
-    restoration: Restoration,
-    *,
-    command: str,
-    files: Mapping[str, Path],
-    options: Mapping[str, Any],
-    figures: Mapping[str, Any],
-) -> dict[str, Any]:
-    """Put a record together.
+def make_request(job: Job, *, command: str, files: Mapping[str, Path], options: Mapping[str, Any]) -> dict[str, Any]:
+    """What was asked for: everything that is needed to do it again.
 
     Args:
-        restoration: what came of the run.
-        command: the command line that started it.
+        job: the task, read and checked.
+        command: the command line that asked for it.
         files: what went in, by role ("picture", "mask", "reference").
         options: settings outside the recipe, such as how the mask is marked.
-        figures: distances to a reference, if there was one.
     """
     return {
         "untaught": untaught.__version__,
         "command": command,
-        "task": restoration.task,
+        "task": job.task,
         "files": {role: file_entry(path) for role, path in files.items()},
         "options": dict(options),
-        "seed": restoration.seed,
-        "recipe": dict(restoration.recipe),
-        "engine": dict(restoration.engine),
+        "seed": job.seed,
+        "time_budget": job.time_budget,
+        "recipe": job.recipe.record(),
+        "engine": job.engine.record(),
+    }
+
+
+def make_record(request: Mapping[str, Any], restoration: Restoration, figures: Mapping[str, Any]) -> dict[str, Any]:
+    """Put a record together.
+
+    Args:
+        request: see `make_request`.
+        restoration: what came of the run.
+        figures: distances to a reference, if there was one.
+    """
+    return {
+        **request,
         "result": {
             "iterations": restoration.iterations,
             "seconds": restoration.seconds,
             "stop_reason": str(restoration.stop_reason),
             "rollbacks": restoration.rollbacks,
             "missing": restoration.missing,
+            "expected_psnr": restoration.expected_psnr,
             "notes": list(restoration.notes),
             **figures,
         },
@@ -67,13 +75,26 @@ def read_record(path: Path) -> dict[str, Any]:
     """
     try:
         record = json.loads(path.read_text(encoding="utf-8"))
-        files, _ = record["files"], (record["task"], record["recipe"], record["seed"], record["options"])
+        check_request(record, path)
     except (OSError, ValueError, KeyError, TypeError) as error:
+        if isinstance(error, InputError):
+            raise
         raise InputError(f"{path} is not a record of untaught (a JSON file as --record writes it)") from error
-    for role, entry in files.items():
+    return record  # type: ignore[no-any-return]
+
+
+def check_request(request: Mapping[str, Any], origin: Path) -> None:
+    """Check that what a request names is there, and the same as when it was made.
+
+    Raises:
+        InputError: for input files that are gone or have changed.
+        KeyError: when something is missing from the request.
+    """
+    for name in ("task", "recipe", "seed", "options", "engine"):
+        request[name]
+    for role, entry in request["files"].items():
         source = Path(entry["path"])
         if not source.is_file():
-            raise InputError(f"the {role} that {path.name} was made from is not there: {source}")
+            raise InputError(f"the {role} that {origin.name} was made from is not there: {source}")
         if file_entry(source)["sha256"] != entry["sha256"]:
-            raise InputError(f"the {role} has changed since {path.name} was made: {source}")
-    return record  # type: ignore[no-any-return]
+            raise InputError(f"the {role} has changed since {origin.name} was made: {source}")

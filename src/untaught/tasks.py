@@ -12,18 +12,17 @@ import torch
 from numpy.typing import ArrayLike, NDArray
 from torch import Tensor
 
-from untaught.arrays import Layout, from_tensor, known_values, to_tensor
-from untaught.contracts import Observer, Operator, Restoration, State, StopReason
-from untaught.engine import Engine, choose_engine
-from untaught.errors import DivergenceError, InputError, Interrupted, SettingError
-from untaught.fitting import Guard, MeanSquaredError, iterate
-from untaught.inputs import PerturbedInput, make_input
-from untaught.networks import EncoderDecoder, Independent
-from untaught.operators import Identity, Mask
-from untaught.optimisers import build_optimiser, learning_rate
-from untaught.recipes import DEFAULT, Recipe, find_recipe
+from untaught.arrays import Layout, known_values, to_tensor
+from untaught.contracts import Observer, Operator, Restoration, State
+from untaught.engine import choose_engine
+from untaught.errors import InputError, SettingError
+from untaught.fitting import MeanSquaredError, iterate
+from untaught.jobs import Job, begin
+from untaught.operators import Identity
+from untaught.optimisers import learning_rate
+from untaught.recipes import DEFAULT, RECIPES, Recipe, find_recipe
 
-__all__ = ["Job", "Options", "fit", "inpaint", "prepare", "restore"]
+__all__ = ["Options", "fit", "inpaint", "prepare", "restore"]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -32,7 +31,9 @@ class Options:
 
     Attributes:
         recipe: name of a recipe of the task, or a `Recipe`.
-        iterations: how many iterations to fit; the recipe's own number if None.
+        iterations: at most so many iterations; the recipe's own number if None.
+        time_budget: seconds that the fit may take; as long as it needs if None.
+        runs: fits from different seeds that are averaged; the recipe's own number if None.
         seed: what the random numbers start from: the same seed on the same machine gives the same picture.
         device: "auto", "cpu", "cuda", "xpu" or "mps".
         precision: "auto", "float32" or "bfloat16": type of the arithmetic between the layers.
@@ -42,6 +43,8 @@ class Options:
 
     recipe: str | Recipe = DEFAULT
     iterations: int | None = None
+    time_budget: float | None = None
+    runs: int | None = None
     seed: int = 0
     device: str = "auto"
     precision: str = "auto"
@@ -123,7 +126,7 @@ def fit(
         operator: what happened to the picture; nothing if None.
         channels: channels of the picture, if not those of ``observed``.
         size: height and width of the picture, if not those of ``observed``.
-        recipe: name of a recipe of "restore", or a `Recipe`.
+        recipe: name of a recipe of "fit", or a `Recipe`.
         iterations: how many iterations to fit; the recipe's own number if None.
         seed: what the random numbers start from.
         device: see `Options`.
@@ -138,17 +141,32 @@ def fit(
     >>> state.average.shape
     torch.Size([1, 3, 32, 32])
     """
-    chosen = find_recipe("restore", recipe) if isinstance(recipe, str) else recipe
+    chosen = _with_iterations(find_recipe("fit", recipe) if isinstance(recipe, str) else recipe, iterations)
     if observed.ndim != 4 or 0 in observed.shape:
         raise InputError(f"what was observed is (N, C, H, W) with at least one of each: found {tuple(observed.shape)}")
-    return _iterate(
+    if chosen.thinning is not None:
+        raise SettingError(
+            f"the recipe {chosen.name} shows the network what is known of a picture, and an operator's observation is "
+            f"no picture: choose one of {', '.join(other.name for other in RECIPES['fit'])}"
+        )
+    engine = choose_engine(device, precision)
+    objective = MeanSquaredError(observed.to(engine.device), Identity() if operator is None else operator)
+    parts = begin(
         observed,
-        Identity() if operator is None else operator,
+        objective.known,
         channels=channels or observed.shape[1],
         size=size or (observed.shape[2], observed.shape[3]),
-        recipe=_with_iterations(chosen, iterations),
+        recipe=chosen,
         seed=seed,
-        engine=choose_engine(device, precision),
+        engine=engine,
+    )
+    return iterate(
+        parts,
+        objective=objective,
+        rate=lambda iteration: learning_rate(chosen.optimiser, iteration, chosen.iterations),
+        iterations=chosen.iterations,
+        averaging=chosen.averaging,
+        engine=engine,
     )
 
 
@@ -168,143 +186,25 @@ def prepare(task: str, image: ArrayLike | Tensor, mask: ArrayLike | Tensor | Non
     if unknown := sorted(set(options) - set(names)):
         raise SettingError(f"unknown options {', '.join(unknown)}: there are {', '.join(names)}")
     chosen = Options(**options)
+    if chosen.time_budget is not None and not chosen.time_budget > 0:
+        raise SettingError(f"a time budget is a positive number of seconds: found {chosen.time_budget}")
     recipe = find_recipe(task, chosen.recipe) if isinstance(chosen.recipe, str) else chosen.recipe
     picture, layout = to_tensor(image, chosen.value_range)
     known, notes = _known(picture, layout, mask)
+    recipe = _with_iterations(recipe, chosen.iterations)
+    if chosen.runs is not None:
+        recipe = dataclasses.replace(recipe, runs=chosen.runs)
     return Job(
         task=task,
-        recipe=_with_iterations(recipe, chosen.iterations),
+        recipe=recipe,
         engine=choose_engine(chosen.device, chosen.precision),
         seed=chosen.seed,
+        time_budget=chosen.time_budget,
         keep_known=chosen.keep_known,
         observed=torch.where(known, picture, 0),
         known=known,
         layout=layout,
         notes=notes,
-    )
-
-
-@dataclass(frozen=True, kw_only=True)
-class Job:
-    """A task that has been read and checked, ready to be fitted; made by `prepare`.
-
-    Attributes:
-        task: name of the task.
-        recipe: how to fit.
-        engine: how a step runs.
-        seed: what the random numbers start from.
-        keep_known: whether known values are returned to the bit.
-        observed: (N, C, H, W), float32 in [0, 1], zero where unknown.
-        known: (N, C, H, W), bool.
-        layout: how the picture was given.
-        notes: sentences that the user should read.
-    """
-
-    task: str
-    recipe: Recipe
-    engine: Engine
-    seed: int
-    keep_known: bool
-    observed: Tensor
-    known: Tensor
-    layout: Layout
-    notes: tuple[str, ...]
-
-    def states(self) -> Iterator[State]:
-        """Begin to fit: a stream of states."""
-        return _iterate(
-            self.observed,
-            Mask(self.known.to(self.engine.device)),
-            channels=self.observed.shape[1],
-            size=(self.observed.shape[2], self.observed.shape[3]),
-            recipe=self.recipe,
-            seed=self.seed,
-            engine=self.engine,
-        )
-
-    def picture(self, state: State) -> NDArray[Any] | Tensor:
-        """The picture that would be returned now, in the shape and type of what was given."""
-        return from_tensor(state.average, self.known if self.keep_known else None, self.layout)
-
-    def run(self, observers: Sequence[Observer] = ()) -> Restoration:
-        """Fit to the end.
-
-        Raises:
-            Interrupted: on Ctrl-C, with the best result so far in it.
-        """
-        last: State | None = None
-        reason = StopReason.ITERATIONS
-        points: list[tuple[int, Tensor, float]] = []
-        try:
-            for state in self.states():
-                last = state
-                points.append((state.iteration, state.loss, state.elapsed))
-                for observer in observers:
-                    observer(state)
-        except DivergenceError:
-            if last is None:
-                raise
-            reason = StopReason.DIVERGED
-        except KeyboardInterrupt:
-            done = None if last is None else self._restoration(last, StopReason.INTERRUPTED, points)
-            raise Interrupted(done) from None
-        assert last is not None, "a fit has at least one iteration"
-        return self._restoration(last, reason, points)
-
-    def _restoration(self, last: State, reason: StopReason, points: Sequence[tuple[int, Tensor, float]]) -> Restoration:
-        iterations, losses, elapsed = zip(*points, strict=True)
-        history = {
-            "iteration": [float(iteration) for iteration in iterations],
-            # The losses come over from the device all at once.
-            "loss": torch.stack(losses).tolist(),
-            "elapsed": list(elapsed),
-        }
-        return Restoration(
-            picture=self.picture(last),
-            stop_reason=reason,
-            iterations=last.iteration,
-            seconds=last.elapsed,
-            history=history,
-            seed=self.seed,
-            task=self.task,
-            recipe=self.recipe.record(),
-            engine=self.engine.record(),
-            rollbacks=last.rollbacks,
-            missing=1 - self.known.float().mean().item(),
-            notes=self.notes,
-        )
-
-
-def _iterate(
-    observed: Tensor,
-    operator: Operator,
-    *,
-    channels: int,
-    size: tuple[int, int],
-    recipe: Recipe,
-    seed: int,
-    engine: Engine,
-) -> Iterator[State]:
-    """Put the parts of a fit together."""
-    objective = MeanSquaredError(observed.to(engine.device), operator)
-
-    def network() -> EncoderDecoder:
-        # Every picture of a batch starts from the same weights, so that it gives what it would have given alone.
-        return EncoderDecoder(recipe.network, channels, torch.Generator().manual_seed(seed))
-
-    count = observed.shape[0]
-    placed = engine.place(network() if count == 1 else Independent([network() for _ in range(count)]))
-    noise = torch.Generator(engine.device).manual_seed(seed)
-    return iterate(
-        network=placed,
-        network_input=PerturbedInput(make_input(recipe.input, *size, noise), recipe.perturbation, noise),
-        objective=objective,
-        optimiser=build_optimiser(recipe.optimiser, placed),
-        rate=lambda iteration: learning_rate(recipe.optimiser, iteration, recipe.iterations),
-        iterations=recipe.iterations,
-        averaging=recipe.averaging,
-        engine=engine,
-        guard=Guard(engine.guard_interval),
     )
 
 

@@ -13,7 +13,7 @@ __all__ = ["Independent"]
 class Independent(nn.Module):
     """N networks with separate weights and statistics: what each gives is what it would have given alone.
 
-    One input is shared by all, (1, C, H, W), and the outputs are stacked to (N, C, H, W).
+    Each takes its own part of the batch.
     """
 
     def __init__(self, members: Sequence[nn.Module]) -> None:
@@ -21,5 +21,5 @@ class Independent(nn.Module):
         self.members = nn.ModuleList(members)
 
     def forward(self, x: Tensor) -> Tensor:
-        """(1, C, H, W) to (N, output_channels, H, W)."""
-        return torch.cat([member(x) for member in self.members])
+        """(N, C, H, W) to (N, output_channels, H, W)."""
+        return torch.cat([member(part) for member, part in zip(self.members, torch.split(x, 1), strict=True)])

@@ -1,0 +1,429 @@
+"""A task that has been read and checked, and the run that fits it.
+
+A run whose rule holds values out has two stages. In the first they are kept from the fit, and the error on them tells
+when to stop. Then the fit goes back to its best moment, and a share of its length is fitted on with every known value.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor, nn
+
+from untaught.arrays import Layout, from_tensor
+from untaught.checkpoint import Snapshot, part
+from untaught.contracts import Observer, Restoration, Source, State, StopReason
+from untaught.engine import Engine
+from untaught.errors import DivergenceError, InputError, Interrupted
+from untaught.fitting import Fit, Guard, MeanSquaredError, iterate
+from untaught.inputs import PerturbedInput, SideBySide, make_input
+from untaught.networks import EncoderDecoder, Independent
+from untaught.operators import Mask
+from untaught.optimisers import build_optimiser, learning_rate
+from untaught.recipes import Recipe
+from untaught.stopping import Patience, build_score
+from untaught.thinning import ThinnedInput, hide
+
+__all__ = ["Job", "Run", "begin"]
+
+_COVERAGE = 0.9
+
+
+def begin(
+    observed: Tensor,
+    known: Tensor,
+    *,
+    channels: int,
+    size: tuple[int, int],
+    recipe: Recipe,
+    seed: int,
+    engine: Engine,
+    runs: int = 1,
+) -> Fit:
+    """Put the parts of a fit together.
+
+    Args:
+        observed: (N, ...), float32.
+        known: the observation's shape, bool; what a network that is shown known values is shown.
+        channels: of the picture.
+        size: height and width of the picture.
+        recipe: how to fit.
+        seed: of the first run; the others count on from it.
+        engine: how a step runs.
+        runs: fits of the same pictures, side by side, from different seeds.
+    """
+    networks: list[nn.Module] = []
+    sources: list[Source] = []
+    for run in range(runs):
+        for picture in range(observed.shape[0]):
+            # Every picture of a batch starts from the same numbers, so that it gives what it would have given alone.
+            noise = torch.Generator(engine.device).manual_seed(seed + run)
+            settings = recipe.network
+            source: Source
+            if recipe.thinning is None:
+                source = PerturbedInput(make_input(recipe.input, *size, noise), recipe.perturbation, noise)
+            else:
+                own = known[picture : picture + 1].to(engine.device)
+                values = observed[picture : picture + 1].to(engine.device)
+                source = ThinnedInput(values, own, recipe.thinning, noise)
+                inputs = recipe.thinning.channels(channels, source.mask_channels)
+                settings = dataclasses.replace(settings, input_channels=inputs)
+            sources.append(source)
+            networks.append(EncoderDecoder(settings, channels, torch.Generator().manual_seed(seed + run)))
+    single = len(networks) == 1
+    network = engine.place(networks[0] if single else Independent(networks))
+    source = sources[0] if single else SideBySide(sources)
+    return Fit(network, source, build_optimiser(recipe.optimiser, network), Guard(engine.guard_interval), runs)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Job:
+    """A task that has been read and checked, ready to be fitted; made by `untaught.tasks.prepare`.
+
+    Attributes:
+        task: name of the task.
+        recipe: how to fit.
+        engine: how a step runs.
+        seed: what the random numbers start from.
+        time_budget: seconds that the fit may take, or None.
+        keep_known: whether known values are returned to the bit.
+        observed: (N, C, H, W), float32 in [0, 1], zero where unknown.
+        known: (N, C, H, W), bool.
+        layout: how the picture was given.
+        notes: sentences that the user should read.
+    """
+
+    task: str
+    recipe: Recipe
+    engine: Engine
+    seed: int
+    time_budget: float | None
+    keep_known: bool
+    observed: Tensor
+    known: Tensor
+    layout: Layout
+    notes: tuple[str, ...]
+
+    def begin(self, saved: Snapshot | None = None) -> Run:
+        """Make ready to fit, from the start or from a moment that `Run.snapshot` has kept."""
+        return Run(self, saved)
+
+    def picture(self, state: State) -> NDArray[Any] | Tensor:
+        """The picture that would be returned now, in the shape and type of what was given."""
+        return from_tensor(state.average, self.known if self.keep_known else None, self.layout)
+
+    def run(self, observers: Sequence[Observer] = ()) -> Restoration:
+        """Fit to the end.
+
+        Raises:
+            Interrupted: on Ctrl-C, with the best result so far in it.
+        """
+        return self.begin().finish(observers)
+
+
+class Run:
+    """A job being fitted: a stream of states that knows why it ended. Not to pull it is to pause it.
+
+    Args:
+        job: what to fit.
+        saved: a moment to go on from.
+    """
+
+    def __init__(self, job: Job, saved: Snapshot | None = None) -> None:
+        self.job = job
+        self.stop_reason = StopReason.ITERATIONS
+        self.last: State | None = None
+        stopping, device = job.recipe.stopping, job.engine.device
+        self._observed = job.observed.to(device)
+        self._known = job.known.to(device)
+        held = self._hold_out() if stopping.rule == "held-out" else None
+        self._held = held
+        self._in_search = stopping.rule != "none"
+        self._until = job.recipe.iterations
+        self._fit = self._begin(held if self._in_search else None)
+        score = build_score(stopping, self._observed, held)
+        self._patience = None if score is None else Patience(score, stopping)
+        self._best: Snapshot | None = None
+        self._factor: float | None = None
+        self._points: dict[str, list[float]] = {"iteration": [], "elapsed": []}
+        self._losses: list[Tensor] = []
+        self._finished = False
+        if saved is not None:
+            self._restore(saved)
+
+    def __iter__(self) -> Iterator[State]:
+        """The states, from where the run is to its end."""
+        while not self._finished:
+            limit = self._until
+            if self._in_search and self._held is not None:
+                limit -= self._refit_length(limit)
+            for state in self._stage(limit):
+                self.last = state
+                self._points["iteration"].append(state.iteration)
+                self._points["elapsed"].append(state.elapsed)
+                self._losses.append(state.loss)
+                turn = self._look(state) or state.iteration >= limit
+                if turn:
+                    self._turn(state)
+                yield state
+                if turn:
+                    break
+            else:
+                self._turn(self.last)
+
+    def finish(self, observers: Sequence[Observer] = ()) -> Restoration:
+        """Fit to the end.
+
+        Args:
+            observers: called with each state.
+
+        Raises:
+            Interrupted: on Ctrl-C, with the best result so far in it.
+        """
+        try:
+            for state in self:
+                for observer in observers:
+                    observer(state)
+        except DivergenceError:
+            if self.last is None:
+                raise
+            self.stop_reason = StopReason.DIVERGED
+        except KeyboardInterrupt:
+            if self.last is None:
+                raise Interrupted(None) from None
+            self.stop_reason = StopReason.INTERRUPTED
+            raise Interrupted(self.restoration()) from None
+        return self.restoration()
+
+    def continue_for(self, iterations: int) -> None:
+        """Go on for so many iterations from where the run is, with every known value and no rule to stop it."""
+        if self._in_search:
+            self._put_back()
+        self._in_search, self._finished = False, False
+        self._until = self._fit.iteration + iterations
+
+    @property
+    def finished(self) -> bool:
+        """Whether the run has come to its end."""
+        return self._finished
+
+    def restoration(self) -> Restoration:
+        """The result, as of now."""
+        job, last = self.job, self.last
+        assert last is not None, "a fit has at least one iteration"
+        uncertainty, expected = None, None
+        if self._factor is not None and self._patience is not None:
+            uncertainty = self._interval(last)
+            expected = -10 * math.log10(max(self._patience.best, 1e-12))
+        return Restoration(
+            picture=job.picture(last),
+            stop_reason=self.stop_reason,
+            iterations=last.iteration,
+            seconds=last.elapsed,
+            history={**self._points, "loss": self._loss_history()},
+            seed=job.seed,
+            task=job.task,
+            recipe=job.recipe.record(),
+            engine=job.engine.record(),
+            rollbacks=last.rollbacks,
+            missing=1 - job.known.float().mean().item(),
+            uncertainty=uncertainty,
+            expected_psnr=expected,
+            notes=job.notes,
+        )
+
+    def snapshot(self) -> Snapshot:
+        """All that is needed to go on from here to the same result as if nothing had happened.
+
+        To be taken between two states.
+        """
+        now = self._fit.snapshot()
+        tensors = {f"now.{name}": tensor for name, tensor in now.tensors.items()}
+        values: dict[str, Any] = {
+            "now": now.values,
+            "in_search": self._in_search,
+            "until": self._until,
+            "finished": self._finished,
+            "factor": self._factor,
+            "stop_reason": self.stop_reason.name,
+            "points": {**self._points, "loss": self._loss_history()},
+        }
+        if self._best is not None:
+            tensors |= {f"best.{name}": tensor for name, tensor in self._best.tensors.items()}
+            values["best"] = dict(self._best.values)
+        if self._patience is not None:
+            values["patience"] = self._patience.facts()
+            tensors |= {f"score.{name}": tensor for name, tensor in self._patience.score.state().items()}
+        return Snapshot(tensors, values)
+
+    # How a run goes ------------------------------------------------------------------------------------------------
+
+    def _stage(self, limit: int) -> Iterator[State]:
+        """The states of the stage that the run is in."""
+        job, runs = self.job, self.job.recipe.runs
+        known = self._known
+        if self._in_search and self._held is not None:
+            known = known & ~self._held
+        return iterate(
+            self._fit,
+            objective=MeanSquaredError(self._observed.repeat(runs, 1, 1, 1), Mask(known.repeat(runs, 1, 1, 1))),
+            rate=lambda iteration: learning_rate(job.recipe.optimiser, iteration, self._until),
+            iterations=limit,
+            averaging=job.recipe.averaging,
+            engine=job.engine,
+        )
+
+    def _look(self, state: State) -> bool:
+        """Whether the stage ends with this state."""
+        budget = self.job.time_budget
+        if self._in_search:
+            if self._patience is not None:
+                self._patience(state)
+                if self._patience.improved:
+                    self._best = self._fit.snapshot()
+                    self._factor = self._calibrate(state)
+                if self._patience.exhausted:
+                    self.stop_reason = self.job.recipe.stopping.reason
+                    return True
+            share = self.job.recipe.stopping.refit if self._held is not None else 0.0
+            if budget is not None and state.elapsed >= budget * (1 - share):
+                self.stop_reason = StopReason.TIME
+                return True
+        elif budget is not None and state.elapsed >= budget:
+            self.stop_reason = StopReason.TIME
+            return True
+        return False
+
+    def _turn(self, last: State | None) -> None:
+        """Leave the stage: from the search to the best moment and all known values, from there to the end."""
+        if not self._in_search:
+            self._finished = True
+            return
+        best = self._best
+        if best is not None:
+            # The clock and the count go on: what was searched was worked for.
+            iteration, elapsed = self._fit.iteration, self._fit.elapsed
+            self._fit.restore(best)
+            self._fit.iteration, self._fit.elapsed = iteration, elapsed
+        if self._held is None:
+            self._in_search = False
+            self._finished = True
+            self._show_best(last)
+            return
+        length = self._refit_length(self._until)
+        if self._patience is not None and self._patience.best_iteration:
+            share = self.job.recipe.stopping.refit
+            length = min(length, max(20, round(self._patience.best_iteration * share / (1 - share))))
+        self._put_back()
+        self._in_search = False
+        self._until = self._fit.iteration + length
+        self._finished = length == 0
+
+    def _show_best(self, last: State | None) -> None:
+        """Let the best averages stand in the last state, for a rule that needs nothing put back."""
+        fit = self._fit
+        if last is not None and fit.average is not None and fit.square is not None:
+            average, square = fit.over_runs(fit.average), fit.over_runs(fit.square)
+            self.last = dataclasses.replace(last, average=average, square=square)
+
+    def _refit_length(self, iterations: int) -> int:
+        return round(iterations * self.job.recipe.stopping.refit)
+
+    def _put_back(self) -> None:
+        """Let the source show every known value from now on."""
+        if self._held is None or self.job.recipe.thinning is None:
+            return
+        state = self._fit.source.state()
+        self._fit.source = self._begin(None).source
+        self._fit.source.restore(state)
+
+    def _begin(self, held: Tensor | None) -> Fit:
+        job = self.job
+        return begin(
+            self._observed,
+            self._known if held is None else self._known & ~held,
+            channels=job.observed.shape[1],
+            size=(job.observed.shape[2], job.observed.shape[3]),
+            recipe=job.recipe,
+            seed=job.seed,
+            engine=job.engine,
+            runs=job.recipe.runs,
+        )
+
+    def _hold_out(self) -> Tensor | None:
+        """Known values to hold out, (N, C, H, W), bool; None where there are too few to spare any."""
+        stopping, thinning = self.job.recipe.stopping, self.job.recipe.thinning
+        device = self._known.device
+        generator = torch.Generator(device).manual_seed(self.job.seed + 1_000_003)
+        least = 1 - stopping.held_out
+        held = torch.rand(self._known[:, :1].shape, generator=generator, device=device) >= least
+        if thinning is not None and thinning.pattern == "shapes":
+            only_shapes = dataclasses.replace(thinning, least=1 - 1e-6, most=1 - 1e-6)
+            missing = 1 - self._known.float().mean().item()
+            if missing < 2 * stopping.held_out:
+                held = torch.cat([hide(one[None], only_shapes, generator) for one in self._known])
+        held = held & self._known
+        enough = held.flatten(1).sum(1).min() >= 16 and (self._known & ~held).flatten(1).any(1).all()
+        return held if enough else None
+
+    # What is said of the result ------------------------------------------------------------------------------------
+
+    def _calibrate(self, state: State) -> float | None:
+        """By what to multiply the spread so that it covers the error of 90 % of the held-out values."""
+        if self._held is None:
+            return None
+        error = (state.average - self._observed).abs()[self._held]
+        return float((error / self._scale(state)[self._held]).quantile(_COVERAGE)) if error.numel() < 2**24 else None
+
+    def _scale(self, state: State) -> Tensor:
+        """The spread, raised by its mean: where all outputs agree they may still be wrong together."""
+        spread = state.spread
+        return spread + spread.mean() + 1e-6
+
+    def _interval(self, state: State) -> NDArray[np.float32] | Tensor:
+        job = self.job
+        assert self._factor is not None
+        half_width = (self._scale(state) * self._factor).clamp(0, 1).cpu()
+        if job.keep_known:
+            half_width = torch.where(job.known, 0, half_width)
+        half_width = half_width * (job.layout.high - job.layout.low)
+        original = job.layout.original
+        if isinstance(original, Tensor):
+            return half_width
+        return np.moveaxis(half_width[0].numpy(), 0, -1).reshape(original.shape)
+
+    def _loss_history(self) -> list[float]:
+        # The losses come over from the device all at once.
+        return torch.stack(self._losses).tolist() if self._losses else []
+
+    def _restore(self, saved: Snapshot) -> None:
+        values = saved.values
+        try:
+            self._in_search, self._until, self._finished = values["in_search"], values["until"], values["finished"]
+            if not self._in_search:
+                self._put_back()
+            self._fit.restore(Snapshot(part(saved.tensors, "now"), values["now"]))
+            self._factor, self.stop_reason = values["factor"], StopReason[values["stop_reason"]]
+            points = values["points"]
+            self._points = {"iteration": list(points["iteration"]), "elapsed": list(points["elapsed"])}
+            self._losses = list(torch.tensor(points["loss"], device=self._observed.device))
+            if "best" in values:
+                self._best = Snapshot(part(saved.tensors, "best"), values["best"])
+            if self._patience is not None:
+                self._patience.restore(values["patience"], part(saved.tensors, "score"))
+            fit = self._fit
+            if fit.average is not None and fit.square is not None:
+                average, square = fit.over_runs(fit.average), fit.over_runs(fit.square)
+                loss = self._losses[-1]
+                self.last = State(
+                    fit.iteration, self._until, loss, average, average, square, fit.elapsed, 0.0, fit.guard.rollbacks
+                )
+        except (KeyError, RuntimeError, IndexError, ValueError) as error:
+            raise InputError("the checkpoint does not belong to this picture and recipe") from error

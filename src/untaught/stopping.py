@@ -1,0 +1,259 @@
+"""When to stop, and which moment to return: scores that fall while a picture gets better, and patience.
+
+A rule reads the states of a fit and draws nothing. None of them sees a clean picture.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from dataclasses import dataclass
+from typing import Any, Literal, Protocol, get_args
+
+import torch
+from torch import Tensor
+
+from untaught.contracts import State, StopReason
+from untaught.errors import SettingError
+
+__all__ = [
+    "Discrepancy",
+    "ExponentialVariance",
+    "HeldOutError",
+    "Patience",
+    "Score",
+    "StoppingSettings",
+    "WindowedVariance",
+    "build_score",
+]
+
+RuleName = Literal["held-out", "variance", "windowed-variance", "discrepancy", "none"]
+
+_REASONS = {
+    "held-out": StopReason.HELD_OUT,
+    "variance": StopReason.VARIANCE,
+    "windowed-variance": StopReason.VARIANCE,
+    "discrepancy": StopReason.DISCREPANCY,
+}
+
+
+@dataclass(frozen=True, kw_only=True)
+class StoppingSettings:
+    """When a fit has gone on for long enough.
+
+    Attributes:
+        rule: "held-out" watches the error on known values that the fit is not shown; "variance" and
+            "windowed-variance" watch how much the outputs move; "discrepancy" stops when the loss has come down to the
+            noise; "none" goes on to the last iteration.
+        held_out: share of the known values that is held out, 0 to 1.
+        every: iterations between two looks.
+        patience: stop after so many iterations without a better score, and no sooner than after a quarter of the
+            iterations that the best one took.
+        tolerance: a score counts as better when it is lower by this share.
+        refit: share of the whole fit, 0 to 1, that is spent at its end with the held-out values put back.
+        window: outputs that a variance is taken over.
+        noise: standard deviation of the noise for "discrepancy", in [0, 1].
+    """
+
+    rule: RuleName = "none"
+    held_out: float = 0.04
+    every: int = 10
+    patience: int = 60
+    tolerance: float = 0.005
+    refit: float = 0.15
+    window: int = 50
+    noise: float | None = None
+
+    def __post_init__(self) -> None:
+        if self.rule not in get_args(RuleName):
+            raise SettingError(f"rule must be one of {', '.join(get_args(RuleName))}: found {self.rule!r}")
+        if not (0 < self.held_out < 1 and 0 <= self.refit < 1 and 0 <= self.tolerance < 1):
+            raise SettingError("held_out, refit and tolerance are shares between 0 and 1")
+        if self.every < 1 or self.patience < 1 or self.window < 2:
+            raise SettingError("every and patience are whole numbers from 1, window from 2")
+        if self.rule == "discrepancy" and not (self.noise and self.noise > 0):
+            raise SettingError("the discrepancy rule needs the standard deviation of the noise")
+
+    @property
+    def reason(self) -> StopReason:
+        """Why a fit ends when its rule says so."""
+        return _REASONS[self.rule]
+
+
+class Score(Protocol):
+    """A figure that falls while the picture gets better, taken of each state in turn."""
+
+    def __call__(self, state: State, /) -> Tensor:
+        """Look at one state; scalar tensor."""
+        ...
+
+    def state(self) -> dict[str, Tensor]:
+        """What it remembers."""
+        ...
+
+    def restore(self, state: dict[str, Tensor]) -> None:
+        """Remember that again."""
+        ...
+
+
+class HeldOutError:
+    """Mean squared error of the averaged output on known values that the fit is not shown.
+
+    The classical validation set; for this method, Yang et al., 2021, "Self-validation". It assumes that what is wrong
+    with the held-out values is independent of what is wrong with the others: true of a mask, and of independent noise.
+
+    Args:
+        observed: (N, C, H, W), float32.
+        held: (N, C, H, W), bool.
+    """
+
+    def __init__(self, observed: Tensor, held: Tensor) -> None:
+        self.observed = observed
+        self.held = held
+
+    def __call__(self, state: State) -> Tensor:
+        """Mean squared error over the held-out values."""
+        return (state.average - self.observed)[self.held].square().mean()
+
+    def state(self) -> dict[str, Tensor]:
+        """Nothing."""
+        return {}
+
+    def restore(self, state: dict[str, Tensor]) -> None:
+        """Nothing to do."""
+
+
+class ExponentialVariance:
+    """Exponential running variance of the outputs (Wang et al., 2021, "Early stopping for deep image prior", ES-EMV).
+
+    It has a valley where the picture has been taken up and the damage has not yet.
+
+    Args:
+        window: outputs that the average reaches over, about.
+    """
+
+    def __init__(self, window: int) -> None:
+        self.step = 2 / (window + 1)
+        self.mean: Tensor | None = None
+        self.variance = torch.zeros(())
+
+    def __call__(self, state: State) -> Tensor:
+        """The running variance, a mean over the picture."""
+        if self.mean is None:
+            self.mean = state.output.clone()
+        difference = state.output - self.mean
+        self.mean = self.mean + self.step * difference
+        self.variance = (1 - self.step) * (self.variance.to(difference) + self.step * difference.square().mean())
+        # The first outputs move little around a mean that they have just set: no valley is looked for among them.
+        return self.variance if state.iteration > 2 / self.step else self.variance + torch.inf
+
+    def state(self) -> dict[str, Tensor]:
+        """Mean and variance."""
+        return {"variance": self.variance} | ({} if self.mean is None else {"mean": self.mean})
+
+    def restore(self, state: dict[str, Tensor]) -> None:
+        """Put them back."""
+        self.mean, self.variance = state.get("mean"), state["variance"]
+
+
+class WindowedVariance:
+    """Variance of the last outputs (Wang et al., 2021, "Early stopping for deep image prior", ES-WMV).
+
+    Args:
+        window: how many; they are kept in memory.
+    """
+
+    def __init__(self, window: int) -> None:
+        self.outputs: deque[Tensor] = deque(maxlen=window)
+
+    def __call__(self, state: State) -> Tensor:
+        """The variance, a mean over the picture; infinite until the window is full."""
+        self.outputs.append(state.output)
+        if len(self.outputs) < (self.outputs.maxlen or 0):
+            return state.loss + torch.inf
+        return torch.stack(tuple(self.outputs)).var(0, correction=0).mean()
+
+    def state(self) -> dict[str, Tensor]:
+        """The window."""
+        return {"outputs": torch.stack(tuple(self.outputs))} if self.outputs else {}
+
+    def restore(self, state: dict[str, Tensor]) -> None:
+        """Put it back."""
+        self.outputs.clear()
+        self.outputs.extend(state.get("outputs", ()))
+
+
+class Discrepancy:
+    """How far the loss is from the noise's own variance (Morozov, 1966): nothing is to be gained below it.
+
+    Args:
+        noise: standard deviation, in [0, 1].
+    """
+
+    def __init__(self, noise: float) -> None:
+        self.level = noise**2
+
+    def __call__(self, state: State) -> Tensor:
+        """Distance of the loss from the level."""
+        return (state.loss - self.level).abs()
+
+    def state(self) -> dict[str, Tensor]:
+        """Nothing."""
+        return {}
+
+    def restore(self, state: dict[str, Tensor]) -> None:
+        """Nothing to do."""
+
+
+def build_score(settings: StoppingSettings, observed: Tensor, held: Tensor | None) -> Score | None:
+    """Make the score that a rule watches, or None for the rule "none"."""
+    match settings.rule:
+        case "held-out":
+            assert held is not None, "the rule needs held-out values"
+            return HeldOutError(observed, held)
+        case "variance":
+            return ExponentialVariance(settings.window)
+        case "windowed-variance":
+            return WindowedVariance(settings.window)
+        case "discrepancy":
+            assert settings.noise is not None
+            return Discrepancy(settings.noise)
+    return None
+
+
+class Patience:
+    """Follows a score, knows its best moment, and says when waiting for a better one has been long enough.
+
+    Args:
+        score: what to follow.
+        settings: how patiently.
+    """
+
+    def __init__(self, score: Score, settings: StoppingSettings) -> None:
+        self.score = score
+        self.settings = settings
+        self.best = float("inf")
+        self.best_iteration = 0
+        self.improved = False
+        self.exhausted = False
+
+    def __call__(self, state: State) -> None:
+        """Look at one state; afterwards ``improved`` and ``exhausted`` say what it meant."""
+        value = self.score(state)
+        self.improved = False
+        if state.iteration % self.settings.every:
+            return
+        figure = float(value)
+        if figure < self.best * (1 - self.settings.tolerance):
+            self.best, self.best_iteration, self.improved = figure, state.iteration, True
+        waited = state.iteration - self.best_iteration
+        patience = max(self.settings.patience, self.best_iteration // 4)
+        self.exhausted = self.best_iteration > 0 and waited >= patience
+
+    def facts(self) -> dict[str, Any]:
+        """The best moment, as plain values."""
+        return {"best": self.best, "best_iteration": self.best_iteration}
+
+    def restore(self, facts: dict[str, Any], state: dict[str, Tensor]) -> None:
+        """Go back to an earlier moment."""
+        self.best, self.best_iteration = facts["best"], facts["best_iteration"]
+        self.score.restore(state)

@@ -1,0 +1,175 @@
+"""The known values themselves as the network's input, thinned out anew each iteration.
+
+A network that draws from noise has to learn a picture by heart, and learns its damage next. A network that is shown a
+part of what is known, and asked for another part that it was not shown, learns how this picture continues: its own
+statistics, from thousands of small tasks of the kind that is to be solved (after Batson and Royer, 2019,
+"Noise2Self", and Quan et al., 2020, "Self2Self"). What is asked for is never among what is shown, so to copy is no
+way out.
+
+The network draws a correction to a first guess, which is the shown values spread over the gaps between them.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Literal
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from untaught.contracts import Drawn
+from untaught.errors import SettingError
+
+__all__ = ["ThinnedInput", "ThinningSettings", "hide", "mask_channels", "spread_out"]
+
+
+@dataclass(frozen=True, kw_only=True)
+class ThinningSettings:
+    """What is hidden from the network each iteration, and how it is told of the rest.
+
+    Attributes:
+        pattern: "pixels" hides scattered pixels; "shapes" hides besides these what the missing part itself would
+            cover, moved and turned at random, so that holes are learnt from holes.
+        least: smallest share of pixels that is left by the scattered ones, 0 to 1.
+        most: largest share that is left; each iteration draws between the two.
+        copies: at most so many copies of the missing part are hidden by "shapes".
+        widths: standard deviations of the Gaussians, in pixels, by which the shown values are averaged over gaps.
+    """
+
+    pattern: Literal["pixels", "shapes"] = "pixels"
+    least: float = 0.6
+    most: float = 0.95
+    copies: int = 3
+    widths: tuple[float, ...] = (0.6, 1.2, 3.0)
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "widths", tuple(self.widths))
+        if self.pattern not in ("pixels", "shapes"):
+            raise SettingError(f"pattern must be pixels or shapes: found {self.pattern!r}")
+        if not 0 < self.least <= self.most < 1:
+            raise SettingError(f"least and most lie in (0, 1), in this order: found {self.least} and {self.most}")
+        if self.copies < 1:
+            raise SettingError(f"copies is a whole number from 1: found {self.copies}")
+        if not all(width > 0 for width in self.widths):
+            raise SettingError(f"widths are positive: found {self.widths}")
+
+    def channels(self, picture_channels: int, mask_channels: int) -> int:
+        """Channels of the network's input: values, where they are, the guess, and an average for each width."""
+        return picture_channels * (2 + len(self.widths)) + mask_channels
+
+
+class ThinnedInput:
+    """The input of each iteration in turn: a part of what is known, and what is to be guessed from it.
+
+    Args:
+        observed: (1, C, H, W), float32, finite; not read where it is not known.
+        known: (1, C, H, W), bool.
+        settings: what is hidden.
+        generator: source of the random numbers, on the same device.
+    """
+
+    def __init__(self, observed: Tensor, known: Tensor, settings: ThinningSettings, generator: torch.Generator) -> None:
+        self.observed = torch.where(known, observed, 0)
+        self.known = known
+        self.settings = settings
+        self.generator = generator
+        self.mask_channels = mask_channels(known)
+        # No more copies of the missing part than hide about a third of the picture.
+        area = (~known.all(1)).float().mean().clamp(1e-3, 0.99).item()
+        self.copies = max(1, min(settings.copies, round(math.log(0.7) / math.log(1 - area))))
+        self._kernels = [_gaussian(width, observed.device) for width in settings.widths]
+
+    def draw(self) -> Drawn:
+        """The next iteration's input, the guess to be corrected, and the values to compare."""
+        hidden = hide(self.known, self.settings, self.generator, self.copies)
+        shown = self.known & ~hidden
+        compared = self.known & hidden
+        # A picture of a few pixels may have nothing hidden by chance: then everything known is compared.
+        compared = torch.where(compared.flatten(1).any(1).view(-1, 1, 1, 1), compared, self.known)
+        weights = shown.float()
+        values = self.observed * weights
+        guess = spread_out(values, weights)
+        averages = [_smooth(values, kernel) / (_smooth(weights, kernel) + 1e-4) for kernel in self._kernels]
+        features = torch.cat([values, weights[:, : self.mask_channels], guess, *averages], dim=1)
+        return Drawn(features, guess, compared)
+
+    def state(self) -> dict[str, Tensor]:
+        """What changes from draw to draw."""
+        return {"generator": self.generator.get_state()}
+
+    def restore(self, state: dict[str, Tensor], *, randomness: bool = True) -> None:
+        """Go back to a state; without ``randomness`` the random numbers go on."""
+        if randomness:
+            self.generator.set_state(state["generator"].cpu())
+
+
+def mask_channels(known: Tensor) -> int:
+    """Channels that it takes to tell where values are known: 1 if they are in all channels alike."""
+    return 1 if bool((known == known[:, :1]).all()) else known.shape[1]
+
+
+def hide(known: Tensor, settings: ThinningSettings, generator: torch.Generator, copies: int = 1) -> Tensor:
+    """What one draw hides: (1, 1, H, W), bool.
+
+    Args:
+        known: (1, C, H, W), bool.
+        settings: the pattern.
+        generator: source of the random numbers.
+        copies: how many copies of the missing part "shapes" hides.
+    """
+    height, width = known.shape[-2:]
+    device = known.device
+    share = torch.empty(1, device=device).uniform_(settings.least, settings.most, generator=generator)
+    hidden = torch.rand(1, 1, height, width, generator=generator, device=device) >= share
+    if settings.pattern == "shapes":
+        missing = ~known.all(dim=1, keepdim=True)
+        for moved in _moved(missing, copies, generator):
+            hidden |= moved
+    return hidden
+
+
+def _moved(pattern: Tensor, copies: int, generator: torch.Generator) -> Iterator[Tensor]:
+    """Copies of a pattern, (1, 1, H, W), turned about and moved at random around the edges."""
+    numbers = torch.randint(2**31, (copies, 3), generator=generator, device=pattern.device).tolist()
+    for down, right, turn in numbers:
+        copy = pattern.flip(-1) if turn & 1 else pattern
+        copy = copy.flip(-2) if turn & 2 else copy
+        yield copy.roll((down % pattern.shape[-2], right % pattern.shape[-1]), (-2, -1))
+
+
+def spread_out(values: Tensor, weights: Tensor) -> Tensor:
+    """Fill gaps from coarser and coarser means of what is there (pull-push, after Gortler et al., 1996).
+
+    Args:
+        values: (N, C, H, W), zero where the weights are.
+        weights: (N, C, H, W), 1 where a value is there and 0 where not.
+
+    Returns:
+        (N, C, H, W): the values, and in the gaps interpolated means; zero where nothing is there at all.
+    """
+    height, width = values.shape[-2:]
+    if height == 1 and width == 1:
+        return values
+    odd = (0, width % 2, 0, height % 2)
+    share = F.avg_pool2d(F.pad(weights, odd), 2)
+    means = F.avg_pool2d(F.pad(values, odd), 2) / share.clamp_min(1e-6)
+    coarse = spread_out(means, (share > 0).float())
+    fine = F.interpolate(coarse, scale_factor=2, mode="bilinear", align_corners=False)[..., :height, :width]
+    return values + fine * (1 - weights)
+
+
+def _gaussian(width: float, device: torch.device) -> Tensor:
+    reach = math.ceil(3 * width)
+    offsets = torch.arange(-reach, reach + 1, device=device, dtype=torch.float32)
+    return torch.exp(-(offsets**2) / (2 * width**2))
+
+
+def _smooth(x: Tensor, kernel: Tensor) -> Tensor:
+    """Convolve (N, C, H, W) with a separable kernel, zero outside."""
+    shape = x.shape
+    size, margin = len(kernel), len(kernel) // 2
+    x = F.conv2d(x.reshape(-1, 1, *shape[-2:]), kernel.view(1, 1, size, 1), padding=(margin, 0))
+    return F.conv2d(x, kernel.view(1, 1, 1, size), padding=(0, margin)).view(shape)
