@@ -1,8 +1,8 @@
 """The loop, of which there is one.
 
 It receives its parts and knows none of them: a network, a source of inputs, an objective, an optimiser. It gives a
-stream of states. Whoever wants a progress bar, a preview, another stop rule or a metric reads the stream; to pause is not to pull
-the next state, to cancel is to close it.
+stream of states. Whoever wants a progress bar, a preview, another stop rule or a metric reads the stream; to pause is
+not to pull the next state, to cancel is to close it.
 """
 
 from __future__ import annotations

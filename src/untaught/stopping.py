@@ -205,11 +205,10 @@ class Discrepancy:
 
 
 def build_score(settings: StoppingSettings, observed: Tensor, held: Tensor | None) -> Score | None:
-    """Make the score that a rule watches, or None for the rule "none"."""
+    """Make the score that a rule watches; None for the rule "none", or where no value could be held out."""
     match settings.rule:
         case "held-out":
-            assert held is not None, "the rule needs held-out values"
-            return HeldOutError(observed, held)
+            return None if held is None else HeldOutError(observed, held)
         case "variance":
             return ExponentialVariance(settings.window)
         case "windowed-variance":
