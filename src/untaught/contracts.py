@@ -35,11 +35,13 @@ class Drawn(NamedTuple):
         input: (N, channels, H, W), float32.
         guess: (N, C, H, W), float32: what the network's output is added to; nothing if None.
         compared: (N, C, H, W), bool: the values that the loss is taken over; all that are known if None.
+        shown: (N, C, H, W), bool: where the guess is what was observed, and stands as it is; nowhere if None.
     """
 
     input: Tensor
     guess: Tensor | None = None
     compared: Tensor | None = None
+    shown: Tensor | None = None
 
 
 class Source(Protocol):

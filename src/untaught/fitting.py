@@ -246,6 +246,9 @@ def iterate(
         if guard.diverged(fit.iteration, mean_loss):
             fit.restore(guard.roll_back(), everything=False)
             continue
+        if drawn.shown is not None and drawn.guess is not None:
+            # Nothing is asked of the network where it was shown the value, so nothing is taken from it there.
+            output = torch.where(drawn.shown, drawn.guess, output)
         picture = output.detach().clamp(0, 1)
         fit.take_up(picture, averaging)
         guard.keep(fit.iteration, fit.snapshot)

@@ -147,10 +147,12 @@ class SideBySide:
         drawn = [source.draw() for source in self.sources]
         guesses = [one.guess for one in drawn if one.guess is not None]
         compared = [one.compared for one in drawn if one.compared is not None]
+        shown = [one.shown for one in drawn if one.shown is not None]
         return Drawn(
             torch.cat([one.input for one in drawn]),
             torch.cat(guesses) if guesses else None,
             torch.cat(compared) if compared else None,
+            torch.cat(shown) if shown else None,
         )
 
     def state(self) -> dict[str, Tensor]:

@@ -94,7 +94,7 @@ class ThinnedInput:
         guess = spread_out(values, weights)
         averages = [_smooth(values, kernel) / (_smooth(weights, kernel) + 1e-4) for kernel in self._kernels]
         features = torch.cat([values, weights[:, : self.mask_channels], guess, *averages], dim=1)
-        return Drawn(features, guess, compared)
+        return Drawn(features, guess, compared, shown)
 
     def state(self) -> dict[str, Tensor]:
         """What changes from draw to draw."""
