@@ -157,8 +157,6 @@ def test_too_few_known_pixels_are_not_held_out(thinned):
 def test_what_is_shown_stands_in_the_output(picture, mask, thinned):
     """Where the network was shown a value it is asked for nothing: the output there is the value."""
     job = prepare("restore", picture, mask, recipe=thinned)
-    run = job.begin()
-    for state in run:
-        pass
+    state = list(job.begin())[-1]
     error = (state.average - job.observed).abs()
     assert error[job.known].mean() < 0.5 * error[~job.known].mean()
