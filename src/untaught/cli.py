@@ -141,9 +141,9 @@ def _picture_arguments(parser: argparse.ArgumentParser, *, mask_required: bool) 
         "--preset",
         metavar="NAME",
         default="balanced",
-        help="recipe: balanced (default); fast, a usable picture; best, two longer runs; noise, the same network "
-        "drawing from noise; printed, the reproduction's; paper, the paper's for this task"
-        + ("; paper-hole, the paper's for large holes" if mask_required else ""),
+        help="recipe: balanced (default); fast, a usable picture; best, two longer runs; printed, the reproduction's; "
+        "paper, the paper's for this task; "
+        + ("paper-hole, the paper's for large holes" if mask_required else "noise, a network that draws from noise"),
     )
     parser.add_argument(
         "--iterations",

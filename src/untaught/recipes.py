@@ -102,10 +102,6 @@ _BEST_RESTORE = dataclasses.replace(_BALANCED_RESTORE, name="best", network=_wid
 
 _SHAPES = ThinningSettings(pattern="shapes", least=0.7, most=0.7)
 
-_BALANCED_INPAINT = dataclasses.replace(_BALANCED_RESTORE, thinning=_SHAPES)
-_FAST_INPAINT = dataclasses.replace(_FAST_RESTORE, thinning=_SHAPES)
-_BEST_INPAINT = dataclasses.replace(_BEST_RESTORE, thinning=_SHAPES)
-
 _NOISE = Recipe(
     name="noise",
     source="untaught's own for a network that draws from noise: docs/recipes.md",
@@ -116,6 +112,22 @@ _NOISE = Recipe(
     stopping=_HELD_OUT,
     iterations=500,
 )
+
+# Under writing and scratches a network that draws from noise, bilinear where it shows, is as good in half of the time.
+_BALANCED_INPAINT = dataclasses.replace(
+    _NOISE,
+    name="balanced",
+    network=dataclasses.replace(
+        _NOISE.network,
+        down_channels=(32, 64, 128, 128, 128),
+        up_channels=(32, 64, 128, 128, 128),
+        upsampling=("bilinear", "nearest", "nearest", "nearest", "nearest"),
+    ),
+)
+
+_FAST_INPAINT = dataclasses.replace(_BALANCED_INPAINT, name="fast", iterations=200)
+
+_BEST_INPAINT = dataclasses.replace(_BEST_RESTORE, thinning=ThinningSettings(pattern="shapes", least=0.7, most=0.7))
 
 _PRINTED = Recipe(
     name="printed",
@@ -159,7 +171,7 @@ DEFAULT = "balanced"
 
 RECIPES: Mapping[str, tuple[Recipe, ...]] = MappingProxyType(
     {
-        "inpaint": (_BALANCED_INPAINT, _FAST_INPAINT, _BEST_INPAINT, _NOISE, _PRINTED, _PAPER_TEXT, _PAPER_HOLE),
+        "inpaint": (_BALANCED_INPAINT, _FAST_INPAINT, _BEST_INPAINT, _PRINTED, _PAPER_TEXT, _PAPER_HOLE),
         "restore": (_BALANCED_RESTORE, _FAST_RESTORE, _BEST_RESTORE, _NOISE, _PRINTED, _PAPER_DROPPED),
         "fit": (dataclasses.replace(_NOISE, name="balanced", stopping=StoppingSettings()), _PRINTED, _PAPER_DROPPED),
     }
