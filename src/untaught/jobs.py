@@ -384,7 +384,8 @@ class Run:
 
     def _scale(self, state: State) -> Tensor:
         """The spread, raised by its mean: where all outputs agree they may still be wrong together."""
-        spread = state.spread
+        # In one memory layout, so that the sum has the same order after resuming from a file.
+        spread = state.spread.contiguous()
         return spread + spread.mean() + 1e-6
 
     def _interval(self, state: State) -> NDArray[np.float32] | Tensor:
