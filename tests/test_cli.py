@@ -264,7 +264,7 @@ def test_doctor(capsys):
     assert run("doctor", "--json", "--precision", "float32") == 0
     facts = json.loads(capsys.readouterr().out)
     assert facts["engine"]["precision"] == "float32"
-    assert len(facts["reasons"]) == 3
+    assert len(facts["reasons"]) == 4
 
 
 @pytest.mark.parametrize("kind", [signal.SIGINT, signal.SIGTERM])

@@ -8,7 +8,7 @@ from untaught.networks import EncoderDecoder, NetworkSettings
 
 def test_every_choice_has_a_reason():
     engine = choose_engine()
-    assert len(engine.reasons) == 3
+    assert len(engine.reasons) == 4
     assert engine.reasons[0].startswith(engine.device.type)
     assert engine.reasons[1].startswith(str(engine.arithmetic).removeprefix("torch."))
 

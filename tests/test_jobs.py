@@ -32,7 +32,11 @@ def thinned(tiny):
 def recipe(request, tiny, tiny_accumulated, thinned):
     return {
         "thinned": thinned,
-        "shapes": dataclasses.replace(thinned, thinning=ThinningSettings(pattern="shapes", least=0.7, most=0.8)),
+        "shapes": dataclasses.replace(
+            thinned,
+            thinning=ThinningSettings(pattern="shapes", least=0.7, most=0.8),
+            stopping=dataclasses.replace(thinned.stopping, pattern="shapes"),
+        ),
         "held-out noise": dataclasses.replace(tiny, stopping=thinned.stopping, iterations=30),
         "variance": dataclasses.replace(
             tiny, stopping=StoppingSettings(rule="variance", every=2, window=5, patience=6)

@@ -14,6 +14,7 @@ import torch
 from torch import Tensor, nn
 
 from untaught.errors import SettingError
+from untaught.kernels import Kernels, load
 
 __all__ = ["DeviceName", "Engine", "Precision", "choose_engine"]
 
@@ -29,12 +30,14 @@ class Engine:
         device: where.
         arithmetic: type of the tensors between the layers.
         threads: processor threads that torch uses.
+        kernels: compiled passes between the layers, or None for torch's own.
         reasons: one sentence for each choice.
     """
 
     device: torch.device
     arithmetic: torch.dtype
     threads: int
+    kernels: Kernels | None = None
     reasons: tuple[str, ...] = ()
 
     @property
@@ -57,6 +60,7 @@ class Engine:
             "device": str(self.device),
             "precision": str(self.arithmetic).removeprefix("torch."),
             "threads": self.threads,
+            "kernels": None if self.kernels is None else self.kernels.processor,
             "torch": torch.__version__,
         }
 
@@ -77,7 +81,17 @@ def choose_engine(device: str = "auto", precision: str = "auto") -> Engine:
     arithmetic, why_arithmetic = _choose_arithmetic(chosen, precision)
     threads = torch.get_num_threads()
     why_threads = f"{threads} threads: torch's own choice for {os.cpu_count()} processors"
-    return Engine(chosen, arithmetic, threads, (why_device, why_arithmetic, why_threads))
+    kernels = load(arithmetic) if chosen.type == "cpu" else None
+    why_kernels = _why_kernels(chosen, kernels)
+    return Engine(chosen, arithmetic, threads, kernels, (why_device, why_arithmetic, why_threads, why_kernels))
+
+
+def _why_kernels(device: torch.device, kernels: Kernels | None) -> str:
+    if kernels is not None:
+        return f"kernels: compiled for {kernels.processor}, between torch's matrix products"
+    if device.type != "cpu":
+        return "kernels: torch's own; the compiled ones are for processors"
+    return "kernels: torch's own, which take several times longer; none were compiled when untaught was installed"
 
 
 def _choose_device(device: str) -> tuple[torch.device, str]:

@@ -17,6 +17,7 @@ from torch import Tensor
 
 from untaught.contracts import Drawn, Source
 from untaught.errors import SettingError
+from untaught.kernels import Kernels
 
 __all__ = ["InputSettings", "PerturbationSettings", "PerturbedInput", "SideBySide", "make_input"]
 
@@ -102,22 +103,35 @@ class PerturbedInput:
         base: the first input, (1, C, H, W), float32.
         perturbation: how it is shaken.
         generator: source of the noise, on the base's device.
+        kernels: draw the noise with these, many times faster, in the type of their arithmetic and with the channels
+            last in memory; the noise is other noise.
     """
 
-    def __init__(self, base: Tensor, perturbation: PerturbationSettings, generator: torch.Generator) -> None:
+    def __init__(
+        self,
+        base: Tensor,
+        perturbation: PerturbationSettings,
+        generator: torch.Generator,
+        kernels: Kernels | None = None,
+    ) -> None:
         self.perturbation = perturbation
         self.generator = generator
-        self.current = base
+        self.kernels = kernels
+        self.current = base if kernels is None else base.contiguous(memory_format=torch.channels_last)
 
     def draw(self) -> Drawn:
         """The next iteration's input, shaped like the first."""
-        if self.perturbation.kind == "none":
+        kind, deviation, kernels = self.perturbation.kind, self.perturbation.standard_deviation, self.kernels
+        if kind == "none":
             return Drawn(self.current)
-        noise = torch.empty_like(self.current).normal_(
-            0, self.perturbation.standard_deviation, generator=self.generator
-        )
-        shaken = noise.add_(self.current)
-        if self.perturbation.kind == "accumulated":
+        if kernels is not None:
+            shaken = torch.empty_like(self.current, dtype=kernels.dtype)
+            # The noise is a function of this number and of the place.
+            key = int(torch.randint(2**63 - 1, (), generator=self.generator))
+            kernels.perturb(shaken, self.current, self.current.numel(), deviation, key, kind == "accumulated")
+            return Drawn(shaken)
+        shaken = torch.empty_like(self.current).normal_(0, deviation, generator=self.generator).add_(self.current)
+        if kind == "accumulated":
             self.current = shaken
         return Drawn(shaken)
 
@@ -127,7 +141,8 @@ class PerturbedInput:
 
     def restore(self, state: dict[str, Tensor], *, randomness: bool = True) -> None:
         """Go back to a state; without ``randomness`` the noise goes on."""
-        self.current = state["current"].to(self.current.device)
+        # A copy in the layout of the one that was there: noise may be added to it in place.
+        self.current = torch.empty_like(self.current).copy_(state["current"])
         if randomness:
             self.generator.set_state(state["generator"].cpu())
 

@@ -29,7 +29,7 @@ from untaught.operators import Mask
 from untaught.optimisers import build_optimiser, learning_rate
 from untaught.recipes import Recipe
 from untaught.stopping import Patience, build_score
-from untaught.thinning import ThinnedInput, hide
+from untaught.thinning import ThinnedInput, moved
 
 __all__ = ["Job", "Run", "begin"]
 
@@ -68,7 +68,8 @@ def begin(
             settings = recipe.network
             source: Source
             if recipe.thinning is None:
-                source = PerturbedInput(make_input(recipe.input, *size, noise), recipe.perturbation, noise)
+                base = make_input(recipe.input, *size, noise)
+                source = PerturbedInput(base, recipe.perturbation, noise, engine.kernels)
             else:
                 own = known[picture : picture + 1].to(engine.device)
                 values = observed[picture : picture + 1].to(engine.device)
@@ -76,11 +77,13 @@ def begin(
                 inputs = recipe.thinning.channels(channels, source.mask_channels)
                 settings = dataclasses.replace(settings, input_channels=inputs)
             sources.append(source)
-            networks.append(EncoderDecoder(settings, channels, torch.Generator().manual_seed(seed + run)))
+            network = EncoderDecoder(settings, channels, torch.Generator().manual_seed(seed + run))
+            network.use(engine.kernels)
+            networks.append(network)
     single = len(networks) == 1
-    network = engine.place(networks[0] if single else Independent(networks))
+    whole = engine.place(networks[0] if single else Independent(networks))
     source = sources[0] if single else SideBySide(sources)
-    return Fit(network, source, build_optimiser(recipe.optimiser, network), Guard(engine.guard_interval), runs)
+    return Fit(whole, source, build_optimiser(recipe.optimiser, whole), Guard(engine.guard_interval), runs)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -359,18 +362,25 @@ class Run:
 
     def _hold_out(self) -> Tensor | None:
         """Known values to hold out, (N, C, H, W), bool; None where there are too few to spare any."""
-        stopping, thinning = self.job.recipe.stopping, self.job.recipe.thinning
-        device = self._known.device
-        generator = torch.Generator(device).manual_seed(self.job.seed + 1_000_003)
-        least = 1 - stopping.held_out
-        held = torch.rand(self._known[:, :1].shape, generator=generator, device=device) >= least
-        if thinning is not None and thinning.pattern == "shapes":
-            only_shapes = dataclasses.replace(thinning, least=1 - 1e-6, most=1 - 1e-6)
-            missing = 1 - self._known.float().mean().item()
-            if missing < 2 * stopping.held_out:
-                held = torch.cat([hide(one[None], only_shapes, generator) for one in self._known])
-        held = held & self._known
-        enough = held.flatten(1).sum(1).min() >= 16 and (self._known & ~held).flatten(1).any(1).all()
+        stopping, known = self.job.recipe.stopping, self._known
+        generator = torch.Generator(known.device).manual_seed(self.job.seed + 1_000_003)
+        if stopping.pattern == "pixels":
+            least = 1 - stopping.held_out
+            held = torch.rand(known[:, :1].shape, generator=generator, device=known.device) >= least
+        else:
+            missing = ~known.all(dim=1, keepdim=True)
+            held = torch.cat([next(moved(one[None], 1, generator)) for one in missing])
+            # Where much is missing, only a window's worth of it is held out.
+            side = min(1.0, math.sqrt(2 * stopping.held_out / max(missing.float().mean().item(), 1e-6)))
+            top, left = torch.rand(2, generator=generator, device=known.device).tolist()
+            height, width = known.shape[-2:]
+            rows, columns = max(1, round(side * height)), max(1, round(side * width))
+            first_row, first_column = round(top * (height - rows)), round(left * (width - columns))
+            window = torch.zeros_like(held)
+            window[..., first_row : first_row + rows, first_column : first_column + columns] = True
+            held &= window
+        held = held & known
+        enough = held.flatten(1).sum(1).min() >= 16 and (known & ~held).flatten(1).any(1).all()
         return held if enough else None
 
     # What is said of the result ------------------------------------------------------------------------------------

@@ -77,6 +77,7 @@ _FRESH = PerturbationSettings(kind="fresh", standard_deviation=0.03)
 _MUON = OptimiserSettings(name="muon", rate=0.02)
 
 _HELD_OUT = StoppingSettings(rule="held-out")
+_HELD_OUT_SHAPES = StoppingSettings(rule="held-out", pattern="shapes")
 
 
 def _widths(outer: int, middle: int) -> NetworkSettings:
@@ -117,6 +118,7 @@ _NOISE = Recipe(
 _BALANCED_INPAINT = dataclasses.replace(
     _NOISE,
     name="balanced",
+    stopping=_HELD_OUT_SHAPES,
     network=dataclasses.replace(
         _NOISE.network,
         down_channels=(32, 64, 128, 128, 128),
@@ -127,7 +129,9 @@ _BALANCED_INPAINT = dataclasses.replace(
 
 _FAST_INPAINT = dataclasses.replace(_BALANCED_INPAINT, name="fast", iterations=200)
 
-_BEST_INPAINT = dataclasses.replace(_BEST_RESTORE, thinning=ThinningSettings(pattern="shapes", least=0.7, most=0.7))
+_BEST_INPAINT = dataclasses.replace(
+    _BEST_RESTORE, stopping=_HELD_OUT_SHAPES, thinning=ThinningSettings(pattern="shapes", least=0.7, most=0.7)
+)
 
 _PRINTED = Recipe(
     name="printed",

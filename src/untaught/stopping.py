@@ -45,6 +45,8 @@ class StoppingSettings:
             "windowed-variance" watch how much the outputs move; "discrepancy" stops when the loss has come down to the
             noise; "none" goes on to the last iteration.
         held_out: share of the known values that is held out, 0 to 1.
+        pattern: "pixels" holds out scattered ones; "shapes" what the missing part itself would cover, moved and turned,
+            so that what is measured is as hard as what is missing.
         every: iterations between two looks.
         patience: stop after so many iterations without a better score, and no sooner than after a quarter of the
             iterations that the best one took.
@@ -56,6 +58,7 @@ class StoppingSettings:
 
     rule: RuleName = "none"
     held_out: float = 0.04
+    pattern: Literal["pixels", "shapes"] = "pixels"
     every: int = 10
     patience: int = 60
     tolerance: float = 0.005
@@ -66,6 +69,8 @@ class StoppingSettings:
     def __post_init__(self) -> None:
         if self.rule not in get_args(RuleName):
             raise SettingError(f"rule must be one of {', '.join(get_args(RuleName))}: found {self.rule!r}")
+        if self.pattern not in ("pixels", "shapes"):
+            raise SettingError(f"pattern must be pixels or shapes: found {self.pattern!r}")
         if not (0 < self.held_out < 1 and 0 <= self.refit < 1 and 0 <= self.tolerance < 1):
             raise SettingError("held_out, refit and tolerance are shares between 0 and 1")
         if self.every < 1 or self.patience < 1 or self.window < 2:

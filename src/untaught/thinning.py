@@ -23,7 +23,7 @@ from torch import Tensor
 from untaught.contracts import Drawn
 from untaught.errors import SettingError
 
-__all__ = ["ThinnedInput", "ThinningSettings", "hide", "mask_channels", "spread_out"]
+__all__ = ["ThinnedInput", "ThinningSettings", "hide", "mask_channels", "moved", "spread_out"]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -126,12 +126,12 @@ def hide(known: Tensor, settings: ThinningSettings, generator: torch.Generator, 
     hidden = torch.rand(1, 1, height, width, generator=generator, device=device) >= share
     if settings.pattern == "shapes":
         missing = ~known.all(dim=1, keepdim=True)
-        for moved in _moved(missing, copies, generator):
-            hidden |= moved
+        for copy in moved(missing, copies, generator):
+            hidden |= copy
     return hidden
 
 
-def _moved(pattern: Tensor, copies: int, generator: torch.Generator) -> Iterator[Tensor]:
+def moved(pattern: Tensor, copies: int, generator: torch.Generator) -> Iterator[Tensor]:
     """Copies of a pattern, (1, 1, H, W), turned about and moved at random around the edges."""
     numbers = torch.randint(2**31, (copies, 3), generator=generator, device=pattern.device).tolist()
     for down, right, turn in numbers:

@@ -25,6 +25,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from untaught.errors import SettingError
+from untaught.kernels import Kernels
 from untaught.networks.blocks import (
     Activation,
     ActivationName,
@@ -35,6 +36,7 @@ from untaught.networks.blocks import (
     Upsampling,
     upsample,
 )
+from untaught.networks.fused import Fused, can_fuse
 
 __all__ = ["PRESETS", "EncoderDecoder", "NetworkSettings"]
 
@@ -93,7 +95,7 @@ class NetworkSettings:
         if min(self.input_channels, *self.down_channels, *self.up_channels) < 1 or min(self.skip_channels) < 0:
             raise SettingError("channels are whole numbers from 1 (from 0 in skip_channels)")
         for name in ("down_kernel_size", "up_kernel_size", "skip_kernel_size"):
-            sizes = self._per_scale(name)
+            sizes = self.per_scale(name)
             if any(size < 1 or size % 2 == 0 for size in sizes):
                 raise SettingError(f"{name} must be odd and at least 1: found {getattr(self, name)}")
         choices: dict[str, tuple[Any, ...]] = {
@@ -106,7 +108,7 @@ class NetworkSettings:
         }
         for name, valid in choices.items():
             _check_choice(name, getattr(self, name), valid)
-        for kind in self._per_scale("upsampling"):
+        for kind in self.per_scale("upsampling"):
             _check_choice("upsampling", kind, get_args(Upsampling))
         if self.skip_join == "add":
             for scale, (skip, below) in enumerate(zip(self.skip_channels, self._channels_from_below(), strict=True)):
@@ -121,7 +123,7 @@ class NetworkSettings:
         """Number of scales: how often the resolution is halved."""
         return len(self.down_channels)
 
-    def _per_scale(self, name: str) -> tuple[Any, ...]:
+    def per_scale(self, name: str) -> tuple[Any, ...]:
         value = getattr(self, name)
         values = tuple(value) if isinstance(value, tuple | list) else (value,) * self.scales
         if len(values) != self.scales:
@@ -173,18 +175,34 @@ class EncoderDecoder(nn.Module):
         self.settings = settings
         self.scales = nn.ModuleList(_Scale(settings, index, generator) for index in range(settings.scales))
         self.head = Convolution(settings.up_channels[0], output_channels, generator=generator)
-        self.upsampling: tuple[Upsampling, ...] = settings._per_scale("upsampling")
+        self.upsampling: tuple[Upsampling, ...] = settings.per_scale("upsampling")
+        self._kernels: Kernels | None = None
+        self._fused: Fused | None = None
+
+    def use(self, kernels: Kernels | None) -> None:
+        """Run on compiled kernels from now on where the settings allow it (or no more, with None)."""
+        self._kernels = kernels if can_fuse(self.settings) else None
+        self._fused = None
 
     def forward(self, x: Tensor) -> Tensor:
         """(N, input_channels, H, W), of the arithmetic's type, to (N, output_channels, H, W), float32."""
         height, width = x.shape[-2:]
         x = self._widen(x)
+        fused = self._fused_for(x)
         # The head's few channels are computed in float32: bfloat16 has too few steps for a 16-bit picture.
-        x = self.head(self.features(x).float())
+        x = self.head(self.features(x).float()) if fused is None else fused(x)
         if self.settings.skip_tap == "output":
             x = upsample(x, self.upsampling[0])
         x = x[..., :height, :width]
         return torch.sigmoid(x) if self.settings.head == "sigmoid" else x
+
+    def _fused_for(self, x: Tensor) -> Fused | None:
+        kernels = self._kernels
+        if kernels is None or x.dtype != kernels.dtype or x.device.type != "cpu" or len(x) != 1 or x.requires_grad:
+            return None
+        if self._fused is None or self._fused.size != x.shape[-2:]:
+            self._fused = Fused(self, x.shape[-2], x.shape[-1], kernels)
+        return self._fused
 
     def features(self, x: Tensor) -> Tensor:
         """What the head draws the picture from: at full resolution, or at half of it with skip_tap="output"."""
@@ -214,7 +232,7 @@ class EncoderDecoder(nn.Module):
     def _widen(self, x: Tensor) -> Tensor:
         """Pad height and width to a multiple of 2**scales that leaves the innermost scale room for its padding."""
         settings = self.settings
-        largest = max(*settings._per_scale("down_kernel_size"), *settings._per_scale("up_kernel_size"))
+        largest = max(*settings.per_scale("down_kernel_size"), *settings.per_scale("up_kernel_size"))
         unit, least = 2**settings.scales, max(2, largest // 2 + 1)
         height, width = x.shape[-2:]
         target_height, target_width = (max(-(-side // unit), least) * unit for side in (height, width))
@@ -230,7 +248,7 @@ class _Scale(nn.Module):
         super().__init__()
         down, up, skip = settings.down_channels[index], settings.up_channels[index], settings.skip_channels[index]
         down_kernel, up_kernel, skip_kernel = (
-            settings._per_scale(name)[index] for name in ("down_kernel_size", "up_kernel_size", "skip_kernel_size")
+            settings.per_scale(name)[index] for name in ("down_kernel_size", "up_kernel_size", "skip_kernel_size")
         )
         channels_in = settings.down_channels[index - 1] if index else settings.input_channels
         from_below = settings._channels_from_below()[index]

@@ -1,0 +1,130 @@
+"""Compiled passes over memory, for processors: everything of a step that is not a matrix product.
+
+They are built from kernels.cpp when the package is built. Where that was not possible, or on another kind of machine, a
+step runs without them, as the plain network says.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import functools
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+
+__all__ = ["Kernels", "load"]
+
+# What each function takes: p a pointer (a tensor or None), n a count, f a float, b a bool.
+_SIGNATURES = {
+    "point_in": "ppnnpfb",
+    "head_in": "ppnnpf",
+    "point_in_back": "ppppnnpfbp",
+    "head_in_back": "pppnnpfp",
+    "point_out_back": "ppppnn",
+    "statistics": "pnnpfp",
+    "accumulate": "ppn",
+    "perturb": "ppnfnb",
+    "winograd_in": "ppnnnpfbnnn",
+    "winograd_out": "ppnnnnp",
+    "winograd_out_back": "ppppnnnn",
+    "winograd_in_back": "pppnpnppnnnpfbnnnp",
+    "winograd_weights": "ppnnnnn",
+    "columns_in": "ppnnnpfbnnnn",
+    "columns_in_back": "ppppnnnpfbnnp",
+    "narrow_in": "ppnnnnpfnnn",
+    "narrow_in_back": "pppnnnnpfnp",
+    "combine_out": "ppnnnnppppppppnnbp",
+    "combine_out_back": "ppppnnnppppppnn",
+    "gram": "ppnnnpfnppppp",
+    "join_back": "pppnnnpfppppp",
+}
+_SIGNATURES_OF_FLOATS = {
+    "normalise": "pnnnppppp",
+    "normalise_back": "pnnnppppp",
+    "join_coefficients": "pnnnpppppp",
+    "winograd_weights_back": "ppnnnnn",
+}
+_TYPES = {"p": ctypes.c_void_p, "n": ctypes.c_int64, "f": ctypes.c_float, "b": ctypes.c_int}
+
+
+class Kernels:
+    """The functions of the library for one type of arithmetic; kernels.cpp says what each does.
+
+    Args:
+        library: the loaded library.
+        dtype: torch.bfloat16 or torch.float32.
+        processor: what the library was compiled for.
+    """
+
+    def __init__(self, library: ctypes.CDLL, dtype: torch.dtype, processor: str) -> None:
+        self.dtype = dtype
+        self.processor = processor
+        suffix = str(dtype).removeprefix("torch.")
+        for name, signature in _SIGNATURES.items():
+            setattr(self, name, _bind(library, f"untaught_{name}_{suffix}", signature))
+        for name, signature in _SIGNATURES_OF_FLOATS.items():
+            setattr(self, name, _bind(library, f"untaught_{name}", signature))
+
+    def __getattr__(self, name: str) -> Callable[..., None]:
+        raise AttributeError(f"the kernels have no function {name!r}")
+
+
+def load(dtype: torch.dtype) -> Kernels | None:
+    """The kernels for a type of arithmetic, or None where there are none for this machine."""
+    found = _library()
+    return None if found is None or dtype not in (torch.bfloat16, torch.float32) else Kernels(found[0], dtype, found[1])
+
+
+@functools.cache
+def _library() -> tuple[ctypes.CDLL, str] | None:
+    here = Path(__file__).parent
+    for name in _processors():
+        path = here / f"kernels_{name}.so"
+        if path.exists() and _lend_threads():
+            try:
+                return ctypes.CDLL(str(path)), name
+            except OSError:
+                continue
+    return None
+
+
+def _processors() -> list[str]:
+    """The libraries that this processor can run, the best first."""
+    capability = torch.backends.cpu.get_cpu_capability()
+    # torch has no public name for this question yet.
+    bfloat16 = getattr(torch.cpu, "_is_avx512_bf16_supported", lambda: False)()
+    found = ["avx512_bf16"] if bfloat16 else []
+    if capability.startswith("AVX512"):
+        found.append("avx512")
+    if capability.startswith("AVX"):
+        found.append("avx2")
+    return found or ["neon"]
+
+
+def _lend_threads() -> bool:
+    """Let the library find the OpenMP that torch runs its own threads with, so that there is one set of threads."""
+    maps = Path("/proc/self/maps")
+    if not maps.exists():
+        return False
+    paths = {line.split()[-1] for line in maps.read_text().splitlines() if ".so" in line}
+    runtimes = [path for path in paths if Path(path).name.startswith(("libgomp", "libiomp", "libomp"))]
+    # More than one is in memory when other packages bring their own; torch's lies beside torch.
+    runtimes.sort(key=lambda path: "torch" not in path)
+    if not runtimes:
+        return False
+    ctypes.CDLL(runtimes[0], mode=ctypes.RTLD_GLOBAL)
+    return True
+
+
+def _bind(library: ctypes.CDLL, name: str, signature: str) -> Callable[..., None]:
+    function = getattr(library, name)
+    function.argtypes = [_TYPES[letter] for letter in signature]
+    function.restype = None
+
+    def call(*arguments: Any) -> None:
+        function(*[argument.data_ptr() if isinstance(argument, Tensor) else argument for argument in arguments])
+
+    return call

@@ -1,0 +1,314 @@
+"""The encoder-decoder's way from its input to its last features, forward and back, in the forms of `forms`.
+
+A convolution over a concatenation is the sum of two, so nothing is concatenated. A convolution's bias in front of a batch
+normalisation changes nothing, since the normalisation takes the mean away: it is left out, and its gradient is zero.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, cast
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from untaught.kernels import Kernels
+from untaught.networks.blocks import BatchNormalisation, Convolution, Upsampling
+from untaught.networks.forms import Columns, Form, Gradients, Map, Narrow, Normalisation, Point, Step, Tiles, Upsampled, ROWS
+
+if TYPE_CHECKING:
+    from untaught.networks.encoder_decoder import EncoderDecoder, NetworkSettings
+
+__all__ = ["Fused", "can_fuse"]
+
+_NARROW = 8
+
+
+def can_fuse(settings: NetworkSettings) -> bool:
+    """Whether a network has only parts that there is a form for."""
+    return bool(
+        {*settings.per_scale("down_kernel_size"), *settings.per_scale("up_kernel_size")} == {3}
+        and set(settings.per_scale("skip_kernel_size")) == {1}
+        and settings.downsampling == "stride"
+        and settings.skip_join == "concatenate"
+        and settings.activation in ("leaky_relu", "relu", "none")
+    )
+
+
+class _Convolve:
+    """A convolution of one map, normalised afterwards."""
+
+    def __init__(self, form: Form, target: Map, module: Convolution, *, early: bool = False) -> None:
+        self.form, self.target, self.module, self.early = form, target, module, early
+
+    def forward(self) -> None:
+        step, target = self.form.step, self.target
+        assert target.normalisation is not None
+        target.values = step.take(target.pixels, target.channels)
+        self.form.forward(target, _kernel(self.module), target.normalisation.sums)
+        step.normalise(target)
+
+    def backward(self, gradients: Gradients) -> None:
+        step, source = self.form.step, self.form.source
+        gradient = _gradient(self.module, gradients)
+        self.form.backward(self.target, _kernel(self.module), gradient, early=self.early)
+        step.close(self.target)
+        if source.norm is not None and not self.early:
+            step.complete(source, gradients)
+
+
+class _Join:
+    """The 3x3 convolution of a normalised concatenation: of a skip branch and of what comes up from below, either or both.
+
+    ``below`` is upsampled by ``kind``.
+    """
+
+    def __init__(
+        self,
+        step: Step,
+        skip: Map | None,
+        below: Map | None,
+        kind: Upsampling,
+        normalisation: BatchNormalisation,
+        module: Convolution,
+        target: Map,
+    ) -> None:
+        self.step, self.target, self.module = step, target, module
+        self.parts: list[tuple[Form, slice]] = []
+        first = 0
+        for source in (skip, below):
+            if source is None:
+                continue
+            source.joined = Normalisation(normalisation, first, source.used)
+            form: Form
+            if source is below:
+                form = Upsampled(step, source, kind, add=skip is not None)
+            elif source.used <= _NARROW:
+                form = Narrow(step, source)
+            else:
+                form = _three(step, source, 1)
+            self.parts.append((form, slice(first, first + source.used)))
+            first += source.used
+
+    def forward(self) -> None:
+        step, target = self.step, self.target
+        assert target.normalisation is not None
+        target.values = step.take(target.pixels, target.channels)
+        kernel = _kernel(self.module)
+        for form, part in self.parts:
+            self._normalise(form)
+            last = form is self.parts[-1][0]
+            form.forward(target, kernel[..., part], target.normalisation.sums if last else None)
+        step.normalise(target)
+
+    def backward(self, gradients: Gradients) -> None:
+        step, target = self.step, self.target
+        kernel, gradient = _kernel(self.module), _gradient(self.module, gradients)
+        for form, part in self.parts:
+            form.backward(target, kernel[..., part], gradient[..., part])
+            self._normalise_back(form, gradients)
+        step.close(target)
+
+    def _normalise(self, form: Form) -> None:
+        """The second normalisation of one part: of its activations as they stand in the concatenation."""
+        source, kernels = form.source, self.step.kernels
+        assert source.joined is not None
+        assert source.norm is not None
+        if isinstance(form, Upsampled):
+            form.squares = self.step.take(source.pixels, source.channels)
+            rows, columns = form.rows, form.columns
+            kernels.gram(
+                form.squares, source.values, source.height, source.width, source.channels, source.norm, source.slope,
+                rows.reach, rows.gram, columns.gram, rows.weight, columns.weight, source.joined.sums,
+            )  # fmt: skip
+        else:
+            kernels.statistics(
+                source.values, source.pixels, source.channels, source.norm, source.slope, source.joined.sums
+            )
+        source.joined.finish(kernels, self.target.pixels, source.norm[2:])
+
+    def _normalise_back(self, form: Form, gradients: Gradients) -> None:
+        source, kernels = form.source, self.step.kernels
+        assert source.joined is not None
+        assert source.normalisation is not None
+        source.joined.finish_join_back(kernels, self.target.pixels, source.lazy, gradients)
+        upsampled = isinstance(form, Upsampled)
+        squares, weights = (form.squares, (form.rows.weight, form.columns.weight)) if upsampled else (None, (None, None))
+        kernels.join_back(
+            source.gradient, source.values, squares, source.height, source.width, source.channels, source.norm,
+            source.slope, source.lazy[0], source.lazy[1], *weights, source.normalisation.sums,
+        )  # fmt: skip
+        if upsampled:
+            self.step.workspace.give(form.squares)
+        self.step.complete(source, gradients)
+
+
+def _three(step: Step, source: Map, stride: int) -> Form:
+    if stride == 1 and source.height % 2 == 0 and source.width % 2 == 0:
+        return Tiles(step, source)
+    return Columns(step, source, stride)
+
+
+def _kernel(module: Convolution) -> Tensor:
+    """(out, k, k, in), contiguous; no copy where the weight is stored with its channels last."""
+    return module.weight.detach().permute(0, 2, 3, 1).contiguous()
+
+
+def _gradient(module: Convolution, gradients: Gradients) -> Tensor:
+    """Room for a convolution's gradient: (out, k, k, in)."""
+    weight = module.weight
+    room = torch.empty(weight.shape[0], *weight.shape[2:], weight.shape[1])
+    gradients[weight] = room.permute(0, 3, 1, 2)
+    gradients[module.bias] = torch.zeros_like(module.bias)
+    return room
+
+
+class Fused:
+    """A network's features and head for one size of input.
+
+    Args:
+        network: whose weights are used.
+        height: of the input, a multiple of what the scales need.
+        width: the same.
+        kernels: for the arithmetic that is wanted.
+    """
+
+    def __init__(self, network: EncoderDecoder, height: int, width: int, kernels: Kernels) -> None:
+        settings = network.settings
+        slope = {"leaky_relu": settings.negative_slope, "relu": 0.0, "none": 1.0}[settings.activation]
+        self.size = torch.Size((height, width))
+        self.parameters = list(network.parameters())
+        self.step = step = Step(kernels, settings.padding)
+        self.head = network.head
+        self.input = Map(height, width, settings.input_channels, None, slope)
+        self.parts: list[_Convolve | _Join] = []
+        from_input = settings.skip_tap == "input"
+
+        def layer(modules: Any, index: int, source: Map, stride: int = 1) -> tuple[Convolution, Map]:
+            convolution, normalisation = modules[index], modules[index + 1]
+            high, wide = ((side - 1) // stride + 1 for side in (source.height, source.width))
+            return convolution, Map(high, wide, convolution.weight.shape[0], normalisation, slope)
+
+        def skip(scale: Any, source: Map, *, early: bool) -> Map | None:
+            if scale.skip is None:
+                return None
+            convolution, target = layer(scale.skip, 0, source)
+            self.parts.append(_Convolve(Point(step, source), target, convolution, early=early))
+            return target
+
+        scales = cast("list[Any]", list(network.scales))
+        skips: list[Map | None] = []
+        x = self.input
+        for index, scale in enumerate(scales):
+            convolution, below = layer(scale.down, 0, x, 2)
+            self.parts.append(_Convolve(_three(step, x, 2), below, convolution))
+            # A skip branch stands after the way down from the same map, so that on the way back it comes before.
+            if from_input:
+                skips.append(skip(scale, x, early=True))
+            elif index:
+                skips.append(skip(scales[index - 1], x, early=True))
+            convolution, inner = layer(scale.down, 3, below)
+            self.parts.append(_Convolve(_three(step, below, 1), inner, convolution))
+            x = inner
+        if not from_input:
+            skips.append(skip(scales[-1], x, early=False))
+
+        innermost = len(scales) - 1
+        for index in range(innermost, -1, -1):
+            scale, side, kind = scales[index], skips[index], network.upsampling[index]
+            below_map: Map | None = x
+            if not from_input:
+                if index == innermost:
+                    side, below_map = side or x, None
+                else:
+                    kind = network.upsampling[index + 1]
+            factor = 2 if below_map is not None else 1
+            convolution = scale.up[1]
+            x = Map(x.height * factor, x.width * factor, convolution.weight.shape[0], scale.up[2], slope)
+            self.parts.append(_Join(step, side, below_map, kind, scale.up[0], convolution, x))
+            if settings.extra_convolution:
+                convolution, target = layer(scale.up, 4, x)
+                self.parts.append(_Convolve(Point(step, x), target, convolution))
+                x = target
+        self.last = x
+        self.number = 0
+
+    def __call__(self, x: Tensor) -> Tensor:
+        """(1, input_channels, H, W) to what the head makes of the last features, (1, channels, h, w), float32."""
+        return cast("Tensor", _Evaluate.apply(self, x, *self.parameters))
+
+    def forward(self, x: Tensor) -> Tensor:
+        """The head's result, and all that `backward` needs."""
+        self.number += 1
+        for part in self.parts:
+            self.step.close(part.target)
+        # One pixel after the other: no copy where the input is stored like that.
+        values = x[0].permute(1, 2, 0).flatten(0, 1)
+        missing = self.input.channels - self.input.used
+        self.input.values = F.pad(values, (0, missing)) if missing else values.contiguous()
+        for part in self.parts:
+            part.forward()
+        return self._head()
+
+    def backward(self, change: Tensor, number: int) -> list[Tensor]:
+        """From the gradient of the head's result to that of every parameter."""
+        if number != self.number:
+            raise RuntimeError("the network was evaluated again before this evaluation's gradient was asked for")
+        gradients: Gradients = {}
+        self._head_back(change, gradients)
+        for part in reversed(self.parts):
+            part.backward(gradients)
+        return [gradients[parameter] for parameter in self.parameters]
+
+    def _groups(self) -> list[tuple[int, int]]:
+        return [(first, min(self.last.pixels, first + ROWS)) for first in range(0, self.last.pixels, ROWS)]
+
+    def _head(self) -> Tensor:
+        """In float32: bfloat16 has too few steps for a 16-bit picture."""
+        last, step = self.last, self.step
+        assert last.values is not None
+        weight = self._head_weight()
+        result = torch.empty(last.pixels, weight.shape[0])
+        features = step.take(ROWS, last.channels, dtype=torch.float32)
+        for first, end in self._groups():
+            step.kernels.head_in(features, last.values[first:end], end - first, last.channels, last.norm, last.slope)
+            torch.addmm(self.head.bias.detach(), features[: end - first], weight.t(), out=result[first:end])
+        step.workspace.give(features)
+        return result.t().reshape(1, -1, last.height, last.width)
+
+    def _head_back(self, change: Tensor, gradients: Gradients) -> None:
+        last, step = self.last, self.step
+        assert last.values is not None
+        weight = self._head_weight()
+        rows = change[0].flatten(1).t().contiguous()
+        total = torch.zeros_like(weight)
+        last.gradient = step.take(last.pixels, last.channels)
+        features = step.take(ROWS, last.channels, dtype=torch.float32)
+        for first, end in self._groups():
+            count, values = end - first, last.values[first:end]
+            step.kernels.head_in(features, values, count, last.channels, last.norm, last.slope)
+            total.addmm_(rows[first:end].t(), features[:count])
+            torch.mm(rows[first:end], weight, out=features[:count])
+            step.kernels.head_in_back(
+                last.gradient[first:end], features, values, count, last.channels, last.norm, last.slope, last.sums
+            )
+        step.workspace.give(features)
+        step.complete(last, gradients)
+        used = self.head.weight.shape[1]
+        gradients[self.head.weight] = total[:, :used, None, None]
+        gradients[self.head.bias] = rows.sum(0)
+
+    def _head_weight(self) -> Tensor:
+        return F.pad(self.head.weight.detach().flatten(1), (0, self.last.channels - self.last.used))
+
+
+class _Evaluate(torch.autograd.Function):
+    @staticmethod
+    def forward(ctx: Any, fused: Fused, x: Tensor, *_: Tensor) -> Tensor:  # noqa: ANN401
+        result = fused.forward(x.detach())
+        ctx.fused, ctx.number = fused, fused.number
+        return result
+
+    @staticmethod
+    def backward(ctx: Any, change: Tensor) -> Any:
+        return None, None, *ctx.fused.backward(change, ctx.number)
