@@ -20,7 +20,6 @@ PROCESSORS = {
         "avx512": ("-march=x86-64-v4", "-mprefer-vector-width=512"),
         "avx512_bf16": ("-march=x86-64-v4", "-mavx512bf16", "-mprefer-vector-width=512"),
     },
-    "aarch64": {"neon": ()},
 }
 # Threads are torch's own: the library is not linked with an OpenMP of its own, and finds torch's when it is loaded.
 COMPILE = ("-std=c++17", "-O3", "-fno-math-errno", "-fno-trapping-math", "-fopenmp", "-fPIC", "-Wno-psabi")

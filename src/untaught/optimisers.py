@@ -61,7 +61,7 @@ def learning_rate(settings: OptimiserSettings, iteration: int, iterations: int) 
 def build_optimiser(settings: OptimiserSettings, network: nn.Module) -> torch.optim.Optimizer:
     """Make the optimiser for all parameters of a network."""
     if settings.name == "adam":
-        return torch.optim.Adam(network.parameters(), lr=settings.rate)
+        return torch.optim.Adam(network.parameters(), lr=settings.rate, fused=True)
     return Muon(network.parameters(), lr=settings.rate)
 
 

@@ -17,37 +17,47 @@ from torch import Tensor
 
 __all__ = ["Kernels", "load"]
 
-# What each function takes: p a pointer (a tensor or None), n a count, f a float, b a bool.
+# What each function takes: p a pointer (a tensor or None), n a count, f a float, b a bool or a code. Most begin with what is
+# convolved: values, height, width, channels, norm, slope, whether there is a second norm, padding; and with what that gives:
+# values, gradient, lazy, channels.
+_SOURCE, _TARGET = "pnnnpfbb", "pppn"
 _SIGNATURES = {
-    "point_in": "ppnnpfb",
-    "head_in": "ppnnpf",
-    "point_in_back": "ppppnnpfbp",
-    "head_in_back": "pppnnpfp",
-    "point_out_back": "ppppnn",
-    "statistics": "pnnpfp",
-    "accumulate": "ppn",
+    "point_forward": _SOURCE + _TARGET + "pp",
+    "point_backward": _SOURCE + _TARGET + "ppppbp",
+    "tiles_weights": "ppnnnnn",
+    "tiles_forward": _SOURCE + _TARGET + "pp",
+    "tiles_backward": _SOURCE + _TARGET + "ppp",
+    "tiles_gather": _SOURCE + "pppp",
+    "columns_forward": _SOURCE + _TARGET + "pnp",
+    "columns_backward": _SOURCE + _TARGET + "pnpp",
+    "columns_gather": _SOURCE + "npppp",
+    "narrow_forward": _SOURCE + _TARGET + "pnnp",
+    "narrow_backward": _SOURCE + _TARGET + "pnnpp",
+    "narrow_gather": _SOURCE + "nnppp",
+    "upsampled_forward": _SOURCE + _TARGET + "pppppppppbp",
+    "upsampled_backward": _SOURCE + _TARGET + "pppppppppp",
+    "statistics": _SOURCE + "p",
+    "gram": _SOURCE + "pnppppp",
+    "join_back": _SOURCE + "ppppppp",
+    "head_forward": _SOURCE + "pppn",
+    "head_backward": _SOURCE + "ppppnp",
     "perturb": "ppnfnb",
-    "winograd_in": "ppnnnpfbnnn",
-    "winograd_out": "ppnnnnp",
-    "winograd_out_back": "ppppnnnn",
-    "winograd_in_back": "pppnpnppnnnpfbnnnp",
-    "winograd_weights": "ppnnnnn",
-    "columns_in": "ppnnnpfbnnnn",
-    "columns_in_back": "ppppnnnpfbnnp",
-    "narrow_in": "ppnnnnpfnnn",
-    "narrow_in_back": "pppnnnnpfnp",
-    "combine_out": "ppnnnnppppppppnnbp",
-    "combine_out_back": "ppppnnnppppppnn",
-    "gram": "ppnnnpfnppppp",
-    "join_back": "pppnnnpfppppp",
 }
 _SIGNATURES_OF_FLOATS = {
     "normalise": "pnnnppppp",
     "normalise_back": "pnnnppppp",
     "join_coefficients": "pnnnpppppp",
-    "winograd_weights_back": "ppnnnnn",
+    "tiles_weights_back": "ppnnnnn",
 }
 _TYPES = {"p": ctypes.c_void_p, "n": ctypes.c_int64, "f": ctypes.c_float, "b": ctypes.c_int}
+
+# torch's matrix product for one thread and one small block (oneDNN's), for bfloat16 and for float32, and what frees the
+# processor's matrix unit after it. They have no name in Python; where a torch has them no more, there are no kernels.
+_PRODUCTS = (
+    "_ZN2at6native7cpublas6brgemmEllllllbPKN3c108BFloat16ES5_Pfb",
+    "_ZN2at6native7cpublas6brgemmEllllllbPKfS3_Pfb",
+    "_ZN2at6native7cpublas14brgemm_releaseEb",
+)
 
 
 class Kernels:
@@ -85,10 +95,19 @@ def _library() -> tuple[ctypes.CDLL, str] | None:
         path = here / f"kernels_{name}.so"
         if path.exists() and _lend_threads():
             try:
-                return ctypes.CDLL(str(path)), name
-            except OSError:
+                library = ctypes.CDLL(str(path))
+                _lend_products(library)
+            except (OSError, AttributeError):
                 continue
+            return library, name
     return None
+
+
+def _lend_products(library: ctypes.CDLL) -> None:
+    """Let the library call torch's matrix products."""
+    torch_library = ctypes.CDLL(str(Path(torch.__file__).parent / "lib" / "libtorch_cpu.so"))
+    addresses = [ctypes.cast(getattr(torch_library, name), ctypes.c_void_p) for name in _PRODUCTS]
+    library.untaught_set_products(*addresses)
 
 
 def _processors() -> list[str]:
@@ -101,7 +120,7 @@ def _processors() -> list[str]:
         found.append("avx512")
     if capability.startswith("AVX"):
         found.append("avx2")
-    return found or ["neon"]
+    return found
 
 
 def _lend_threads() -> bool:

@@ -1,4 +1,5 @@
-// The passes over memory that lie between the matrix products of a step: see networks/fused.py for how they fit together.
+// A step's convolutions on a processor: matrix products, and the passes over memory around them. See networks/forms.py for the
+// mathematics; this file is how it runs.
 //
 // Tensors are pictures of C channels a pixel, row by row (NHWC), C a multiple of 16; the type T of their values is bfloat16
 // or float, and all arithmetic is float. A picture is kept as a convolution left it, before its normalisation. Whoever reads
@@ -11,8 +12,11 @@
 //
 //     dy = k1 dz + k2 y + k3                            ("lazy": k1, k2, k3)
 //
-// whose coefficients hold what batch normalisation takes from the sums over all pixels. Sums are added up thread by thread
-// in a fixed order, so that the same step gives the same bits.
+// whose coefficients hold what batch normalisation takes from the sums over all pixels.
+//
+// Each thread takes a stretch of a convolution and works on it in chunks that stay in its own cache: into the form that is
+// multiplied, the product, out of it again. Sums are added up thread by thread in a fixed order, so that the same step gives
+// the same bits.
 
 #include <algorithm>
 #include <cstdint>
@@ -123,7 +127,7 @@ template <typename T> struct Lazy {
     Vector coefficient(int which, int64_t c) const { return load(k + which * channels + c); }
 };
 
-// Sums of two quantities for each channel, by thread, then added in the order of the threads.
+// Sums of two quantities for each channel, by thread, then added in the order of the threads; none without a target.
 class Sums {
 public:
     Sums(double* target, int64_t channels)
@@ -151,7 +155,7 @@ template <typename Body> void parallel(int64_t items, Body body) {
     }
 }
 
-// Runs body(from, to, thread) over stretches of pixels, one or more a thread.
+// Runs body(from, to, thread) over stretches of pixels.
 template <typename Body> void stretches(int64_t pixels, Body body) {
     constexpr int64_t LENGTH = 128;
     parallel((pixels + LENGTH - 1) / LENGTH, [&](int64_t item, int thread) {
@@ -159,91 +163,348 @@ template <typename Body> void stretches(int64_t pixels, Body body) {
     });
 }
 
-// ---- one pixel at a time: 1x1 convolutions -------------------------------------------------------------------------------
+// Memory of a thread's own, which it keeps.
+template <typename V> V* scratch(int which, int64_t count) {
+    static thread_local std::vector<Vector> kept[8];
+    const size_t vectors = (count * sizeof(V) + sizeof(Vector) - 1) / sizeof(Vector);
+    if (kept[which].size() < vectors) kept[which].resize(vectors);
+    return (V*)kept[which].data();
+}
 
-template <typename T, typename V, bool NORMED, bool SECOND>
-void point_in(V* v, const T* y, int64_t pixels, int64_t channels, const float* norm, float slope) {
-    stretches(pixels, [&](int64_t from, int64_t to, int) {
-        for (int64_t c = 0; c < channels; c += LANES) {
-            Norm<NORMED, SECOND> apply(norm, channels, c, slope);
-            for (int64_t p = from; p < to; ++p) store(v + p * channels + c, apply(load(y + p * channels + c)));
+// ---- matrix products -------------------------------------------------------------------------------------------------------
+//
+// They are torch's own, which are oneDNN's for one thread and a small block, found at run time: c (m, n) = or += a (m, k) b
+// (k, n), row by row, c always float. Rows of b come in pairs for bfloat16: (k / 2, n, 2).
+
+using Product16 = void (*)(long, long, long, long, long, long, bool, const bfloat16*, const bfloat16*, float*, bool);
+using Product32 = void (*)(long, long, long, long, long, long, bool, const float*, const float*, float*, bool);
+using Release = void (*)(bool);
+Product16 product16 = nullptr;
+Product32 product32 = nullptr;
+Release release = nullptr;
+
+constexpr int64_t BLOCK_N = 128;  // columns of a product that are worked on at a time
+
+inline void multiply(int64_t m, int64_t n, int64_t k, const bfloat16* a, const bfloat16* b, int64_t ldb, float* c, int64_t ldc,
+                     bool add) {
+    product16(m, n, k, k, ldb, ldc, add, a, b, c, true);
+}
+inline void multiply(int64_t m, int64_t n, int64_t k, const float* a, const float* b, int64_t ldb, float* c, int64_t ldc,
+                     bool add) {
+    product32(m, n, k, k, ldb, ldc, add, a, b, c, false);
+}
+inline const bfloat16* column(const bfloat16* b, int64_t n) { return b + 2 * n; }
+inline const float* column(const float* b, int64_t n) { return b + n; }
+
+// Sixteen vectors as the columns of a square: blocks of 1, 2, 4 and 8 change places across the diagonal.
+template <int STEP> inline void exchange(Vector* v) {
+    Integers low, high;
+    for (int k = 0; k < LANES; ++k) {
+        low[k] = k & STEP ? LANES + k - STEP : k;
+        high[k] = k & STEP ? LANES + k : k + STEP;
+    }
+    for (int k = 0; k < LANES; ++k) {
+        if (k & STEP) continue;
+        const Vector a = v[k], b = v[k + STEP];
+#ifdef __clang__
+        for (int q = 0; q < LANES; ++q) {
+            v[k][q] = low[q] < LANES ? a[low[q]] : b[low[q] - LANES];
+            v[k + STEP][q] = high[q] < LANES ? a[high[q]] : b[high[q] - LANES];
         }
+#else
+        v[k] = __builtin_shuffle(a, b, low);
+        v[k + STEP] = __builtin_shuffle(a, b, high);
+#endif
+    }
+}
+inline void transpose(Vector* v) {
+    exchange<1>(v);
+    exchange<2>(v);
+    exchange<4>(v);
+    exchange<8>(v);
+}
+
+// 32-bit words (rows, columns) to (columns, rows).
+inline void transpose_words(float* to, const float* from, int64_t rows, int64_t columns) {
+    for (int64_t r = 0; r < rows; r += LANES)
+        for (int64_t c = 0; c < columns; c += LANES) {
+            const int64_t down = std::min<int64_t>(LANES, rows - r), across = std::min<int64_t>(LANES, columns - c);
+            Vector square[LANES] = {};
+            for (int k = 0; k < down; ++k) {
+                if (across == LANES) square[k] = load(from + (r + k) * columns + c);
+                else std::memcpy(&square[k], from + (r + k) * columns + c, across * sizeof(float));
+            }
+            transpose(square);
+            for (int k = 0; k < across; ++k) {
+                if (down == LANES) store(to + (c + k) * rows + r, square[k]);
+                else std::memcpy(to + (c + k) * rows + r, &square[k], down * sizeof(float));
+            }
+        }
+}
+
+// (rows, columns) as the b of a product, so that rows are its k; an odd last row is paired with zeros.
+inline void pair_rows(bfloat16* to, const bfloat16* from, int64_t rows, int64_t columns) {
+    for (int64_t r = 0; r < rows; r += 2)
+        for (int64_t c = 0; c < columns; c += LANES) {
+            Halves one, two{};
+            std::memcpy(&one, from + r * columns + c, sizeof one);
+            if (r + 1 < rows) std::memcpy(&two, from + (r + 1) * columns + c, sizeof two);
+            const Words both = __builtin_convertvector(one, Words) | (__builtin_convertvector(two, Words) << 16);
+            std::memcpy(to + r * columns + 2 * c, &both, sizeof both);
+        }
+}
+inline const float* as_b(const float* from, int64_t, int64_t, int) { return from; }
+inline const bfloat16* as_b(const bfloat16* from, int64_t rows, int64_t columns, int where) {
+    bfloat16* to = scratch<bfloat16>(where, (rows + 1) / 2 * 2 * columns);
+    pair_rows(to, from, rows, columns);
+    return to;
+}
+
+// (rows, columns) transposed as the a of a product, so that rows are its k: (columns, rows), rows even for bfloat16.
+inline const float* as_a(const float* from, int64_t rows, int64_t columns, int where) {
+    float* to = scratch<float>(where, rows * columns);
+    transpose_words(to, from, rows, columns);
+    return to;
+}
+inline const bfloat16* as_a(const bfloat16* from, int64_t rows, int64_t columns, int where) {
+    const int64_t pairs = (rows + 1) / 2;
+    float* paired = scratch<float>(where, 2 * pairs * columns);
+    pair_rows((bfloat16*)paired, from, rows, columns);
+    transpose_words(paired + pairs * columns, paired, pairs, columns);
+    return (bfloat16*)(paired + pairs * columns);
+}
+inline int64_t even(const bfloat16*, int64_t rows) { return (rows + 1) / 2 * 2; }
+inline int64_t even(const float*, int64_t rows) { return rows; }
+
+// A matrix (outputs, length) as the b of the product with its rows: (length, outputs).
+inline void turn(float* to, const float* from, int64_t outputs, int64_t length) {
+    transpose_words(to, from, outputs, length);
+}
+inline void turn(bfloat16* to, const bfloat16* from, int64_t outputs, int64_t length) {
+    transpose_words((float*)to, (const float*)from, outputs, length / 2);
+}
+inline void stand(float* to, const float* from, int64_t outputs, int64_t length) {
+    std::memcpy(to, from, outputs * length * sizeof(float));
+}
+inline void stand(bfloat16* to, const bfloat16* from, int64_t outputs, int64_t length) {
+    pair_rows(to, from, outputs, length);
+}
+
+// ---- a convolution in some form ---------------------------------------------------------------------------------------------
+//
+// A form says how to come from its source to the rows that are multiplied, in chunks [from, to) of "places":
+//
+//     int64_t places, batch, length, outputs;
+//     void into(T* v, from, to)                     v (batch, to - from, length)
+//     void out(const float* m, from, to, ...)       m (batch, to - from, outputs), into the target
+//     void out_back(T* p, from, to)                 p (batch, to - from, outputs), the gradient of m
+//     void in_back(const float* dv, b, n0, n, from, to, ...)  columns n0 to n0 + n of v's gradient, at b of the batch
+
+template <typename T, typename Form> void forward(Form& form, const T* matrix, int64_t chunk, double* sums, int64_t channels) {
+    const int64_t size = form.outputs * form.length, chunks = (form.places + chunk - 1) / chunk;
+    Sums total(sums, channels);
+    std::vector<Vector> room(form.batch * size * sizeof(T) / sizeof(Vector));
+    T* turned = (T*)room.data();
+    parallel(form.batch, [&](int64_t b, int) { turn(turned + b * size, matrix + b * size, form.outputs, form.length); });
+#pragma omp parallel
+    {
+        const int64_t thread = omp_get_thread_num(), threads = omp_get_num_threads();
+        T* v = scratch<T>(0, form.batch * chunk * form.length);
+        float* m = scratch<float>(1, form.batch * chunk * form.outputs);
+        for (int64_t item = chunks * thread / threads; item < chunks * (thread + 1) / threads; ++item) {
+            const int64_t from = item * chunk, to = std::min(form.places, from + chunk), rows = to - from;
+            const T* in = form.into(v, from, to);
+            for (int64_t b = 0; b < form.batch; ++b)
+                multiply(rows, form.outputs, form.length, in + b * rows * form.length, turned + b * size, form.outputs,
+                         m + b * rows * form.outputs, form.outputs, false);
+            form.out(m, from, to, total, int(thread));
+        }
+        release(std::is_same<T, bfloat16>::value);
+    }
+}
+
+// The gradient of the matrix, total (batch, outputs, length), and if it is wanted that of the source.
+template <typename T, typename Form>
+void backward(Form& form, const T* matrix, float* total, int64_t chunk, bool wanted, double* sums, int64_t channels) {
+    const int64_t size = form.outputs * form.length, chunks = (form.places + chunk - 1) / chunk;
+    Sums sum(sums, channels);
+    std::vector<Vector> room(wanted ? form.batch * size * sizeof(T) / sizeof(Vector) : 0);
+    T* standing = (T*)room.data();
+    if (wanted)
+        parallel(form.batch, [&](int64_t b, int) { stand(standing + b * size, matrix + b * size, form.outputs, form.length); });
+    const int64_t most = std::max<int64_t>(1, std::min<int64_t>(omp_get_max_threads(), chunks));
+    std::vector<float> others((most - 1) * form.batch * size);
+#pragma omp parallel num_threads(most)
+    {
+        const int64_t thread = omp_get_thread_num(), threads = omp_get_num_threads();
+        T* v = scratch<T>(0, form.batch * chunk * form.length);
+        T* p = scratch<T>(1, form.batch * chunk * form.outputs);
+        float* dv = scratch<float>(2, chunk * std::min(BLOCK_N, form.length));
+        float* own = thread ? others.data() + (thread - 1) * form.batch * size : total;
+        bool add = false;
+        for (int64_t item = chunks * thread / threads; item < chunks * (thread + 1) / threads; ++item) {
+            const int64_t from = item * chunk, to = std::min(form.places, from + chunk), rows = to - from;
+            const T* in = form.into(v, from, to);
+            form.out_back(p, from, to);
+            for (int64_t b = 0; b < form.batch; ++b) {
+                const T* change = p + b * rows * form.outputs;
+                for (int64_t n = 0; wanted && n < form.length; n += BLOCK_N) {
+                    const int64_t width = std::min(BLOCK_N, form.length - n);
+                    multiply(rows, width, form.outputs, change, column(standing + b * size, n), form.length, dv, width, false);
+                    form.in_back(dv, b, n, width, from, to, sum, int(thread));
+                }
+                const T* a = as_a(change, rows, form.outputs, 3);
+                const T* right = as_b(in + b * rows * form.length, rows, form.length, 4);
+                for (int64_t n = 0; n < form.length; n += BLOCK_N)
+                    multiply(form.outputs, std::min(BLOCK_N, form.length - n), even(a, rows), a, column(right, n), form.length,
+                             own + b * size + n, form.length, add);
+            }
+            add = true;
+        }
+        release(std::is_same<T, bfloat16>::value);
+    }
+    stretches(form.batch * size / LANES, [&](int64_t from, int64_t to, int) {
+        for (int64_t other = 0; other < most - 1; ++other)
+            for (int64_t k = from * LANES; k < to * LANES; k += LANES)
+                store(total + k, load(total + k) + load(others.data() + other * form.batch * size + k));
     });
 }
 
-template <typename T, typename V, bool JOIN>
-void point_in_back(T* dz, const V* dv, const T* extra, const T* y, int64_t pixels, int64_t channels, const float* norm,
-                   float slope, double* sums) {
-    Sums total(sums, channels);
-    stretches(pixels, [&](int64_t from, int64_t to, int thread) {
-        for (int64_t c = 0; c < channels; c += LANES) {
-            Backward<JOIN> back(norm, channels, c, slope);
+// The picture that is convolved, and the one that the convolution gives.
+template <typename T> struct Source {
+    const T* y;
+    int64_t height, width, channels;
+    const float* norm;
+    float slope;
+    int second, padding;
+};
+
+template <typename T> struct Target {
+    T* y;
+    const T* dz;
+    const float* k;
+    int64_t channels;
+    Lazy<T> lazy() const { return {dz, y, k, channels}; }
+};
+
+#define FOR_NORM(norm, second, call)                                               \
+    do {                                                                           \
+        if (!(norm)) { constexpr bool NORMED = false, SECOND = false; call; }      \
+        else if (second) { constexpr bool NORMED = true, SECOND = true; call; }    \
+        else { constexpr bool NORMED = true, SECOND = false; call; }               \
+    } while (0)
+#define FOR_JOIN(join, call)                                             \
+    do {                                                                 \
+        if (join) { constexpr bool JOIN = true; call; }                  \
+        else { constexpr bool JOIN = false; call; }                      \
+    } while (0)
+
+// Products that are the target's values: rows to pixels from "from" on.
+template <typename T> void rows_out(const Target<T>& target, const float* m, int64_t from, int64_t to, Sums& sums, int thread) {
+    const int64_t channels = target.channels;
+    for (int64_t c = 0; c < channels; c += LANES) {
+        Vector first{}, second{};
+        for (int64_t p = from; p < to; ++p) {
+            const Vector value = load(m + (p - from) * channels + c);
+            store(target.y + p * channels + c, value);
+            first += value;
+            second += value * value;
+        }
+        sums.add(thread, c, first, second);
+    }
+}
+
+template <typename T> void rows_out_back(const Target<T>& target, T* p, int64_t from, int64_t to) {
+    const Lazy<T> lazy = target.lazy();
+    const int64_t channels = target.channels;
+    for (int64_t c = 0; c < channels; c += LANES) {
+        const Vector k1 = lazy.coefficient(0, c), k2 = lazy.coefficient(1, c), k3 = lazy.coefficient(2, c);
+        for (int64_t q = from; q < to; ++q) store(p + (q - from) * channels + c, lazy(q * channels + c, k1, k2, k3));
+    }
+}
+
+// Part of a matrix of gradients, kept for a pass that gathers it.
+template <typename T>
+void keep(T* kept, int64_t length, const float* dv, int64_t n0, int64_t n, int64_t from, int64_t to) {
+    for (int64_t p = from; p < to; ++p)
+        for (int64_t c = 0; c < n; c += LANES) store(kept + p * length + n0 + c, load(dv + (p - from) * n + c));
+}
+
+// ---- 1x1 convolutions -------------------------------------------------------------------------------------------------------
+
+template <typename T> struct Point {
+    Source<T> source;
+    Target<T> target;
+    T* dx;           // the source's gradient
+    const T* extra;  // what another convolution of the source has brought
+    int early;       // another one comes: dx is only that of the activation
+    int64_t places, batch, length, outputs;
+
+    template <bool NORMED, bool SECOND> void fill(T* v, int64_t from, int64_t to) const {
+        for (int64_t c = 0; c < length; c += LANES) {
+            Norm<NORMED, SECOND> apply(source.norm, length, c, source.slope);
+            for (int64_t p = from; p < to; ++p) store(v + (p - from) * length + c, apply(load(source.y + p * length + c)));
+        }
+    }
+    const T* into(T* v, int64_t from, int64_t to) const {
+        if (!source.norm) return source.y + from * length;
+        FOR_NORM(source.norm, source.second, (fill<NORMED, SECOND>(v, from, to)));
+        return v;
+    }
+    void out(const float* m, int64_t from, int64_t to, Sums& sums, int thread) const { rows_out(target, m, from, to, sums, thread); }
+    void out_back(T* p, int64_t from, int64_t to) const { rows_out_back(target, p, from, to); }
+    template <bool JOIN>
+    void gather(const float* dv, int64_t n0, int64_t n, int64_t from, int64_t to, Sums& sums, int thread) const {
+        for (int64_t c = 0; c < n; c += LANES) {
+            Backward<JOIN> back(source.norm, length, n0 + c, source.slope);
             for (int64_t p = from; p < to; ++p) {
-                const int64_t at = p * channels + c;
-                Vector g = load(dv + at);
+                const int64_t at = p * length + n0 + c;
+                Vector g = load(dv + (p - from) * n + c);
                 if (extra) g += load(extra + at);
-                store(dz + at, back(g, load(y + at)));
+                store(dx + at, back(g, load(source.y + at)));
             }
-            total.add(thread, c, back.first, back.second);
+            sums.add(thread, n0 + c, back.first, back.second);
         }
-    });
-}
-
-template <typename T>
-void point_out_back(T* dy, Lazy<T> lazy, int64_t pixels, int64_t channels) {
-    stretches(pixels, [&](int64_t from, int64_t to, int) {
-        for (int64_t c = 0; c < channels; c += LANES) {
-            const Vector k1 = lazy.coefficient(0, c), k2 = lazy.coefficient(1, c), k3 = lazy.coefficient(2, c);
-            for (int64_t p = from; p < to; ++p) store(dy + p * channels + c, lazy(p * channels + c, k1, k2, k3));
-        }
-    });
-}
-
-// Sums of the values and of their squares, of y itself or, with a norm, of a.
-template <typename T, bool NORMED>
-void statistics(const T* y, int64_t pixels, int64_t channels, const float* norm, float slope, double* sums) {
-    Sums total(sums, channels);
-    stretches(pixels, [&](int64_t from, int64_t to, int thread) {
-        for (int64_t c = 0; c < channels; c += LANES) {
-            Norm<NORMED, false> apply(norm, channels, c, slope);
-            Vector first{}, second{};
-            for (int64_t p = from; p < to; ++p) {
-                Vector a = apply.activation(load(y + p * channels + c));
-                first += a;
-                second += a * a;
-            }
-            total.add(thread, c, first, second);
-        }
-    });
-}
-
-template <typename T>
-void accumulate(float* total, const T* part, int64_t count) {
-    stretches(count / LANES, [&](int64_t from, int64_t to, int) {
-        for (int64_t k = from * LANES; k < to * LANES; k += LANES) store(total + k, load(total + k) + load(part + k));
-    });
-}
+    }
+    void in_back(const float* dv, int64_t, int64_t n0, int64_t n, int64_t from, int64_t to, Sums& sums, int thread) const {
+        if (early) keep(dx, length, dv, n0, n, from, to);
+        else FOR_JOIN(source.second, (gather<JOIN>(dv, n0, n, from, to, sums, thread)));
+    }
+};
 
 // ---- 3x3 convolutions as Winograd's F(2x2, 3x3): Lavin and Gray, 2016 ------------------------------------------------------
 //
-// Tiles of 2 x 2 outputs see 4 x 4 inputs. v = Bt d B, m = v . u for each of the 16 places, y = At m A. Buffers are
-// [16][tiles][channels]; a call works on some rows of tiles. Height and width are even.
+// Tiles of 2 x 2 outputs see 4 x 4 inputs. v = Bt d B, m = v . u for each of the 16 places of a tile, y = At m A. Height and
+// width are even. Gradients of v are kept as [row of tiles][16][tiles][channels] until all are there.
 
-template <typename T, bool NORMED, bool SECOND>
-void winograd_in(T* v, const T* y, int64_t height, int64_t width, int64_t channels, const float* norm, float slope,
-                 int padding, int64_t row0, int64_t rows) {
-    const int64_t tiles = width / 2, plane = rows * tiles * channels;
-    parallel(rows, [&](int64_t row, int) {
+template <typename T> struct Tiles {
+    Source<T> source;
+    Target<T> target;
+    T* kept;
+    int64_t places, batch, length, outputs;
+
+    // Calls body(row, first tile, last tile, tiles before them in the chunk) for each row's part of a chunk.
+    template <typename Body> void pieces(int64_t from, int64_t to, Body body) const {
+        const int64_t tiles = source.width / 2;
+        for (int64_t at = from; at < to;) {
+            const int64_t row = at / tiles, first = at % tiles, last = std::min(tiles, first + to - at);
+            body(row, first, last, at - from);
+            at += last - first;
+        }
+    }
+    template <bool NORMED, bool SECOND>
+    void fill(T* v, int64_t plane, int64_t row, int64_t first, int64_t end) const {
+        const int64_t height = source.height, width = source.width, channels = length;
         const T* line[4];
         for (int k = 0; k < 4; ++k) {
-            int64_t r = source(2 * (row0 + row) - 1 + k, height, padding);
-            line[k] = r < 0 ? nullptr : y + r * width * channels;
+            const int64_t r = ::source(2 * row - 1 + k, height, source.padding);
+            line[k] = r < 0 ? nullptr : source.y + r * width * channels;
         }
         for (int64_t c = 0; c < channels; c += LANES) {
-            Norm<NORMED, SECOND> apply(norm, channels, c, slope);
+            Norm<NORMED, SECOND> apply(source.norm, channels, c, source.slope);
             Vector t[4][4];  // [column][vertical place]
             auto column = [&](Vector* out, int64_t x) {
-                int64_t q = source(x, width, padding);
+                const int64_t q = ::source(x, width, source.padding);
                 Vector d[4];
                 for (int k = 0; k < 4; ++k) d[k] = q < 0 || !line[k] ? Vector{} : apply(load(line[k] + q * channels + c));
                 out[0] = d[0] - d[2];
@@ -251,12 +512,12 @@ void winograd_in(T* v, const T* y, int64_t height, int64_t width, int64_t channe
                 out[2] = d[2] - d[1];
                 out[3] = d[1] - d[3];
             };
-            column(t[0], -1);
-            column(t[1], 0);
-            for (int64_t tile = 0; tile < tiles; ++tile) {
+            column(t[0], 2 * first - 1);
+            column(t[1], 2 * first);
+            for (int64_t tile = first; tile < end; ++tile) {
                 column(t[2], 2 * tile + 1);
                 column(t[3], 2 * tile + 2);
-                T* out = v + (row * tiles + tile) * channels + c;
+                T* out = v + (tile - first) * channels + c;
                 for (int k = 0; k < 4; ++k) {
                     store(out + (4 * k + 0) * plane, t[0][k] - t[2][k]);
                     store(out + (4 * k + 1) * plane, t[1][k] + t[2][k]);
@@ -266,101 +527,105 @@ void winograd_in(T* v, const T* y, int64_t height, int64_t width, int64_t channe
                 for (int k = 0; k < 4; ++k) { t[0][k] = t[2][k]; t[1][k] = t[3][k]; }
             }
         }
-    });
-}
+    }
+    const T* into(T* v, int64_t from, int64_t to) const {
+        pieces(from, to, [&](int64_t row, int64_t first, int64_t end, int64_t before) {
+            FOR_NORM(source.norm, source.second,
+                     (fill<NORMED, SECOND>(v + before * length, (to - from) * length, row, first, end)));
+        });
+        return v;
+    }
+    void out(const float* m, int64_t from, int64_t to, Sums& sums, int thread) const {
+        const int64_t channels = outputs, plane = (to - from) * channels;
+        pieces(from, to, [&](int64_t row, int64_t begin, int64_t end, int64_t before) {
+            T* upper = target.y + 2 * row * source.width * channels;
+            T* lower = upper + source.width * channels;
+            for (int64_t c = 0; c < channels; c += LANES) {
+                Vector first{}, second{};
+                for (int64_t tile = begin; tile < end; ++tile) {
+                    const float* in = m + (before + tile - begin) * channels + c;
+                    Vector t[2][4];
+                    for (int k = 0; k < 4; ++k) {
+                        const Vector a = load(in + k * plane), b = load(in + (4 + k) * plane), d = load(in + (8 + k) * plane),
+                                     e = load(in + (12 + k) * plane);
+                        t[0][k] = a + b + d;
+                        t[1][k] = b - d - e;
+                    }
+                    for (int k = 0; k < 2; ++k) {
+                        T* out = (k ? lower : upper) + 2 * tile * channels + c;
+                        const Vector left = t[k][0] + t[k][1] + t[k][2], right = t[k][1] - t[k][2] - t[k][3];
+                        store(out, left);
+                        store(out + channels, right);
+                        first += left + right;
+                        second += left * left + right * right;
+                    }
+                }
+                sums.add(thread, c, first, second);
+            }
+        });
+    }
+    void out_back(T* p, int64_t from, int64_t to) const {
+        const Lazy<T> lazy = target.lazy();
+        const int64_t channels = outputs, plane = (to - from) * channels, width = source.width;
+        pieces(from, to, [&](int64_t row, int64_t begin, int64_t end, int64_t before) {
+            const int64_t upper = 2 * row * width * channels;
+            for (int64_t c = 0; c < channels; c += LANES) {
+                const Vector k1 = lazy.coefficient(0, c), k2 = lazy.coefficient(1, c), k3 = lazy.coefficient(2, c);
+                for (int64_t tile = begin; tile < end; ++tile) {
+                    Vector t[4][2];
+                    for (int k = 0; k < 2; ++k) {
+                        const int64_t at = upper + (2 * tile + k) * channels + c;
+                        const Vector top = lazy(at, k1, k2, k3), bottom = lazy(at + width * channels, k1, k2, k3);
+                        t[0][k] = top;
+                        t[1][k] = top + bottom;
+                        t[2][k] = top - bottom;
+                        t[3][k] = -bottom;
+                    }
+                    T* out = p + (before + tile - begin) * channels + c;
+                    for (int k = 0; k < 4; ++k) {
+                        store(out + (4 * k + 0) * plane, t[k][0]);
+                        store(out + (4 * k + 1) * plane, t[k][0] + t[k][1]);
+                        store(out + (4 * k + 2) * plane, t[k][0] - t[k][1]);
+                        store(out + (4 * k + 3) * plane, -t[k][1]);
+                    }
+                }
+            }
+        });
+    }
+    void in_back(const float* dv, int64_t b, int64_t n0, int64_t n, int64_t from, int64_t to, Sums&, int) const {
+        const int64_t tiles = source.width / 2;
+        pieces(from, to, [&](int64_t row, int64_t begin, int64_t end, int64_t before) {
+            T* plane = kept + (row * 16 + b) * tiles * length;
+            for (int64_t tile = begin; tile < end; ++tile)
+                for (int64_t c = 0; c < n; c += LANES)
+                    store(plane + tile * length + n0 + c, load(dv + (before + tile - begin) * n + c));
+        });
+    }
+};
 
-template <typename T>
-void winograd_out(T* y, const T* m, int64_t width, int64_t channels, int64_t row0, int64_t rows, double* sums) {
-    const int64_t tiles = width / 2, plane = rows * tiles * channels;
+// Adjoint of Tiles::into: from the gradients that were kept, dv [row of tiles][16][tiles][channels], to the source's.
+template <typename T, bool JOIN>
+void tiles_gather(T* dz, const T* dv, const T* extra, const Source<T>& source, double* sums) {
+    const int64_t width = source.width, channels = source.channels, tiles = width / 2, rows = source.height / 2;
+    const int64_t plane = tiles * channels, line = 16 * plane;
+    const int padding = source.padding;
     Sums total(sums, channels);
     parallel(rows, [&](int64_t row, int thread) {
-        T* upper = y + 2 * (row0 + row) * width * channels;
-        T* lower = upper + width * channels;
+        const bool top = row == 0, bottom = row == rows - 1;
         for (int64_t c = 0; c < channels; c += LANES) {
-            Vector first{}, second{};
-            for (int64_t tile = 0; tile < tiles; ++tile) {
-                const T* in = m + (row * tiles + tile) * channels + c;
-                Vector t[2][4];
-                for (int k = 0; k < 4; ++k) {
-                    Vector a = load(in + k * plane), b = load(in + (4 + k) * plane), d = load(in + (8 + k) * plane),
-                           e = load(in + (12 + k) * plane);
-                    t[0][k] = a + b + d;
-                    t[1][k] = b - d - e;
-                }
-                for (int k = 0; k < 2; ++k) {
-                    T* out = (k ? lower : upper) + 2 * tile * channels + c;
-                    Vector left = t[k][0] + t[k][1] + t[k][2], right = t[k][1] - t[k][2] - t[k][3];
-                    store(out, left);
-                    store(out + channels, right);
-                    first += left + right;
-                    second += left * left + right * right;
-                }
-            }
-            total.add(thread, c, first, second);
-        }
-    });
-}
-
-template <typename T>
-void winograd_out_back(T* p, Lazy<T> lazy, int64_t width, int64_t channels, int64_t row0, int64_t rows) {
-    const int64_t tiles = width / 2, plane = rows * tiles * channels;
-    parallel(rows, [&](int64_t row, int) {
-        const int64_t upper = 2 * (row0 + row) * width * channels;
-        for (int64_t c = 0; c < channels; c += LANES) {
-            const Vector k1 = lazy.coefficient(0, c), k2 = lazy.coefficient(1, c), k3 = lazy.coefficient(2, c);
-            for (int64_t tile = 0; tile < tiles; ++tile) {
-                Vector t[4][2];
-                for (int k = 0; k < 2; ++k) {
-                    const int64_t at = upper + (2 * tile + k) * channels + c;
-                    Vector top = lazy(at, k1, k2, k3), bottom = lazy(at + width * channels, k1, k2, k3);
-                    t[0][k] = top;
-                    t[1][k] = top + bottom;
-                    t[2][k] = top - bottom;
-                    t[3][k] = -bottom;
-                }
-                T* out = p + (row * tiles + tile) * channels + c;
-                for (int k = 0; k < 4; ++k) {
-                    store(out + (4 * k + 0) * plane, t[k][0]);
-                    store(out + (4 * k + 1) * plane, t[k][0] + t[k][1]);
-                    store(out + (4 * k + 2) * plane, t[k][0] - t[k][1]);
-                    store(out + (4 * k + 3) * plane, -t[k][1]);
-                }
-            }
-        }
-    });
-}
-
-// Adjoint of winograd_in, gathered, for the rows of tiles row0 to row0 + rows, whose gradients are in dv. Their pixels take
-// part in the tiles of the rows above and below as well: those are in the buffers above and below, of so many rows.
-template <typename T, bool JOIN>
-void winograd_in_back(T* dz, const T* dv, const T* above, int64_t rows_above, const T* below, int64_t rows_below,
-                      const T* extra, const T* y, int64_t height, int64_t width, int64_t channels, const float* norm,
-                      float slope, int padding, int64_t row0, int64_t rows, double* sums) {
-    const int64_t tiles = width / 2, all = height / 2, line = tiles * channels, plane = rows * line;
-    Sums total(sums, channels);
-    parallel(rows, [&](int64_t r, int thread) {
-        const int64_t row = row0 + r;
-        const bool top = row == 0, bottom = row == all - 1;
-        // The last vertical place of the row above, and the first of the row below.
-        const T* upper = r ? dv + 12 * plane + (r - 1) * line : above + 12 * rows_above * line + (rows_above - 1) * line;
-        const int64_t upper_plane = r ? plane : rows_above * line;
-        const T* lower = r < rows - 1 ? dv + (r + 1) * line : below;
-        const int64_t lower_plane = r < rows - 1 ? plane : rows_below * line;
-        for (int64_t c = 0; c < channels; c += LANES) {
-            Backward<JOIN> back(norm, channels, c, slope);
+            Backward<JOIN> back(source.norm, channels, c, source.slope);
             // The two pixel rows of this row of tiles, at each of the four horizontal places of one tile.
             auto vertical = [&](Vector* even, Vector* odd, int64_t tile) {
-                const int64_t at = tile * channels + c;
-                const T* in = dv + r * line + at;
+                const T* in = dv + row * line + tile * channels + c;
                 for (int k = 0; k < 4; ++k) {
-                    Vector a = load(in + k * plane), b = load(in + (4 + k) * plane), d = load(in + (8 + k) * plane),
-                           e = load(in + (12 + k) * plane);
+                    const Vector a = load(in + k * plane), b = load(in + (4 + k) * plane), d = load(in + (8 + k) * plane),
+                                 e = load(in + (12 + k) * plane);
                     even[k] = b - d + e;
                     odd[k] = b + d - a;
-                    if (!top) even[k] -= load(upper + k * upper_plane + at);
+                    if (!top) even[k] -= load(in + (12 + k) * plane - line);
                     else if (padding == REFLECTION) odd[k] += a;
                     else if (padding == REPLICATE) even[k] += a;
-                    if (!bottom) odd[k] += load(lower + k * lower_plane + at);
+                    if (!bottom) odd[k] += load(in + k * plane + line);
                     else if (padding == REFLECTION) even[k] -= e;
                     else if (padding == REPLICATE) odd[k] -= e;
                 }
@@ -381,9 +646,9 @@ void winograd_in_back(T* dz, const T* dv, const T* above, int64_t rows_above, co
                     else if (padding == REPLICATE) odd -= t[3];
                     int64_t at = ((2 * row + k) * width + 2 * tile) * channels + c;
                     if (extra) { even += load(extra + at); odd += load(extra + at + channels); }
-                    store(dz + at, back(even, load(y + at)));
+                    store(dz + at, back(even, load(source.y + at)));
                     at += channels;
-                    store(dz + at, back(odd, load(y + at)));
+                    store(dz + at, back(odd, load(source.y + at)));
                     before[k] = t[3];
                     for (int q = 0; q < 4; ++q) now[k][q] = next[k][q];
                 }
@@ -443,28 +708,38 @@ void winograd_weights_back(float* dw, const float* du, int64_t out, int64_t in, 
     });
 }
 
-// ---- 3x3 convolutions over gathered columns: any size, stride 1 or 2 -------------------------------------------------------
+// ---- 3x3 convolutions over gathered columns: any size, any stride ----------------------------------------------------------
 
-// v is [pixels of some rows of the output][9][channels].
-template <typename T, bool NORMED, bool SECOND>
-void columns_in(T* v, const T* y, int64_t height, int64_t width, int64_t channels, const float* norm, float slope,
-                int padding, int64_t stride, int64_t row0, int64_t rows) {
-    const int64_t across = (width - 1) / stride + 1;
-    parallel(rows, [&](int64_t row, int) {
-        for (int ky = 0; ky < 3; ++ky) {
-            const int64_t r = source((row0 + row) * stride + ky - 1, height, padding);
-            for (int64_t x = 0; x < across; ++x) {
-                for (int kx = 0; kx < 3; ++kx) {
-                    T* out = v + ((row * across + x) * 9 + 3 * ky + kx) * channels;
-                    const int64_t q = source(x * stride + kx - 1, width, padding);
-                    const T* in = r < 0 || q < 0 ? nullptr : y + (r * width + q) * channels;
-                    for (int64_t c = 0; c < channels; c += LANES)
-                        store(out + c, in ? Norm<NORMED, SECOND>(norm, channels, c, slope)(load(in + c)) : Vector{});
-                }
+template <typename T> struct Columns {
+    Source<T> source;
+    Target<T> target;
+    T* kept;
+    int64_t stride, places, batch, length, outputs;
+
+    int64_t across() const { return (source.width - 1) / stride + 1; }
+    template <bool NORMED, bool SECOND> void fill(T* v, int64_t from, int64_t to) const {
+        const int64_t channels = source.channels, across = this->across();
+        for (int64_t p = from; p < to; ++p) {
+            for (int k = 0; k < 9; ++k) {
+                const int64_t r = ::source(p / across * stride + k / 3 - 1, source.height, source.padding);
+                const int64_t q = ::source(p % across * stride + k % 3 - 1, source.width, source.padding);
+                const T* in = r < 0 || q < 0 ? nullptr : source.y + (r * source.width + q) * channels;
+                T* out = v + (p - from) * length + k * channels;
+                for (int64_t c = 0; c < channels; c += LANES)
+                    store(out + c, in ? Norm<NORMED, SECOND>(source.norm, channels, c, source.slope)(load(in + c)) : Vector{});
             }
         }
-    });
-}
+    }
+    const T* into(T* v, int64_t from, int64_t to) const {
+        FOR_NORM(source.norm, source.second, (fill<NORMED, SECOND>(v, from, to)));
+        return v;
+    }
+    void out(const float* m, int64_t from, int64_t to, Sums& sums, int thread) const { rows_out(target, m, from, to, sums, thread); }
+    void out_back(T* p, int64_t from, int64_t to) const { rows_out_back(target, p, from, to); }
+    void in_back(const float* dv, int64_t, int64_t n0, int64_t n, int64_t from, int64_t to, Sums&, int) const {
+        keep(kept, length, dv, n0, n, from, to);
+    }
+};
 
 // The outputs that a pixel took part in along one axis: at most 5 pairs of output and tap.
 struct Reached {
@@ -486,8 +761,9 @@ struct Reached {
 };
 
 template <typename T, bool JOIN>
-void columns_in_back(T* dz, const T* dv, const T* extra, const T* y, int64_t height, int64_t width, int64_t channels,
-                     const float* norm, float slope, int padding, int64_t stride, double* sums) {
+void columns_gather(T* dz, const T* dv, const T* extra, const Source<T>& source, int64_t stride, double* sums) {
+    const int64_t height = source.height, width = source.width, channels = source.channels;
+    const int padding = source.padding;
     const int64_t down = (height - 1) / stride + 1, across = (width - 1) / stride + 1;
     Sums total(sums, channels);
     std::vector<Reached> sideways;
@@ -495,7 +771,7 @@ void columns_in_back(T* dz, const T* dv, const T* extra, const T* y, int64_t hei
     parallel(height, [&](int64_t r, int thread) {
         const Reached upright(r, height, down, stride, padding);
         std::vector<Backward<JOIN>> backs;
-        for (int64_t c = 0; c < channels; c += LANES) backs.emplace_back(norm, channels, c, slope);
+        for (int64_t c = 0; c < channels; c += LANES) backs.emplace_back(source.norm, channels, c, source.slope);
         for (int64_t x = 0; x < width; ++x) {
             const Reached& side = sideways[x];
             const T* from[25];
@@ -508,43 +784,56 @@ void columns_in_back(T* dz, const T* dv, const T* extra, const T* y, int64_t hei
             for (int64_t c = 0; c < channels; c += LANES) {
                 Vector g = extra ? load(extra + at + c) : Vector{};
                 for (int k = 0; k < count; ++k) g += load(from[k] + c);
-                store(dz + at + c, backs[c / LANES](g, load(y + at + c)));
+                store(dz + at + c, backs[c / LANES](g, load(source.y + at + c)));
             }
         }
         for (int64_t c = 0; c < channels; c += LANES) total.add(thread, c, backs[c / LANES].first, backs[c / LANES].second);
     });
 }
 
-// The same with stride 1 for pictures of a few channels, which are stored as 16: v is [pixels][length], of which the first
-// 9 x few are used, in the order of the taps.
-template <typename T>
-void narrow_in(T* v, const T* y, int64_t height, int64_t width, int64_t few, int64_t length, const float* norm, float slope,
-               int padding, int64_t row0, int64_t rows) {
-    parallel(rows, [&](int64_t row, int) {
-        std::vector<T> lines(3 * (width + 2) * few + LANES);
-        Norm<true, true> apply(norm, LANES, 0, slope);
-        for (int ky = 0; ky < 3; ++ky) {
-            const int64_t r = source(row0 + row + ky - 1, height, padding);
-            T* line = lines.data() + ky * (width + 2) * few;
-            for (int64_t x = 0; x < width + 2; ++x) {
-                const int64_t q = source(x - 1, width, padding);
-                T values[LANES];
-                store(values, r < 0 || q < 0 ? Vector{} : apply(load(y + (r * width + q) * LANES)));
-                std::memcpy(line + x * few, values, few * sizeof(T));
+// The same with stride 1 for pictures of a few channels, stored as 16, that go into a concatenation: of the length of a row
+// the first 9 x few are used, in the order of the taps.
+
+template <typename T> struct Narrow {
+    Source<T> source;
+    Target<T> target;
+    T* kept;
+    int64_t few, places, batch, length, outputs;
+
+    const T* into(T* v, int64_t from, int64_t to) const {
+        const int64_t width = source.width, height = source.height;
+        Norm<true, true> apply(source.norm, LANES, 0, source.slope);
+        for (int64_t p = from; p < to; ++p) std::memset(v + (p - from) * length + 9 * few, 0, (length - 9 * few) * sizeof(T));
+        T* line = scratch<T>(5, (to - from + 2) * few + LANES);
+        for (int64_t at = from; at < to;) {
+            const int64_t row = at / width, first = at % width, end = std::min(width, first + to - at);
+            for (int ky = 0; ky < 3; ++ky) {
+                const int64_t r = ::source(row + ky - 1, height, source.padding);
+                for (int64_t x = first - 1; x <= end; ++x) {
+                    const int64_t q = ::source(x, width, source.padding);
+                    T values[LANES];
+                    store(values, r < 0 || q < 0 ? Vector{} : apply(load(source.y + (r * width + q) * LANES)));
+                    std::memcpy(line + (x - first + 1) * few, values, few * sizeof(T));
+                }
+                for (int64_t x = first; x < end; ++x)
+                    std::memcpy(v + (at + x - first - from) * length + 3 * ky * few, line + (x - first) * few,
+                                3 * few * sizeof(T));
             }
+            at += end - first;
         }
-        for (int64_t x = 0; x < width; ++x) {
-            T* out = v + (row * width + x) * length;
-            for (int ky = 0; ky < 3; ++ky)
-                std::memcpy(out + 3 * ky * few, lines.data() + (ky * (width + 2) + x) * few, 3 * few * sizeof(T));
-            std::memset(out + 9 * few, 0, (length - 9 * few) * sizeof(T));
-        }
-    });
-}
+        return v;
+    }
+    void out(const float* m, int64_t from, int64_t to, Sums& sums, int thread) const { rows_out(target, m, from, to, sums, thread); }
+    void out_back(T* p, int64_t from, int64_t to) const { rows_out_back(target, p, from, to); }
+    void in_back(const float* dv, int64_t, int64_t n0, int64_t n, int64_t from, int64_t to, Sums&, int) const {
+        keep(kept, length, dv, n0, n, from, to);
+    }
+};
 
 template <typename T>
-void narrow_in_back(T* g, const T* dv, const T* y, int64_t height, int64_t width, int64_t few, int64_t length,
-                    const float* norm, float slope, int padding, double* sums) {
+void narrow_gather(T* g, const T* dv, const Source<T>& source, int64_t few, int64_t length, double* sums) {
+    const int64_t height = source.height, width = source.width;
+    const int padding = source.padding;
     Sums total(sums, LANES);
     std::vector<Reached> sideways;
     for (int64_t x = 0; x < width; ++x) sideways.emplace_back(x, width, width, 1, padding);
@@ -552,7 +841,7 @@ void narrow_in_back(T* g, const T* dv, const T* y, int64_t height, int64_t width
     for (int k = 0; k < LANES; ++k) lanes[k] = k < few ? -1 : 0;
     parallel(height, [&](int64_t r, int thread) {
         const Reached upright(r, height, height, 1, padding);
-        Backward<true> back(norm, LANES, 0, slope);
+        Backward<true> back(source.norm, LANES, 0, source.slope);
         for (int64_t x = 0; x < width; ++x) {
             const Reached& side = sideways[x];
             Vector sum{};
@@ -561,7 +850,7 @@ void narrow_in_back(T* g, const T* dv, const T* y, int64_t height, int64_t width
                     sum += load(dv + (upright.output[k] * width + side.output[q]) * length +
                                 (3 * upright.tap[k] + side.tap[q]) * few);
             const int64_t at = (r * width + x) * LANES;
-            store(g + at, back((Vector)((Integers)sum & lanes), load(y + at)));
+            store(g + at, back((Vector)((Integers)sum & lanes), load(source.y + at)));
         }
         total.add(thread, 0, back.first, back.second);
     });
@@ -608,63 +897,105 @@ struct Mixture {
     }
 };
 
-// z holds low lines from z_row0 on, [rows][low width][9][channels]; writes, or adds to, output rows row0 to row0 + rows.
-template <typename T>
-void combine_out(T* y, const T* z, int64_t z_row0, int64_t low, int64_t width, int64_t channels, Table rows_table,
-                 Table columns_table, int64_t row0, int64_t rows, int add, double* sums) {
-    const int64_t pixel = 9 * channels;
-    Sums total(sums, channels);
-    parallel(rows, [&](int64_t row, int thread) {
-        const int64_t r = row0 + row;
-        std::vector<Vector> first(channels / LANES), second(channels / LANES);
-        std::vector<float> mixed(3 * (BLOCK + 8) * channels);
-        const Mixture upright(rows_table, r, [&](int64_t line, int64_t tap) {
-            return (line - z_row0) * low * pixel + 3 * tap * channels;
-        });
-        for (int64_t block = 0; block < low; block += BLOCK) {
-            // The low places that this block's outputs are made of.
-            const int64_t begin = 2 * block, end = std::min(2 * (block + BLOCK), width);
-            int64_t left = low, right = 0;
-            for (int32_t e = columns_table.start[begin]; e < columns_table.start[end]; ++e) {
-                left = std::min<int64_t>(left, columns_table.line[e]);
-                right = std::max<int64_t>(right, columns_table.line[e] + 1);
-            }
-            upright.unrolled([&](auto n) {
-                for (int64_t x = left; x < right; ++x) {
-                    const T* in = z + x * pixel;
-                    float* out = mixed.data() + (x - left) * 3 * channels;
-                    for (int64_t c = 0; c < 3 * channels; c += LANES) store(out + c, upright.sum<n>(in + c));
-                }
-            });
-            for (int64_t x = begin; x < end; ++x) {
-                const Mixture side(columns_table, x, [&](int64_t line, int64_t tap) {
-                    return ((line - left) * 3 + tap) * channels;
-                });
-                T* out = y + (r * width + x) * channels;
-                side.unrolled([&](auto n) {
-                    for (int64_t c = 0; c < channels; c += LANES) {
-                        Vector sum = side.sum<n>(mixed.data() + c);
-                        if (add) sum += load(out + c);
-                        store(out + c, sum);
-                        first[c / LANES] += sum;
-                        second[c / LANES] += sum * sum;
-                    }
-                });
-            }
-        }
-        for (int64_t c = 0; c < channels; c += LANES) total.add(thread, c, first[c / LANES], second[c / LANES]);
-    });
+// Output places of a line that low places [from, to) can be asked for, and what they are made of.
+struct Span { int64_t left, right; };
+inline Span made_of(const Table& table, int64_t begin, int64_t end) {
+    Span span{INT64_MAX, 0};
+    for (int32_t e = table.start[begin]; e < table.start[end]; ++e) {
+        span.left = std::min<int64_t>(span.left, table.line[e]);
+        span.right = std::max<int64_t>(span.right, table.line[e] + 1);
+    }
+    return span;
 }
 
-// dz is [rows][low width][9][channels] for low lines row0 to row0 + rows.
+constexpr int64_t SEGMENT = 64;  // low places of a line that are worked on at a time
+constexpr int64_t RING = 16;     // low lines of which z is kept; more than an output line and its next are made of
+
+// Each thread takes a stretch of output lines, and of them one segment after the other: z is worked out line by line, and kept
+// for as long as the output lines that follow are made of it.
 template <typename T>
-void combine_out_back(T* dz, Lazy<T> lazy, int64_t low, int64_t width, int64_t channels, Adjoint rows_table,
-                      Adjoint columns_table, int64_t row0, int64_t rows) {
-    parallel(rows, [&](int64_t row, int) {
-        std::vector<float> mixed(3 * (2 * BLOCK + 16) * channels);
-        const int32_t from = rows_table.start[row0 + row], to = rows_table.start[row0 + row + 1];
-        for (int64_t block = 0; block < low; block += BLOCK) {
-            const int64_t stop = std::min(block + BLOCK, low);
+void upsampled_forward(const Source<T>& source, const Target<T>& target, const T* matrix, Table rows_table, Table columns_table,
+                       int add, double* sums) {
+    const int64_t low = source.width, width = 2 * low, height = 2 * source.height, in = source.channels;
+    const int64_t channels = target.channels, length = 9 * channels;
+    Sums total(sums, channels);
+    std::vector<Vector> room(length * in * sizeof(T) / sizeof(Vector));
+    T* turned = (T*)room.data();
+    turn(turned, matrix, length, in);
+#pragma omp parallel
+    {
+        const int64_t thread = omp_get_thread_num(), threads = omp_get_num_threads();
+        const int64_t first_row = height * thread / threads, last_row = height * (thread + 1) / threads;
+        const int64_t most = SEGMENT + 8;
+        T* v = scratch<T>(0, most * in);
+        float* m = scratch<float>(1, most * length);
+        T* ring = scratch<T>(2, RING * most * length);
+        float* mixed = scratch<float>(3, (BLOCK + 8) * 3 * channels);
+        Point<T> point{source, target, nullptr, nullptr, 0, 0, 1, in, length};
+        std::vector<Vector> first(channels / LANES), second(channels / LANES);
+        for (int64_t segment = 0; segment < low && first_row < last_row; segment += SEGMENT) {
+            const int64_t begin = 2 * segment, end = std::min(width, 2 * (segment + SEGMENT));
+            const Span span = made_of(columns_table, begin, end);
+            const int64_t places = span.right - span.left;
+            int64_t known = made_of(rows_table, first_row, first_row + 1).left;
+            for (int64_t r = first_row; r < last_row; ++r) {
+                for (const int64_t needed = made_of(rows_table, r, r + 1).right; known < needed; ++known) {
+                    const int64_t at = known * low + span.left;
+                    const T* rows = point.into(v, at, at + places);
+                    multiply(places, length, in, rows, turned, length, m, length, false);
+                    T* z = ring + known % RING * most * length;
+                    for (int64_t k = 0; k < places * length; k += LANES) store(z + k, load(m + k));
+                }
+                const Mixture upright(rows_table, r, [&](int64_t line, int64_t tap) {
+                    return line % RING * most * length + 3 * tap * channels;
+                });
+                for (int64_t block = begin; block < end; block += 2 * BLOCK) {
+                    const int64_t block_end = std::min(end, block + 2 * BLOCK);
+                    const Span part = made_of(columns_table, block, block_end);
+                    upright.unrolled([&](auto n) {
+                        for (int64_t x = part.left; x < part.right; ++x) {
+                            const T* from = ring + (x - span.left) * length;
+                            float* to = mixed + (x - part.left) * 3 * channels;
+                            for (int64_t c = 0; c < 3 * channels; c += LANES) store(to + c, upright.sum<n>(from + c));
+                        }
+                    });
+                    for (int64_t x = block; x < block_end; ++x) {
+                        const Mixture side(columns_table, x, [&](int64_t line, int64_t tap) {
+                            return ((line - part.left) * 3 + tap) * channels;
+                        });
+                        T* to = target.y + (r * width + x) * channels;
+                        side.unrolled([&](auto n) {
+                            for (int64_t c = 0; c < channels; c += LANES) {
+                                Vector sum = side.sum<n>(mixed + c);
+                                if (add) sum += load(to + c);
+                                store(to + c, sum);
+                                first[c / LANES] += sum;
+                                second[c / LANES] += sum * sum;
+                            }
+                        });
+                    }
+                }
+            }
+            for (int64_t c = 0; c < channels; c += LANES) {
+                total.add(int(thread), c, first[c / LANES], second[c / LANES]);
+                first[c / LANES] = second[c / LANES] = Vector{};
+            }
+        }
+        release(std::is_same<T, bfloat16>::value);
+    }
+}
+
+// On the way back it is a 1x1 convolution at low resolution whose outputs are the nine taps.
+template <typename T> struct Upsampled : Point<T> {
+    Adjoint rows_table, columns_table;
+
+    void out_back(T* p, int64_t from, int64_t to) const {
+        const int64_t low = this->source.width, width = 2 * low, channels = this->target.channels;
+        const Lazy<T> lazy = this->target.lazy();
+        float* mixed = scratch<float>(5, 3 * (2 * BLOCK + 16) * channels);
+        for (int64_t at = from; at < to;) {
+            const int64_t row = at / low, block = at % low, stop = std::min({low, block + to - at, block + BLOCK});
+            const int32_t first_e = rows_table.start[row], last_e = rows_table.start[row + 1];
             int64_t left = width, right = 0;
             for (int32_t e = columns_table.start[block]; e < columns_table.start[stop]; ++e) {
                 left = std::min<int64_t>(left, columns_table.line[e]);
@@ -674,25 +1005,25 @@ void combine_out_back(T* dz, Lazy<T> lazy, int64_t low, int64_t width, int64_t c
                 const Vector k1 = lazy.coefficient(0, c), k2 = lazy.coefficient(1, c), k3 = lazy.coefficient(2, c);
                 for (int64_t x = left; x < right; ++x) {
                     Vector sum[3] = {};
-                    for (int32_t e = from; e < to; ++e) {
+                    for (int32_t e = first_e; e < last_e; ++e) {
                         const Vector dy = lazy((rows_table.line[e] * width + x) * channels + c, k1, k2, k3);
                         const float* weight = rows_table.weight + 3 * e;
                         sum[0] += weight[0] * dy;
                         sum[1] += weight[1] * dy;
                         sum[2] += weight[2] * dy;
                     }
-                    float* out = mixed.data() + 3 * (x - left) * channels + c;
+                    float* out = mixed + 3 * (x - left) * channels + c;
                     for (int k = 0; k < 3; ++k) store(out + k * channels, sum[k]);
                 }
             }
             for (int64_t x = block; x < stop; ++x) {
-                T* out = dz + (row * low + x) * 9 * channels;
+                T* out = p + (at - from + x - block) * 9 * channels;
                 const int32_t first = columns_table.start[x], last = columns_table.start[x + 1];
                 for (int64_t c = 0; c < channels; c += LANES) {
                     Vector sum[9] = {};
                     for (int32_t e = first; e < last; ++e) {
                         const float* weight = columns_table.weight + 3 * e;
-                        const float* in = mixed.data() + 3 * (columns_table.line[e] - left) * channels + c;
+                        const float* in = mixed + 3 * (columns_table.line[e] - left) * channels + c;
                         const Vector a = load(in), b = load(in + channels), d = load(in + 2 * channels);
                         for (int kx = 0; kx < 3; ++kx) {
                             sum[kx] += weight[kx] * a;
@@ -703,6 +1034,25 @@ void combine_out_back(T* dz, Lazy<T> lazy, int64_t low, int64_t width, int64_t c
                     for (int k = 0; k < 9; ++k) store(out + k * channels + c, sum[k]);
                 }
             }
+            at += stop - block;
+        }
+    }
+};
+
+// Sums of a source's activations and of their squares, for the second normalisation of a join.
+template <typename T> void statistics(const Source<T>& source, double* sums) {
+    const int64_t channels = source.channels;
+    Sums total(sums, channels);
+    stretches(source.height * source.width, [&](int64_t from, int64_t to, int thread) {
+        for (int64_t c = 0; c < channels; c += LANES) {
+            Norm<true, false> apply(source.norm, channels, c, source.slope);
+            Vector first{}, second{};
+            for (int64_t p = from; p < to; ++p) {
+                const Vector a = apply.activation(load(source.y + p * channels + c));
+                first += a;
+                second += a * a;
+            }
+            total.add(thread, c, first, second);
         }
     });
 }
@@ -711,15 +1061,16 @@ void combine_out_back(T* dz, Lazy<T> lazy, int64_t low, int64_t width, int64_t c
 // Q = Ut U, a small separable filter of 2 reach + 1 taps for each line; the sum of U a is that of p a, p = Ut 1.
 // Writes q = Q a.
 template <typename T>
-void gram(T* q, const T* y, int64_t height, int64_t width, int64_t channels, const float* norm, float slope, int64_t reach,
-          const float* row_taps, const float* column_taps, const float* row_weight, const float* column_weight,
-          double* sums) {
+void gram(T* q, const Source<T>& source, int64_t reach, const float* row_taps, const float* column_taps,
+          const float* row_weight, const float* column_weight, double* sums) {
+    const int64_t height = source.height, width = source.width, channels = source.channels;
+    const T* y = source.y;
     Sums total(sums, channels);
     const int64_t taps = 2 * reach + 1;
     parallel(height, [&](int64_t r, int thread) {
         std::vector<Vector> mixed(width + 2 * reach);
         for (int64_t c = 0; c < channels; c += LANES) {
-            Norm<true, false> apply(norm, channels, c, slope);
+            Norm<true, false> apply(source.norm, channels, c, source.slope);
             for (int64_t x = 0; x < width; ++x) {
                 Vector sum{};
                 for (int64_t k = 0; k < taps; ++k) {
@@ -748,17 +1099,18 @@ void gram(T* q, const T* y, int64_t height, int64_t width, int64_t channels, con
 // Through the second normalisation of a join and the activation below it: from g, the gradient of v, to dz, in place.
 // da = s2 g + c1 p + c2 q, where q is Q a (or a, if there is none) and p is Ut 1 (or 1).
 template <typename T>
-void join_back(T* g, const T* y, const T* q, int64_t height, int64_t width, int64_t channels, const float* norm, float slope,
-               const float* c1, const float* c2, const float* row_weight, const float* column_weight, double* sums) {
+void join_back(T* g, const T* q, const Source<T>& source, const float* c1, const float* c2, const float* row_weight,
+               const float* column_weight, double* sums) {
+    const int64_t height = source.height, width = source.width, channels = source.channels;
     Sums total(sums, channels);
     parallel(height, [&](int64_t r, int thread) {
         for (int64_t c = 0; c < channels; c += LANES) {
-            Norm<true, true> apply(norm, channels, c, slope);
-            Backward<false> back(norm, channels, c, slope);
+            Norm<true, true> apply(source.norm, channels, c, source.slope);
+            Backward<false> back(source.norm, channels, c, source.slope);
             const Vector k1 = load(c1 + c), k2 = load(c2 + c);
             for (int64_t x = 0; x < width; ++x) {
                 const int64_t at = (r * width + x) * channels + c;
-                const Vector value = load(y + at);
+                const Vector value = load(source.y + at);
                 const float p = row_weight ? row_weight[r] * column_weight[x] : 1.0f;
                 const Vector da = apply.s2 * load(g + at) + p * k1 + k2 * (q ? load(q + at) : apply.activation(value));
                 store(g + at, back(da, value));
@@ -766,6 +1118,59 @@ void join_back(T* g, const T* y, const T* q, int64_t height, int64_t width, int6
             total.add(thread, c, back.first, back.second);
         }
     });
+}
+
+// ---- the head: a 1x1 convolution to a few channels, in float -----------------------------------------------------------------
+
+template <typename T>
+void head_forward(float* out, const Source<T>& source, const float* weight, const float* bias, int64_t outputs) {
+    const int64_t pixels = source.height * source.width, channels = source.channels;
+    stretches(pixels, [&](int64_t from, int64_t to, int) {
+        float* a = scratch<float>(0, channels);
+        for (int64_t p = from; p < to; ++p) {
+            for (int64_t c = 0; c < channels; c += LANES)
+                store(a + c, Norm<true, false>(source.norm, channels, c, source.slope)(load(source.y + p * channels + c)));
+            for (int64_t o = 0; o < outputs; ++o) {
+                Vector sum{};
+                for (int64_t c = 0; c < channels; c += LANES) sum += load(a + c) * load(weight + o * channels + c);
+                float value = bias[o];
+                for (int k = 0; k < LANES; ++k) value += sum[k];
+                out[o * pixels + p] = value;
+            }
+        }
+    });
+}
+
+// From the gradient of the head's outputs, (outputs, pixels), to dz and to that of the weight.
+template <typename T>
+void head_backward(T* dz, float* total, const float* change, const Source<T>& source, const float* weight, int64_t outputs,
+                   double* sums) {
+    const int64_t pixels = source.height * source.width, channels = source.channels, size = outputs * channels;
+    Sums sum(sums, channels);
+    const int64_t threads = omp_get_max_threads();
+    std::vector<float> partial(threads * size);
+    stretches(pixels, [&](int64_t from, int64_t to, int thread) {
+        float* own = partial.data() + thread * size;
+        for (int64_t c = 0; c < channels; c += LANES) {
+            Norm<true, false> apply(source.norm, channels, c, source.slope);
+            Backward<false> back(source.norm, channels, c, source.slope);
+            for (int64_t o = 0; o < outputs; ++o) {
+                Vector along{};
+                for (int64_t p = from; p < to; ++p) along += change[o * pixels + p] * apply(load(source.y + p * channels + c));
+                store(own + o * channels + c, load(own + o * channels + c) + along);
+            }
+            for (int64_t p = from; p < to; ++p) {
+                Vector g{};
+                for (int64_t o = 0; o < outputs; ++o) g += change[o * pixels + p] * load(weight + o * channels + c);
+                store(dz + p * channels + c, back(g, load(source.y + p * channels + c)));
+            }
+            sum.add(thread, c, back.first, back.second);
+        }
+    });
+    for (int64_t k = 0; k < size; ++k) {
+        total[k] = 0;
+        for (int64_t thread = 0; thread < threads; ++thread) total[k] += partial[thread * size + k];
+    }
 }
 
 // ---- noise ------------------------------------------------------------------------------------------------------------------
@@ -888,108 +1293,113 @@ void untaught_join_coefficients(const double* sums, int64_t n, int64_t channels,
     }
 }
 
-void untaught_winograd_weights_back(float* dw, const float* du, int64_t out, int64_t in, int64_t w_in, int64_t out_padded,
-                                    int64_t in_padded) {
+void untaught_set_products(void* product_of_bfloat16, void* product_of_float32, void* when_done) {
+    product16 = Product16(product_of_bfloat16);
+    product32 = Product32(product_of_float32);
+    release = Release(when_done);
+}
+
+void untaught_tiles_weights_back(float* dw, const float* du, int64_t out, int64_t in, int64_t w_in, int64_t out_padded,
+                                 int64_t in_padded) {
     winograd_weights_back(dw, du, out, in, w_in, out_padded, in_padded);
 }
 
-#define FOR_NORM(norm, second, call)                                     \
-    do {                                                                 \
-        if (!(norm)) { constexpr bool NORMED = false, SECOND = false; call; }      \
-        else if (second) { constexpr bool NORMED = true, SECOND = true; call; }    \
-        else { constexpr bool NORMED = true, SECOND = false; call; }               \
-    } while (0)
-#define FOR_JOIN(join, call)                                             \
-    do {                                                                 \
-        if (join) { constexpr bool JOIN = true; call; }                  \
-        else { constexpr bool JOIN = false; call; }                      \
-    } while (0)
+#define SOURCE(T) \
+    const T *y, int64_t height, int64_t width, int64_t channels, const float *norm, float slope, int second, int padding
+#define TARGET(T) T *target, const T *dz, const float *lazy, int64_t outputs
 
-#define EXPORT(T, NAME)                                                                                                      \
-    void untaught_point_in_##NAME(T* v, const T* y, int64_t n, int64_t c, const float* norm, float slope, int second) {      \
-        FOR_NORM(norm, second, (point_in<T, T, NORMED, SECOND>(v, y, n, c, norm, slope)));                                   \
-    }                                                                                                                        \
-    void untaught_head_in_##NAME(float* v, const T* y, int64_t n, int64_t c, const float* norm, float slope) {               \
-        point_in<T, float, true, false>(v, y, n, c, norm, slope);                                                            \
-    }                                                                                                                        \
-    void untaught_point_in_back_##NAME(T* dz, const T* dv, const T* extra, const T* y, int64_t n, int64_t c,                 \
-                                       const float* norm, float slope, int join, double* sums) {                             \
-        FOR_JOIN(join, (point_in_back<T, T, JOIN>(dz, dv, extra, y, n, c, norm, slope, sums)));                              \
-    }                                                                                                                        \
-    void untaught_head_in_back_##NAME(T* dz, const float* dv, const T* y, int64_t n, int64_t c, const float* norm,           \
-                                      float slope, double* sums) {                                                           \
-        point_in_back<T, float, false>(dz, dv, nullptr, y, n, c, norm, slope, sums);                                         \
-    }                                                                                                                        \
-    void untaught_point_out_back_##NAME(T* dy, const T* dz, const T* y, const float* k, int64_t n, int64_t c) {              \
-        point_out_back<T>(dy, {dz, y, k, c}, n, c);                                                                          \
-    }                                                                                                                        \
-    void untaught_statistics_##NAME(const T* y, int64_t n, int64_t c, const float* norm, float slope, double* sums) {        \
-        if (norm) statistics<T, true>(y, n, c, norm, slope, sums);                                                           \
-        else statistics<T, false>(y, n, c, norm, slope, sums);                                                               \
-    }                                                                                                                        \
-    void untaught_accumulate_##NAME(float* total, const T* part, int64_t count) { accumulate<T>(total, part, count); }       \
-    void untaught_perturb_##NAME(T* out, float* base, int64_t count, float deviation, int64_t key, int walk) {               \
-        perturb<T>(out, base, count, deviation, uint64_t(key), walk);                                                        \
-    }                                                                                                                        \
-    void untaught_winograd_in_##NAME(T* v, const T* y, int64_t h, int64_t w, int64_t c, const float* norm, float slope,      \
-                                     int second, int padding, int64_t row0, int64_t rows) {                                  \
-        FOR_NORM(norm, second, (winograd_in<T, NORMED, SECOND>(v, y, h, w, c, norm, slope, padding, row0, rows)));           \
-    }                                                                                                                        \
-    void untaught_winograd_out_##NAME(T* y, const T* m, int64_t w, int64_t c, int64_t row0, int64_t rows, double* sums) {    \
-        winograd_out<T>(y, m, w, c, row0, rows, sums);                                                                       \
-    }                                                                                                                        \
-    void untaught_winograd_out_back_##NAME(T* p, const T* dz, const T* y, const float* k, int64_t w, int64_t c,              \
-                                           int64_t row0, int64_t rows) {                                                     \
-        winograd_out_back<T>(p, {dz, y, k, c}, w, c, row0, rows);                                                            \
-    }                                                                                                                        \
-    void untaught_winograd_in_back_##NAME(T* dz, const T* dv, const T* above, int64_t rows_above, const T* below,            \
-                                          int64_t rows_below, const T* extra, const T* y, int64_t h, int64_t w, int64_t c,   \
-                                          const float* norm, float slope, int join, int padding, int64_t row0,               \
-                                          int64_t rows, double* sums) {                                                      \
-        FOR_JOIN(join, (winograd_in_back<T, JOIN>(dz, dv, above, rows_above, below, rows_below, extra, y, h, w, c, norm,     \
-                                                  slope, padding, row0, rows, sums)));                                       \
-    }                                                                                                                        \
-    void untaught_winograd_weights_##NAME(T* u, const float* w, int64_t out, int64_t in, int64_t w_in, int64_t out_padded,   \
-                                          int64_t in_padded) {                                                               \
-        winograd_weights<T>(u, w, out, in, w_in, out_padded, in_padded);                                                     \
-    }                                                                                                                        \
-    void untaught_columns_in_##NAME(T* v, const T* y, int64_t h, int64_t w, int64_t c, const float* norm, float slope,       \
-                                    int second, int padding, int64_t stride, int64_t row0, int64_t rows) {                   \
-        FOR_NORM(norm, second, (columns_in<T, NORMED, SECOND>(v, y, h, w, c, norm, slope, padding, stride, row0, rows)));    \
-    }                                                                                                                        \
-    void untaught_columns_in_back_##NAME(T* dz, const T* dv, const T* extra, const T* y, int64_t h, int64_t w, int64_t c,    \
-                                         const float* norm, float slope, int join, int padding, int64_t stride,              \
-                                         double* sums) {                                                                     \
-        FOR_JOIN(join, (columns_in_back<T, JOIN>(dz, dv, extra, y, h, w, c, norm, slope, padding, stride, sums)));           \
-    }                                                                                                                        \
-    void untaught_narrow_in_##NAME(T* v, const T* y, int64_t h, int64_t w, int64_t few, int64_t length, const float* norm,   \
-                                   float slope, int padding, int64_t row0, int64_t rows) {                                   \
-        narrow_in<T>(v, y, h, w, few, length, norm, slope, padding, row0, rows);                                             \
-    }                                                                                                                        \
-    void untaught_narrow_in_back_##NAME(T* g, const T* dv, const T* y, int64_t h, int64_t w, int64_t few, int64_t length,    \
-                                        const float* norm, float slope, int padding, double* sums) {                         \
-        narrow_in_back<T>(g, dv, y, h, w, few, length, norm, slope, padding, sums);                                          \
-    }                                                                                                                        \
-    void untaught_combine_out_##NAME(T* y, const T* z, int64_t z_row0, int64_t low, int64_t w, int64_t c,                    \
-                                     const int32_t* rs, const int32_t* rl, const int32_t* rt, const float* rw,               \
-                                     const int32_t* cs, const int32_t* cl, const int32_t* ct, const float* cw,               \
-                                     int64_t row0, int64_t rows, int add, double* sums) {                                    \
-        combine_out<T>(y, z, z_row0, low, w, c, {rs, rl, rt, rw}, {cs, cl, ct, cw}, row0, rows, add, sums);                  \
-    }                                                                                                                        \
-    void untaught_combine_out_back_##NAME(T* dz, const T* dv, const T* y, const float* k, int64_t low, int64_t w, int64_t c, \
-                                          const int32_t* rs, const int32_t* rl, const float* rw, const int32_t* cs,          \
-                                          const int32_t* cl, const float* cw, int64_t row0, int64_t rows) {                  \
-        combine_out_back<T>(dz, {dv, y, k, c}, low, w, c, {rs, rl, rw}, {cs, cl, cw}, row0, rows);                           \
-    }                                                                                                                        \
-    void untaught_gram_##NAME(T* q, const T* y, int64_t h, int64_t w, int64_t c, const float* norm, float slope,             \
-                              int64_t reach, const float* rt, const float* ct, const float* rw, const float* cw,             \
-                              double* sums) {                                                                                \
-        gram<T>(q, y, h, w, c, norm, slope, reach, rt, ct, rw, cw, sums);                                                    \
-    }                                                                                                                        \
-    void untaught_join_back_##NAME(T* g, const T* y, const T* q, int64_t h, int64_t w, int64_t c, const float* norm,         \
-                                   float slope, const float* c1, const float* c2, const float* rw, const float* cw,          \
-                                   double* sums) {                                                                           \
-        join_back<T>(g, y, q, h, w, c, norm, slope, c1, c2, rw, cw, sums);                                                   \
+// Chunks are a few hundred kilobytes: see FORM in networks/forms.py for what the arguments are.
+#define EXPORT(T, NAME) \
+    void untaught_point_forward_##NAME(SOURCE(T), TARGET(T), const T* matrix, double* sums) {                              \
+        Point<T> form{{y, height, width, channels, norm, slope, second, padding}, {target, dz, lazy, outputs},             \
+            nullptr, nullptr, 0, height * width, 1, channels, outputs};                                                    \
+        forward<T>(form, matrix, 256, sums, outputs);                                                                      \
+    }                                                                                                                      \
+    void untaught_point_backward_##NAME(SOURCE(T), TARGET(T), const T* matrix, float* total, T* dx, const T* extra,        \
+        int early, double* sums) {                                                                                         \
+        Point<T> form{{y, height, width, channels, norm, slope, second, padding}, {target, dz, lazy, outputs}, dx,         \
+            extra, early, height * width, 1, channels, outputs};                                                           \
+        backward<T>(form, matrix, total, 512, norm, early ? nullptr : sums, channels);                                     \
+    }                                                                                                                      \
+    void untaught_tiles_forward_##NAME(SOURCE(T), TARGET(T), const T* matrix, double* sums) {                              \
+        Tiles<T> form{{y, height, width, channels, norm, slope, second, padding}, {target, dz, lazy, outputs},             \
+            nullptr, height * width / 4, 16, channels, outputs};                                                           \
+        forward<T>(form, matrix, 64, sums, outputs);                                                                       \
+    }                                                                                                                      \
+    void untaught_tiles_backward_##NAME(SOURCE(T), TARGET(T), const T* matrix, float* total, T* kept) {                    \
+        Tiles<T> form{{y, height, width, channels, norm, slope, second, padding}, {target, dz, lazy, outputs}, kept,       \
+            height * width / 4, 16, channels, outputs};                                                                    \
+        backward<T>(form, matrix, total, 256, norm, nullptr, channels);                                                    \
+    }                                                                                                                      \
+    void untaught_tiles_gather_##NAME(SOURCE(T), const T* kept, T* dx, const T* extra, double* sums) {                     \
+        const Source<T> source{y, height, width, channels, norm, slope, second, padding};                                  \
+        FOR_JOIN(second, (tiles_gather<T, JOIN>(dx, kept, extra, source, sums)));                                          \
+    }                                                                                                                      \
+    void untaught_tiles_weights_##NAME(T* u, const float* w, int64_t out, int64_t in, int64_t w_in, int64_t                \
+        out_padded, int64_t in_padded) {                                                                                   \
+        winograd_weights<T>(u, w, out, in, w_in, out_padded, in_padded);                                                   \
+    }                                                                                                                      \
+    void untaught_columns_forward_##NAME(SOURCE(T), TARGET(T), const T* matrix, int64_t stride, double* sums) {            \
+        Columns<T> form{{y, height, width, channels, norm, slope, second, padding}, {target, dz, lazy, outputs},           \
+            nullptr, stride, ((height - 1) / stride + 1) * ((width - 1) / stride + 1), 1, 9 * channels, outputs};          \
+        forward<T>(form, matrix, 128, sums, outputs);                                                                      \
+    }                                                                                                                      \
+    void untaught_columns_backward_##NAME(SOURCE(T), TARGET(T), const T* matrix, int64_t stride, float* total, T* kept) {  \
+        Columns<T> form{{y, height, width, channels, norm, slope, second, padding}, {target, dz, lazy, outputs}, kept,     \
+            stride, ((height - 1) / stride + 1) * ((width - 1) / stride + 1), 1, 9 * channels, outputs};                   \
+        backward<T>(form, matrix, total, 256, norm, nullptr, channels);                                                    \
+    }                                                                                                                      \
+    void untaught_columns_gather_##NAME(SOURCE(T), int64_t stride, const T* kept, T* dx, const T* extra, double* sums) {   \
+        const Source<T> source{y, height, width, channels, norm, slope, second, padding};                                  \
+        FOR_JOIN(second, (columns_gather<T, JOIN>(dx, kept, extra, source, stride, sums)));                                \
+    }                                                                                                                      \
+    void untaught_narrow_forward_##NAME(SOURCE(T), TARGET(T), const T* matrix, int64_t few, int64_t length, double* sums) {\
+        Narrow<T> form{{y, height, width, channels, norm, slope, second, padding}, {target, dz, lazy, outputs},            \
+            nullptr, few, height * width, 1, length, outputs};                                                             \
+        forward<T>(form, matrix, 256, sums, outputs);                                                                      \
+    }                                                                                                                      \
+    void untaught_narrow_backward_##NAME(SOURCE(T), TARGET(T), const T* matrix, int64_t few, int64_t length, float*        \
+        total, T* kept) {                                                                                                  \
+        Narrow<T> form{{y, height, width, channels, norm, slope, second, padding}, {target, dz, lazy, outputs}, kept,      \
+            few, height * width, 1, length, outputs};                                                                      \
+        backward<T>(form, matrix, total, 512, norm, nullptr, channels);                                                    \
+    }                                                                                                                      \
+    void untaught_narrow_gather_##NAME(SOURCE(T), int64_t few, int64_t length, const T* kept, T* dx, double* sums) {       \
+        narrow_gather<T>(dx, kept, {y, height, width, channels, norm, slope, second, padding}, few, length, sums);         \
+    }                                                                                                                      \
+    void untaught_upsampled_forward_##NAME(SOURCE(T), TARGET(T), const T* matrix, const int32_t* rs, const int32_t*        \
+        rl, const int32_t* rt, const float* rw, const int32_t* cs, const int32_t* cl, const int32_t* ct, const float* cw,  \
+        int add, double* sums) {                                                                                           \
+        upsampled_forward<T>({y, height, width, channels, norm, slope, second, padding}, {target, dz, lazy, outputs},      \
+            matrix, {rs, rl, rt, rw}, {cs, cl, ct, cw}, add, sums);                                                        \
+    }                                                                                                                      \
+    void untaught_upsampled_backward_##NAME(SOURCE(T), TARGET(T), const T* matrix, const int32_t* rs, const int32_t*       \
+        rl, const float* rw, const int32_t* cs, const int32_t* cl, const float* cw, float* total, T* dx, double* sums) {   \
+        Upsampled<T> form{{{y, height, width, channels, norm, slope, second, padding}, {target, dz, lazy, outputs},        \
+            dx, nullptr, 0, height * width, 1, channels, 9 * outputs}, {rs, rl, rw}, {cs, cl, cw}};                        \
+        backward<T>(form, matrix, total, 256, norm, sums, channels);                                                       \
+    }                                                                                                                      \
+    void untaught_statistics_##NAME(SOURCE(T), double* sums) {                                                             \
+        statistics<T>({y, height, width, channels, norm, slope, second, padding}, sums);                                   \
+    }                                                                                                                      \
+    void untaught_gram_##NAME(SOURCE(T), T* q, int64_t reach, const float* rt, const float* ct, const float* rw, const     \
+        float* cw, double* sums) {                                                                                         \
+        gram<T>(q, {y, height, width, channels, norm, slope, second, padding}, reach, rt, ct, rw, cw, sums);               \
+    }                                                                                                                      \
+    void untaught_join_back_##NAME(SOURCE(T), T* g, const T* q, const float* c1, const float* c2, const float* rw,         \
+        const float* cw, double* sums) {                                                                                   \
+        join_back<T>(g, q, {y, height, width, channels, norm, slope, second, padding}, c1, c2, rw, cw, sums);              \
+    }                                                                                                                      \
+    void untaught_head_forward_##NAME(SOURCE(T), float* out, const float* weight, const float* bias, int64_t outputs) {    \
+        head_forward<T>(out, {y, height, width, channels, norm, slope, second, padding}, weight, bias, outputs);           \
+    }                                                                                                                      \
+    void untaught_head_backward_##NAME(SOURCE(T), T* dx, float* total, const float* change, const float* weight,           \
+        int64_t outputs, double* sums) {                                                                                   \
+        head_backward<T>(dx, total, change, {y, height, width, channels, norm, slope, second, padding}, weight,            \
+            outputs, sums);                                                                                                \
+    }                                                                                                                      \
+    void untaught_perturb_##NAME(T* out, float* base, int64_t count, float deviation, int64_t key, int walk) {             \
+        perturb<T>(out, base, count, deviation, uint64_t(key), walk);                                                      \
     }
 
 EXPORT(bfloat16, bfloat16)

@@ -11,8 +11,8 @@ The last is where most is saved. An interpolation works on places and a tap on c
 taken at the low resolution, a quarter of the arithmetic, and the picture itself is never upsampled.
 
 The filters are passes over memory. Normalisation, activation, padding and the sums that the next normalisation needs are
-done on the way through them, in both directions; kernels.cpp says how. A picture is worked on in groups of rows that fit the
-processor's cache. Only what each convolution gave is kept for the way back; everything else is done again there.
+done on the way through them, in both directions; kernels.cpp says how. Only what each convolution gave is kept for the way
+back; everything else is done again there.
 """
 
 from __future__ import annotations
@@ -27,11 +27,9 @@ from untaught.kernels import Kernels
 from untaught.networks.blocks import BatchNormalisation, Padding, Upsampling
 from untaught.networks.interpolation import interpolation
 
-__all__ = ["Columns", "Form", "Gradients", "Map", "Narrow", "Normalisation", "Point", "Step", "Tiles", "Upsampled", "ROWS"]
+__all__ = ["Columns", "Form", "Gradients", "Map", "Narrow", "Normalisation", "Point", "Step", "Tiles", "Upsampled"]
 
 _LANES = 16
-ROWS = 2048  # rows of a matrix product that are worked on at a time
-_TILES = 512  # the same for the 16 products of Winograd's form
 _PADDING: dict[Padding, int] = {"zero": 0, "reflection": 1, "replicate": 2}
 
 Gradients = dict[nn.Parameter, Tensor]
@@ -127,6 +125,11 @@ class Map:
         self.gradient: Tensor | None = None
         self.extra: Tensor | None = None
 
+    def arguments(self, step: Step) -> tuple[Any, ...]:
+        """What the kernels take of a map that is convolved."""
+        second = self.joined is not None
+        return self.values, self.height, self.width, self.channels, self.norm, self.slope, second, step.padding_code
+
     @property
     def sums(self) -> Tensor:
         """Of the gradient, for the normalisation that it comes to first."""
@@ -166,28 +169,18 @@ class Step:
 
 
 class Form(ABC):
-    """A convolution of one map as ``batch`` matrix products at a time, over groups of rows.
+    """A convolution of one map as ``batch`` matrix products.
 
     Args:
         step: what all share.
         source: what is convolved.
-        across: rows of the matrices for each row of pixels (or of tiles).
-        down: number of those rows.
         length: length of the matrices' common side.
-        rows: about how many rows of the matrices make a group.
     """
 
     batch = 1
 
-    def __init__(self, step: Step, source: Map, across: int, down: int, length: int, rows: int) -> None:
-        self.step, self.source, self.across, self.length = step, source, across, length
-        lines = max(1, min(down, rows // across))
-        self.largest = lines * across
-        self.groups = [(first, min(down, first + lines)) for first in range(0, down, lines)]
-
-    @abstractmethod
-    def into(self, buffer: Tensor, first: int, last: int) -> Tensor:
-        """Fill a buffer from the source: (batch, rows, length)."""
+    def __init__(self, step: Step, source: Map, length: int) -> None:
+        self.step, self.source, self.length = step, source, length
 
     @abstractmethod
     def matrix(self, kernel: Tensor, outputs: int) -> Tensor:
@@ -197,25 +190,17 @@ class Form(ABC):
     def kernel(self, total: Tensor, gradient: Tensor) -> None:
         """Adjoint of `matrix`: from (batch, outputs, length) to a kernel's gradient."""
 
-    def outputs(self, target: Map) -> int:
-        """Length of the product's rows."""
-        return target.channels
+    @abstractmethod
+    def _convolve(self, target: Map, matrix: Tensor, sums: Tensor | None) -> None: ...
+
+    @abstractmethod
+    def _convolve_back(self, target: Map, matrix: Tensor, total: Tensor, *, early: bool) -> None: ...
 
     def forward(self, target: Map, kernel: Tensor, sums: Tensor | None) -> None:
         """Convolve: the target's values, and their sums if they are wanted here."""
-        step = self.step
         matrix = self.matrix(kernel, self.outputs(target))
-        buffer = step.take(self.batch, self.largest, self.length)
-        for first, last in self.groups:
-            self.multiply(target, self.into(buffer, first, last), matrix, first, last, sums)
-        step.workspace.give(buffer, matrix)
-
-    def multiply(self, target: Map, rows: Tensor, matrix: Tensor, first: int, last: int, sums: Tensor | None) -> None:
-        """One group's product, put into the target."""
-        values = self._lines(target.values, first, last)
-        torch.mm(rows[0], matrix[0].t(), out=values)
-        if sums is not None:
-            self.step.kernels.statistics(values, len(values), target.channels, None, 0.0, sums)
+        self._convolve(target, matrix, sums)
+        self.step.workspace.give(matrix)
 
     def backward(self, target: Map, kernel: Tensor, gradient: Tensor, *, early: bool = False) -> None:
         """The kernel's gradient, and the source's unless it is the network's input.
@@ -226,69 +211,35 @@ class Form(ABC):
             gradient: of the kernel, to be filled; the same shape.
             early: another convolution of the source comes later and completes its gradient.
         """
-        step, source, outputs = self.step, self.source, self.outputs(target)
+        outputs = self.outputs(target)
         matrix = self.matrix(kernel, outputs)
-        rows, change = step.take(self.batch, self.largest, self.length), step.take(self.batch, self.largest, outputs)
-        total = step.take(self.batch, outputs, self.length, dtype=torch.float32).zero_()
-        share = step.take(self.batch, outputs, self.length)
-        wanted = source.norm is not None
-        if wanted:
-            self.open_back(early=early)
-        for first, last in self.groups:
-            part = self.out_back(target, change, first, last)
-            _product(part.mT, self.into(rows, first, last), share)
-            step.kernels.accumulate(total, share, total.numel())
-            if wanted:
-                self.in_back(part, matrix, first, last)
-        if wanted:
-            self.close_back()
+        total = self.step.take(self.batch, outputs, self.length, dtype=torch.float32)
+        if self.source.norm is not None:
+            room = self.step.take(self.source.pixels, self.source.channels)
+            if early:
+                self.source.extra = room
+            else:
+                self.source.gradient = room
+        self._convolve_back(target, matrix, total, early=early)
         self.kernel(total, gradient)
-        step.workspace.give(rows, change, matrix, total, share)
+        self.step.workspace.give(matrix, total)
 
-    def out_back(self, target: Map, buffer: Tensor, first: int, last: int) -> Tensor:
-        """The gradient of a group's product: (batch, rows, outputs)."""
-        gradient, values = self._lines(target.gradient, first, last), self._lines(target.values, first, last)
-        part = _cut(buffer, 1, len(values), target.channels)
-        self.step.kernels.point_out_back(part, gradient, values, target.lazy, len(values), target.channels)
-        return part
+    def outputs(self, target: Map) -> int:
+        """Length of the product's rows."""
+        return target.channels
 
-    @abstractmethod
-    def open_back(self, *, early: bool) -> None:
-        """Make room for the source's gradient."""
+    def _source(self) -> tuple[Any, ...]:
+        return self.source.arguments(self.step)
 
-    @abstractmethod
-    def in_back(self, part: Tensor, matrix: Tensor, first: int, last: int) -> None:
-        """Take up a group's part of the source's gradient."""
-
-    def close_back(self) -> None:
-        """All groups have been taken up."""
-
-    def _lines(self, tensor: Tensor | None, first: int, last: int) -> Tensor:
-        assert tensor is not None
-        return tensor[first * self.across : last * self.across]
-
-    def _norm(self) -> tuple[Tensor | None, float]:
-        return self.source.norm, self.source.slope
-
-    def _size(self) -> tuple[int, int, int]:
-        return self.source.height, self.source.width, self.source.channels
+    def _target(self, target: Map) -> tuple[Any, ...]:
+        return target.values, target.gradient, target.lazy, target.channels
 
 
 class Point(Form):
     """A 1x1 convolution."""
 
     def __init__(self, step: Step, source: Map) -> None:
-        super().__init__(step, source, source.width, source.height, source.channels, ROWS)
-
-    def into(self, buffer: Tensor, first: int, last: int) -> Tensor:
-        values = self._lines(self.source.values, first, last)
-        if self.source.norm is None:
-            return values[None]
-        rows = _cut(buffer, 1, len(values), self.length)
-        self.step.kernels.point_in(
-            rows, values, len(values), self.length, *self._norm(), self.source.joined is not None
-        )
-        return rows
+        super().__init__(step, source, source.channels)
 
     def matrix(self, kernel: Tensor, outputs: int) -> Tensor:
         matrix = self.step.take(1, outputs, self.length).zero_()
@@ -298,30 +249,16 @@ class Point(Form):
     def kernel(self, total: Tensor, gradient: Tensor) -> None:
         gradient[:, 0, 0] = total[0, : gradient.shape[0], : gradient.shape[3]]
 
-    def open_back(self, *, early: bool) -> None:
-        self.early = early
-        self._back = self.step.take(self.largest, self.length)
-        target = self.step.take(self.source.pixels, self.length)
-        if early:
-            self.source.extra = target
-        else:
-            self.source.gradient = target
+    def _convolve(self, target: Map, matrix: Tensor, sums: Tensor | None) -> None:
+        self.step.kernels.point_forward(*self._source(), *self._target(target), matrix, sums)
 
-    def in_back(self, part: Tensor, matrix: Tensor, first: int, last: int) -> None:
+    def _convolve_back(self, target: Map, matrix: Tensor, total: Tensor, *, early: bool) -> None:
         source = self.source
-        if self.early:
-            torch.mm(part[0], matrix[0], out=self._lines(source.extra, first, last))
-            return
-        count = part.shape[1]
-        torch.mm(part[0], matrix[0], out=self._back[:count])
-        extra = None if source.extra is None else self._lines(source.extra, first, last)
-        gradient, values = self._lines(source.gradient, first, last), self._lines(source.values, first, last)
-        self.step.kernels.point_in_back(
-            gradient, self._back, extra, values, count, self.length, *self._norm(), source.joined is not None, source.sums
+        result, extra = (source.extra, None) if early else (source.gradient, source.extra)
+        sums = None if source.norm is None else source.sums
+        self.step.kernels.point_backward(
+            *self._source(), *self._target(target), matrix, total, result, extra, early, sums
         )
-
-    def close_back(self) -> None:
-        self.step.workspace.give(self._back)
 
 
 class Tiles(Form):
@@ -330,101 +267,38 @@ class Tiles(Form):
     batch = 16
 
     def __init__(self, step: Step, source: Map) -> None:
-        super().__init__(step, source, source.width // 2, source.height // 2, source.channels, _TILES)
-
-    def into(self, buffer: Tensor, first: int, last: int) -> Tensor:
-        tiles = _cut(buffer, 16, (last - first) * self.across, self.length)
-        self.step.kernels.winograd_in(
-            tiles, self.source.values, *self._size(), *self._norm(), self.source.joined is not None,
-            self.step.padding_code, first, last - first,
-        )  # fmt: skip
-        return tiles
+        super().__init__(step, source, source.channels)
 
     def matrix(self, kernel: Tensor, outputs: int) -> Tensor:
         matrix = self.step.take(16, outputs, self.length).zero_()
         channels, row = kernel.shape[3], kernel.stride(2)
-        self.step.kernels.winograd_weights(matrix, kernel, kernel.shape[0], channels, row, outputs, self.length)
+        self.step.kernels.tiles_weights(matrix, kernel, kernel.shape[0], channels, row, outputs, self.length)
         return matrix
 
     def kernel(self, total: Tensor, gradient: Tensor) -> None:
         channels, row = gradient.shape[3], gradient.stride(2)
-        self.step.kernels.winograd_weights_back(
+        self.step.kernels.tiles_weights_back(
             gradient, total, gradient.shape[0], channels, row, total.shape[1], self.length
         )
 
-    def multiply(self, target: Map, rows: Tensor, matrix: Tensor, first: int, last: int, sums: Tensor | None) -> None:
-        product = self.step.take(16, rows.shape[1], target.channels)
-        torch.bmm(rows, matrix.mT, out=product)
-        self.step.kernels.winograd_out(
-            target.values, product, target.width, target.channels, first, last - first, sums
-        )
-        self.step.workspace.give(product)
+    def _convolve(self, target: Map, matrix: Tensor, sums: Tensor | None) -> None:
+        self.step.kernels.tiles_forward(*self._source(), *self._target(target), matrix, sums)
 
-    def out_back(self, target: Map, buffer: Tensor, first: int, last: int) -> Tensor:
-        part = _cut(buffer, 16, (last - first) * self.across, target.channels)
-        self.step.kernels.winograd_out_back(
-            part, target.gradient, target.values, target.lazy, target.width, target.channels, first, last - first
-        )
-        return part
-
-    def open_back(self, *, early: bool) -> None:
+    def _convolve_back(self, target: Map, matrix: Tensor, total: Tensor, *, early: bool) -> None:
         assert not early
-        self.source.gradient = self.step.take(self.source.pixels, self.length)
-        # A row of tiles reaches into its neighbours' pixels, so a group is gathered once the next one is known.
-        self._known: list[tuple[int, int, Tensor]] = []
-
-    def in_back(self, part: Tensor, matrix: Tensor, first: int, last: int) -> None:
-        back = self.step.take(16, part.shape[1], self.length)
-        self._known.append((first, last, torch.bmm(part, matrix, out=back)))
-        if len(self._known) > 1:
-            self._gather(-2)
-        if len(self._known) > 2:
-            self.step.workspace.give(self._known.pop(0)[2])
-
-    def close_back(self) -> None:
-        self._gather(-1)
-        self.step.workspace.give(*(back for _, _, back in self._known))
-
-    def _gather(self, which: int) -> None:
-        source, index = self.source, len(self._known) + which
-        first, last, own = self._known[index]
-        above = self._known[index - 1] if index else (0, 0, None)
-        below = self._known[index + 1] if index + 1 < len(self._known) else (0, 0, None)
-        self.step.kernels.winograd_in_back(
-            source.gradient, own, above[2], above[1] - above[0], below[2], below[1] - below[0], source.extra,
-            source.values, *self._size(), *self._norm(), source.joined is not None, self.step.padding_code, first,
-            last - first, source.sums,
-        )  # fmt: skip
+        source, kernels = self.source, self.step.kernels
+        kept = self.step.take(4 * source.pixels, source.channels)
+        kernels.tiles_backward(*self._source(), *self._target(target), matrix, total, kept)
+        kernels.tiles_gather(*self._source(), kept, source.gradient, source.extra, source.sums)
+        self.step.workspace.give(kept)
 
 
-class _Gathered(Form):
-    """A convolution whose inputs are gathered for each output; on the way back all of them are kept until the end."""
-
-    def open_back(self, *, early: bool) -> None:
-        assert not early
-        down = self.groups[-1][1]
-        self.source.gradient = self.step.take(self.source.pixels, self.source.channels)
-        self._back = self.step.take(down * self.across, self.length)
-
-    def in_back(self, part: Tensor, matrix: Tensor, first: int, last: int) -> None:
-        torch.mm(part[0], matrix[0], out=self._lines(self._back, first, last))
-
-
-class Columns(_Gathered):
+class Columns(Form):
     """A 3x3 convolution of any stride over gathered columns, (ky, kx, channel) for each output."""
 
     def __init__(self, step: Step, source: Map, stride: int) -> None:
         self.stride = stride
-        across, down = (source.width - 1) // stride + 1, (source.height - 1) // stride + 1
-        super().__init__(step, source, across, down, 9 * source.channels, ROWS)
-
-    def into(self, buffer: Tensor, first: int, last: int) -> Tensor:
-        columns = _cut(buffer, 1, (last - first) * self.across, self.length)
-        self.step.kernels.columns_in(
-            columns, self.source.values, *self._size(), *self._norm(), self.source.joined is not None,
-            self.step.padding_code, self.stride, first, last - first,
-        )  # fmt: skip
-        return columns
+        super().__init__(step, source, 9 * source.channels)
 
     def matrix(self, kernel: Tensor, outputs: int) -> Tensor:
         matrix = self.step.take(1, outputs, self.length).zero_()
@@ -436,28 +310,25 @@ class Columns(_Gathered):
         whole = total.view(-1, 3, 3, self.source.channels)
         gradient.copy_(whole[: gradient.shape[0], ..., : gradient.shape[3]])
 
-    def close_back(self) -> None:
-        source = self.source
-        self.step.kernels.columns_in_back(
-            source.gradient, self._back, source.extra, source.values, *self._size(), *self._norm(),
-            source.joined is not None, self.step.padding_code, self.stride, source.sums,
-        )  # fmt: skip
-        self.step.workspace.give(self._back)
+    def _convolve(self, target: Map, matrix: Tensor, sums: Tensor | None) -> None:
+        self.step.kernels.columns_forward(*self._source(), *self._target(target), matrix, self.stride, sums)
+
+    def _convolve_back(self, target: Map, matrix: Tensor, total: Tensor, *, early: bool) -> None:
+        assert not early
+        source, kernels = self.source, self.step.kernels
+        kept = None if source.norm is None else self.step.take(target.pixels, self.length)
+        kernels.columns_backward(*self._source(), *self._target(target), matrix, self.stride, total, kept)
+        if kept is not None:
+            kernels.columns_gather(*self._source(), self.stride, kept, source.gradient, source.extra, source.sums)
+            self.step.workspace.give(kept)
 
 
-class Narrow(_Gathered):
+class Narrow(Form):
     """The same for a map of up to 8 channels that goes into a concatenation: stored as 16, gathered without the others."""
 
     def __init__(self, step: Step, source: Map) -> None:
         # The last tap is read as a whole vector on the way back.
-        super().__init__(step, source, source.width, source.height, padded(8 * source.used + _LANES), ROWS)
-
-    def into(self, buffer: Tensor, first: int, last: int) -> Tensor:
-        columns = _cut(buffer, 1, (last - first) * self.across, self.length)
-        self.step.kernels.narrow_in(
-            columns, self.source.values, *self._sizes(), *self._norm(), self.step.padding_code, first, last - first
-        )
-        return columns
+        super().__init__(step, source, padded(8 * source.used + _LANES))
 
     def matrix(self, kernel: Tensor, outputs: int) -> Tensor:
         matrix = self.step.take(1, outputs, self.length).zero_()
@@ -467,24 +338,29 @@ class Narrow(_Gathered):
     def kernel(self, total: Tensor, gradient: Tensor) -> None:
         gradient.copy_(total[0, : gradient.shape[0], : 9 * self.source.used].view(gradient.shape))
 
-    def close_back(self) -> None:
-        source = self.source
-        self.step.kernels.narrow_in_back(
-            source.gradient, self._back, source.values, *self._sizes(), *self._norm(), self.step.padding_code, source.sums
+    def _convolve(self, target: Map, matrix: Tensor, sums: Tensor | None) -> None:
+        used = self.source.used
+        self.step.kernels.narrow_forward(*self._source(), *self._target(target), matrix, used, self.length, sums)
+
+    def _convolve_back(self, target: Map, matrix: Tensor, total: Tensor, *, early: bool) -> None:
+        assert not early
+        source, kernels = self.source, self.step.kernels
+        kept = self.step.take(source.pixels, self.length)
+        kernels.narrow_backward(
+            *self._source(), *self._target(target), matrix, source.used, self.length, total, kept
         )
-        self.step.workspace.give(self._back)
-
-    def _sizes(self) -> tuple[int, int, int, int]:
-        return self.source.height, self.source.width, self.source.used, self.length
+        kernels.narrow_gather(*self._source(), source.used, self.length, kept, source.gradient, source.sums)
+        self.step.workspace.give(kept)
 
 
-class Upsampled(Point):
+class Upsampled(Form):
     """A 3x3 convolution of a map that is upsampled by two before it; adds to what the target has, if ``add``."""
 
     def __init__(self, step: Step, source: Map, kind: Upsampling, *, add: bool) -> None:
-        super().__init__(step, source)
+        super().__init__(step, source, source.channels)
         self.add = add
         self.rows, self.columns = (interpolation(side, kind, step.padding) for side in (source.height, source.width))
+        self.squares: Tensor | None = None
 
     def outputs(self, target: Map) -> int:
         return 9 * target.channels
@@ -499,45 +375,14 @@ class Upsampled(Point):
         taps = total.view(9, -1, self.length)[:, : gradient.shape[0], : gradient.shape[3]]
         gradient.copy_(taps.transpose(0, 1).reshape(gradient.shape))
 
-    def forward(self, target: Map, kernel: Tensor, sums: Tensor | None) -> None:
-        # Products are kept for as many lines as the interpolation still reaches back to.
-        largest = max(last - first for first, last in self.groups)
-        self._window = self.step.take((largest + 8) * self.across, self.outputs(target))
-        self._start = self._done = 0
-        super().forward(target, kernel, sums)
-        self.step.workspace.give(self._window)
+    def _convolve(self, target: Map, matrix: Tensor, sums: Tensor | None) -> None:
+        self.step.kernels.upsampled_forward(
+            *self._source(), *self._target(target), matrix, *self.rows.forward, *self.columns.forward, self.add, sums
+        )
 
-    def multiply(self, target: Map, rows: Tensor, matrix: Tensor, first: int, last: int, sums: Tensor | None) -> None:
-        torch.mm(rows[0], matrix[0].t(), out=self._lines(self._window, first - self._start, last - self._start))
-        table, done = self.rows, self._done
-        while self._done < 2 * self.source.height and table.last[self._done] < last:
-            self._done += 1
-        self.step.kernels.combine_out(
-            target.values, self._window, self._start, self.across, target.width, target.channels, *table.forward,
-            *self.columns.forward, done, self._done - done, self.add, sums,
+    def _convolve_back(self, target: Map, matrix: Tensor, total: Tensor, *, early: bool) -> None:
+        assert not early
+        self.step.kernels.upsampled_backward(
+            *self._source(), *self._target(target), matrix, *self.rows.adjoint, *self.columns.adjoint, total,
+            self.source.gradient, self.source.sums,
         )  # fmt: skip
-        start = table.first[self._done] if self._done < 2 * self.source.height else last
-        kept = self._lines(self._window, start - self._start, last - self._start)
-        self._window[: len(kept)] = kept.clone()
-        self._start = start
-
-    def out_back(self, target: Map, buffer: Tensor, first: int, last: int) -> Tensor:
-        part = _cut(buffer, 1, (last - first) * self.across, self.outputs(target))
-        self.step.kernels.combine_out_back(
-            part, target.gradient, target.values, target.lazy, self.across, target.width, target.channels,
-            *self.rows.adjoint, *self.columns.adjoint, first, last - first,
-        )  # fmt: skip
-        return part
-
-
-def _cut(buffer: Tensor, *shape: int) -> Tensor:
-    """The beginning of a buffer in another shape."""
-    return buffer.view(-1)[: torch.Size(shape).numel()].view(shape)
-
-
-def _product(one: Tensor, other: Tensor, out: Tensor) -> None:
-    """Matrix products (batch, n, k) (batch, k, m); a single one is quicker by itself."""
-    if len(out) == 1:
-        torch.mm(one[0], other[0], out=out[0])
-    else:
-        torch.bmm(one, other, out=out)

@@ -14,7 +14,7 @@ from torch import Tensor, nn
 
 from untaught.kernels import Kernels
 from untaught.networks.blocks import BatchNormalisation, Convolution, Upsampling
-from untaught.networks.forms import Columns, Form, Gradients, Map, Narrow, Normalisation, Point, Step, Tiles, Upsampled, ROWS
+from untaught.networks.forms import Columns, Form, Gradients, Map, Narrow, Normalisation, Point, Step, Tiles, Upsampled
 
 if TYPE_CHECKING:
     from untaught.networks.encoder_decoder import EncoderDecoder, NetworkSettings
@@ -118,13 +118,11 @@ class _Join:
             form.squares = self.step.take(source.pixels, source.channels)
             rows, columns = form.rows, form.columns
             kernels.gram(
-                form.squares, source.values, source.height, source.width, source.channels, source.norm, source.slope,
-                rows.reach, rows.gram, columns.gram, rows.weight, columns.weight, source.joined.sums,
+                *source.arguments(self.step), form.squares, rows.reach, rows.gram, columns.gram, rows.weight,
+                columns.weight, source.joined.sums,
             )  # fmt: skip
         else:
-            kernels.statistics(
-                source.values, source.pixels, source.channels, source.norm, source.slope, source.joined.sums
-            )
+            kernels.statistics(*source.arguments(self.step), source.joined.sums)
         source.joined.finish(kernels, self.target.pixels, source.norm[2:])
 
     def _normalise_back(self, form: Form, gradients: Gradients) -> None:
@@ -132,14 +130,14 @@ class _Join:
         assert source.joined is not None
         assert source.normalisation is not None
         source.joined.finish_join_back(kernels, self.target.pixels, source.lazy, gradients)
-        upsampled = isinstance(form, Upsampled)
-        squares, weights = (form.squares, (form.rows.weight, form.columns.weight)) if upsampled else (None, (None, None))
+        squares, weights = None, (None, None)
+        if isinstance(form, Upsampled):
+            squares, weights = form.squares, (form.rows.weight, form.columns.weight)
         kernels.join_back(
-            source.gradient, source.values, squares, source.height, source.width, source.channels, source.norm,
-            source.slope, source.lazy[0], source.lazy[1], *weights, source.normalisation.sums,
+            *source.arguments(self.step), source.gradient, squares, source.lazy[0], source.lazy[1], *weights,
+            source.normalisation.sums,
         )  # fmt: skip
-        if upsampled:
-            self.step.workspace.give(form.squares)
+        self.step.workspace.give(squares)
         self.step.complete(source, gradients)
 
 
@@ -260,43 +258,24 @@ class Fused:
             part.backward(gradients)
         return [gradients[parameter] for parameter in self.parameters]
 
-    def _groups(self) -> list[tuple[int, int]]:
-        return [(first, min(self.last.pixels, first + ROWS)) for first in range(0, self.last.pixels, ROWS)]
-
     def _head(self) -> Tensor:
         """In float32: bfloat16 has too few steps for a 16-bit picture."""
-        last, step = self.last, self.step
-        assert last.values is not None
-        weight = self._head_weight()
-        result = torch.empty(last.pixels, weight.shape[0])
-        features = step.take(ROWS, last.channels, dtype=torch.float32)
-        for first, end in self._groups():
-            step.kernels.head_in(features, last.values[first:end], end - first, last.channels, last.norm, last.slope)
-            torch.addmm(self.head.bias.detach(), features[: end - first], weight.t(), out=result[first:end])
-        step.workspace.give(features)
-        return result.t().reshape(1, -1, last.height, last.width)
+        last, weight = self.last, self._head_weight()
+        result = torch.empty(1, len(weight), last.height, last.width)
+        arguments = last.arguments(self.step)
+        self.step.kernels.head_forward(*arguments, result, weight, self.head.bias, len(weight))
+        return result
 
     def _head_back(self, change: Tensor, gradients: Gradients) -> None:
-        last, step = self.last, self.step
-        assert last.values is not None
-        weight = self._head_weight()
-        rows = change[0].flatten(1).t().contiguous()
-        total = torch.zeros_like(weight)
+        last, step, weight, change = self.last, self.step, self._head_weight(), change.contiguous()
+        total = torch.empty_like(weight)
         last.gradient = step.take(last.pixels, last.channels)
-        features = step.take(ROWS, last.channels, dtype=torch.float32)
-        for first, end in self._groups():
-            count, values = end - first, last.values[first:end]
-            step.kernels.head_in(features, values, count, last.channels, last.norm, last.slope)
-            total.addmm_(rows[first:end].t(), features[:count])
-            torch.mm(rows[first:end], weight, out=features[:count])
-            step.kernels.head_in_back(
-                last.gradient[first:end], features, values, count, last.channels, last.norm, last.slope, last.sums
-            )
-        step.workspace.give(features)
+        step.kernels.head_backward(
+            *last.arguments(step), last.gradient, total, change, weight, len(weight), last.sums
+        )
         step.complete(last, gradients)
-        used = self.head.weight.shape[1]
-        gradients[self.head.weight] = total[:, :used, None, None]
-        gradients[self.head.bias] = rows.sum(0)
+        gradients[self.head.weight] = total[:, : last.used, None, None]
+        gradients[self.head.bias] = change.sum((0, 2, 3))
 
     def _head_weight(self) -> Tensor:
         return F.pad(self.head.weight.detach().flatten(1), (0, self.last.channels - self.last.used))
