@@ -97,7 +97,13 @@ def restore_optimiser(
 ) -> None:
     """Put an optimiser's state back; the tensors given stay untouched."""
     state: dict[int, dict[str, Any]] = {}
+    parameters = [parameter for group in optimiser.param_groups for parameter in group["params"]]
     for key, value in {**tensors, **values}.items():
         index, _, name = key.partition(".")
-        state.setdefault(int(index), {})[name] = value.clone() if isinstance(value, Tensor) else value
+        if isinstance(value, Tensor):
+            parameter = parameters[int(index)]
+            # In the parameter's memory layout, which a file does not keep: torch's fused Adam takes it for granted.
+            layout = parameter if value.shape == parameter.shape else value
+            value = torch.empty_like(layout, dtype=value.dtype, device=value.device).copy_(value)
+        state.setdefault(int(index), {})[name] = value
     optimiser.load_state_dict({"state": state, "param_groups": optimiser.state_dict()["param_groups"]})
