@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from torch import Tensor, nn
+from torch import Tensor
 
 from untaught.arrays import Layout, from_tensor
 from untaught.checkpoint import Snapshot, part
@@ -59,7 +59,7 @@ def begin(
         engine: how a step runs.
         runs: fits of the same pictures, side by side, from different seeds.
     """
-    networks: list[nn.Module] = []
+    networks: list[EncoderDecoder] = []
     sources: list[Source] = []
     for run in range(runs):
         for picture in range(observed.shape[0]):

@@ -17,9 +17,9 @@ from torch import Tensor
 
 __all__ = ["Kernels", "load"]
 
-# What each function takes: p a pointer (a tensor or None), n a count, f a float, b a bool or a code. Most begin with what is
-# convolved: values, height, width, channels, norm, slope, whether there is a second norm, padding; and with what that gives:
-# values, gradient, lazy, channels.
+# What each function takes: p a pointer (a tensor or None), n a count, f a float, b a bool or a code. Most begin with what
+# is convolved: values, height, width, channels, norm, slope, whether there is a second norm, padding; and with what that
+# gives: values, gradient, lazy, channels.
 _SOURCE, _TARGET = "pnnnpfbb", "pppn"
 _SIGNATURES = {
     "point_forward": _SOURCE + _TARGET + "pp",
@@ -48,6 +48,8 @@ _SIGNATURES_OF_FLOATS = {
     "normalise_back": "pnnnppppp",
     "join_coefficients": "pnnnpppppp",
     "tiles_weights_back": "ppnnnnn",
+    "set_shares": "n",
+    "use_threads": "n",
 }
 _TYPES = {"p": ctypes.c_void_p, "n": ctypes.c_int64, "f": ctypes.c_float, "b": ctypes.c_int}
 
@@ -82,24 +84,23 @@ class Kernels:
         raise AttributeError(f"the kernels have no function {name!r}")
 
 
+@functools.cache
 def load(dtype: torch.dtype) -> Kernels | None:
     """The kernels for a type of arithmetic, or None where there are none for this machine."""
-    found = _library()
-    return None if found is None or dtype not in (torch.bfloat16, torch.float32) else Kernels(found[0], dtype, found[1])
-
-
-@functools.cache
-def _library() -> tuple[ctypes.CDLL, str] | None:
-    here = Path(__file__).parent
+    if dtype not in (torch.bfloat16, torch.float32) or not _lend_threads():
+        return None
     for name in _processors():
-        path = here / f"kernels_{name}.so"
-        if path.exists() and _lend_threads():
+        path = Path(__file__).parent / f"kernels_{name}.so"
+        if path.exists():
             try:
                 library = ctypes.CDLL(str(path))
                 _lend_products(library)
+                kernels = Kernels(library, dtype, name)
             except (OSError, AttributeError):
+                # Of another system, or of another version than this file.
                 continue
-            return library, name
+            kernels.set_shares(torch.get_num_threads())
+            return kernels
     return None
 
 

@@ -14,9 +14,9 @@
 //
 // whose coefficients hold what batch normalisation takes from the sums over all pixels.
 //
-// Each thread takes a stretch of a convolution and works on it in chunks that stay in its own cache: into the form that is
-// multiplied, the product, out of it again. Sums are added up thread by thread in a fixed order, so that the same step gives
-// the same bits.
+// Work is cut into shares, as many as there are threads in general, and a thread works on a share in chunks that stay in its
+// own cache: into the form that is multiplied, the product, out of it again. Sums are added up share by share in a fixed
+// order, so that the same step gives the same bits, also where fewer threads take all shares.
 
 #include <algorithm>
 #include <cstdint>
@@ -127,14 +127,39 @@ template <typename T> struct Lazy {
     Vector coefficient(int which, int64_t c) const { return load(k + which * channels + c); }
 };
 
-// Sums of two quantities for each channel, by thread, then added in the order of the threads; none without a target.
+int64_t most_shares = 1;
+
+// Runs body(first, last, share) over stretches of items.
+template <typename Body> void share_out(int64_t items, Body body) {
+    const int64_t shares = std::min(most_shares, items);
+#pragma omp parallel if (shares > 1)
+    for (int64_t share = omp_get_thread_num(); share < shares; share += omp_get_num_threads())
+        body(items * share / shares, items * (share + 1) / shares, share);
+}
+
+// Runs body(item, share) for each item.
+template <typename Body> void parallel(int64_t items, Body body) {
+    share_out(items, [&](int64_t first, int64_t last, int64_t share) {
+        for (int64_t item = first; item < last; ++item) body(item, share);
+    });
+}
+
+// Runs body(from, to, share) over stretches of pixels that stay in the nearest cache.
+template <typename Body> void stretches(int64_t pixels, Body body) {
+    constexpr int64_t LENGTH = 128;
+    parallel((pixels + LENGTH - 1) / LENGTH, [&](int64_t item, int64_t share) {
+        body(item * LENGTH, std::min(pixels, (item + 1) * LENGTH), share);
+    });
+}
+
+// Sums of two quantities for each channel, by share, then added in the order of the shares; none without a target.
 class Sums {
 public:
     Sums(double* target, int64_t channels)
-        : target(target), channels(channels), partial(target ? size_t(omp_get_max_threads()) * 2 * channels : 0) {}
-    void add(int thread, int64_t c, Vector first, Vector second) {
+        : target(target), channels(channels), partial(target ? size_t(most_shares) * 2 * channels : 0) {}
+    void add(int64_t share, int64_t c, Vector first, Vector second) {
         if (!target) return;
-        double* own = partial.data() + int64_t(thread) * 2 * channels + c;
+        double* own = partial.data() + share * 2 * channels + c;
         for (int k = 0; k < LANES; ++k) { own[k] += first[k]; own[channels + k] += second[k]; }
     }
     ~Sums() {
@@ -145,23 +170,6 @@ private:
     int64_t channels;
     std::vector<double> partial;
 };
-
-// Runs body(item, thread) over items; each thread takes a stretch of them.
-template <typename Body> void parallel(int64_t items, Body body) {
-#pragma omp parallel if (items > 1)
-    {
-        const int64_t thread = omp_get_thread_num(), threads = omp_get_num_threads();
-        for (int64_t item = items * thread / threads; item < items * (thread + 1) / threads; ++item) body(item, int(thread));
-    }
-}
-
-// Runs body(from, to, thread) over stretches of pixels.
-template <typename Body> void stretches(int64_t pixels, Body body) {
-    constexpr int64_t LENGTH = 128;
-    parallel((pixels + LENGTH - 1) / LENGTH, [&](int64_t item, int thread) {
-        body(item * LENGTH, std::min(pixels, (item + 1) * LENGTH), thread);
-    });
-}
 
 // Memory of a thread's own, which it keeps.
 template <typename V> V* scratch(int which, int64_t count) {
@@ -305,22 +313,20 @@ template <typename T, typename Form> void forward(Form& form, const T* matrix, i
     Sums total(sums, channels);
     std::vector<Vector> room(form.batch * size * sizeof(T) / sizeof(Vector));
     T* turned = (T*)room.data();
-    parallel(form.batch, [&](int64_t b, int) { turn(turned + b * size, matrix + b * size, form.outputs, form.length); });
-#pragma omp parallel
-    {
-        const int64_t thread = omp_get_thread_num(), threads = omp_get_num_threads();
+    parallel(form.batch, [&](int64_t b, int64_t) { turn(turned + b * size, matrix + b * size, form.outputs, form.length); });
+    share_out(chunks, [&](int64_t first, int64_t last, int64_t share) {
         T* v = scratch<T>(0, form.batch * chunk * form.length);
         float* m = scratch<float>(1, form.batch * chunk * form.outputs);
-        for (int64_t item = chunks * thread / threads; item < chunks * (thread + 1) / threads; ++item) {
+        for (int64_t item = first; item < last; ++item) {
             const int64_t from = item * chunk, to = std::min(form.places, from + chunk), rows = to - from;
             const T* in = form.into(v, from, to);
             for (int64_t b = 0; b < form.batch; ++b)
                 multiply(rows, form.outputs, form.length, in + b * rows * form.length, turned + b * size, form.outputs,
                          m + b * rows * form.outputs, form.outputs, false);
-            form.out(m, from, to, total, int(thread));
+            form.out(m, from, to, total, share);
         }
         release(std::is_same<T, bfloat16>::value);
-    }
+    });
 }
 
 // The gradient of the matrix, total (batch, outputs, length), and if it is wanted that of the source.
@@ -331,18 +337,16 @@ void backward(Form& form, const T* matrix, float* total, int64_t chunk, bool wan
     std::vector<Vector> room(wanted ? form.batch * size * sizeof(T) / sizeof(Vector) : 0);
     T* standing = (T*)room.data();
     if (wanted)
-        parallel(form.batch, [&](int64_t b, int) { stand(standing + b * size, matrix + b * size, form.outputs, form.length); });
-    const int64_t most = std::max<int64_t>(1, std::min<int64_t>(omp_get_max_threads(), chunks));
-    std::vector<float> others((most - 1) * form.batch * size);
-#pragma omp parallel num_threads(most)
-    {
-        const int64_t thread = omp_get_thread_num(), threads = omp_get_num_threads();
+        parallel(form.batch, [&](int64_t b, int64_t) { stand(standing + b * size, matrix + b * size, form.outputs, form.length); });
+    const int64_t shares = std::min(most_shares, chunks);
+    std::vector<float> others((shares - 1) * form.batch * size);
+    share_out(chunks, [&](int64_t first, int64_t last, int64_t share) {
         T* v = scratch<T>(0, form.batch * chunk * form.length);
         T* p = scratch<T>(1, form.batch * chunk * form.outputs);
         float* dv = scratch<float>(2, chunk * std::min(BLOCK_N, form.length));
-        float* own = thread ? others.data() + (thread - 1) * form.batch * size : total;
+        float* own = share ? others.data() + (share - 1) * form.batch * size : total;
         bool add = false;
-        for (int64_t item = chunks * thread / threads; item < chunks * (thread + 1) / threads; ++item) {
+        for (int64_t item = first; item < last; ++item) {
             const int64_t from = item * chunk, to = std::min(form.places, from + chunk), rows = to - from;
             const T* in = form.into(v, from, to);
             form.out_back(p, from, to);
@@ -351,7 +355,7 @@ void backward(Form& form, const T* matrix, float* total, int64_t chunk, bool wan
                 for (int64_t n = 0; wanted && n < form.length; n += BLOCK_N) {
                     const int64_t width = std::min(BLOCK_N, form.length - n);
                     multiply(rows, width, form.outputs, change, column(standing + b * size, n), form.length, dv, width, false);
-                    form.in_back(dv, b, n, width, from, to, sum, int(thread));
+                    form.in_back(dv, b, n, width, from, to, sum, share);
                 }
                 const T* a = as_a(change, rows, form.outputs, 3);
                 const T* right = as_b(in + b * rows * form.length, rows, form.length, 4);
@@ -362,9 +366,9 @@ void backward(Form& form, const T* matrix, float* total, int64_t chunk, bool wan
             add = true;
         }
         release(std::is_same<T, bfloat16>::value);
-    }
-    stretches(form.batch * size / LANES, [&](int64_t from, int64_t to, int) {
-        for (int64_t other = 0; other < most - 1; ++other)
+    });
+    stretches(form.batch * size / LANES, [&](int64_t from, int64_t to, int64_t) {
+        for (int64_t other = 0; other < shares - 1; ++other)
             for (int64_t k = from * LANES; k < to * LANES; k += LANES)
                 store(total + k, load(total + k) + load(others.data() + other * form.batch * size + k));
     });
@@ -400,7 +404,7 @@ template <typename T> struct Target {
     } while (0)
 
 // Products that are the target's values: rows to pixels from "from" on.
-template <typename T> void rows_out(const Target<T>& target, const float* m, int64_t from, int64_t to, Sums& sums, int thread) {
+template <typename T> void rows_out(const Target<T>& target, const float* m, int64_t from, int64_t to, Sums& sums, int64_t share) {
     const int64_t channels = target.channels;
     for (int64_t c = 0; c < channels; c += LANES) {
         Vector first{}, second{};
@@ -410,7 +414,7 @@ template <typename T> void rows_out(const Target<T>& target, const float* m, int
             first += value;
             second += value * value;
         }
-        sums.add(thread, c, first, second);
+        sums.add(share, c, first, second);
     }
 }
 
@@ -451,10 +455,10 @@ template <typename T> struct Point {
         FOR_NORM(source.norm, source.second, (fill<NORMED, SECOND>(v, from, to)));
         return v;
     }
-    void out(const float* m, int64_t from, int64_t to, Sums& sums, int thread) const { rows_out(target, m, from, to, sums, thread); }
+    void out(const float* m, int64_t from, int64_t to, Sums& sums, int64_t share) const { rows_out(target, m, from, to, sums, share); }
     void out_back(T* p, int64_t from, int64_t to) const { rows_out_back(target, p, from, to); }
     template <bool JOIN>
-    void gather(const float* dv, int64_t n0, int64_t n, int64_t from, int64_t to, Sums& sums, int thread) const {
+    void gather(const float* dv, int64_t n0, int64_t n, int64_t from, int64_t to, Sums& sums, int64_t share) const {
         for (int64_t c = 0; c < n; c += LANES) {
             Backward<JOIN> back(source.norm, length, n0 + c, source.slope);
             for (int64_t p = from; p < to; ++p) {
@@ -463,12 +467,12 @@ template <typename T> struct Point {
                 if (extra) g += load(extra + at);
                 store(dx + at, back(g, load(source.y + at)));
             }
-            sums.add(thread, n0 + c, back.first, back.second);
+            sums.add(share, n0 + c, back.first, back.second);
         }
     }
-    void in_back(const float* dv, int64_t, int64_t n0, int64_t n, int64_t from, int64_t to, Sums& sums, int thread) const {
+    void in_back(const float* dv, int64_t, int64_t n0, int64_t n, int64_t from, int64_t to, Sums& sums, int64_t share) const {
         if (early) keep(dx, length, dv, n0, n, from, to);
-        else FOR_JOIN(source.second, (gather<JOIN>(dv, n0, n, from, to, sums, thread)));
+        else FOR_JOIN(source.second, (gather<JOIN>(dv, n0, n, from, to, sums, share)));
     }
 };
 
@@ -535,7 +539,7 @@ template <typename T> struct Tiles {
         });
         return v;
     }
-    void out(const float* m, int64_t from, int64_t to, Sums& sums, int thread) const {
+    void out(const float* m, int64_t from, int64_t to, Sums& sums, int64_t share) const {
         const int64_t channels = outputs, plane = (to - from) * channels;
         pieces(from, to, [&](int64_t row, int64_t begin, int64_t end, int64_t before) {
             T* upper = target.y + 2 * row * source.width * channels;
@@ -560,7 +564,7 @@ template <typename T> struct Tiles {
                         second += left * left + right * right;
                     }
                 }
-                sums.add(thread, c, first, second);
+                sums.add(share, c, first, second);
             }
         });
     }
@@ -592,7 +596,7 @@ template <typename T> struct Tiles {
             }
         });
     }
-    void in_back(const float* dv, int64_t b, int64_t n0, int64_t n, int64_t from, int64_t to, Sums&, int) const {
+    void in_back(const float* dv, int64_t b, int64_t n0, int64_t n, int64_t from, int64_t to, Sums&, int64_t) const {
         const int64_t tiles = source.width / 2;
         pieces(from, to, [&](int64_t row, int64_t begin, int64_t end, int64_t before) {
             T* plane = kept + (row * 16 + b) * tiles * length;
@@ -610,7 +614,7 @@ void tiles_gather(T* dz, const T* dv, const T* extra, const Source<T>& source, d
     const int64_t plane = tiles * channels, line = 16 * plane;
     const int padding = source.padding;
     Sums total(sums, channels);
-    parallel(rows, [&](int64_t row, int thread) {
+    parallel(rows, [&](int64_t row, int64_t share) {
         const bool top = row == 0, bottom = row == rows - 1;
         for (int64_t c = 0; c < channels; c += LANES) {
             Backward<JOIN> back(source.norm, channels, c, source.slope);
@@ -653,7 +657,7 @@ void tiles_gather(T* dz, const T* dv, const T* extra, const Source<T>& source, d
                     for (int q = 0; q < 4; ++q) now[k][q] = next[k][q];
                 }
             }
-            total.add(thread, c, back.first, back.second);
+            total.add(share, c, back.first, back.second);
         }
     });
 }
@@ -661,7 +665,7 @@ void tiles_gather(T* dz, const T* dv, const T* extra, const Source<T>& source, d
 // u = G w Gt for each pair of channels: w is [out][3][3][in], u is [16][out_padded][in_padded].
 template <typename T>
 void winograd_weights(T* u, const float* w, int64_t out, int64_t in, int64_t w_in, int64_t out_padded, int64_t in_padded) {
-    parallel(out, [&](int64_t o, int) {
+    parallel(out, [&](int64_t o, int64_t) {
         for (int64_t i = 0; i < in; i += LANES) {
             const int64_t count = std::min<int64_t>(LANES, in - i);
             Vector g[9] = {}, t[4][3];
@@ -688,7 +692,7 @@ void winograd_weights(T* u, const float* w, int64_t out, int64_t in, int64_t w_i
 void winograd_weights_back(float* dw, const float* du, int64_t out, int64_t in, int64_t w_in, int64_t out_padded,
                            int64_t in_padded) {
     const int64_t plane = out_padded * in_padded;
-    parallel(out, [&](int64_t o, int) {
+    parallel(out, [&](int64_t o, int64_t) {
         for (int64_t i = 0; i < in; i += LANES) {
             const int64_t count = std::min<int64_t>(LANES, in - i);
             Vector t[4][3];
@@ -734,9 +738,9 @@ template <typename T> struct Columns {
         FOR_NORM(source.norm, source.second, (fill<NORMED, SECOND>(v, from, to)));
         return v;
     }
-    void out(const float* m, int64_t from, int64_t to, Sums& sums, int thread) const { rows_out(target, m, from, to, sums, thread); }
+    void out(const float* m, int64_t from, int64_t to, Sums& sums, int64_t share) const { rows_out(target, m, from, to, sums, share); }
     void out_back(T* p, int64_t from, int64_t to) const { rows_out_back(target, p, from, to); }
-    void in_back(const float* dv, int64_t, int64_t n0, int64_t n, int64_t from, int64_t to, Sums&, int) const {
+    void in_back(const float* dv, int64_t, int64_t n0, int64_t n, int64_t from, int64_t to, Sums&, int64_t) const {
         keep(kept, length, dv, n0, n, from, to);
     }
 };
@@ -768,7 +772,7 @@ void columns_gather(T* dz, const T* dv, const T* extra, const Source<T>& source,
     Sums total(sums, channels);
     std::vector<Reached> sideways;
     for (int64_t x = 0; x < width; ++x) sideways.emplace_back(x, width, across, stride, padding);
-    parallel(height, [&](int64_t r, int thread) {
+    parallel(height, [&](int64_t r, int64_t share) {
         const Reached upright(r, height, down, stride, padding);
         std::vector<Backward<JOIN>> backs;
         for (int64_t c = 0; c < channels; c += LANES) backs.emplace_back(source.norm, channels, c, source.slope);
@@ -787,7 +791,7 @@ void columns_gather(T* dz, const T* dv, const T* extra, const Source<T>& source,
                 store(dz + at + c, backs[c / LANES](g, load(source.y + at + c)));
             }
         }
-        for (int64_t c = 0; c < channels; c += LANES) total.add(thread, c, backs[c / LANES].first, backs[c / LANES].second);
+        for (int64_t c = 0; c < channels; c += LANES) total.add(share, c, backs[c / LANES].first, backs[c / LANES].second);
     });
 }
 
@@ -823,9 +827,9 @@ template <typename T> struct Narrow {
         }
         return v;
     }
-    void out(const float* m, int64_t from, int64_t to, Sums& sums, int thread) const { rows_out(target, m, from, to, sums, thread); }
+    void out(const float* m, int64_t from, int64_t to, Sums& sums, int64_t share) const { rows_out(target, m, from, to, sums, share); }
     void out_back(T* p, int64_t from, int64_t to) const { rows_out_back(target, p, from, to); }
-    void in_back(const float* dv, int64_t, int64_t n0, int64_t n, int64_t from, int64_t to, Sums&, int) const {
+    void in_back(const float* dv, int64_t, int64_t n0, int64_t n, int64_t from, int64_t to, Sums&, int64_t) const {
         keep(kept, length, dv, n0, n, from, to);
     }
 };
@@ -839,7 +843,7 @@ void narrow_gather(T* g, const T* dv, const Source<T>& source, int64_t few, int6
     for (int64_t x = 0; x < width; ++x) sideways.emplace_back(x, width, width, 1, padding);
     Integers lanes;
     for (int k = 0; k < LANES; ++k) lanes[k] = k < few ? -1 : 0;
-    parallel(height, [&](int64_t r, int thread) {
+    parallel(height, [&](int64_t r, int64_t share) {
         const Reached upright(r, height, height, 1, padding);
         Backward<true> back(source.norm, LANES, 0, source.slope);
         for (int64_t x = 0; x < width; ++x) {
@@ -852,7 +856,7 @@ void narrow_gather(T* g, const T* dv, const Source<T>& source, int64_t few, int6
             const int64_t at = (r * width + x) * LANES;
             store(g + at, back((Vector)((Integers)sum & lanes), load(source.y + at)));
         }
-        total.add(thread, 0, back.first, back.second);
+        total.add(share, 0, back.first, back.second);
     });
 }
 
@@ -922,10 +926,7 @@ void upsampled_forward(const Source<T>& source, const Target<T>& target, const T
     std::vector<Vector> room(length * in * sizeof(T) / sizeof(Vector));
     T* turned = (T*)room.data();
     turn(turned, matrix, length, in);
-#pragma omp parallel
-    {
-        const int64_t thread = omp_get_thread_num(), threads = omp_get_num_threads();
-        const int64_t first_row = height * thread / threads, last_row = height * (thread + 1) / threads;
+    share_out(height, [&](int64_t first_row, int64_t last_row, int64_t share) {
         const int64_t most = SEGMENT + 8;
         T* v = scratch<T>(0, most * in);
         float* m = scratch<float>(1, most * length);
@@ -933,7 +934,7 @@ void upsampled_forward(const Source<T>& source, const Target<T>& target, const T
         float* mixed = scratch<float>(3, (BLOCK + 8) * 3 * channels);
         Point<T> point{source, target, nullptr, nullptr, 0, 0, 1, in, length};
         std::vector<Vector> first(channels / LANES), second(channels / LANES);
-        for (int64_t segment = 0; segment < low && first_row < last_row; segment += SEGMENT) {
+        for (int64_t segment = 0; segment < low; segment += SEGMENT) {
             const int64_t begin = 2 * segment, end = std::min(width, 2 * (segment + SEGMENT));
             const Span span = made_of(columns_table, begin, end);
             const int64_t places = span.right - span.left;
@@ -977,12 +978,12 @@ void upsampled_forward(const Source<T>& source, const Target<T>& target, const T
                 }
             }
             for (int64_t c = 0; c < channels; c += LANES) {
-                total.add(int(thread), c, first[c / LANES], second[c / LANES]);
+                total.add(share, c, first[c / LANES], second[c / LANES]);
                 first[c / LANES] = second[c / LANES] = Vector{};
             }
         }
         release(std::is_same<T, bfloat16>::value);
-    }
+    });
 }
 
 // On the way back it is a 1x1 convolution at low resolution whose outputs are the nine taps.
@@ -1043,7 +1044,7 @@ template <typename T> struct Upsampled : Point<T> {
 template <typename T> void statistics(const Source<T>& source, double* sums) {
     const int64_t channels = source.channels;
     Sums total(sums, channels);
-    stretches(source.height * source.width, [&](int64_t from, int64_t to, int thread) {
+    stretches(source.height * source.width, [&](int64_t from, int64_t to, int64_t share) {
         for (int64_t c = 0; c < channels; c += LANES) {
             Norm<true, false> apply(source.norm, channels, c, source.slope);
             Vector first{}, second{};
@@ -1052,7 +1053,7 @@ template <typename T> void statistics(const Source<T>& source, double* sums) {
                 first += a;
                 second += a * a;
             }
-            total.add(thread, c, first, second);
+            total.add(share, c, first, second);
         }
     });
 }
@@ -1067,7 +1068,7 @@ void gram(T* q, const Source<T>& source, int64_t reach, const float* row_taps, c
     const T* y = source.y;
     Sums total(sums, channels);
     const int64_t taps = 2 * reach + 1;
-    parallel(height, [&](int64_t r, int thread) {
+    parallel(height, [&](int64_t r, int64_t share) {
         std::vector<Vector> mixed(width + 2 * reach);
         for (int64_t c = 0; c < channels; c += LANES) {
             Norm<true, false> apply(source.norm, channels, c, source.slope);
@@ -1091,7 +1092,7 @@ void gram(T* q, const Source<T>& source, int64_t reach, const float* row_taps, c
                 first += row_weight[r] * column_weight[x] * a;
                 second += sum * a;
             }
-            total.add(thread, c, first, second);
+            total.add(share, c, first, second);
         }
     });
 }
@@ -1103,7 +1104,7 @@ void join_back(T* g, const T* q, const Source<T>& source, const float* c1, const
                const float* column_weight, double* sums) {
     const int64_t height = source.height, width = source.width, channels = source.channels;
     Sums total(sums, channels);
-    parallel(height, [&](int64_t r, int thread) {
+    parallel(height, [&](int64_t r, int64_t share) {
         for (int64_t c = 0; c < channels; c += LANES) {
             Norm<true, true> apply(source.norm, channels, c, source.slope);
             Backward<false> back(source.norm, channels, c, source.slope);
@@ -1115,7 +1116,7 @@ void join_back(T* g, const T* q, const Source<T>& source, const float* c1, const
                 const Vector da = apply.s2 * load(g + at) + p * k1 + k2 * (q ? load(q + at) : apply.activation(value));
                 store(g + at, back(da, value));
             }
-            total.add(thread, c, back.first, back.second);
+            total.add(share, c, back.first, back.second);
         }
     });
 }
@@ -1125,7 +1126,7 @@ void join_back(T* g, const T* q, const Source<T>& source, const float* c1, const
 template <typename T>
 void head_forward(float* out, const Source<T>& source, const float* weight, const float* bias, int64_t outputs) {
     const int64_t pixels = source.height * source.width, channels = source.channels;
-    stretches(pixels, [&](int64_t from, int64_t to, int) {
+    stretches(pixels, [&](int64_t from, int64_t to, int64_t) {
         float* a = scratch<float>(0, channels);
         for (int64_t p = from; p < to; ++p) {
             for (int64_t c = 0; c < channels; c += LANES)
@@ -1147,10 +1148,9 @@ void head_backward(T* dz, float* total, const float* change, const Source<T>& so
                    double* sums) {
     const int64_t pixels = source.height * source.width, channels = source.channels, size = outputs * channels;
     Sums sum(sums, channels);
-    const int64_t threads = omp_get_max_threads();
-    std::vector<float> partial(threads * size);
-    stretches(pixels, [&](int64_t from, int64_t to, int thread) {
-        float* own = partial.data() + thread * size;
+    std::vector<float> partial(most_shares * size);
+    stretches(pixels, [&](int64_t from, int64_t to, int64_t share) {
+        float* own = partial.data() + share * size;
         for (int64_t c = 0; c < channels; c += LANES) {
             Norm<true, false> apply(source.norm, channels, c, source.slope);
             Backward<false> back(source.norm, channels, c, source.slope);
@@ -1164,12 +1164,12 @@ void head_backward(T* dz, float* total, const float* change, const Source<T>& so
                 for (int64_t o = 0; o < outputs; ++o) g += change[o * pixels + p] * load(weight + o * channels + c);
                 store(dz + p * channels + c, back(g, load(source.y + p * channels + c)));
             }
-            sum.add(thread, c, back.first, back.second);
+            sum.add(share, c, back.first, back.second);
         }
     });
     for (int64_t k = 0; k < size; ++k) {
         total[k] = 0;
-        for (int64_t thread = 0; thread < threads; ++thread) total[k] += partial[thread * size + k];
+        for (int64_t share = 0; share < most_shares; ++share) total[k] += partial[share * size + k];
     }
 }
 
@@ -1212,7 +1212,7 @@ void perturb(T* out, float* base, int64_t count, float deviation, uint64_t key, 
     Words lane;
     for (int k = 0; k < LANES; ++k) lane[k] = k;
     const uint32_t low = uint32_t(key), high = uint32_t(key >> 32);
-    stretches((count + 2 * LANES - 1) / (2 * LANES), [&](int64_t from, int64_t to, int) {
+    stretches((count + 2 * LANES - 1) / (2 * LANES), [&](int64_t from, int64_t to, int64_t) {
         for (int64_t p = from; p < to; ++p) {
             const Words place = lane + uint32_t(p * LANES);
             const Words one = mix(mix(place + low) ^ high), two = mix(mix(place ^ ~high) + (low ^ 0x9e3779b9u));
@@ -1298,6 +1298,10 @@ void untaught_set_products(void* product_of_bfloat16, void* product_of_float32, 
     product32 = Product32(product_of_float32);
     release = Release(when_done);
 }
+
+// How many shares work is cut into, and how many threads take them when the calling thread runs a kernel.
+void untaught_set_shares(int64_t count) { most_shares = count; }
+void untaught_use_threads(int64_t count) { omp_set_num_threads(int(count)); }
 
 void untaught_tiles_weights_back(float* dw, const float* du, int64_t out, int64_t in, int64_t w_in, int64_t out_padded,
                                  int64_t in_padded) {

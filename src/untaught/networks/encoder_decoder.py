@@ -15,7 +15,7 @@ channels at full resolution.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from types import MappingProxyType
 from typing import Any, Literal, cast, get_args
@@ -36,9 +36,9 @@ from untaught.networks.blocks import (
     Upsampling,
     upsample,
 )
-from untaught.networks.fused import Fused, can_fuse
+from untaught.networks.fused import Fused, can_fuse, evaluate
 
-__all__ = ["PRESETS", "EncoderDecoder", "NetworkSettings"]
+__all__ = ["PRESETS", "EncoderDecoder", "NetworkSettings", "side_by_side"]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -124,6 +124,7 @@ class NetworkSettings:
         return len(self.down_channels)
 
     def per_scale(self, name: str) -> tuple[Any, ...]:
+        """A setting that may be a single value, as one value for each scale."""
         value = getattr(self, name)
         values = tuple(value) if isinstance(value, tuple | list) else (value,) * self.scales
         if len(values) != self.scales:
@@ -186,23 +187,7 @@ class EncoderDecoder(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """(N, input_channels, H, W), of the arithmetic's type, to (N, output_channels, H, W), float32."""
-        height, width = x.shape[-2:]
-        x = self._widen(x)
-        fused = self._fused_for(x)
-        # The head's few channels are computed in float32: bfloat16 has too few steps for a 16-bit picture.
-        x = self.head(self.features(x).float()) if fused is None else fused(x)
-        if self.settings.skip_tap == "output":
-            x = upsample(x, self.upsampling[0])
-        x = x[..., :height, :width]
-        return torch.sigmoid(x) if self.settings.head == "sigmoid" else x
-
-    def _fused_for(self, x: Tensor) -> Fused | None:
-        kernels = self._kernels
-        if kernels is None or x.dtype != kernels.dtype or x.device.type != "cpu" or len(x) != 1 or x.requires_grad:
-            return None
-        if self._fused is None or self._fused.size != x.shape[-2:]:
-            self._fused = Fused(self, x.shape[-2], x.shape[-1], kernels)
-        return self._fused
+        return side_by_side([self], [x])[0]
 
     def features(self, x: Tensor) -> Tensor:
         """What the head draws the picture from: at full resolution, or at half of it with skip_tap="output"."""
@@ -224,10 +209,25 @@ class EncoderDecoder(nn.Module):
                 x = scale.up(self._join(skip, upsample(x, self.upsampling[index + 1])))
         return x
 
+    def _fused_for(self, x: Tensor) -> Fused | None:
+        kernels = self._kernels
+        if kernels is None or x.dtype != kernels.dtype or x.device.type != "cpu" or len(x) != 1 or x.requires_grad:
+            return None
+        if self._fused is None or self._fused.size != x.shape[-2:]:
+            self._fused = Fused(self, x.shape[-2], x.shape[-1], kernels)
+        return self._fused
+
     def _join(self, skip: Tensor | None, x: Tensor) -> Tensor:
         if skip is None:
             return x
         return skip + x if self.settings.skip_join == "add" else torch.cat((skip, x), dim=1)
+
+    def _finish(self, x: Tensor, height: int, width: int) -> Tensor:
+        """From what the head gives to a picture of the input's size."""
+        if self.settings.skip_tap == "output":
+            x = upsample(x, self.upsampling[0])
+        x = x[..., :height, :width]
+        return torch.sigmoid(x) if self.settings.head == "sigmoid" else x
 
     def _widen(self, x: Tensor) -> Tensor:
         """Pad height and width to a multiple of 2**scales that leaves the innermost scale room for its padding."""
@@ -239,6 +239,21 @@ class EncoderDecoder(nn.Module):
         if (height, width) == (target_height, target_width):
             return x
         return F.pad(x, (0, target_width - width, 0, target_height - height), mode="replicate")
+
+
+def side_by_side(networks: Sequence[EncoderDecoder], inputs: Sequence[Tensor]) -> list[Tensor]:
+    """What each network gives on its own input; those that run on compiled kernels run at the same time."""
+    widened = [network._widen(x) for network, x in zip(networks, inputs, strict=True)]
+    fused = [network._fused_for(x) for network, x in zip(networks, widened, strict=True)]
+    if all(fused):
+        results: Sequence[Tensor] = evaluate(cast("list[Fused]", fused), widened)
+    else:
+        # The head's few channels are computed in float32: bfloat16 has too few steps for a 16-bit picture.
+        results = [network.head(network.features(x).float()) for network, x in zip(networks, widened, strict=True)]
+    return [
+        network._finish(result, x.shape[-2], x.shape[-1])
+        for network, result, x in zip(networks, results, inputs, strict=True)
+    ]
 
 
 class _Scale(nn.Module):

@@ -10,9 +10,9 @@ Every convolution is a small fixed filter of places, a product over channels, an
 The last is where most is saved. An interpolation works on places and a tap on channels, so they commute: the product is
 taken at the low resolution, a quarter of the arithmetic, and the picture itself is never upsampled.
 
-The filters are passes over memory. Normalisation, activation, padding and the sums that the next normalisation needs are
-done on the way through them, in both directions; kernels.cpp says how. Only what each convolution gave is kept for the way
-back; everything else is done again there.
+The filters are passes over memory. Normalisation, activation, padding and the sums that the next normalisation needs
+are done on the way through them, in both directions; kernels.cpp says how. Only what each convolution gave is kept for
+the way back; everything else is done again there.
 """
 
 from __future__ import annotations
@@ -61,7 +61,7 @@ class Workspace:
         """Take tensors back that `take` gave and that nobody reads any more."""
         for tensor in tensors:
             if tensor is not None:
-                self._free.append(torch.empty(0, dtype=torch.uint8).set_(tensor.untyped_storage()))  # type: ignore[call-overload]
+                self._free.append(torch.empty(0, dtype=torch.uint8).set_(tensor.untyped_storage()))
 
 
 class Normalisation:
@@ -108,8 +108,8 @@ class Map:
         values: (pixels, channels), of the arithmetic's type.
         gradient: the same shape: of the normalised values.
         extra: the same shape: the part of the activation's gradient that another convolution brought before.
-        norm: (4, channels) float32: scale and shift of the normalisation, and of a second one after the activation; None
-            for the network's input, which is used as it is.
+        norm: (4, channels) float32: scale and shift of the normalisation, and of a second one after the activation;
+            None for the network's input, which is used as it is.
         lazy: (3, channels) float32: what completes ``gradient`` to that of ``values``.
         joined: the second normalisation, of a map that goes into a concatenation.
     """
@@ -242,11 +242,13 @@ class Point(Form):
         super().__init__(step, source, source.channels)
 
     def matrix(self, kernel: Tensor, outputs: int) -> Tensor:
+        """See `Form.matrix`."""
         matrix = self.step.take(1, outputs, self.length).zero_()
         matrix[0, : kernel.shape[0], : kernel.shape[3]] = kernel[:, 0, 0]
         return matrix
 
     def kernel(self, total: Tensor, gradient: Tensor) -> None:
+        """See `Form.kernel`."""
         gradient[:, 0, 0] = total[0, : gradient.shape[0], : gradient.shape[3]]
 
     def _convolve(self, target: Map, matrix: Tensor, sums: Tensor | None) -> None:
@@ -270,12 +272,14 @@ class Tiles(Form):
         super().__init__(step, source, source.channels)
 
     def matrix(self, kernel: Tensor, outputs: int) -> Tensor:
+        """See `Form.matrix`."""
         matrix = self.step.take(16, outputs, self.length).zero_()
         channels, row = kernel.shape[3], kernel.stride(2)
         self.step.kernels.tiles_weights(matrix, kernel, kernel.shape[0], channels, row, outputs, self.length)
         return matrix
 
     def kernel(self, total: Tensor, gradient: Tensor) -> None:
+        """See `Form.kernel`."""
         channels, row = gradient.shape[3], gradient.stride(2)
         self.step.kernels.tiles_weights_back(
             gradient, total, gradient.shape[0], channels, row, total.shape[1], self.length
@@ -301,12 +305,14 @@ class Columns(Form):
         super().__init__(step, source, 9 * source.channels)
 
     def matrix(self, kernel: Tensor, outputs: int) -> Tensor:
+        """See `Form.matrix`."""
         matrix = self.step.take(1, outputs, self.length).zero_()
         shape = (outputs, 3, 3, self.source.channels)
         matrix.view(shape)[: kernel.shape[0], ..., : kernel.shape[3]] = kernel
         return matrix
 
     def kernel(self, total: Tensor, gradient: Tensor) -> None:
+        """See `Form.kernel`."""
         whole = total.view(-1, 3, 3, self.source.channels)
         gradient.copy_(whole[: gradient.shape[0], ..., : gradient.shape[3]])
 
@@ -324,18 +330,20 @@ class Columns(Form):
 
 
 class Narrow(Form):
-    """The same for a map of up to 8 channels that goes into a concatenation: stored as 16, gathered without the others."""
+    """The same for a map of few channels that goes into a concatenation: stored as 16, gathered without the others."""
 
     def __init__(self, step: Step, source: Map) -> None:
         # The last tap is read as a whole vector on the way back.
         super().__init__(step, source, padded(8 * source.used + _LANES))
 
     def matrix(self, kernel: Tensor, outputs: int) -> Tensor:
+        """See `Form.matrix`."""
         matrix = self.step.take(1, outputs, self.length).zero_()
         matrix[0, : kernel.shape[0], : 9 * self.source.used] = kernel.flatten(1)
         return matrix
 
     def kernel(self, total: Tensor, gradient: Tensor) -> None:
+        """See `Form.kernel`."""
         gradient.copy_(total[0, : gradient.shape[0], : 9 * self.source.used].view(gradient.shape))
 
     def _convolve(self, target: Map, matrix: Tensor, sums: Tensor | None) -> None:
@@ -346,9 +354,7 @@ class Narrow(Form):
         assert not early
         source, kernels = self.source, self.step.kernels
         kept = self.step.take(source.pixels, self.length)
-        kernels.narrow_backward(
-            *self._source(), *self._target(target), matrix, source.used, self.length, total, kept
-        )
+        kernels.narrow_backward(*self._source(), *self._target(target), matrix, source.used, self.length, total, kept)
         kernels.narrow_gather(*self._source(), source.used, self.length, kept, source.gradient, source.sums)
         self.step.workspace.give(kept)
 
@@ -363,15 +369,18 @@ class Upsampled(Form):
         self.squares: Tensor | None = None
 
     def outputs(self, target: Map) -> int:
+        """Nine taps for each channel."""
         return 9 * target.channels
 
     def matrix(self, kernel: Tensor, outputs: int) -> Tensor:
+        """See `Form.matrix`."""
         matrix = self.step.take(1, outputs, self.length).zero_()
         taps = matrix.view(9, outputs // 9, self.length)
         taps[:, : kernel.shape[0], : kernel.shape[3]] = kernel.flatten(1, 2).transpose(0, 1)
         return matrix
 
     def kernel(self, total: Tensor, gradient: Tensor) -> None:
+        """See `Form.kernel`."""
         taps = total.view(9, -1, self.length)[:, : gradient.shape[0], : gradient.shape[3]]
         gradient.copy_(taps.transpose(0, 1).reshape(gradient.shape))
 

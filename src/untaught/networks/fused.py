@@ -1,16 +1,20 @@
 """The encoder-decoder's way from its input to its last features, forward and back, in the forms of `forms`.
 
-A convolution over a concatenation is the sum of two, so nothing is concatenated. A convolution's bias in front of a batch
-normalisation changes nothing, since the normalisation takes the mean away: it is left out, and its gradient is zero.
+A convolution over a concatenation is the sum of two, so nothing is concatenated. A convolution's bias in front of a
+batch normalisation changes nothing, since the normalisation takes the mean away: it is left out, and its gradient is
+zero.
 """
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, cast
+import functools
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from typing import TYPE_CHECKING, Any, TypeVar, cast
 
 import torch
 import torch.nn.functional as F
-from torch import Tensor, nn
+from torch import Tensor
 
 from untaught.kernels import Kernels
 from untaught.networks.blocks import BatchNormalisation, Convolution, Upsampling
@@ -19,9 +23,9 @@ from untaught.networks.forms import Columns, Form, Gradients, Map, Narrow, Norma
 if TYPE_CHECKING:
     from untaught.networks.encoder_decoder import EncoderDecoder, NetworkSettings
 
-__all__ = ["Fused", "can_fuse"]
+__all__ = ["Fused", "can_fuse", "evaluate"]
 
-_NARROW = 8
+_NARROW = 8  # of at most so many channels, a skip branch is gathered into columns: tiles would be mostly padding
 
 
 def can_fuse(settings: NetworkSettings) -> bool:
@@ -58,9 +62,9 @@ class _Convolve:
 
 
 class _Join:
-    """The 3x3 convolution of a normalised concatenation: of a skip branch and of what comes up from below, either or both.
+    """The 3x3 convolution of a normalised concatenation.
 
-    ``below`` is upsampled by ``kind``.
+    Of a skip branch, and of what comes up from below and is upsampled by ``kind``; either may be missing.
     """
 
     def __init__(
@@ -130,7 +134,8 @@ class _Join:
         assert source.joined is not None
         assert source.normalisation is not None
         source.joined.finish_join_back(kernels, self.target.pixels, source.lazy, gradients)
-        squares, weights = None, (None, None)
+        squares: Tensor | None = None
+        weights: tuple[Tensor | None, Tensor | None] = (None, None)
         if isinstance(form, Upsampled):
             squares, weights = form.squares, (form.rows.weight, form.columns.weight)
         kernels.join_back(
@@ -194,7 +199,7 @@ class Fused:
             self.parts.append(_Convolve(Point(step, source), target, convolution, early=early))
             return target
 
-        scales = cast("list[Any]", list(network.scales))
+        scales: list[Any] = list(network.scales)
         skips: list[Map | None] = []
         x = self.input
         for index, scale in enumerate(scales):
@@ -231,13 +236,13 @@ class Fused:
         self.last = x
         self.number = 0
 
-    def __call__(self, x: Tensor) -> Tensor:
-        """(1, input_channels, H, W) to what the head makes of the last features, (1, channels, h, w), float32."""
-        return cast("Tensor", _Evaluate.apply(self, x, *self.parameters))
-
     def forward(self, x: Tensor) -> Tensor:
-        """The head's result, and all that `backward` needs."""
+        """(1, input_channels, H, W) to what the head makes of the last features, (1, channels, h, w), float32.
+
+        What `backward` needs is kept until then, or until the next time.
+        """
         self.number += 1
+        x = x.detach()
         for part in self.parts:
             self.step.close(part.target)
         # One pixel after the other: no copy where the input is stored like that.
@@ -270,9 +275,7 @@ class Fused:
         last, step, weight, change = self.last, self.step, self._head_weight(), change.contiguous()
         total = torch.empty_like(weight)
         last.gradient = step.take(last.pixels, last.channels)
-        step.kernels.head_backward(
-            *last.arguments(step), last.gradient, total, change, weight, len(weight), last.sums
-        )
+        step.kernels.head_backward(*last.arguments(step), last.gradient, total, change, weight, len(weight), last.sums)
         step.complete(last, gradients)
         gradients[self.head.weight] = total[:, : last.used, None, None]
         gradients[self.head.bias] = change.sum((0, 2, 3))
@@ -281,13 +284,53 @@ class Fused:
         return F.pad(self.head.weight.detach().flatten(1), (0, self.last.channels - self.last.used))
 
 
+def evaluate(networks: Sequence[Fused], inputs: Sequence[Tensor]) -> tuple[Tensor, ...]:
+    """Each network's head on its own input, (1, input_channels, H, W) to (1, channels, h, w), float32.
+
+    A single network has all threads to itself. Several share them out, a network a thread, so that threads need not
+    wait for each other after every convolution of a small picture; the results are the same to the bit.
+    """
+    parameters = [parameter for network in networks for parameter in network.parameters]
+    results = _Evaluate.apply(networks, inputs, *parameters)  # type: ignore[no-untyped-call]
+    return cast("tuple[Tensor, ...]", results)
+
+
 class _Evaluate(torch.autograd.Function):
     @staticmethod
-    def forward(ctx: Any, fused: Fused, x: Tensor, *_: Tensor) -> Tensor:  # noqa: ANN401
-        result = fused.forward(x.detach())
-        ctx.fused, ctx.number = fused, fused.number
-        return result
+    def forward(ctx: Any, networks: Sequence[Fused], inputs: Sequence[Tensor], *_: Tensor) -> tuple[Tensor, ...]:
+        ctx.set_materialize_grads(True)
+        ctx.networks = networks
+        tasks = [functools.partial(network.forward, x) for network, x in zip(networks, inputs, strict=True)]
+        results = tuple(_side_by_side(tasks, networks[0].step.kernels))
+        ctx.numbers = [network.number for network in networks]
+        return results
 
     @staticmethod
-    def backward(ctx: Any, change: Tensor) -> Any:
-        return None, None, *ctx.fused.backward(change, ctx.number)
+    def backward(ctx: Any, *changes: Tensor) -> Any:
+        tasks = [
+            functools.partial(network.backward, change, number)
+            for network, change, number in zip(ctx.networks, changes, ctx.numbers, strict=True)
+        ]
+        gradients = _side_by_side(tasks, ctx.networks[0].step.kernels)
+        return None, None, *(gradient for own in gradients for gradient in own)
+
+
+_Result = TypeVar("_Result")
+
+
+def _side_by_side(tasks: Sequence[Callable[[], _Result]], kernels: Kernels) -> list[_Result]:
+    if len(tasks) == 1:
+        return [tasks[0]()]
+    return list(_threads(torch.get_num_threads(), kernels).map(lambda task: task(), tasks))
+
+
+@functools.cache
+def _threads(count: int, kernels: Kernels) -> ThreadPoolExecutor:
+    """Threads of which each runs everything for itself."""
+
+    def alone() -> None:
+        # torch sets a new thread's number of threads the first time that it is asked for it: so it is asked first.
+        torch.get_num_threads()
+        kernels.use_threads(1)
+
+    return ThreadPoolExecutor(count, "untaught", initializer=alone)

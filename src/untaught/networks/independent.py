@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import cast
 
 import torch
 from torch import Tensor, nn
+
+from untaught.networks.encoder_decoder import EncoderDecoder, side_by_side
 
 __all__ = ["Independent"]
 
@@ -16,10 +19,11 @@ class Independent(nn.Module):
     Each takes its own part of the batch.
     """
 
-    def __init__(self, members: Sequence[nn.Module]) -> None:
+    def __init__(self, members: Sequence[EncoderDecoder]) -> None:
         super().__init__()
         self.members = nn.ModuleList(members)
 
     def forward(self, x: Tensor) -> Tensor:
         """(N, C, H, W) to (N, output_channels, H, W)."""
-        return torch.cat([member(part) for member, part in zip(self.members, torch.split(x, 1), strict=True)])
+        members = cast("list[EncoderDecoder]", list(self.members))
+        return torch.cat(side_by_side(members, torch.split(x, 1)))

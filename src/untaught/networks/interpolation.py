@@ -15,7 +15,7 @@ __all__ = ["Interpolation", "interpolation"]
 
 
 def _cubic(t: float) -> dict[int, float]:
-    """Weights of the four neighbours of a place t beyond the second of them (Keys, 1981, with a = -0.75 as in torch)."""
+    """Weights of the four neighbours of a place t beyond the second (Keys, 1981; a = -0.75 as in torch)."""
 
     def near(x: float) -> float:
         return (1.25 * x - 2.25) * x * x + 1
