@@ -19,7 +19,7 @@ format: .venv/installed
 	$(BIN)/ruff format .
 	$(BIN)/ruff check --fix .
 
-.venv/installed: pyproject.toml constraints.txt hatch_build.py src/untaught/kernels/kernels.cpp
+.venv/installed: pyproject.toml constraints.txt hatch_build.py src/untaught/kernels/kernels.cpp $(wildcard src/untaught/kernels/*.h)
 	$(PYTHON) -m venv .venv
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt --editable ".[dev]"
 	touch $@

@@ -17,9 +17,9 @@ from torch import Tensor
 
 __all__ = ["Kernels", "load"]
 
-# What each function takes: p a pointer (a tensor or None), n a count, f a float, b a bool or a code. Most begin with what
-# is convolved: values, height, width, channels, norm, slope, whether there is a second norm, padding; and with what that
-# gives: values, gradient, lazy, channels.
+# What each function takes: p a pointer (a tensor or None), n a count, f a float, b a bool or a code. Most begin with
+# What each function takes: p a pointer (a tensor or None), n a count, f a float, b a bool or code. Most begin with
+# that gives: values, gradient, lazy, channels.
 _SOURCE, _TARGET = "pnnnpfbb", "pppn"
 _SIGNATURES = {
     "point_forward": _SOURCE + _TARGET + "pp",
@@ -100,8 +100,28 @@ def load(dtype: torch.dtype) -> Kernels | None:
                 # Of another system, or of another version than this file.
                 continue
             kernels.set_shares(torch.get_num_threads())
-            return kernels
+            if _agrees(kernels):
+                return kernels
     return None
+
+
+def _agrees(kernels: Kernels) -> bool:
+    """Whether a small convolution, forward and back, is what torch says that it is."""
+    pixels, inputs, outputs = 300, 48, 160
+    generator = torch.Generator().manual_seed(0)
+    values, weight, change = (
+        torch.randn(size, generator=generator).to(kernels.dtype)
+        for size in ((pixels, inputs), (outputs, inputs), (pixels, outputs))
+    )
+    norm = torch.tensor([1.0, 0.0, 1.0, 0.0]).repeat_interleave(inputs)
+    lazy = torch.tensor([1.0, 0.0, 0.0]).repeat_interleave(outputs)
+    result, back, total = torch.zeros_like(change), torch.zeros_like(values), torch.zeros(outputs, inputs)
+    source, target = (values, pixels, 1, inputs, norm, 1.0, 0, 0), (result, change, lazy, outputs)
+    kernels.point_forward(*source, *target, weight, None)
+    kernels.point_backward(*source, *target, weight, total, back, None, 1, None)
+    values, weight, change = values.float(), weight.float(), change.float()
+    pairs = ((result, values @ weight.T), (back, change @ weight), (total, change.T @ values))
+    return all(bool((found.float() - wanted).norm() < 0.01 * wanted.norm()) for found, wanted in pairs)
 
 
 def _lend_products(library: ctypes.CDLL) -> None:
