@@ -17,9 +17,9 @@ from torch import Tensor
 
 __all__ = ["Kernels", "load"]
 
-# What each function takes: p a pointer (a tensor or None), n a count, f a float, b a bool or a code. Most begin with
-# What each function takes: p a pointer (a tensor or None), n a count, f a float, b a bool or code. Most begin with
-# that gives: values, gradient, lazy, channels.
+# What each function takes: p a pointer (a tensor or None), n a count, f a float, b a bool or code. Most begin with what
+# is convolved: values, height, width, channels, norm, slope, whether there is a second norm, padding; and with what that
+# gives: values, gradient, lazy, channels.
 _SOURCE, _TARGET = "pnnnpfbb", "pppn"
 _SIGNATURES = {
     "point_forward": _SOURCE + _TARGET + "pp",
