@@ -38,17 +38,19 @@ class KernelsHook(BuildHookInterface):  # type: ignore[type-arg]
             self.app.display_warning("untaught: no C++ compiler for this system, so steps will run without kernels")
             return
         root = Path(self.root) / ROOT
-        for name, flags in processors.items():
+        running = {
+            name: subprocess.Popen(  # noqa: S603
+                [compiler, *COMPILE, *flags, "-c", "kernels.cpp", "-o", f"kernels_{name}.o"], cwd=root
+            )
+            for name, flags in processors.items()
+        }
+        for name, process in running.items():
             compiled, target = root / f"kernels_{name}.o", root / f"kernels_{name}.so"
-            source = str(root / "kernels.cpp")
-            try:
-                subprocess.run([compiler, *COMPILE, *flags, "-c", source, "-o", str(compiled)], check=True)  # noqa: S603
-                subprocess.run([compiler, "-shared", str(compiled), "-o", str(target)], check=True)  # noqa: S603
-            except (OSError, subprocess.CalledProcessError) as error:
-                self.app.display_warning(f"untaught: the kernels for {name} could not be built: {error}")
+            link = [compiler, "-shared", str(compiled), "-o", str(target)]
+            if process.wait() or subprocess.run(link, check=False).returncode:  # noqa: S603
+                self.app.display_warning(f"untaught: the kernels for {name} could not be built, so they are left out")
                 continue
-            finally:
-                compiled.unlink(missing_ok=True)
+            compiled.unlink()
             build_data["artifacts"].append(f"/{ROOT}/{target.name}")
             build_data["pure_python"] = False
             build_data["tag"] = f"py3-none-linux_{platform.machine()}"

@@ -17,11 +17,12 @@ from torch import Tensor
 
 __all__ = ["Kernels", "load"]
 
-# What each function takes: p a pointer (a tensor or None), n a count, f a float, b a bool or code. Most begin with what
-# is convolved: values, height, width, channels, norm, slope, whether there is a second norm, padding; and with what that
-# gives: values, gradient, lazy, channels.
+# What each function takes: p a pointer (a tensor or None), n a count, f a float, b a bool or a code. Most begin with
+# what is convolved (values, height, width, channels, norm, slope, is there a second norm, padding) and with what that
+# gives (values, gradient, lazy, channels).
 _SOURCE, _TARGET = "pnnnpfbb", "pppn"
 _SIGNATURES = {
+    "multiplies": "p",
     "point_forward": _SOURCE + _TARGET + "pp",
     "point_backward": _SOURCE + _TARGET + "ppppbp",
     "tiles_weights": "ppnnnnn",
@@ -107,6 +108,10 @@ def load(dtype: torch.dtype) -> Kernels | None:
 
 def _agrees(kernels: Kernels) -> bool:
     """Whether a small convolution, forward and back, is what torch says that it is."""
+    answer = torch.zeros(1, dtype=torch.int32)
+    kernels.multiplies(answer)
+    if not answer:
+        return False
     pixels, inputs, outputs = 300, 48, 160
     generator = torch.Generator().manual_seed(0)
     values, weight, change = (

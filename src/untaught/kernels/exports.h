@@ -7,6 +7,17 @@
 #define TARGET T *target, const T *dz, const float *lazy, int64_t outputs
 #define GIVEN_TARGET {target, dz, lazy, outputs}
 
+// Whether this processor and this torch multiply values of this type at all: elsewhere an exception would end the
+// process.
+void NAME(multiplies)(int32_t* answer) {
+    std::vector<T> a(256), b(256);
+    std::vector<float> c(256);
+    try {
+        multiply(16, 16, 16, a.data(), b.data(), 16, c.data(), 16, false);
+        release(std::is_same<T, bfloat16>::value);
+        *answer = 1;
+    } catch (...) { *answer = 0; }
+}
 void NAME(point_forward)(SOURCE, TARGET, const T* matrix, double* sums) {
     Point<T> form{GIVEN_SOURCE, GIVEN_TARGET, nullptr, nullptr, 0, height * width, 1, channels, outputs};
     forward<T>(form, matrix, 256, sums, outputs);
