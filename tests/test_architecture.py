@@ -12,7 +12,7 @@ import untaught
 SOURCE = Path(untaught.__file__).parent
 
 FLOORS = [
-    {"contracts", "errors", "files", "kernels"},
+    {"contracts", "errors", "files", "graphs", "kernels"},
     {
         "arrays",
         "engine",

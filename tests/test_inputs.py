@@ -68,6 +68,16 @@ def test_a_draw_already_handed_out_is_left_alone():
     assert torch.equal(first, before)
 
 
+def test_a_walk_in_place_is_the_same_walk():
+    walks = []
+    for in_place in (False, True):
+        perturbed = PerturbedInput(torch.zeros(1, 1, 4, 4), PerturbationSettings(kind="accumulated"), generator())
+        perturbed.in_place, place = in_place, perturbed.current.data_ptr()
+        walks.append([perturbed.draw().input for _ in range(3)])
+        assert (perturbed.current.data_ptr() == place) == in_place
+    assert all(torch.equal(one, other) for one, other in zip(*walks, strict=True))
+
+
 @pytest.mark.parametrize(
     "make",
     [

@@ -3,7 +3,7 @@ import torch
 
 from untaught.errors import SettingError
 from untaught.networks import EncoderDecoder, NetworkSettings
-from untaught.optimisers import Muon, OptimiserSettings, build_optimiser, learning_rate, orthogonalise
+from untaught.optimisers import Muon, OptimiserSettings, build_optimiser, learning_rate, orthogonalise, set_rate
 
 
 @pytest.mark.parametrize("shape", [(2, 16, 144), (1, 32, 32), (3, 40, 8)])
@@ -77,6 +77,34 @@ def test_the_state_goes_into_a_dictionary_and_back(name):
     after.load_state_dict(before.state_dict())
     take_steps(second, after, 3)
     assert all(torch.equal(a, b) for a, b in zip(straight.parameters(), second.parameters(), strict=True))
+
+
+@pytest.mark.parametrize("name", ["adam", "muon"])
+def test_what_a_graph_can_capture_takes_the_same_steps(name):
+    """All that changes stays where it is in memory, and the weights are those of the plain form."""
+    settings = NetworkSettings(input_channels=2, down_channels=(4,), up_channels=(4,), skip_channels=(2,))
+    plain, captured = (EncoderDecoder(settings, 1, torch.Generator().manual_seed(0)) for _ in range(2))
+    optimisers = [
+        build_optimiser(OptimiserSettings(name=name), network, capturable=capturable)
+        for network, capturable in ((plain, False), (captured, True))
+    ]
+
+    def places():
+        states = [value for state in optimisers[1].state.values() for value in state.values()]
+        return [value.data_ptr() for value in (*states, *(group["lr"] for group in optimisers[1].param_groups))]
+
+    before = []
+    for step in range(8):
+        for network, optimiser in zip((plain, captured), optimisers, strict=True):
+            set_rate(optimiser, 0.01 / (step + 1))
+            gradients = torch.Generator().manual_seed(step)
+            for parameter in network.parameters():
+                parameter.grad = torch.randn(parameter.shape, generator=gradients)
+            optimiser.step()
+        before.append(places())
+    assert all(where == before[0] for where in before)
+    for one, other in zip(plain.parameters(), captured.parameters(), strict=True):
+        torch.testing.assert_close(one, other, atol=1e-6, rtol=1e-5)
 
 
 def test_schedules():

@@ -4,7 +4,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from untaught.errors import SettingError
-from untaught.thinning import ThinnedInput, ThinningSettings, hide, spread_out
+from untaught.thinning import ThinnedInput, ThinningSettings, hide, moved, spread_out
 
 PATTERNS = [ThinningSettings(), ThinningSettings(pattern="shapes", least=0.7, most=0.7)]
 
@@ -77,6 +77,17 @@ def test_shapes_are_copies_of_what_is_missing():
     nothing_scattered = ThinningSettings(pattern="shapes", least=0.999999, most=0.999999)
     hidden = hide(known, nothing_scattered, torch.Generator().manual_seed(0))
     assert hidden.sum() == (~known).sum()
+
+
+@settings(deadline=None, max_examples=30)
+@given(height=st.integers(1, 9), width=st.integers(1, 9), seed=st.integers(0, 99))
+def test_to_move_is_to_turn_about_and_to_roll(height, width, seed):
+    pattern = torch.rand(1, 1, height, width) > 0.5
+    copies = list(moved(pattern, 4, torch.Generator().manual_seed(seed)))
+    numbers = torch.randint(2**31, (4, 3), generator=torch.Generator().manual_seed(seed)).tolist()
+    for copy, (down, right, turn) in zip(copies, numbers, strict=True):
+        turned = pattern.flip([side for side, bit in ((-1, 1), (-2, 2)) if turn & bit])
+        assert torch.equal(copy, turned.roll((down % height, right % width), (-2, -1)))
 
 
 @settings(deadline=None, max_examples=30)

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import enum
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, NamedTuple, Protocol, runtime_checkable
 
-from torch import Tensor
+from torch import Generator, Tensor
 
 __all__ = ["Drawn", "Observer", "Operator", "Restoration", "Source", "State", "StopReason"]
 
@@ -21,6 +21,9 @@ class Operator(Protocol):
     * ``known``: bool tensor broadcastable to the observation, True where a value was observed, or None for
       everywhere. Values elsewhere are never read.
     * ``adjoint(observation)``: the adjoint, for operators that are linear.
+
+    On a CUDA device its kernels are recorded after a few calls and replayed from then on. What is to differ from call
+    to call has to come from tensors on the device, or from torch's random numbers there.
     """
 
     def __call__(self, picture: Tensor, /) -> Tensor:
@@ -46,6 +49,11 @@ class Drawn(NamedTuple):
 
 class Source(Protocol):
     """Gives the network's input of each iteration in turn."""
+
+    @property
+    def generators(self) -> Sequence[Generator]:
+        """What it draws random numbers from."""
+        ...
 
     def draw(self) -> Drawn:
         """The next iteration's input."""

@@ -6,7 +6,9 @@ float32.
 
 from __future__ import annotations
 
+import functools
 import os
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal, get_args
 
@@ -14,6 +16,7 @@ import torch
 from torch import Tensor, nn
 
 from untaught.errors import SettingError
+from untaught.graphs import Graphs
 from untaught.kernels import Kernels, load
 
 __all__ = ["DeviceName", "Engine", "Precision", "choose_engine"]
@@ -54,6 +57,20 @@ class Engine:
         converted = network_input.to(self.arithmetic).contiguous(memory_format=torch.channels_last)
         return network(converted)  # type: ignore[no-any-return]
 
+    def capture(
+        self, functions: Sequence[Callable[[], None]], generators: Sequence[torch.Generator]
+    ) -> Sequence[Callable[[], None]]:
+        """The functions of a step, to be called in this order; on CUDA, such as are captured after a few calls.
+
+        Args:
+            functions: what they find they leave in attributes or in place; see `untaught.graphs.Graphs`.
+            generators: what they draw random numbers from.
+        """
+        if self.device.type != "cuda":
+            return functions
+        graphs = Graphs(functions, self.device, generators)
+        return [functools.partial(graphs, index) for index in range(len(functions))]
+
     def record(self) -> dict[str, Any]:
         """The choices as plain values."""
         return {
@@ -89,6 +106,8 @@ def choose_engine(device: str = "auto", precision: str = "auto") -> Engine:
 def _why_kernels(device: torch.device, kernels: Kernels | None) -> str:
     if kernels is not None:
         return f"kernels: compiled for {kernels.processor}, between torch's matrix products"
+    if device.type == "cuda":
+        return "kernels: torch's own, captured once a stage as CUDA graphs and replayed"
     if device.type != "cpu":
         return "kernels: torch's own; the compiled ones are for processors"
     return "kernels: torch's own, which take several times longer; none were compiled when untaught was installed"

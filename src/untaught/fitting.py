@@ -8,7 +8,7 @@ not to pull the next state, to cancel is to close it.
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any, Protocol
 
 import torch
@@ -18,6 +18,7 @@ from untaught.checkpoint import Snapshot, optimiser_state, part, restore_optimis
 from untaught.contracts import Operator, Source, State
 from untaught.engine import Engine
 from untaught.errors import DivergenceError, InputError
+from untaught.optimisers import set_rate
 
 __all__ = ["Fit", "Guard", "MeanSquaredError", "Objective", "iterate"]
 
@@ -189,7 +190,7 @@ class Fit:
         return Snapshot.of(tensors, values)
 
     def restore(self, snapshot: Snapshot, *, everything: bool = True) -> None:
-        """Go back to a moment.
+        """Go back to a moment; not from outside while `iterate` runs, which on CUDA holds on to where things are.
 
         Args:
             snapshot: what `snapshot` gave, of this fit or of one with the same parts.
@@ -207,6 +208,47 @@ class Fit:
         if everything:
             self.iteration, self.elapsed = values["iteration"], values["elapsed"]
             self.guard.restore(values["guard"])
+
+
+class _Step:
+    """One iteration in two halves, between which the guard may look at the loss.
+
+    What a half finds it leaves in attributes: captured on CUDA, it fills the same tensors again and again.
+
+    Attributes:
+        losses: (N,), one of each picture, with the way back to the weights.
+        output: (N, C, H, W), without it.
+    """
+
+    losses: Tensor
+    output: Tensor
+
+    def __init__(self, fit: Fit, objective: Objective, engine: Engine) -> None:
+        self.fit = fit
+        self.objective = objective
+        self.engine = engine
+
+    def look(self) -> None:
+        """Draw an input, and see what the network makes of it."""
+        drawn = self.fit.source.draw()
+        output = self.engine.run(self.fit.network, drawn.input)
+        if drawn.guess is not None:
+            output = output + drawn.guess
+        self.losses = self.objective(output, drawn.compared)
+        self.output = output.detach()
+        if drawn.shown is not None and drawn.guess is not None:
+            # Nothing is asked of the network where it was shown the value, so nothing is taken from it there.
+            self.output = torch.where(drawn.shown, drawn.guess, self.output)
+
+    def learn(self) -> None:
+        """Take one step down the losses, summed."""
+        self.fit.optimiser.zero_grad()
+        torch.autograd.backward(self.losses.sum())
+        self.fit.optimiser.step()
+
+    def halves(self) -> Sequence[Callable[[], None]]:
+        """Both of them, as the engine calls them, captured anew."""
+        return self.engine.capture((self.look, self.learn), self.fit.source.generators)
 
 
 def iterate(
@@ -233,32 +275,25 @@ def iterate(
         The state of each iteration that did not diverge.
     """
     started = time.perf_counter() - fit.elapsed
-    guard, optimiser = fit.guard, fit.optimiser
+    guard, step = fit.guard, _Step(fit, objective, engine)
+    look, learn = step.halves()
     while fit.iteration < iterations:
         fit.iteration += 1
-        drawn = fit.source.draw()
-        output = engine.run(fit.network, drawn.input)
-        if drawn.guess is not None:
-            output = output + drawn.guess
-        loss = objective(output, drawn.compared)
-        mean_loss = loss.detach().mean()
+        look()
+        # New tensors, both of them, as the averages are too: a state keeps what another iteration does not overwrite.
+        loss, picture = step.losses.detach().mean(), step.output.clamp(0, 1)
 
-        if guard.diverged(fit.iteration, mean_loss):
+        if guard.diverged(fit.iteration, loss):
             fit.restore(guard.roll_back(), everything=False)
+            # What was put back stands elsewhere in memory.
+            look, learn = step.halves()
             continue
-        if drawn.shown is not None and drawn.guess is not None:
-            # Nothing is asked of the network where it was shown the value, so nothing is taken from it there.
-            output = torch.where(drawn.shown, drawn.guess, output)
-        picture = output.detach().clamp(0, 1)
         fit.take_up(picture, averaging)
         guard.keep(fit.iteration, fit.snapshot)
 
         now = rate(fit.iteration) * guard.rate_factor
-        for group in optimiser.param_groups:
-            group["lr"] = now
-        optimiser.zero_grad()
-        torch.autograd.backward(loss.sum())
-        optimiser.step()
+        set_rate(fit.optimiser, now)
+        learn()
 
         fit.elapsed = time.perf_counter() - started
         average, square = fit.average, fit.square
@@ -267,7 +302,7 @@ def iterate(
         yield State(
             fit.iteration,
             iterations,
-            mean_loss,
+            loss,
             fit.over_runs(picture),
             fit.over_runs(average),
             fit.over_runs(square),

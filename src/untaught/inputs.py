@@ -116,7 +116,10 @@ class PerturbedInput:
     ) -> None:
         self.perturbation = perturbation
         self.generator = generator
+        self.generators = (generator,)
         self.kernels = kernels
+        # A CUDA graph goes on reading the input from where it was.
+        self.in_place = base.is_cuda
         self.current = base if kernels is None else base.contiguous(memory_format=torch.channels_last)
 
     def draw(self) -> Drawn:
@@ -132,7 +135,7 @@ class PerturbedInput:
             return Drawn(shaken)
         shaken = torch.empty_like(self.current).normal_(0, deviation, generator=self.generator).add_(self.current)
         if kind == "accumulated":
-            self.current = shaken
+            self.current = self.current.copy_(shaken) if self.in_place else shaken
         return Drawn(shaken)
 
     def state(self) -> dict[str, Tensor]:
@@ -156,6 +159,7 @@ class SideBySide:
 
     def __init__(self, sources: Sequence[Source]) -> None:
         self.sources = sources
+        self.generators = [generator for source in sources for generator in source.generators]
 
     def draw(self) -> Drawn:
         """What all of them draw, one after the other in the batch."""

@@ -13,7 +13,7 @@ from torch import Tensor, nn
 
 from untaught.errors import SettingError
 
-__all__ = ["Muon", "OptimiserSettings", "build_optimiser", "learning_rate"]
+__all__ = ["Muon", "OptimiserSettings", "build_optimiser", "learning_rate", "set_rate"]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -58,11 +58,34 @@ def learning_rate(settings: OptimiserSettings, iteration: int, iterations: int) 
     return rate * min(1.0, iteration / settings.warmup) if settings.warmup else rate
 
 
-def build_optimiser(settings: OptimiserSettings, network: nn.Module) -> torch.optim.Optimizer:
-    """Make the optimiser for all parameters of a network."""
-    if settings.name == "adam":
-        return torch.optim.Adam(network.parameters(), lr=settings.rate, fused=True)
-    return Muon(network.parameters(), lr=settings.rate)
+def build_optimiser(
+    settings: OptimiserSettings, network: nn.Module, *, capturable: bool | None = None
+) -> torch.optim.Optimizer:
+    """Make the optimiser for all parameters of a network.
+
+    Args:
+        settings: which.
+        network: on the device that it is fitted on.
+        capturable: keep all that changes in tensors on the device, as a CUDA graph needs it; on CUDA only, if None.
+    """
+    device = next(network.parameters()).device
+    capturable = device.type == "cuda" if capturable is None else capturable
+    rate = torch.tensor(settings.rate, device=device) if capturable else settings.rate
+    if settings.name == "muon":
+        return Muon(network.parameters(), lr=rate, capturable=capturable)
+    adam = torch.optim.Adam(network.parameters(), lr=rate, fused=True, capturable=capturable)
+    # The first steps are not captured, as is right, and torch would warn of that.
+    adam._warned_capturable_if_run_uncaptured = True
+    return adam
+
+
+def set_rate(optimiser: torch.optim.Optimizer, rate: float) -> None:
+    """Let all groups of parameters have this learning rate from now on."""
+    for group in optimiser.param_groups:
+        if isinstance(group["lr"], Tensor):
+            group["lr"].fill_(rate)
+        else:
+            group["lr"] = rate
 
 
 class Muon(torch.optim.Optimizer):
@@ -76,25 +99,26 @@ class Muon(torch.optim.Optimizer):
 
     Args:
         parameters: the parameters; all of at least two dimensions are kernels.
-        lr: learning rate, for kernels and the rest alike.
+        lr: learning rate, for kernels and the rest alike; a scalar tensor on their device, if capturable.
         momentum: decay of the momentum of kernels.
         betas: decays of Adam's two averages, for the rest.
+        capturable: keep all that changes in tensors on the parameters' device, as a CUDA graph needs it.
     """
 
     def __init__(
         self,
         parameters: Iterable[nn.Parameter],
-        lr: float = 0.01,
+        lr: float | Tensor = 0.01,
         momentum: float = 0.95,
         betas: tuple[float, float] = (0.9, 0.999),
+        capturable: bool = False,
     ) -> None:
         everything = list(parameters)
         kernels = [parameter for parameter in everything if parameter.ndim >= 2]
         rest = [parameter for parameter in everything if parameter.ndim < 2]
         groups = [{"params": kernels, "kernels": True}, {"params": rest, "kernels": False}]
-        super().__init__(
-            [group for group in groups if group["params"]], {"lr": lr, "momentum": momentum, "betas": betas}
-        )
+        defaults = {"lr": lr, "momentum": momentum, "betas": betas, "capturable": capturable}
+        super().__init__([group for group in groups if group["params"]], defaults)
 
     @overload
     def step(self, closure: None = None) -> None: ...
@@ -124,7 +148,10 @@ class Muon(torch.optim.Optimizer):
             directions = orthogonalise(torch.stack([ahead for _, ahead in pairs]))
             scale = math.sqrt(max(1, rows / columns))
             for (parameter, _), direction in zip(pairs, directions, strict=True):
-                parameter.add_(direction.view_as(parameter), alpha=-group["lr"] * scale)
+                if group["capturable"]:
+                    parameter.addcmul_(direction.view_as(parameter), group["lr"], value=-scale)
+                else:
+                    parameter.add_(direction.view_as(parameter), alpha=-group["lr"] * scale)
 
     def _step_rest(self, parameters: list[Tensor], group: dict[str, Any]) -> None:
         if not parameters:
@@ -133,19 +160,39 @@ class Muon(torch.optim.Optimizer):
         for parameter in parameters:
             state = self.state[parameter]
             if not state:
-                state.update(step=0, mean=torch.zeros_like(parameter), square=torch.zeros_like(parameter))
-            state["step"] += 1
+                step = torch.zeros((), device=parameter.device) if group["capturable"] else 0
+                state.update(step=step, mean=torch.zeros_like(parameter), square=torch.zeros_like(parameter))
+            if not group["capturable"]:
+                state["step"] += 1
         states = [self.state[parameter] for parameter in parameters]
+        if group["capturable"]:
+            torch._foreach_add_([state["step"] for state in states], 1)
         gradients = [parameter.grad for parameter in parameters if parameter.grad is not None]
         means, squares = [state["mean"] for state in states], [state["square"] for state in states]
         torch._foreach_lerp_(means, gradients, 1 - first)
         torch._foreach_mul_(squares, second)
         torch._foreach_addcmul_(squares, gradients, gradients, 1 - second)
         steps = states[0]["step"]
-        denominators = torch._foreach_div(squares, 1 - second**steps)
+        denominators = torch._foreach_div(squares, _correction(second, steps))
         torch._foreach_sqrt_(denominators)
         torch._foreach_add_(denominators, 1e-8)
-        torch._foreach_addcdiv_(parameters, means, denominators, -group["lr"] / (1 - first**steps))
+        rate = group["lr"] / _correction(first, steps)
+        if group["capturable"]:
+            torch._foreach_div_(denominators, -rate)
+            torch._foreach_addcdiv_(parameters, means, denominators)
+        else:
+            torch._foreach_addcdiv_(parameters, means, denominators, -rate)
+
+
+@overload
+def _correction(decay: float, steps: int) -> float: ...
+@overload
+def _correction(decay: float, steps: Tensor) -> Tensor: ...
+
+
+def _correction(decay: float, steps: int | Tensor) -> float | Tensor:
+    """The weight that an average has gathered after so many steps."""
+    return -torch.expm1(steps * math.log(decay)) if isinstance(steps, Tensor) else 1 - decay**steps
 
 
 def orthogonalise(matrices: Tensor, steps: int = 5) -> Tensor:

@@ -113,7 +113,8 @@ class HeldOutError:
 
     def __init__(self, observed: Tensor, held: Tensor) -> None:
         self.observed = observed
-        self.held = held
+        # As indices: to count the values of a mask anew for each state makes the host wait for the device.
+        self.held = held.nonzero(as_tuple=True)
 
     def __call__(self, state: State) -> Tensor:
         """Mean squared error over the held-out values."""

@@ -76,6 +76,7 @@ class ThinnedInput:
         self.known = known
         self.settings = settings
         self.generator = generator
+        self.generators = (generator,)
         self.mask_channels = mask_channels(known)
         # No more copies of the missing part than hide about a third of the picture.
         area = (~known.all(1)).float().mean().clamp(1e-3, 0.99).item()
@@ -133,11 +134,17 @@ def hide(known: Tensor, settings: ThinningSettings, generator: torch.Generator, 
 
 def moved(pattern: Tensor, copies: int, generator: torch.Generator) -> Iterator[Tensor]:
     """Copies of a pattern, (1, 1, H, W), turned about and moved at random around the edges."""
-    numbers = torch.randint(2**31, (copies, 3), generator=generator, device=pattern.device).tolist()
-    for down, right, turn in numbers:
-        copy = pattern.flip(-1) if turn & 1 else pattern
-        copy = copy.flip(-2) if turn & 2 else copy
-        yield copy.roll((down % pattern.shape[-2], right % pattern.shape[-1]), (-2, -1))
+    # The numbers stay on the device, so that the host need not wait for them.
+    for down, right, turn in torch.randint(2**31, (copies, 3), generator=generator, device=pattern.device):
+        rows = _places(pattern.shape[-2], down, turn & 2)
+        columns = _places(pattern.shape[-1], right, turn & 1)
+        yield pattern.index_select(-2, rows).gather(-1, columns.expand_as(pattern))  # in lines, gather is faster
+
+
+def _places(length: int, move: Tensor, turned: Tensor) -> Tensor:
+    """Where the places of a line, (length,), come from that is turned about, if that is not 0, and then moved."""
+    places = (torch.arange(length, device=move.device) - move) % length
+    return torch.where(turned > 0, length - 1 - places, places)
 
 
 def spread_out(values: Tensor, weights: Tensor) -> Tensor:
