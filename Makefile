@@ -18,6 +18,7 @@ check: .venv/installed test  ## lint, types and tests
 format: .venv/installed
 	$(BIN)/ruff format .
 	$(BIN)/ruff check --fix .
+	$(BIN)/clang-format -i src/untaught/kernels/*.h src/untaught/kernels/*.cpp
 
 .venv/installed: pyproject.toml constraints.txt hatch_build.py src/untaught/kernels/kernels.cpp $(wildcard src/untaught/kernels/*.h)
 	$(PYTHON) -m venv .venv
