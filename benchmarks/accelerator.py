@@ -22,13 +22,10 @@ from statistics import median
 from typing import Any
 
 import torch
-import torch.nn.functional as F
-from torch import nn
 
-from benchmarks.speed import NOISE, RATE, ROOT, paper_code_network, picture, plain_network
+from benchmarks.speed import NOISE, RATE, ROOT, paper_code_network, picture, plain_network, plain_step
 from untaught.engine import Engine, choose_engine
 from untaught.fitting import MeanSquaredError, iterate
-from untaught.inputs import InputSettings, make_input
 from untaught.jobs import begin
 from untaught.networks import PRESETS
 from untaught.operators import Mask
@@ -41,24 +38,6 @@ WAITS = ("Synchronize", "Memcpy DtoH")
 def wait(device: torch.device) -> None:
     if device.type != "cpu":
         torch.accelerator.synchronize(device)
-
-
-def plain_side(network: nn.Module, size: int, device: torch.device) -> Callable[[], None]:
-    """One iteration of a network in plain torch."""
-    network = network.to(device)
-    observed, known = (tensor.to(device) for tensor in picture(size))
-    generator = torch.Generator(device).manual_seed(0)
-    base, mask = make_input(InputSettings(), size, size, generator), known.float()
-    optimiser = torch.optim.Adam(network.parameters(), lr=RATE)
-
-    def step() -> None:
-        noise = torch.empty_like(base).normal_(0, NOISE.standard_deviation, generator=generator)
-        loss = F.mse_loss(network(base + noise) * mask, observed * mask)
-        optimiser.zero_grad()
-        torch.autograd.backward(loss)
-        optimiser.step()
-
-    return step
 
 
 def untaught_side(preset: str, size: int, engine: Engine) -> Callable[[], None]:
@@ -90,11 +69,11 @@ def measure(
     """Milliseconds an iteration of each side, and what of untaught's made the host wait."""
     device = engine.device
     sides = {
-        "plain": plain_side(plain_network(preset), size, device),
+        "plain": plain_step(plain_network(preset), size, device),
         "untaught": untaught_side(preset, size, engine),
     }
     if folder is not None and preset == "paper":
-        sides["paper code"] = plain_side(paper_code_network(folder), size, device)
+        sides["paper code"] = plain_step(paper_code_network(folder), size, device)
     seconds: dict[str, list[float]] = {name: [] for name in sides}
     for number in range(rounds + 1):
         for name, step in sides.items():

@@ -127,10 +127,11 @@ def picture(size: int, pictures: int = 1) -> tuple[Tensor, Tensor]:
     return torch.rand(shape, generator=generator), torch.rand(shape, generator=generator) < 0.5
 
 
-def plain_step(network: nn.Module, size: int) -> Step:
-    """A step of a network in plain torch, contiguous and in float32."""
-    observed, known = picture(size)
-    generator, mask = torch.Generator().manual_seed(0), known.float()
+def plain_step(network: nn.Module, size: int, device: torch.device | None = None) -> Step:
+    """A step of a network in plain torch, contiguous and in float32; on the processor if no device is named."""
+    network = network.to(device)
+    observed, known = (tensor.to(device) for tensor in picture(size))
+    generator, mask = torch.Generator(device or "cpu").manual_seed(0), known.float()
     base = make_input(InputSettings(), size, size, generator)
     noise = torch.empty_like(base)
     optimiser = torch.optim.Adam(network.parameters(), lr=RATE)
