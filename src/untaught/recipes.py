@@ -94,7 +94,7 @@ _BALANCED_RESTORE = Recipe(
     optimiser=_MUON,
     averaging=0.98,
     stopping=_HELD_OUT,
-    iterations=400,
+    iterations=800,
 )
 
 _FAST_RESTORE = dataclasses.replace(_BALANCED_RESTORE, name="fast", network=_widths(32, 64), iterations=120)
