@@ -33,7 +33,12 @@ class KernelsHook(BuildHookInterface):  # type: ignore[type-arg]
     def initialize(self, version: str, build_data: dict[str, Any]) -> None:  # noqa: ARG002
         """Compile; what cannot be compiled is left out, and said."""
         processors = PROCESSORS.get(platform.machine(), {}) if sys.platform == "linux" else {}
-        compiler = os.environ.get("CXX") or shutil.which("c++") or shutil.which("g++") or shutil.which("clang++")
+        compiler = (
+            shutil.which(os.environ.get("CXX", ""))
+            or shutil.which("c++")
+            or shutil.which("g++")
+            or shutil.which("clang++")
+        )
         if not processors or compiler is None:
             self.app.display_warning("untaught: no C++ compiler for this system, so steps will run without kernels")
             return
