@@ -23,14 +23,12 @@ from typing import Any
 
 import torch
 
-from benchmarks.speed import NOISE, RATE, ROOT, paper_code_network, picture, plain_network, plain_step
+from benchmarks.speed import RATE, ROOT, paper_code_network, picture, plain_network, plain_step, step_recipe
 from untaught.engine import Engine, choose_engine
 from untaught.fitting import MeanSquaredError, iterate
 from untaught.jobs import begin
 from untaught.networks import PRESETS
 from untaught.operators import Mask
-from untaught.optimisers import OptimiserSettings
-from untaught.recipes import Recipe
 
 WAITS = ("Synchronize", "Memcpy DtoH")
 
@@ -43,14 +41,7 @@ def wait(device: torch.device) -> None:
 def untaught_side(preset: str, size: int, engine: Engine) -> Callable[[], None]:
     """One iteration of untaught's own loop."""
     observed, known = (tensor.to(engine.device) for tensor in picture(size))
-    recipe = Recipe(
-        name=preset,
-        source="benchmarks.accelerator",
-        network=PRESETS[preset],
-        perturbation=NOISE,
-        optimiser=OptimiserSettings(rate=RATE),
-        iterations=1,
-    )
+    recipe = step_recipe(preset)
     fit = begin(observed, known, channels=1, size=(size, size), recipe=recipe, seed=0, engine=engine)
     objective = MeanSquaredError(observed, Mask(known))
     states = iterate(

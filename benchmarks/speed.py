@@ -146,10 +146,9 @@ def plain_step(network: nn.Module, size: int, device: torch.device | None = None
     return step
 
 
-def untaught_fit(preset: str, size: int, engine: Engine, pictures: int = 1) -> tuple[Fit, Step]:
-    """What `untaught.jobs` puts together, and a step of it."""
-    observed, known = picture(size, pictures)
-    recipe = Recipe(
+def step_recipe(preset: str) -> Recipe:
+    """The settings of the steps that are measured."""
+    return Recipe(
         name=preset,
         source="benchmarks.speed",
         network=PRESETS[preset],
@@ -157,6 +156,12 @@ def untaught_fit(preset: str, size: int, engine: Engine, pictures: int = 1) -> t
         optimiser=OptimiserSettings(rate=RATE),
         iterations=1,
     )
+
+
+def untaught_fit(preset: str, size: int, engine: Engine, pictures: int = 1) -> tuple[Fit, Step]:
+    """What `untaught.jobs` puts together, and a step of it."""
+    observed, known = picture(size, pictures)
+    recipe = step_recipe(preset)
     fit = begin(observed, known, channels=1, size=(size, size), recipe=recipe, seed=0, engine=engine)
     objective = MeanSquaredError(observed, Mask(known))
 
