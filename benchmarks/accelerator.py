@@ -25,10 +25,11 @@ import torch
 
 from benchmarks.speed import RATE, ROOT, paper_code_network, picture, plain_network, plain_step, step_recipe
 from untaught.engine import Engine, choose_engine
-from untaught.fitting import MeanSquaredError, iterate
+from untaught.fitting import iterate
 from untaught.jobs import begin
 from untaught.networks import PRESETS
-from untaught.operators import Mask
+from untaught.objectives import MeanSquaredError
+from untaught.operators import Identity
 
 WAITS = ("Synchronize", "Memcpy DtoH")
 
@@ -43,7 +44,7 @@ def untaught_side(preset: str, size: int, engine: Engine) -> Callable[[], None]:
     observed, known = (tensor.to(engine.device) for tensor in picture(size))
     recipe = step_recipe(preset)
     fit = begin(observed, known, channels=1, size=(size, size), recipe=recipe, seed=0, engine=engine)
-    objective = MeanSquaredError(observed, Mask(known))
+    objective = MeanSquaredError(observed, Identity(), known)
     states = iterate(
         fit, objective=objective, rate=lambda _: RATE, iterations=10**9, averaging=0.99, engine=engine
     )  # fmt: skip

@@ -44,13 +44,14 @@ from torch import Tensor, nn
 
 from benchmarks.tables import replace_table
 from untaught.engine import Engine, choose_engine
-from untaught.fitting import Fit, MeanSquaredError
+from untaught.fitting import Fit
 from untaught.inputs import InputSettings, PerturbationSettings, PerturbedInput, make_input
 from untaught.jobs import begin
 from untaught.networks import PRESETS, EncoderDecoder, fused
 from untaught.networks.blocks import Convolution, upsample
 from untaught.networks.forms import Columns
-from untaught.operators import Mask
+from untaught.objectives import MeanSquaredError
+from untaught.operators import Identity
 from untaught.optimisers import OptimiserSettings
 from untaught.recipes import Recipe
 
@@ -163,7 +164,7 @@ def untaught_fit(preset: str, size: int, engine: Engine, pictures: int = 1) -> t
     observed, known = picture(size, pictures)
     recipe = step_recipe(preset)
     fit = begin(observed, known, channels=1, size=(size, size), recipe=recipe, seed=0, engine=engine)
-    objective = MeanSquaredError(observed, Mask(known))
+    objective = MeanSquaredError(observed, Identity(), known)
 
     def step() -> None:
         drawn = fit.source.draw()

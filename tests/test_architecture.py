@@ -12,20 +12,21 @@ import untaught
 SOURCE = Path(untaught.__file__).parent
 
 FLOORS = [
-    {"contracts", "errors", "files", "graphs", "kernels"},
+    {"catalogue", "contracts", "errors", "files", "graphs", "kernels"},
     {
         "arrays",
         "engine",
         "inputs",
         "metrics",
         "networks",
+        "objectives",
         "operators",
         "optimisers",
         "pictures",
         "stopping",
         "thinning",
     },
-    {"checkpoint", "fitting", "observers", "recipes"},
+    {"checkpoint", "fitting", "observers", "problems", "recipes"},
     {"jobs"},
     {"records", "tasks"},
     {"demo"},
@@ -34,6 +35,8 @@ FLOORS = [
 FLOOR = {room: number for number, floor in enumerate(FLOORS) for room in floor}
 # Rooms of one floor that do know each other, and why.
 NEIGHBOURS = {
+    ("catalogue", "errors"),
+    ("catalogue", "recipes"),  # for type checkers only
     ("contracts", "errors"),
     ("errors", "contracts"),  # for type checkers only
     ("fitting", "checkpoint"),  # a snapshot is taken and put back by the loop

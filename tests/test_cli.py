@@ -16,6 +16,7 @@ from PIL import Image
 
 import untaught
 from untaught import cli
+from untaught.catalogue import TASKS
 
 FAST = ["--iterations", "3"]
 
@@ -33,10 +34,10 @@ def files(tmp_path, picture, mask):
 @pytest.fixture(autouse=True)
 def tiny_networks(monkeypatch, tiny):
     """Commands run in this process take a recipe that is quick."""
-    from untaught import tasks
+    from untaught.tasks import preparation
 
-    real = tasks.find_recipe
-    monkeypatch.setattr(tasks, "find_recipe", lambda task, name: tiny if name == "balanced" else real(task, name))
+    real = preparation.find_recipe
+    monkeypatch.setattr(preparation, "find_recipe", lambda task, name: tiny if name == "balanced" else real(task, name))
 
 
 def run(*words, folder: Path | None = None) -> int:
@@ -200,7 +201,7 @@ def test_bad_input_gets_one_sentence_and_exit_code_2(bad_files, words, expected,
     def no_fitting(**_):
         raise AssertionError("fitting has started")
 
-    monkeypatch.setattr("untaught.tasks.iterate", no_fitting)
+    monkeypatch.setattr("untaught.jobs.iterate", no_fitting)
     before = {path: path.read_bytes() for path in bad_files.iterdir() if path.is_file()}
     assert run(*words, folder=bad_files) == 2
     printed = capsys.readouterr()
@@ -245,15 +246,15 @@ def test_every_option_is_explained_and_every_help_ends_with_an_example(command, 
             assert "default" in text[text.rindex(f" {name}") :][:260]
 
 
-def test_help_names_every_recipe(capsys):
+@pytest.mark.parametrize("task", TASKS)
+def test_help_names_every_recipe(task, capsys):
     from untaught.recipes import RECIPES
 
-    for task in ("inpaint", "restore"):
-        recipes = RECIPES[task]
-        with pytest.raises(SystemExit):
-            run(task, "--help")
-        text = capsys.readouterr().out
-        assert all(recipe.name in text for recipe in recipes)
+    with pytest.raises(SystemExit):
+        run(task, "--help")
+    text = capsys.readouterr().out
+    assert all(recipe.name in text for recipe in RECIPES[task])
+    assert "example: untaught" in text
 
 
 def test_doctor(capsys):

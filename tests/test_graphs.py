@@ -187,7 +187,7 @@ def test_on_cuda_nothing_is_copied_to_the_host(tiny, optimiser):
     """Between the guard's looks at the 25th and the 50th loss."""
     chosen = dataclasses.replace(tiny, optimiser=dataclasses.replace(tiny.optimiser, name=optimiser))
     known = torch.rand(1, 2, 32, 24, device="cuda") > 0.5
-    stream = tasks.fit(torch.rand(1, 2, 32, 24), Mask(known), recipe=chosen, iterations=60, device="cuda")
+    stream = iter(tasks.fit(torch.rand(1, 2, 32, 24), Mask(known), recipe=chosen, iterations=60, device="cuda"))
     list(itertools.islice(stream, 27))
     with profile(activities=[ProfilerActivity.CPU, ProfilerActivity.CUDA]) as profiled:
         list(itertools.islice(stream, 20))

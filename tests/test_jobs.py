@@ -90,7 +90,7 @@ def test_held_out_pixels_are_put_back(picture, mask, thinned):
     run = job.begin()
     held = run._held
     assert held.any()
-    assert not (held & ~job.known).any()
+    assert not (held & ~job.problem.known).any()
     seen_in_search = seen_in_refit = False
     for _ in run:
         compared = run._fit.source.draw().compared
@@ -162,5 +162,5 @@ def test_what_is_shown_stands_in_the_output(picture, mask, thinned):
     """Where the network was shown a value it is asked for nothing: the output there is the value."""
     job = prepare("restore", picture, mask, recipe=thinned)
     state = list(job.begin())[-1]
-    error = (state.average - job.observed).abs()
-    assert error[job.known].mean() < 0.5 * error[~job.known].mean()
+    error, known = (state.average - job.problem.observed).abs(), job.problem.known
+    assert error[known].mean() < 0.5 * error[~known].mean()

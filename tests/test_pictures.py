@@ -372,14 +372,13 @@ def test_a_write_that_fails_leaves_the_old_file_and_nothing_else(tmp_path, monke
 
 
 @pytest.mark.parametrize("kind", [np.uint8, np.uint16, np.float32, bool])
-@pytest.mark.parametrize("marks", ["known", "missing"])
-def test_masks_of_any_type(tmp_path, kind, marks):
+def test_masks_of_any_type(tmp_path, kind):
     bright = RNG.random((9, 7)) > 0.5
     top = 1.0 if kind in (np.float32, bool) else np.iinfo(kind).max
     tifffile.imwrite(tmp_path / "mask.tif", (bright * top).astype(kind), photometric="minisblack")
-    known = pictures.read_mask(tmp_path / "mask.tif", shape=(9, 7), marks=marks)
-    assert known.dtype == np.bool_
-    np.testing.assert_array_equal(known, bright if marks == "known" else ~bright)
+    mask = pictures.read_input(tmp_path / "mask.tif", "mask", (9, 7))
+    assert mask.dtype == np.bool_
+    np.testing.assert_array_equal(mask, bright)
 
 
 def test_a_colour_mask_counts_by_its_mean_and_without_its_alpha(tmp_path):
@@ -387,19 +386,11 @@ def test_a_colour_mask_counts_by_its_mean_and_without_its_alpha(tmp_path):
     mask[0, 0] = (255, 255, 0, 0)
     mask[0, 1] = (255, 0, 0, 255)
     Image.fromarray(mask).save(tmp_path / "mask.png")
-    assert pictures.read_mask(tmp_path / "mask.png", shape=(1, 3)).tolist() == [[True, False, False]]
+    assert pictures.read_input(tmp_path / "mask.png", "mask", (1, 3)).tolist() == [[True, False, False]]
 
 
-@pytest.mark.parametrize(
-    ("value", "shape", "marks", "message"),
-    [
-        (255, (9, 7), "known", "every pixel as known"),
-        (0, (9, 7), "known", "every pixel as missing"),
-        (255, (9, 7), "missing", "every pixel as missing"),
-        (255, (9, 8), "known", "7 x 9 pixels and the picture 8 x 9"),
-    ],
-)
-def test_masks_that_cannot_be_meant_are_refused(tmp_path, value, shape, marks, message):
-    Image.fromarray(np.full((9, 7), value, np.uint8)).save(tmp_path / "mask.png")
-    with pytest.raises(InputError, match=message):
-        pictures.read_mask(tmp_path / "mask.png", shape=shape, marks=marks)
+@pytest.mark.parametrize("kind", ["mask", "picture"])
+def test_what_goes_in_beside_a_picture_has_its_size(tmp_path, kind):
+    Image.fromarray(np.full((9, 7), 255, np.uint8)).save(tmp_path / "other.png")
+    with pytest.raises(InputError, match="7 x 9 pixels and the picture 8 x 9"):
+        pictures.read_input(tmp_path / "other.png", kind, (9, 8))

@@ -2,8 +2,9 @@ import json
 
 import pytest
 
+from untaught.catalogue import TASKS, Options
 from untaught.errors import SettingError
-from untaught.recipes import DEFAULT, RECIPES, find_recipe, recipe_from_record
+from untaught.recipes import RECIPES, find_recipe, recipe_from_record
 
 ALL = [(task, recipe) for task, recipes in RECIPES.items() for recipe in recipes]
 
@@ -15,9 +16,14 @@ def test_every_recipe_is_found_and_survives_a_record(task, recipe):
     assert recipe_from_record(json.loads(json.dumps(recipe.record()))) == recipe
 
 
+def test_the_catalogue_names_them():
+    for task in TASKS.values():
+        assert list(task.recipes) == [recipe.name for recipe in RECIPES[task.name]]
+
+
 def test_every_task_has_the_default_and_the_published_ones():
     for task in RECIPES:
-        assert RECIPES[task][0].name == DEFAULT
+        assert RECIPES[task][0].name == Options().recipe
         assert {"printed", "paper"} <= {recipe.name for recipe in RECIPES[task]}
 
 

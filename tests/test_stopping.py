@@ -3,6 +3,7 @@ import torch
 
 from untaught.contracts import State
 from untaught.errors import SettingError
+from untaught.operators import Identity
 from untaught.stopping import (
     Discrepancy,
     ExponentialVariance,
@@ -34,7 +35,7 @@ def scores():
     # An independent look at the clean picture, as held-out values with noise of their own give it.
     other = CLEAN + 0.05 * torch.randn(CLEAN.shape, generator=torch.Generator().manual_seed(4))
     return {
-        "held-out": HeldOutError(other, held),
+        "held-out": HeldOutError(other, held, Identity()),
         "variance": ExponentialVariance(20),
         "windowed-variance": WindowedVariance(20),
         "discrepancy": Discrepancy(0.1),
@@ -84,11 +85,15 @@ def test_patience_grows_with_the_run():
 
 def test_the_rules_are_built_from_settings():
     held = torch.ones(CLEAN.shape, dtype=torch.bool)
-    assert build_score(StoppingSettings(), CLEAN, None) is None
-    assert isinstance(build_score(StoppingSettings(rule="held-out"), CLEAN, held), HeldOutError)
-    assert isinstance(build_score(StoppingSettings(rule="variance"), CLEAN, None), ExponentialVariance)
-    assert isinstance(build_score(StoppingSettings(rule="windowed-variance"), CLEAN, None), WindowedVariance)
-    assert isinstance(build_score(StoppingSettings(rule="discrepancy", noise=0.1), CLEAN, None), Discrepancy)
+    assert build_score(StoppingSettings(), CLEAN, None, Identity()) is None
+    assert isinstance(build_score(StoppingSettings(rule="held-out"), CLEAN, held, Identity()), HeldOutError)
+    assert isinstance(build_score(StoppingSettings(rule="variance"), CLEAN, None, Identity()), ExponentialVariance)
+    assert isinstance(
+        build_score(StoppingSettings(rule="windowed-variance"), CLEAN, None, Identity()), WindowedVariance
+    )
+    assert isinstance(
+        build_score(StoppingSettings(rule="discrepancy", noise=0.1), CLEAN, None, Identity()), Discrepancy
+    )
 
 
 @pytest.mark.parametrize(

@@ -154,12 +154,12 @@ def test_interrupting_keeps_the_best_so_far(picture, mask, tiny):
 
 
 def test_diverging_for_good_keeps_the_best_so_far(picture, mask, tiny, monkeypatch):
-    from untaught import fitting
+    from untaught import objectives
 
-    healthy = fitting.MeanSquaredError.__call__
+    healthy = objectives.MeanSquaredError.__call__
     calls = iter(range(10**6))
     monkeypatch.setattr(
-        fitting.MeanSquaredError,
+        objectives.MeanSquaredError,
         "__call__",
         lambda self, x, compared=None: healthy(self, x, compared) * (1 if next(calls) < 4 else torch.nan),
     )
@@ -167,7 +167,7 @@ def test_diverging_for_good_keeps_the_best_so_far(picture, mask, tiny, monkeypat
     assert result.stop_reason is StopReason.DIVERGED
     assert result.iterations == 4
     monkeypatch.setattr(
-        fitting.MeanSquaredError, "__call__", lambda self, x, compared=None: healthy(self, x, compared) * torch.nan
+        objectives.MeanSquaredError, "__call__", lambda self, x, compared=None: healthy(self, x, compared) * torch.nan
     )
     with pytest.raises(DivergenceError):
         untaught.inpaint(picture, mask, recipe=tiny)
@@ -186,7 +186,7 @@ def test_diverging_for_good_keeps_the_best_so_far(picture, mask, tiny, monkeypat
         ({"iterations": 0}, "at least one iteration"),
         ({"device": "gpu"}, "cpu, cuda"),
         ({"precision": "float16"}, "auto, float32, bfloat16"),
-        ({"itertions": 5}, "unknown options itertions: there are recipe, iterations"),
+        ({"itertions": 5}, "unknown option itertions: there are mask, mask_marks, keep_known, recipe, iterations"),
     ],
 )
 def test_bad_input_is_refused_in_a_sentence(picture, mask, change, message):

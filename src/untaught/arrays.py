@@ -12,7 +12,7 @@ from torch import Tensor
 
 from untaught.errors import InputError
 
-__all__ = ["Layout", "from_tensor", "in_unit_range", "known_values", "to_tensor"]
+__all__ = ["Layout", "from_tensor", "in_unit_range", "known_values", "laid_out", "to_tensor"]
 
 
 @dataclass(frozen=True)
@@ -28,6 +28,11 @@ class Layout:
     original: NDArray[Any] | Tensor
     low: float
     high: float
+
+    @property
+    def is_tensor(self) -> bool:
+        """Whether a tensor was given, and not an array."""
+        return isinstance(self.original, Tensor)
 
 
 def to_tensor(image: ArrayLike | Tensor, value_range: tuple[float, float] | None = None) -> tuple[Tensor, Layout]:
@@ -66,20 +71,19 @@ def to_tensor(image: ArrayLike | Tensor, value_range: tuple[float, float] | None
 
 
 def from_tensor(restored: Tensor, known: Tensor | None, layout: Layout) -> NDArray[Any] | Tensor:
-    """Hand a picture back in the shape, type and range in which `to_tensor` was given it.
+    """Hand a picture back in the type, the range and the order of axes in which `to_tensor` was given one.
 
     Args:
-        restored: (N, C, H, W), float32.
+        restored: (N, C, H, W), float32; of any size.
         known: (N, C, H, W), bool: where the original value is returned to the bit; or None for nowhere.
         layout: what `to_tensor` said.
     """
     values = restored.detach().cpu().double().numpy() * (layout.high - layout.low) + layout.low
     original = layout.original
-    given_tensor = isinstance(original, Tensor)
     kept = None if known is None else known.cpu().numpy()
-    if not given_tensor:
-        values = np.moveaxis(values[0], 0, -1).reshape(original.shape)
-        kept = None if kept is None else np.moveaxis(kept[0], 0, -1).reshape(original.shape)
+    if not layout.is_tensor:
+        values = laid_out(values, layout)
+        kept = None if kept is None else laid_out(kept, layout)
     if isinstance(original, Tensor):
         result = torch.from_numpy(values)
         if not original.dtype.is_floating_point:
@@ -92,6 +96,12 @@ def from_tensor(restored: Tensor, known: Tensor | None, layout: Layout) -> NDArr
         values = values.round().clip(whole.min, whole.max)
     array = values.astype(original.dtype)
     return array if kept is None else np.where(kept, original, array)
+
+
+def laid_out(values: NDArray[Any], layout: Layout) -> NDArray[Any]:
+    """The axes of (1, C, H, W) as in the array that was given: (H, W, C), or (H, W) for one channel of such a one."""
+    values = np.moveaxis(values[0], 0, -1)
+    return values[..., 0] if layout.original.ndim == 2 and values.shape[-1] == 1 else values
 
 
 def in_unit_range(image: ArrayLike, value_range: tuple[float, float] | None = None) -> NDArray[np.float32]:

@@ -6,18 +6,20 @@ Exit codes: 0 done, 1 failed, 2 bad usage or input, 130 interrupted (the best pi
 from __future__ import annotations
 
 import argparse
+import dataclasses
 import json
 import math
 import shlex
 import signal
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import nullcontext
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NoReturn, Self
 
 import untaught
-from untaught.errors import InputError, Interrupted, UntaughtError
+from untaught.catalogue import TASKS, Options, Setting, Task, duration, find_task, positive, settings_of
+from untaught.errors import InputError, Interrupted, SettingError, UntaughtError
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -27,6 +29,7 @@ if TYPE_CHECKING:
     from untaught.contracts import Restoration, State
     from untaught.observers import LiveDisplay, PlainLines, ReferenceMeter
     from untaught.pictures import Picture
+    from untaught.problems import Problem
 
 __all__ = ["main"]
 
@@ -34,8 +37,6 @@ DONE, FAILED, BAD_INPUT, INTERRUPTED = 0, 1, 2, 130
 
 _ABOUT = "Restore a damaged picture from that picture alone, with an untrained network. No data, no download."
 
-_INPAINT = "Fill in what a mask marks as missing: writing, scratches, holes."
-_RESTORE = "Fill in scattered pixels that were dropped; without a mask, exactly black or not finite ones."
 _REPEAT = "Do again what a record tells of, with the same settings, seed and input."
 _RESUME = "Go on with a run that was interrupted or killed, from its checkpoint, to the same result."
 _DEMO = "Restore two bundled photographs and compare with biharmonic inpainting."
@@ -75,12 +76,8 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--version", action="version", version=f"untaught {untaught.__version__}")
     commands = parser.add_subparsers(title="commands", metavar="COMMAND", required=True)
 
-    inpaint = _command(
-        commands, "inpaint", _INPAINT, _fill, "untaught inpaint photo.png --mask writing.png -o restored.png"
-    )
-    _picture_arguments(inpaint, mask_required=True)
-    restore = _command(commands, "restore", _RESTORE, _fill, "untaught restore scan.tif -o restored.tif")
-    _picture_arguments(restore, mask_required=False)
+    for task in TASKS.values():
+        _task_arguments(_command(commands, task.name, task.about, _task, task.example), task)
 
     repeat = _command(commands, "repeat", _REPEAT, _repeat, "untaught repeat run.json -o again.png")
     repeat.add_argument("record_file", metavar="RECORD", type=Path, help="a file that --record has written")
@@ -90,7 +87,7 @@ def _parser() -> argparse.ArgumentParser:
     resume.add_argument("checkpoint_file", metavar="CHECKPOINT", type=Path, help="a checkpoint that a run has left")
     resume.add_argument(
         "--continue-for",
-        type=_positive,
+        type=_word(positive),
         metavar="N",
         help="fit N iterations from there, whatever the stop rule says, even if the run had ended",
     )
@@ -99,11 +96,13 @@ def _parser() -> argparse.ArgumentParser:
     demo = _command(commands, "demo", _DEMO, _demo, "untaught demo -o demo")
     demo.add_argument("-o", "--output", metavar="FOLDER", type=Path, default=Path("untaught-demo"), help=_HELP_FOLDER)
     demo.add_argument(
-        "--iterations", type=_positive, metavar="N", help="iterations for each picture (default: 320 and 240)"
+        "--iterations", type=_word(positive), metavar="N", help="iterations for each picture (default: 320 and 240)"
     )
 
     doctor = _command(commands, "doctor", _DOCTOR, _doctor, "untaught doctor")
-    _engine_arguments(doctor)
+    _settings_arguments(
+        doctor, [setting for setting in settings_of(Options) if setting.name in ("device", "precision")]
+    )
     doctor.add_argument("--json", action="store_true", help="print one JSON object instead of sentences")
     return parser
 
@@ -121,91 +120,51 @@ def _command(
     return parser
 
 
-def _picture_arguments(parser: argparse.ArgumentParser, *, mask_required: bool) -> None:
-    mask_default = "" if mask_required else " (default: exactly black or not finite pixels are missing)"
+def _task_arguments(parser: argparse.ArgumentParser, task: Task) -> None:
     parser.add_argument("picture", metavar="PICTURE", type=Path, help="PNG, JPEG, TIFF or WebP of any depth")
-    parser.add_argument(
-        "--mask",
-        metavar="MASK",
-        type=Path,
-        required=mask_required,
-        help="a picture of the same size: white = known, black = missing" + mask_default,
-    )
-    parser.add_argument(
-        "--mask-marks",
-        choices=("known", "missing"),
-        default="known",
-        help="what white means in the mask (default: known)",
-    )
-    parser.add_argument(
-        "--preset",
-        metavar="NAME",
-        default="balanced",
-        help="recipe: balanced (default); fast, a usable picture; best, two longer runs; printed, the reproduction's; "
-        "paper, the paper's for this task; "
-        + ("paper-hole, the paper's for large holes" if mask_required else "noise, a network that draws from noise"),
-    )
-    parser.add_argument(
-        "--iterations",
-        type=_positive,
-        metavar="N",
-        help="at most so many iterations (default: the recipe's own number)",
-    )
-    parser.add_argument(
-        "--time-budget",
-        type=_duration,
-        metavar="TIME",
-        help="the best picture that this time can buy, such as 60s, 5m or 1h (default: as long as it needs)",
-    )
-    parser.add_argument(
-        "--runs",
-        type=_positive,
-        metavar="N",
-        help="fits from different seeds that are averaged (default: the recipe's own number, 1 but for best)",
-    )
-    parser.add_argument(
-        "--uncertainty",
-        metavar="FILE.tif",
-        type=Path,
-        help="write how far off each pixel may be, nine times out of ten, in the picture's units",
-    )
-    parser.add_argument(
-        "--seed",
-        type=_whole,
-        metavar="N",
-        default=0,
-        help="where random numbers start: the same seed on the same machine gives the same picture (default: 0)",
-    )
-    parser.add_argument(
-        "--network-output",
-        action="store_true",
-        help="write the network's own output everywhere, instead of keeping known pixels to the bit",
-    )
-    parser.add_argument(
-        "--value-range",
-        nargs=2,
-        type=float,
-        metavar=("LOW", "HIGH"),
-        help="values that stand for black and white, in the picture's own units "
-        "(default: the whole range of 8 and 16 bits, 0 1 for floats)",
-    )
-    _engine_arguments(parser)
+    for file in task.files:
+        parser.add_argument(
+            f"--{file.role}", metavar=file.role.upper(), type=Path, required=file.required, help=file.about
+        )
+    _settings_arguments(parser, task.own_settings)
+    for setting in settings_of(Options):
+        named = ", ".join(task.recipes)
+        _settings_arguments(
+            parser,
+            [dataclasses.replace(setting, about=f"{setting.about} {named}") if setting.name == "recipe" else setting],
+        )
     _output_arguments(parser)
 
 
-def _engine_arguments(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument(
-        "--device",
-        metavar="NAME",
-        default="auto",
-        help="auto, cpu, cuda, xpu or mps; cuda:1 for a second one (default: auto)",
-    )
-    parser.add_argument(
-        "--precision",
-        metavar="NAME",
-        default="auto",
-        help="type of the arithmetic between layers: auto, float32 or bfloat16 (default: auto, what is fast here)",
-    )
+def _settings_arguments(parser: argparse.ArgumentParser, settings: Iterable[Setting]) -> None:
+    for setting in settings:
+        named: dict[str, Any] = {"dest": setting.name, "default": setting.default, "help": setting.about}
+        if isinstance(setting.default, bool):
+            parser.add_argument(setting.flag, action=f"store_{not setting.default}".lower(), **named)
+        elif isinstance(setting.metavar, tuple):
+            parser.add_argument(
+                setting.flag, nargs=len(setting.metavar), type=_reader(setting), metavar=setting.metavar, **named
+            )
+        else:
+            parser.add_argument(
+                setting.flag, type=_reader(setting), metavar=setting.metavar, choices=setting.choices, **named
+            )
+
+
+def _reader(setting: Setting) -> Callable[[str], Any]:
+    return _word(setting.read)
+
+
+def _word(read: Callable[[str], Any]) -> Callable[[str], Any]:
+    """A reader of words whose errors argparse shows."""
+
+    def read_word(text: str) -> Any:
+        try:
+            return read(text)
+        except SettingError as error:
+            raise argparse.ArgumentTypeError(str(error)) from error
+
+    return read_word
 
 
 def _output_arguments(parser: argparse.ArgumentParser, default: str = "") -> None:
@@ -223,9 +182,15 @@ def _output_arguments(parser: argparse.ArgumentParser, default: str = "") -> Non
     )
     parser.add_argument(
         "--preview-every",
-        type=_positive,
+        type=_word(positive),
         metavar="N",
         help="every N iterations, write the picture so far beside OUT, as NAME.preview.EXT (default: never)",
+    )
+    parser.add_argument(
+        "--uncertainty",
+        metavar="FILE.tif",
+        type=Path,
+        help="write how far off each pixel may be, nine times out of ten, in the picture's units",
     )
     parser.add_argument("--record", metavar="FILE.json", type=Path, help="write all that is needed to repeat the run")
     parser.add_argument(
@@ -237,7 +202,7 @@ def _output_arguments(parser: argparse.ArgumentParser, default: str = "") -> Non
     )
     parser.add_argument(
         "--checkpoint-every",
-        type=_duration,
+        type=_word(duration),
         metavar="TIME",
         default=30.0,
         help="time between two checkpoints, such as 10s or 5m; 0 for none (default: 30s)",
@@ -246,56 +211,14 @@ def _output_arguments(parser: argparse.ArgumentParser, default: str = "") -> Non
     parser.add_argument("--json", action="store_true", help="print the result as one JSON object on standard output")
 
 
-def _positive(text: str) -> int:
-    value = _whole(text)
-    if value < 1:
-        raise argparse.ArgumentTypeError(f"a whole number from 1 is wanted: found {text}")
-    return value
-
-
-def _duration(text: str) -> float:
-    """Seconds of a text such as 90, 60s, 5m or 1.5h."""
-    units = {"s": 1, "m": 60, "h": 3600}
-    number, factor = (text[:-1], units[text[-1]]) if text[-1:] in units else (text, 1)
-    try:
-        seconds = float(number) * factor
-    except ValueError:
-        seconds = math.nan
-    if not 0 <= seconds < math.inf:
-        raise argparse.ArgumentTypeError(f"a time such as 60s, 5m or 1h is wanted: found {text}")
-    return seconds
-
-
-def _whole(text: str) -> int:
-    try:
-        value = int(text)
-    except ValueError:
-        value = -1
-    if not 0 <= value < 2**63:
-        raise argparse.ArgumentTypeError(f"a whole number from 0 is wanted: found {text}")
-    return value
-
-
-def _fill(options: argparse.Namespace) -> int:
-    """Commands inpaint and restore."""
-    return _run(
-        options,
-        task=options.name,
-        picture_path=options.picture,
-        mask_path=options.mask,
-        settings={
-            "mask_marks": options.mask_marks,
-            "keep_known": not options.network_output,
-            "value_range": options.value_range,
-        },
-        recipe=options.preset,
-        iterations=options.iterations,
-        time_budget=options.time_budget,
-        runs=options.runs,
-        seed=options.seed,
-        device=options.device,
-        precision=options.precision,
-    )
+def _task(options: argparse.Namespace) -> int:
+    """Commands that restore a picture."""
+    task = TASKS[options.name]
+    given = {setting.name: getattr(options, setting.name) for setting in (*task.own_settings, *settings_of(Options))}
+    own = {setting.name: given.pop(setting.name) for setting in task.own_settings}
+    own["value_range"] = given.pop("value_range")
+    files = {file.role: getattr(options, file.role) for file in task.files}
+    return _run(options, task=task.name, files={"picture": options.picture, **files}, settings=own, **given)
 
 
 def _repeat(options: argparse.Namespace) -> int:
@@ -324,13 +247,13 @@ def _resume(options: argparse.Namespace) -> int:
 def _run_again(options: argparse.Namespace, request: dict[str, Any], saved: Snapshot | None = None) -> int:
     from untaught.recipes import recipe_from_record
 
-    files = {role: Path(entry["path"]) for role, entry in request["files"].items()}
-    options.uncertainty = None
+    task = find_task(request["task"])
+    roles = ["picture", *(file.role for file in task.files)]
+    files = {role: Path(request["files"][role]["path"]) for role in roles if role in request["files"]}
     return _run(
         options,
-        task=request["task"],
-        picture_path=files["picture"],
-        mask_path=files.get("mask"),
+        task=task.name,
+        files=files,
         settings=request["options"],
         saved=saved,
         recipe=recipe_from_record(request["recipe"]),
@@ -370,8 +293,7 @@ def _run(
     options: argparse.Namespace,
     *,
     task: str,
-    picture_path: Path,
-    mask_path: Path | None,
+    files: Mapping[str, Path | None],
     settings: dict[str, Any],
     saved: Snapshot | None = None,
     **fit_options: Any,
@@ -382,27 +304,28 @@ def _run(
     from untaught import checkpoint, pictures, records
     from untaught.arrays import in_unit_range
     from untaught.observers import Preview, ReferenceMeter, Regularly
-
-    picture = pictures.read(picture_path)
-    shape = (picture.pixels.shape[0], picture.pixels.shape[1])
-    mask = None if mask_path is None else pictures.read_mask(mask_path, shape=shape, marks=settings["mask_marks"])
-    inputs = {"picture": picture_path, "mask": mask_path, "reference": options.reference}
-    files = {role: path for role, path in inputs.items() if path is not None}
-    sources = list(files.values())
-    pictures.check_writable(options.output, picture, inputs=sources, overwrite=options.overwrite)
-    if options.uncertainty is not None:
-        pictures.check_writable(options.uncertainty, _as_floats(picture.pixels), inputs=sources)
-    for path in (options.record, options.checkpoint):
-        if path is not None:
-            _check_path(path, files)
-    reference = None if options.reference is None else _read_reference(options.reference, picture)
-
     from untaught.tasks import prepare
 
+    sources = {role: path for role, path in {**files, "reference": options.reference}.items() if path is not None}
+    picture = pictures.read(sources["picture"])
+    shape = (picture.pixels.shape[0], picture.pixels.shape[1])
+    more = {
+        file.role: pictures.read_input(sources[file.role], file.kind, shape)
+        for file in find_task(task).files
+        if file.role in sources
+    }
+    for path in (options.record, options.checkpoint):
+        if path is not None:
+            _check_path(path, sources)
     value_range = None if settings["value_range"] is None else tuple(settings["value_range"])
-    job = prepare(task, picture.pixels, mask, keep_known=settings["keep_known"], value_range=value_range, **fit_options)
+    job = prepare(task, picture.pixels, **more, **{**settings, "value_range": value_range}, **fit_options)
+    result = picture.with_pixels(job.blank())
+    for target, shown in ((options.output, result), (options.uncertainty, _as_floats(result.pixels))):
+        if target is not None:
+            pictures.check_writable(target, shown, inputs=list(sources.values()), overwrite=options.overwrite)
+    reference = None if options.reference is None else _read_reference(options.reference, result)
     console = Console(stderr=True, quiet=options.quiet)
-    for note in job.notes:
+    for note in job.problem.notes:
         console.print(f"note: {note}", highlight=False)
     run = job.begin(saved)
     if getattr(options, "continue_for", None):
@@ -413,7 +336,7 @@ def _run(
 
     command = shlex.join(["untaught", *options.words])
     request = records.make_request(
-        job, command=command, files={role: path.resolve() for role, path in files.items()}, options=settings
+        job, command=command, files={role: path.resolve() for role, path in sources.items()}, options=settings
     )
     checkpoint_path = options.checkpoint or options.output.with_name(f"{options.output.name}.checkpoint")
 
@@ -457,7 +380,7 @@ def _run(
         checkpoint_path.unlink(missing_ok=True)
     figures: dict[str, Any] = {}
     if meter is not None:
-        figures = _figures(unit(restoration.picture), meter, mask)
+        figures = _figures(unit(restoration.picture), meter, job.problem)
     record = records.make_record(request, restoration, figures)
     _report(options, console, restoration, record, figures)
     return code
@@ -501,13 +424,14 @@ def _display(
     return PlainLines(console, meter)
 
 
-def _figures(restored: NDArray[Any], meter: ReferenceMeter, mask: NDArray[Any] | None) -> dict[str, Any]:
+def _figures(restored: NDArray[Any], meter: ReferenceMeter, problem: Problem) -> dict[str, Any]:
     """Distances of (H, W, C), float in [0, 1], to the reference; None where there is no finite one."""
     from untaught.metrics import psnr, ssim
 
     figures = {"psnr": psnr(restored, meter.reference), "ssim": ssim(restored, meter.reference)}
-    if mask is not None:
-        figures["psnr_missing"] = psnr(restored, meter.reference, ~mask)
+    if problem.operator is None and problem.missing:
+        missing = ~problem.known[0].permute(1, 2, 0).numpy()
+        figures["psnr_missing"] = psnr(restored, meter.reference, missing)
     finite = {name: value if math.isfinite(value) else None for name, value in figures.items()}
     return {**finite, "reference_history": meter.points}
 

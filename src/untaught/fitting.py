@@ -9,56 +9,19 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterator, Sequence
-from typing import Any, Protocol
+from typing import Any
 
 import torch
 from torch import Tensor, nn
 
 from untaught.checkpoint import Snapshot, optimiser_state, part, restore_optimiser
-from untaught.contracts import Operator, Source, State
+from untaught.contracts import Source, State
 from untaught.engine import Engine
-from untaught.errors import DivergenceError, InputError
+from untaught.errors import DivergenceError
+from untaught.objectives import Objective
 from untaught.optimisers import set_rate
 
-__all__ = ["Fit", "Guard", "MeanSquaredError", "Objective", "iterate"]
-
-
-class Objective(Protocol):
-    """Says how far a picture is from what was observed."""
-
-    def __call__(self, picture: Tensor, compared: Tensor | None, /) -> Tensor:
-        """(N, C, H, W) to one loss a picture, (N,); over the values ``compared``, if that is not None."""
-        ...
-
-
-class MeanSquaredError:
-    """Mean squared difference between what the operator makes of a picture and what was observed.
-
-    Only what is known is compared. Other values of the observation are replaced here, before anything is computed, so
-    that they cannot leak into a result.
-
-    Args:
-        observed: (N, ...), float32; may be anything, NaN too, where it is not known.
-        operator: from the picture to the observation; its ``known`` says what was observed, everything by default.
-    """
-
-    def __init__(self, observed: Tensor, operator: Operator) -> None:
-        known: Tensor | None = getattr(operator, "known", None)
-        self.operator = operator
-        self.known = torch.ones_like(observed, dtype=torch.bool) if known is None else known.expand_as(observed)
-        self.observed = torch.where(self.known, observed, 0)
-        self.count = self.known.flatten(1).sum(1)
-        if not self.count.all():
-            raise InputError("no value of the picture is known: there is nothing to fit to")
-        if not self.observed.isfinite().all():
-            raise InputError("the picture has values that are not finite where it is said to be known")
-
-    def __call__(self, picture: Tensor, compared: Tensor | None = None) -> Tensor:
-        """(N, C, H, W) to (N,); a bool ``compared`` of the observation's shape narrows down what is known."""
-        where = self.known if compared is None else self.known & compared
-        count = self.count if compared is None else where.flatten(1).sum(1).clamp_min(1)
-        difference = torch.where(where, self.operator(picture) - self.observed, 0)
-        return difference.square().flatten(1).sum(1) / count
+__all__ = ["Fit", "Guard", "iterate"]
 
 
 class Guard:

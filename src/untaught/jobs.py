@@ -15,18 +15,19 @@ from typing import Any
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from torch import Tensor
+from torch import Tensor, nn
 
-from untaught.arrays import Layout, from_tensor
+from untaught.arrays import from_tensor, laid_out
 from untaught.checkpoint import Snapshot, part
 from untaught.contracts import Observer, Restoration, Source, State, StopReason
 from untaught.engine import Engine
 from untaught.errors import DivergenceError, InputError, Interrupted
-from untaught.fitting import Fit, Guard, MeanSquaredError, iterate
+from untaught.fitting import Fit, Guard, iterate
 from untaught.inputs import PerturbedInput, SideBySide, make_input
 from untaught.networks import EncoderDecoder, Independent
-from untaught.operators import Mask
+from untaught.operators import Identity
 from untaught.optimisers import build_optimiser, learning_rate
+from untaught.problems import Problem
 from untaught.recipes import Recipe
 from untaught.stopping import Patience, build_score
 from untaught.thinning import ThinnedInput, moved
@@ -46,6 +47,7 @@ def begin(
     seed: int,
     engine: Engine,
     runs: int = 1,
+    guide: Tensor | None = None,
 ) -> Fit:
     """Put the parts of a fit together.
 
@@ -58,6 +60,7 @@ def begin(
         seed: of the first run; the others count on from it.
         engine: how a step runs.
         runs: fits of the same pictures, side by side, from different seeds.
+        guide: (N, channels, H, W), float32: the network's input in place of the recipe's.
     """
     networks: list[EncoderDecoder] = []
     sources: list[Source] = []
@@ -69,6 +72,9 @@ def begin(
             source: Source
             if recipe.thinning is None:
                 base = make_input(recipe.input, *size, noise)
+                if guide is not None:
+                    base = guide[picture : picture + 1].to(engine.device)
+                    settings = dataclasses.replace(settings, input_channels=base.shape[1])
                 source = PerturbedInput(base, recipe.perturbation, noise, engine.kernels)
             else:
                 own = known[picture : picture + 1].to(engine.device)
@@ -92,27 +98,19 @@ class Job:
 
     Attributes:
         task: name of the task.
+        problem: what is known of the picture.
         recipe: how to fit.
         engine: how a step runs.
         seed: what the random numbers start from.
         time_budget: seconds that the fit may take, or None.
-        keep_known: whether known values are returned to the bit.
-        observed: (N, C, H, W), float32 in [0, 1], zero where unknown.
-        known: (N, C, H, W), bool.
-        layout: how the picture was given.
-        notes: sentences that the user should read.
     """
 
     task: str
+    problem: Problem
     recipe: Recipe
     engine: Engine
     seed: int
     time_budget: float | None
-    keep_known: bool
-    observed: Tensor
-    known: Tensor
-    layout: Layout
-    notes: tuple[str, ...]
 
     def begin(self, saved: Snapshot | None = None) -> Run:
         """Make ready to fit, from the start or from a moment that `Run.snapshot` has kept."""
@@ -120,7 +118,13 @@ class Job:
 
     def picture(self, state: State) -> NDArray[Any] | Tensor:
         """The picture that would be returned now, in the shape and type of what was given."""
-        return from_tensor(state.average, self.known if self.keep_known else None, self.layout)
+        return from_tensor(state.average, self.problem.kept, self.problem.layout)
+
+    def blank(self) -> NDArray[Any] | Tensor:
+        """A picture such as would be returned, all black: to see its shape and type before there is one."""
+        problem = self.problem
+        zeros = torch.zeros(problem.observed.shape[0], problem.channels, *problem.size)
+        return from_tensor(zeros, None, problem.layout)
 
     def run(self, observers: Sequence[Observer] = ()) -> Restoration:
         """Fit to the end.
@@ -143,15 +147,18 @@ class Run:
         self.job = job
         self.stop_reason = StopReason.ITERATIONS
         self.last: State | None = None
-        stopping, device = job.recipe.stopping, job.engine.device
-        self._observed = job.observed.to(device)
-        self._known = job.known.to(device)
+        stopping, problem, device = job.recipe.stopping, job.problem, job.engine.device
+        self._observed = problem.observed.to(device)
+        self._known = problem.known.to(device)
+        self._operator = problem.operator or Identity()
+        if isinstance(self._operator, nn.Module):
+            self._operator.to(device)
         held = self._hold_out() if stopping.rule == "held-out" else None
         self._held = held
         self._in_search = stopping.rule != "none"
         self._until = job.recipe.iterations
         self._fit = self._begin(held if self._in_search else None)
-        score = build_score(stopping, self._observed, held)
+        score = build_score(stopping, self._observed, held, self._operator)
         self._patience = None if score is None else Patience(score, stopping)
         self._best: Snapshot | None = None
         self._factor: float | None = None
@@ -222,8 +229,9 @@ class Run:
         job, last = self.job, self.last
         assert last is not None, "a fit has at least one iteration"
         uncertainty, expected = None, None
-        if self._factor is not None and self._patience is not None:
+        if self._factor is not None:
             uncertainty = self._interval(last)
+        if self._held is not None and self._patience is not None and math.isfinite(self._patience.best):
             expected = -10 * math.log10(max(self._patience.best, 1e-12))
         return Restoration(
             picture=job.picture(last),
@@ -236,10 +244,10 @@ class Run:
             recipe=job.recipe.record(),
             engine=job.engine.record(),
             rollbacks=last.rollbacks,
-            missing=1 - job.known.float().mean().item(),
+            missing=job.problem.missing,
             uncertainty=uncertainty,
             expected_psnr=expected,
-            notes=job.notes,
+            notes=job.problem.notes,
         )
 
     def snapshot(self) -> Snapshot:
@@ -276,7 +284,7 @@ class Run:
             known = known & ~self._held
         return iterate(
             self._fit,
-            objective=MeanSquaredError(self._observed.repeat(runs, 1, 1, 1), Mask(known.repeat(runs, 1, 1, 1))),
+            objective=job.problem.objective(_repeated(self._observed, runs), self._operator, _repeated(known, runs)),
             rate=lambda iteration: learning_rate(job.recipe.optimiser, iteration, self._until),
             iterations=limit,
             averaging=job.recipe.averaging,
@@ -352,42 +360,48 @@ class Run:
         return begin(
             self._observed,
             self._known if held is None else self._known & ~held,
-            channels=job.observed.shape[1],
-            size=(job.observed.shape[2], job.observed.shape[3]),
+            channels=job.problem.channels,
+            size=job.problem.size,
             recipe=job.recipe,
             seed=job.seed,
             engine=job.engine,
             runs=job.recipe.runs,
+            guide=job.problem.guide,
         )
 
     def _hold_out(self) -> Tensor | None:
-        """Known values to hold out, (N, C, H, W), bool; None where there are too few to spare any."""
+        """Known values to hold out, the observation's shape, bool; None where there are too few to spare any."""
         stopping, known = self.job.recipe.stopping, self._known
         generator = torch.Generator(known.device).manual_seed(self.job.seed + 1_000_003)
-        if stopping.pattern == "pixels":
+        if stopping.pattern == "shapes" and self.job.problem.operator is None:
+            held = self._shapes(generator)
+        else:
             least = 1 - stopping.held_out
             held = torch.rand(known[:, :1].shape, generator=generator, device=known.device) >= least
-        else:
-            missing = ~known.all(dim=1, keepdim=True)
-            held = torch.cat([next(moved(one[None], 1, generator)) for one in missing])
-            # Where much is missing, only a window's worth of it is held out.
-            side = min(1.0, math.sqrt(2 * stopping.held_out / max(missing.float().mean().item(), 1e-6)))
-            top, left = torch.rand(2, generator=generator, device=known.device).tolist()
-            height, width = known.shape[-2:]
-            rows, columns = max(1, round(side * height)), max(1, round(side * width))
-            first_row, first_column = round(top * (height - rows)), round(left * (width - columns))
-            window = torch.zeros_like(held)
-            window[..., first_row : first_row + rows, first_column : first_column + columns] = True
-            held &= window
         held = held & known
         enough = held.flatten(1).sum(1).min() >= 16 and (known & ~held).flatten(1).any(1).all()
         return held if enough else None
+
+    def _shapes(self, generator: torch.Generator) -> Tensor:
+        """What is missing, moved and turned: (N, 1, H, W), bool."""
+        missing = ~self._known.all(dim=1, keepdim=True)
+        held = torch.cat([next(moved(one[None], 1, generator)) for one in missing])
+        # Where much is missing, only a window's worth of it is held out.
+        share = 2 * self.job.recipe.stopping.held_out / max(missing.float().mean().item(), 1e-6)
+        side = min(1.0, math.sqrt(share))
+        top, left = torch.rand(2, generator=generator, device=held.device).tolist()
+        height, width = held.shape[-2:]
+        rows, columns = max(1, round(side * height)), max(1, round(side * width))
+        first_row, first_column = round(top * (height - rows)), round(left * (width - columns))
+        window = torch.zeros_like(held)
+        window[..., first_row : first_row + rows, first_column : first_column + columns] = True
+        return held & window
 
     # What is said of the result ------------------------------------------------------------------------------------
 
     def _calibrate(self, state: State) -> float | None:
         """By what to multiply the spread so that it covers the error of 90 % of the held-out values."""
-        if self._held is None:
+        if self._held is None or self.job.problem.operator is not None:
             return None
         error = (state.average - self._observed).abs()[self._held]
         return float((error / self._scale(state)[self._held]).quantile(_COVERAGE)) if error.numel() < 2**24 else None
@@ -399,16 +413,13 @@ class Run:
         return spread + spread.mean() + 1e-6
 
     def _interval(self, state: State) -> NDArray[np.float32] | Tensor:
-        job = self.job
+        problem = self.job.problem
         assert self._factor is not None
         half_width = (self._scale(state) * self._factor).clamp(0, 1).cpu()
-        if job.keep_known:
-            half_width = torch.where(job.known, 0, half_width)
-        half_width = half_width * (job.layout.high - job.layout.low)
-        original = job.layout.original
-        if isinstance(original, Tensor):
-            return half_width
-        return np.moveaxis(half_width[0].numpy(), 0, -1).reshape(original.shape)
+        if problem.kept is not None:
+            half_width = torch.where(problem.kept, 0, half_width)
+        half_width = half_width * (problem.layout.high - problem.layout.low)
+        return half_width if problem.layout.is_tensor else laid_out(half_width.numpy(), problem.layout)
 
     def _loss_history(self) -> list[float]:
         # The losses come over from the device all at once.
@@ -438,3 +449,8 @@ class Run:
                 )
         except (KeyError, RuntimeError, IndexError, ValueError) as error:
             raise InputError("the checkpoint does not belong to this picture and recipe") from error
+
+
+def _repeated(tensor: Tensor, runs: int) -> Tensor:
+    """(N, ...) to (runs * N, ...), run after run."""
+    return tensor.repeat(runs, *[1] * (tensor.ndim - 1))

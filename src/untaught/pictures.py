@@ -14,10 +14,10 @@ import os
 import struct
 import warnings
 import zlib
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 import imagecodecs
 import numpy as np
@@ -28,7 +28,7 @@ from PIL import Image
 from untaught import files
 from untaught.errors import InputError, PictureError
 
-__all__ = ["MAX_PIXELS", "Metadata", "Picture", "check_writable", "read", "read_mask", "write"]
+__all__ = ["MAX_PIXELS", "Metadata", "Picture", "check_writable", "read", "read_input", "write"]
 
 MAX_PIXELS = 100_000_000
 """Pictures of more pixels are refused by their header, before anything is decoded."""
@@ -103,41 +103,46 @@ def read(path: str | os.PathLike[str]) -> Picture:
         raise PictureError(f"{path} is damaged or cut off: it begins as {kind} and cannot be decoded") from error
 
 
-def read_mask(
-    path: str | os.PathLike[str], *, shape: tuple[int, int], marks: Literal["known", "missing"] = "known"
-) -> NDArray[np.bool_]:
-    """Read a mask: any picture, of which the bright half of the values is what is marked.
+def read_input(path: str | os.PathLike[str], kind: str, shape: tuple[int, int]) -> NDArray[Any]:
+    """Read what goes in besides the picture.
 
     Args:
-        path: file to read; colours are averaged, alpha is ignored.
-        shape: height and width that are wanted.
-        marks: what bright pixels mean.
+        path: file to read.
+        kind: a name of ``KINDS``: "mask", of which the bright half of the values is True; "picture".
+        shape: height and width of the picture that it belongs to.
 
     Returns:
-        (H, W), True where the picture is known.
+        (H, W), bool, for a mask; (H, W) or (H, W, C) in the file's own type for a picture.
 
     Raises:
         PictureError: for a file that cannot be read.
-        InputError: for another size, or a mask that marks everything or nothing.
+        InputError: for one of the wrong size.
     """
+    return KINDS[kind](Path(path), shape)
+
+
+def _read_mask(path: Path, shape: tuple[int, int]) -> NDArray[np.bool_]:
+    """Colours are averaged, alpha is ignored."""
+    pixels = _read_alike(path, shape, "mask")
+    top = np.iinfo(pixels.dtype).max if pixels.dtype.kind in "ui" else 1.0
+    brightness = pixels.astype(float) if pixels.ndim == 2 else pixels.mean(2, dtype=float)
+    bright: NDArray[np.bool_] = brightness >= top / 2
+    return bright
+
+
+def _read_alike(path: Path, shape: tuple[int, int], name: str = "picture") -> NDArray[Any]:
     pixels = read(path).pixels
     if pixels.shape[:2] != shape:
         (height, width), (wanted_height, wanted_width) = pixels.shape[:2], shape
         raise InputError(
-            f"the mask {path} is {width} x {height} pixels and the picture {wanted_width} x {wanted_height} "
-            "(width x height): a mask has the size of its picture"
+            f"the {name} {path} is {width} x {height} pixels and the picture {wanted_width} x {wanted_height} "
+            f"(width x height): a {name} has the size of its picture"
         )
-    top = np.iinfo(pixels.dtype).max if pixels.dtype.kind in "ui" else 1.0
-    brightness = pixels.astype(float) if pixels.ndim == 2 else pixels.mean(2, dtype=float)
-    known: NDArray[np.bool_] = brightness >= top / 2
-    if marks == "missing":
-        known = ~known
-    if known.all() or not known.any():
-        which, other = ("known", "missing") if known.all() else ("missing", "known")
-        raise InputError(
-            f"the mask {path} marks every pixel as {which} and none as {other}: white means {marks} and black the other"
-        )
-    return known
+    return pixels
+
+
+KINDS: Mapping[str, Callable[[Path, tuple[int, int]], NDArray[Any]]] = {"mask": _read_mask, "picture": _read_alike}
+"""How a picture is read that goes in besides the first, by the names that `untaught.catalogue` uses."""
 
 
 def check_writable(

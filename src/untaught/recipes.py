@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import dataclasses
-import difflib
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from types import MappingProxyType
 from typing import Any
 
+from untaught.catalogue import check_names
 from untaught.errors import SettingError
 from untaught.inputs import InputSettings, PerturbationSettings
 from untaught.networks import PRESETS, NetworkSettings
@@ -16,7 +16,7 @@ from untaught.optimisers import OptimiserSettings
 from untaught.stopping import StoppingSettings
 from untaught.thinning import ThinningSettings
 
-__all__ = ["DEFAULT", "RECIPES", "Recipe", "find_recipe", "recipe_from_record"]
+__all__ = ["RECIPES", "Recipe", "find_recipe", "recipe_from_record"]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -170,9 +170,6 @@ _PAPER_DROPPED = Recipe(
     iterations=11000,
 )
 
-DEFAULT = "balanced"
-"""Name of the recipe that a task takes when none is asked for."""
-
 RECIPES: Mapping[str, tuple[Recipe, ...]] = MappingProxyType(
     {
         "inpaint": (_BALANCED_INPAINT, _FAST_INPAINT, _BEST_INPAINT, _PRINTED, _PAPER_TEXT, _PAPER_HOLE),
@@ -180,21 +177,18 @@ RECIPES: Mapping[str, tuple[Recipe, ...]] = MappingProxyType(
         "fit": (dataclasses.replace(_NOISE, name="balanced", stopping=StoppingSettings()), _PRINTED, _PAPER_DROPPED),
     }
 )
-"""The recipes of each task, the default first; those of "fit" are for operators of the user's own."""
+"""The recipes of each task, its default first; those of "fit" are for operators of the user's own."""
 
 
-def find_recipe(task: str, name: str) -> Recipe:
-    """Look up a recipe of a task by name.
+def find_recipe(row: str, name: str) -> Recipe:
+    """Look up a recipe by its row and name.
 
     Raises:
         SettingError: for a name that is not there, listing those that are.
     """
-    recipes = {recipe.name: recipe for recipe in RECIPES[task]}
-    if name in recipes:
-        return recipes[name]
-    near = difflib.get_close_matches(name, recipes, n=1)
-    hint = f"; did you mean {near[0]}?" if near else ""
-    raise SettingError(f"{task} has no recipe {name!r}: there are {', '.join(recipes)}{hint}")
+    recipes = {recipe.name: recipe for recipe in RECIPES[row]}
+    check_names([name], recipes, kind=f"recipe for {row}:")
+    return recipes[name]
 
 
 def recipe_from_record(values: Mapping[str, Any]) -> Recipe:

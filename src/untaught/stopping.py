@@ -12,7 +12,7 @@ from typing import Any, Literal, Protocol, get_args
 import torch
 from torch import Tensor
 
-from untaught.contracts import State, StopReason
+from untaught.contracts import Operator, State, StopReason
 from untaught.errors import SettingError
 
 __all__ = [
@@ -107,18 +107,20 @@ class HeldOutError:
     with the held-out values is independent of what is wrong with the others: true of a mask, and of independent noise.
 
     Args:
-        observed: (N, C, H, W), float32.
-        held: (N, C, H, W), bool.
+        observed: (N, ...), float32.
+        held: the same shape, bool.
+        operator: from the picture to the observation.
     """
 
-    def __init__(self, observed: Tensor, held: Tensor) -> None:
+    def __init__(self, observed: Tensor, held: Tensor, operator: Operator) -> None:
         self.observed = observed
+        self.operator = operator
         # As indices: to count the values of a mask anew for each state makes the host wait for the device.
         self.held = held.nonzero(as_tuple=True)
 
     def __call__(self, state: State) -> Tensor:
         """Mean squared error over the held-out values."""
-        return (state.average - self.observed)[self.held].square().mean()
+        return (self.operator(state.average) - self.observed)[self.held].square().mean()
 
     def state(self) -> dict[str, Tensor]:
         """Nothing."""
@@ -210,11 +212,11 @@ class Discrepancy:
         """Nothing to do."""
 
 
-def build_score(settings: StoppingSettings, observed: Tensor, held: Tensor | None) -> Score | None:
+def build_score(settings: StoppingSettings, observed: Tensor, held: Tensor | None, operator: Operator) -> Score | None:
     """Make the score that a rule watches; None for the rule "none", or where no value could be held out."""
     match settings.rule:
         case "held-out":
-            return None if held is None else HeldOutError(observed, held)
+            return None if held is None else HeldOutError(observed, held, operator)
         case "variance":
             return ExponentialVariance(settings.window)
         case "windowed-variance":

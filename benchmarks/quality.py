@@ -1,0 +1,231 @@
+"""How good the restored pictures are, unattended, and how near the stop comes to the best moment.
+
+Protocol, fixed before the runs. Masks and noise are drawn from the seed, which is the fit's seed too. One recipe for
+all pictures of a task. Nothing in a run looks at the clean picture. PSNR in dB, values clipped to [0, 1]:
+
+* *own output*: over the whole picture, nothing put back. A thinned network has the known values among its inputs, and
+  where one was shown, the output is that value; so this is what the network gives, but not the same feat as for a
+  network that draws from noise.
+* *known kept*: over the whole picture, known pixels as they were given, as a user gets it.
+* *missing*: over the missing pixels only.
+
+The studies:
+
+* ``restore``: half of the pixels dropped from barbara, lena and boat, 512 x 512; seeds 0, 1 and 2; biharmonic
+  inpainting beside it.
+* ``stop``: 42 fits of 128 x 128 crops over tasks, pictures, damage and seeds. Each is run twice from the same seed:
+  once unattended, and once to the last iteration with every known value and no rule, where the best averaged output of
+  all moments is picked with the clean picture in hand. Their difference is what not peeking costs.
+
+    python -m benchmarks.quality DATA --study restore --recipes balanced best
+
+Rows that are there already are not run again, so a study can be done in pieces. Writes docs/figures/quality.json and
+the tables of docs/quality.md.
+"""
+
+from __future__ import annotations
+
+import argparse
+import dataclasses
+import functools
+import json
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from statistics import mean
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image
+from skimage import data as photographs
+from skimage.restoration import inpaint_biharmonic
+
+from benchmarks.reference import DOCS
+from benchmarks.tables import replace_table
+from untaught.demo import dropped_pixels, writing
+from untaught.files import write_text
+from untaught.metrics import psnr
+from untaught.recipes import find_recipe
+from untaught.stopping import StoppingSettings
+from untaught.tasks import prepare
+
+RESULTS = DOCS / "figures/quality.json"
+SEEDS = (0, 1, 2)
+Row = dict[str, Any]
+Case = tuple[dict[str, Any], Callable[[], Row]]
+
+
+def read(path: Path) -> NDArray[np.float64]:
+    """A picture in [0, 1]."""
+    return np.asarray(Image.open(path)) / 255
+
+
+# Half of the pixels dropped -----------------------------------------------------------------------------------------
+
+
+def restore_cases(data: Path, recipes: list[str]) -> Iterator[Case]:
+    for recipe in recipes:
+        for seed in SEEDS:
+            for name in ("barbara", "boat", "lena"):
+                key = {"study": "restore", "recipe": recipe, "picture": name, "seed": seed}
+                clean = read(data / f"restore/{name}.png")
+                yield key, functools.partial(restore_row, clean, recipe, seed)
+
+
+def restore_row(clean: NDArray[np.float64], recipe: str, seed: int) -> Row:
+    known = dropped_pixels(clean.shape[0], clean.shape[1], seed=seed)
+    damaged = np.where(known, clean, 0)
+    result = prepare("restore", damaged, known, recipe=recipe, seed=seed, keep_known=False).run()
+    kept = np.where(known, clean, result.picture)
+    error = np.abs(result.picture - clean)
+    return {
+        "own": psnr(result.picture, clean),
+        "kept": psnr(kept, clean),
+        "missing": psnr(kept, clean, ~known),
+        "expected": result.expected_psnr,
+        "coverage": float((error <= result.uncertainty)[~known].mean()),
+        "biharmonic": psnr(inpaint_biharmonic(damaged, ~known), clean),
+        "iterations": result.iterations,
+        "seconds": result.seconds,
+        "stop": str(result.stop_reason),
+    }
+
+
+PUBLISHED = {"barbara": 32.52, "boat": 33.06, "lena": 36.16}
+"""The higher of the reproduction's and the paper's figures, own output."""
+
+
+def restore_table(rows: list[Row]) -> str:
+    lines = [
+        "| recipe | picture | own output, by seed | published | known kept, by seed | biharmonic | missing: expected | "
+        "measured | coverage of 90 % | iterations |",
+        "| --- | --- | --- | --- | --- | --- | --- | --- | --- | --- |",
+    ]
+    for recipe in dict.fromkeys(row["recipe"] for row in rows):
+        gains: list[tuple[float, float]] = []
+        for name in PUBLISHED:
+            own = [row for row in rows if row["recipe"] == recipe and row["picture"] == name]
+            if not own:
+                continue
+
+            def shown(quantity: str, own: list[Row] = own) -> str:
+                return ", ".join(f"{row[quantity]:.2f}" for row in own)
+
+            def average(quantity: str, own: list[Row] = own) -> float:
+                return float(mean(row[quantity] for row in own))
+
+            gains.append((average("own") - PUBLISHED[name], average("kept") - average("biharmonic")))
+            lines.append(
+                f"| {recipe} | {name} | {shown('own')} | {PUBLISHED[name]:.2f} | {shown('kept')} | "
+                f"{average('biharmonic'):.2f} | {average('expected'):.2f} | {average('missing'):.2f} | "
+                f"{average('coverage'):.1%} | {', '.join(str(row['iterations']) for row in own)} |"
+            )
+        over_published, over_biharmonic = (mean(gain) for gain in zip(*gains, strict=True))
+        lines.append(
+            f"| {recipe} | **mean gain** | | **{over_published:+.2f}** | | **{over_biharmonic:+.2f}** | | | | |"
+        )
+    return "\n".join(lines)
+
+
+# The stop -----------------------------------------------------------------------------------------------------------
+
+
+def crops(data: Path) -> dict[str, NDArray[np.float64]]:
+    """128 x 128, smooth, textured, a face, line art."""
+    page = photographs.page() / 255
+    return {
+        "barbara": read(data / "restore/barbara.png")[330:458, 330:458],
+        "boat": read(data / "restore/boat.png")[100:228, 130:258],
+        "lena": read(data / "restore/lena.png")[220:348, 220:348],
+        "coffee": photographs.coffee()[100:228, 220:348] / 255,
+        "page": page[20:148, 100:228],
+        "brick": photographs.brick()[:128, :128] / 255,
+    }
+
+
+def stop_cases(data: Path, recipes: list[str]) -> Iterator[Case]:
+    pictures = crops(data)
+    for recipe in recipes:
+        for seed in (0, 1):
+            for name, clean in pictures.items():
+                for missing in (0.1, 0.5, 0.8):
+                    known = dropped_pixels(128, 128, missing, seed)
+                    key = {"study": "stop", "recipe": recipe, "task": "restore", "picture": name, "seed": seed}
+                    yield (
+                        {**key, "damage": f"{missing:.0%}"},
+                        functools.partial(stop_row, clean, known, "restore", recipe, seed),
+                    )
+        for name in ("lena", "coffee", "page"):
+            known = writing(128, 128, 12)
+            key = {"study": "stop", "recipe": recipe, "task": "inpaint", "picture": name, "seed": 0}
+            yield {**key, "damage": "writing"}, functools.partial(stop_row, pictures[name], known, "inpaint", recipe, 0)
+        for name in ("boat", "coffee", "brick"):
+            known = dropped_pixels(128, 128, 0.95, 0)
+            key = {"study": "stop", "recipe": recipe, "task": "restore", "picture": name, "seed": 0}
+            yield {**key, "damage": "95%"}, functools.partial(stop_row, pictures[name], known, "restore", recipe, 0)
+
+
+def stop_row(clean: NDArray[np.float64], known: NDArray[np.bool_], task: str, recipe: str, seed: int) -> Row:
+    shape = known if clean.ndim == 2 else known[..., None]
+    damaged = np.where(shape, clean, 0)
+    unattended = prepare(task, damaged, known, recipe=recipe, seed=seed).run()
+    endless = dataclasses.replace(find_recipe(task, recipe), stopping=StoppingSettings())
+    job = prepare(task, damaged, known, recipe=endless, seed=seed)
+    best, best_iteration = -np.inf, 0
+    for state in job.begin():
+        if state.iteration % 10 == 0:
+            figure = psnr(np.asarray(job.picture(state)), clean, ~known)
+            if figure > best:
+                best, best_iteration = figure, state.iteration
+    return {
+        "unattended": psnr(unattended.picture, clean, ~known),
+        "best": best,
+        "iterations": unattended.iterations,
+        "best_iteration": best_iteration,
+        "limit": endless.iterations,
+        "stop": str(unattended.stop_reason),
+    }
+
+
+def stop_table(rows: list[Row]) -> str:
+    lines = [
+        "| task | damage | picture | seed | unattended | best moment | difference | iterations | best at |",
+        "| --- | --- | --- | --- | --- | --- | --- | --- | --- |",
+    ]
+    ordered = sorted(rows, key=lambda row: row["unattended"] - row["best"])
+    lines += [
+        f"| {row['task']} | {row['damage']} | {row['picture']} | {row['seed']} | {row['unattended']:.2f} | "
+        f"{row['best']:.2f} | {row['unattended'] - row['best']:+.2f} | {row['iterations']} | {row['best_iteration']} |"
+        for row in ordered
+    ]
+    near = mean(row["unattended"] > row["best"] - 0.3 for row in rows)
+    lines.append(f"| **{len(rows)} fits** | | | | | | **within 0.3 dB: {near:.0%}** | | |")
+    return "\n".join(lines)
+
+
+STUDIES: dict[str, tuple[Callable[[Path, list[str]], Iterator[Case]], Callable[[list[Row]], str]]] = {
+    "restore": (restore_cases, restore_table),
+    "stop": (stop_cases, stop_table),
+}
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("data", type=Path)
+    parser.add_argument("--study", choices=list(STUDIES), required=True)
+    parser.add_argument("--recipes", nargs="+", default=["balanced"])
+    parser.add_argument("--results", type=Path, default=RESULTS, help="where the rows are kept")
+    options = parser.parse_args()
+    cases, table = STUDIES[options.study]
+    rows: list[Row] = json.loads(options.results.read_text()) if options.results.exists() else []
+    for key, measure in cases(options.data, options.recipes):
+        if any(all(row.get(name) == value for name, value in key.items()) for row in rows):
+            continue
+        rows.append({**key, **measure()})
+        print(rows[-1], flush=True)
+        write_text(options.results, json.dumps(rows, indent=1) + "\n")
+    replace_table(DOCS / "quality.md", options.study, table([row for row in rows if row["study"] == options.study]))
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,318 @@
+"""The tasks by name, and every setting of theirs.
+
+A setting is written down here once, with its default and what it means, and reaches Python, the command line, the
+record and the studio from here. Nothing heavy is imported, so that ``--help`` is there at once; what a task does with
+its settings is in the module of `untaught.tasks` that its entry names.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import difflib
+import math
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass
+from types import MappingProxyType
+from typing import TYPE_CHECKING, Any
+
+from untaught.errors import SettingError
+
+if TYPE_CHECKING:
+    from untaught.recipes import Recipe
+
+__all__ = [
+    "TASKS",
+    "FillSettings",
+    "InputFile",
+    "Options",
+    "Setting",
+    "Task",
+    "check_names",
+    "duration",
+    "find_task",
+    "positive",
+    "settings_of",
+    "whole",
+]
+
+
+# How a word is read ------------------------------------------------------------------------------------------------
+
+
+def whole(text: str) -> int:
+    """A whole number from 0."""
+    try:
+        value = int(text)
+    except ValueError:
+        value = -1
+    if not 0 <= value < 2**63:
+        raise SettingError(f"a whole number from 0 is wanted: found {text}")
+    return value
+
+
+def positive(text: str) -> int:
+    """A whole number from 1."""
+    value = whole(text)
+    if value < 1:
+        raise SettingError(f"a whole number from 1 is wanted: found {text}")
+    return value
+
+
+def number(text: str) -> float:
+    """A finite number."""
+    try:
+        value = float(text)
+    except ValueError:
+        value = math.nan
+    if not math.isfinite(value):
+        raise SettingError(f"a number is wanted: found {text}")
+    return value
+
+
+def duration(text: str) -> float:
+    """Seconds of a text such as 90, 60s, 5m or 1.5h."""
+    units = {"s": 1, "m": 60, "h": 3600}
+    figure, factor = (text[:-1], units[text[-1]]) if text[-1:] in units else (text, 1)
+    try:
+        seconds = float(figure) * factor
+    except ValueError:
+        seconds = math.nan
+    if not 0 <= seconds < math.inf:
+        raise SettingError(f"a time such as 60s, 5m or 1h is wanted: found {text}")
+    return seconds
+
+
+# What a setting is -------------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, kw_only=True)
+class Setting:
+    """One setting, as the doors to the program show it.
+
+    Attributes:
+        name: in Python and in the record.
+        default: its value when nothing is said.
+        about: what it means, with unit and default.
+        flag: on the command line; a flag alone where the default is a bool, which it turns round.
+        read: makes a value of a word.
+        metavar: what stands for a value in the help, one word for each that is wanted.
+        choices: the only values, if there are so few.
+    """
+
+    name: str
+    default: Any
+    about: str
+    flag: str
+    read: Callable[[str], Any] = str
+    metavar: str | tuple[str, ...] | None = None
+    choices: tuple[str, ...] | None = None
+
+
+def _setting(default: Any, about: str, **more: Any) -> Any:
+    """A field of a class of settings; ``more`` as in `Setting`."""
+    return dataclasses.field(default=default, metadata={"about": about, **more})
+
+
+def settings_of(kind: Any) -> tuple[Setting, ...]:
+    """The settings that a class of them has."""
+    return tuple(
+        Setting(
+            name=field.name,
+            default=field.default,
+            **{"flag": f"--{field.name.replace('_', '-')}", **field.metadata},
+        )
+        for field in dataclasses.fields(kind)
+    )
+
+
+def check_names(given: Iterable[str], known: Iterable[str], *, kind: str) -> None:
+    """Refuse names that are not there.
+
+    Raises:
+        SettingError: naming them, those that there are, and the nearest.
+    """
+    there = list(known)
+    for name in sorted(set(given) - set(there)):
+        near = difflib.get_close_matches(name, there, n=1)
+        hint = f"; did you mean {near[0]}?" if near else ""
+        raise SettingError(f"unknown {kind} {name}: there are {', '.join(there)}{hint}")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Options:
+    """What every task takes besides the picture.
+
+    Attributes:
+        recipe: name of a recipe of the task, or a `Recipe`.
+        iterations: at most so many iterations; the recipe's own number if None.
+        time_budget: seconds that the fit may take; as long as it needs if None.
+        runs: fits from different seeds that are averaged; the recipe's own number if None.
+        seed: what the random numbers start from: the same seed on the same machine gives the same picture.
+        value_range: the values that stand for black and white; see `untaught.arrays.to_tensor`.
+        device: "auto", "cpu", "cuda", "xpu" or "mps".
+        precision: "auto", "float32" or "bfloat16": type of the arithmetic between the layers.
+    """
+
+    recipe: str | Recipe = _setting(
+        "balanced",
+        "recipe: balanced is the default, fast gives a usable picture, best takes longer, printed and paper are as "
+        "published; there are",
+        flag="--preset",
+        metavar="NAME",
+    )
+    iterations: int | None = _setting(
+        None, "at most so many iterations (default: the recipe's own number)", read=positive, metavar="N"
+    )
+    time_budget: float | None = _setting(
+        None,
+        "the best picture that this time can buy, such as 60s, 5m or 1h (default: as long as it needs)",
+        read=duration,
+        metavar="TIME",
+    )
+    runs: int | None = _setting(
+        None,
+        "fits from different seeds that are averaged (default: the recipe's own number, 1 but for best)",
+        read=positive,
+        metavar="N",
+    )
+    seed: int = _setting(
+        0,
+        "where random numbers start: the same seed on the same machine gives the same picture (default: 0)",
+        read=whole,
+        metavar="N",
+    )
+    value_range: tuple[float, float] | None = _setting(
+        None,
+        "values that stand for black and white, in the picture's own units (default: the whole range of 8 and 16 bits, "
+        "0 1 for floats)",
+        read=number,
+        metavar=("LOW", "HIGH"),
+    )
+    device: str = _setting(
+        "auto", "auto, cpu, cuda, xpu or mps; cuda:1 for a second one (default: auto)", metavar="NAME"
+    )
+    precision: str = _setting(
+        "auto",
+        "type of the arithmetic between layers: auto, float32 or bfloat16 (default: auto, what is fast here)",
+        metavar="NAME",
+    )
+
+    def __post_init__(self) -> None:
+        if self.time_budget is not None and not self.time_budget > 0:
+            raise SettingError(f"a time budget is a positive number of seconds: found {self.time_budget}")
+        if self.seed < 0:
+            raise SettingError(f"a seed is a whole number from 0: found {self.seed}")
+
+
+# The tasks ---------------------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, kw_only=True)
+class FillSettings:
+    """Of the tasks that fill in what is missing.
+
+    Attributes:
+        mask_marks: "known" if True, or white, marks what is known in a mask; "missing" the other way round.
+        keep_known: return known values to the bit; otherwise the network's own output there too.
+    """
+
+    mask_marks: str = _setting("known", "what white means in the mask (default: known)", choices=("known", "missing"))
+    keep_known: bool = _setting(
+        True,
+        "write the network's own output everywhere, instead of keeping known pixels to the bit",
+        flag="--network-output",
+    )
+
+    def __post_init__(self) -> None:
+        if self.mask_marks not in ("known", "missing"):
+            raise SettingError(f"mask_marks must be known or missing: found {self.mask_marks!r}")
+
+
+@dataclass(frozen=True, kw_only=True)
+class InputFile:
+    """A picture that a task takes besides the first.
+
+    Attributes:
+        role: its name in Python, on the command line and in the record.
+        about: what it is.
+        kind: how it is read, a name of `untaught.pictures.KINDS`.
+        required: whether the task cannot do without.
+    """
+
+    role: str
+    about: str
+    kind: str
+    required: bool = False
+
+
+@dataclass(frozen=True, kw_only=True)
+class Task:
+    """One task, as the doors to the program show it.
+
+    Attributes:
+        name: in Python, on the command line and in the record.
+        about: what it does, in a sentence.
+        example: a command line to copy.
+        recipes: names of its recipes, the default first.
+        module: the module of `untaught.tasks` whose ``read`` makes a `Problem` of a picture.
+        settings: the class of its own settings.
+        files: what it takes besides the picture.
+    """
+
+    name: str
+    about: str
+    example: str
+    recipes: tuple[str, ...]
+    module: str
+    settings: type
+    files: tuple[InputFile, ...] = ()
+
+    @property
+    def own_settings(self) -> tuple[Setting, ...]:
+        """The settings that only this task has."""
+        return settings_of(self.settings)
+
+
+def _mask(*, required: bool) -> InputFile:
+    instead = "" if required else " (default: exactly black or not finite pixels are missing)"
+    return InputFile(
+        role="mask",
+        about="a picture of the same size: white = known, black = missing" + instead,
+        kind="mask",
+        required=required,
+    )
+
+
+_ALL = (
+    Task(
+        name="inpaint",
+        about="Fill in what a mask marks as missing: writing, scratches, holes.",
+        example="untaught inpaint photo.png --mask writing.png -o restored.png",
+        recipes=("balanced", "fast", "best", "printed", "paper", "paper-hole"),
+        module="fill",
+        settings=FillSettings,
+        files=(_mask(required=True),),
+    ),
+    Task(
+        name="restore",
+        about="Fill in scattered pixels that were dropped; without a mask, exactly black or not finite ones.",
+        example="untaught restore scan.tif -o restored.tif",
+        recipes=("balanced", "fast", "best", "noise", "printed", "paper"),
+        module="fill",
+        settings=FillSettings,
+        files=(_mask(required=False),),
+    ),
+)
+
+TASKS: Mapping[str, Task] = MappingProxyType({task.name: task for task in _ALL})
+"""Every task by its name."""
+
+
+def find_task(name: str) -> Task:
+    """Look up a task by name.
+
+    Raises:
+        SettingError: for a name that is not there, listing those that are.
+    """
+    check_names([name], TASKS, kind="task")
+    return TASKS[name]

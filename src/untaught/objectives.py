@@ -1,0 +1,46 @@
+"""How far a picture is from what was observed of it: what a fit descends."""
+
+from __future__ import annotations
+
+from typing import Protocol
+
+import torch
+from torch import Tensor
+
+from untaught.contracts import Operator
+
+__all__ = ["MeanSquaredError", "Objective"]
+
+
+class Objective(Protocol):
+    """Says how far a picture is from what was observed."""
+
+    def __call__(self, picture: Tensor, compared: Tensor | None, /) -> Tensor:
+        """(N, C, H, W) to one loss a picture, (N,); over the values ``compared``, if that is not None."""
+        ...
+
+
+class MeanSquaredError:
+    """Mean squared difference between what the operator makes of a picture and what was observed.
+
+    Only what is known is compared. Other values of the observation are replaced here, before anything is computed, so
+    that they cannot leak into a result.
+
+    Args:
+        observed: (N, ...), float32; may be anything, NaN too, where it is not known.
+        operator: from the picture to the observation.
+        known: bool, the observation's shape: where it is known, at one value of each picture at least.
+    """
+
+    def __init__(self, observed: Tensor, operator: Operator, known: Tensor) -> None:
+        self.operator = operator
+        self.known = known
+        self.observed = torch.where(known, observed, 0)
+        self.count = known.flatten(1).sum(1)
+
+    def __call__(self, picture: Tensor, compared: Tensor | None = None) -> Tensor:
+        """(N, C, H, W) to (N,); a bool ``compared`` of the observation's shape narrows down what is known."""
+        where = self.known if compared is None else self.known & compared
+        count = self.count if compared is None else where.flatten(1).sum(1).clamp_min(1)
+        difference = torch.where(where, self.operator(picture) - self.observed, 0)
+        return difference.square().flatten(1).sum(1) / count

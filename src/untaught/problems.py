@@ -1,0 +1,57 @@
+"""What is to be solved: what was observed of a picture and what happened to it, read and checked."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from torch import Tensor
+
+from untaught.arrays import Layout
+from untaught.contracts import Operator
+from untaught.errors import InputError
+from untaught.objectives import MeanSquaredError, Objective
+
+__all__ = ["Problem"]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Problem:
+    """What is known of a picture.
+
+    Attributes:
+        observed: (N, ...), float32: what the operator made of N pictures; anything where it is not known.
+        known: bool, the same shape: where it is known.
+        channels: of the picture.
+        size: height and width of the picture.
+        layout: how the picture is handed back.
+        operator: from the picture to the observation; None where the observation is the picture itself.
+        objective: how far a picture is from the observation.
+        guide: (N, channels, H, W), float32: the network's input in place of the recipe's; none if None.
+        kept: (N, C, H, W), bool: values of the picture that are returned as they were given; none if None.
+        recipes: name of the row of `untaught.recipes.RECIPES` that is for it.
+        notes: sentences that the user should read.
+    """
+
+    observed: Tensor
+    known: Tensor
+    channels: int
+    size: tuple[int, int]
+    layout: Layout
+    operator: Operator | None = None
+    objective: Callable[[Tensor, Operator, Tensor], Objective] = MeanSquaredError
+    guide: Tensor | None = None
+    kept: Tensor | None = None
+    recipes: str = "fit"
+    notes: tuple[str, ...] = ()
+
+    def __post_init__(self) -> None:
+        if not self.known.flatten(1).any(1).all():
+            raise InputError("a picture has no known value at all: there is nothing to restore it from")
+        if not self.observed[self.known].isfinite().all():
+            raise InputError("the picture has values that are not finite where it is said to be known")
+
+    @property
+    def missing(self) -> float:
+        """Share of the observed values that are not known."""
+        return 1 - self.known.float().mean().item()

@@ -1,0 +1,9 @@
+"""The tasks: read the input, choose the recipe, walk through the fit, hand the picture back as it was given.
+
+Each module has one task, or one family: its public functions, and ``read``, which makes a `Problem` of a picture.
+"""
+
+from untaught.tasks.fill import inpaint, restore
+from untaught.tasks.preparation import fit, prepare
+
+__all__ = ["fit", "inpaint", "prepare", "restore"]

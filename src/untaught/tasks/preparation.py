@@ -1,0 +1,128 @@
+"""The door that every task walks through: from what a user gives to a job, with nothing begun."""
+
+from __future__ import annotations
+
+import dataclasses
+import importlib
+from typing import Any
+
+import torch
+from numpy.typing import ArrayLike
+from torch import Tensor
+
+from untaught.arrays import Layout, to_tensor
+from untaught.catalogue import Options, check_names, find_task
+from untaught.contracts import Operator
+from untaught.engine import choose_engine
+from untaught.errors import InputError, SettingError
+from untaught.jobs import Job, Run
+from untaught.problems import Problem
+from untaught.recipes import RECIPES, Recipe, find_recipe
+
+__all__ = ["fit", "prepare"]
+
+_COMMON = tuple(field.name for field in dataclasses.fields(Options))
+
+
+def prepare(task: str, image: ArrayLike | Tensor, mask: ArrayLike | Tensor | None = None, **given: Any) -> Job:
+    """Read and check everything that a task needs, and begin nothing.
+
+    Args:
+        task: name of a task.
+        image: the picture; see the task's own function.
+        mask: for the tasks that take one.
+        **given: what else the task takes, its settings, and `Options`.
+
+    Raises:
+        InputError: for input that cannot be worked on.
+    """
+    entry = find_task(task)
+    if mask is not None:
+        given["mask"] = mask
+    roles = [file.role for file in entry.files]
+    own = [setting.name for setting in entry.own_settings]
+    check_names(given, [*roles, *own, *_COMMON], kind="option")
+    options = Options(**{name: given[name] for name in _COMMON if name in given})
+    settings = entry.settings(**{name: given[name] for name in own if name in given})
+    pictures = {role: given[role] for role in roles if given.get(role) is not None}
+    for file in entry.files:
+        if file.required and file.role not in pictures:
+            raise InputError(f"{task} needs a {file.role}: {file.about}")
+    read = importlib.import_module(f"untaught.tasks.{entry.module}").read
+    picture, layout = to_tensor(image, options.value_range)
+    problem: Problem = read(picture, layout, settings, **pictures)
+    return _job(task, dataclasses.replace(problem, recipes=_row(task, problem)), options)
+
+
+def fit(
+    observed: Tensor,
+    operator: Operator | None = None,
+    *,
+    channels: int | None = None,
+    size: tuple[int, int] | None = None,
+    **options: Any,
+) -> Run:
+    """Fit a network to what was observed of a picture: the door that every task walks through.
+
+    Args:
+        observed: (N, ...), float32: what the operator made of N pictures.
+        operator: what happened to the picture; nothing if None.
+        channels: channels of the picture, if not those of ``observed``.
+        size: height and width of the picture, if not those of ``observed``.
+        **options: see `Options`; ``recipe`` is the name of one for "fit", or a `Recipe`.
+
+    Returns:
+        An iterable of states, to be left when you like; its ``restoration()`` is the result so far.
+
+    >>> run = fit(torch.rand(1, 3, 32, 32), iterations=100)
+    >>> for state in run:
+    ...     if state.iteration == 2:
+    ...         break
+    >>> run.restoration().picture.shape
+    torch.Size([1, 3, 32, 32])
+    """
+    check_names(options, _COMMON, kind="option")
+    if observed.ndim < 2 or 0 in observed.shape:
+        raise InputError(f"what was observed is (N, ...) with at least one of each: found {tuple(observed.shape)}")
+    if observed.ndim != 4 and (channels is None or size is None):
+        raise InputError(
+            f"what was observed is {tuple(observed.shape)} and no picture: say how many channels the picture has, and "
+            "its size, by channels=... and size=(height, width)"
+        )
+    known: Tensor | None = getattr(operator, "known", None)
+    problem = Problem(
+        observed=observed,
+        known=torch.ones_like(observed, dtype=torch.bool) if known is None else known.cpu().expand_as(observed),
+        operator=operator,
+        channels=channels or observed.shape[1],
+        size=size or (observed.shape[2], observed.shape[3]),
+        layout=Layout(observed, 0.0, 1.0),
+    )
+    job = _job("fit", problem, Options(**options))
+    if job.recipe.thinning is not None and operator is not None:
+        raise SettingError(
+            f"the recipe {job.recipe.name} shows the network what is known of a picture, and an operator's observation "
+            f"is no picture: choose one of {', '.join(other.name for other in RECIPES['fit'])}"
+        )
+    return job.begin()
+
+
+def _row(task: str, problem: Problem) -> str:
+    """The row of recipes for a problem: the task's own, unless its reader has found a better one."""
+    return task if problem.recipes == "fit" else problem.recipes
+
+
+def _job(task: str, problem: Problem, options: Options) -> Job:
+    recipe = options.recipe if isinstance(options.recipe, Recipe) else find_recipe(problem.recipes, options.recipe)
+    if options.iterations is not None:
+        recipe = dataclasses.replace(recipe, iterations=options.iterations)
+    if options.runs is not None:
+        recipe = dataclasses.replace(recipe, runs=options.runs)
+    return Job(
+        task=task,
+        problem=problem,
+        recipe=recipe,
+        engine=choose_engine(options.device, options.precision),
+        seed=options.seed,
+        time_budget=options.time_budget,
+    )
