@@ -17,6 +17,9 @@ The studies:
   once unattended, and once to the last iteration with every known value and no rule, where the best averaged output of
   all moments is picked with the clean picture in hand. Their difference is what not peeking costs.
 
+* ``denoise``: normal noise of 10, 25 and 50 of 255, clipped to [0, 1], on f16 and house, the level told to everyone;
+  non-local means (scikit-image) and BM3D (package ``bm3d``, where it is installed; colours together) beside it.
+
     python -m benchmarks.quality DATA --study restore --recipes balanced best
 
 Rows that are there already are not run again, so a study can be done in pieces. Writes docs/figures/quality.json and
@@ -28,7 +31,9 @@ from __future__ import annotations
 import argparse
 import dataclasses
 import functools
+import importlib.util
 import json
+import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from statistics import mean
@@ -203,9 +208,66 @@ def stop_table(rows: list[Row]) -> str:
     return "\n".join(lines)
 
 
+# Noise --------------------------------------------------------------------------------------------------------------
+
+
+def denoise_cases(data: Path, recipes: list[str]) -> Iterator[Case]:
+    for name in ("house", "f16"):
+        clean = read(data / f"denoise/{name}.png")
+        for level in (25, 10, 50):
+            noise = level / 255
+            seen = np.clip(clean + np.random.default_rng(0).normal(0, noise, clean.shape), 0, 1)
+            key = {"study": "denoise", "picture": name, "noise": level}
+            yield {**key, "method": "non-local means"}, functools.partial(classical_row, clean, seen, non_local, noise)
+            if importlib.util.find_spec("bm3d"):
+                yield {**key, "method": "BM3D"}, functools.partial(classical_row, clean, seen, block_matching, noise)
+            for recipe in recipes:
+                yield {**key, "method": recipe}, functools.partial(denoise_row, clean, seen, noise, recipe)
+
+
+def non_local(seen: NDArray[np.float64], noise: float) -> NDArray[np.float64]:
+    from skimage.restoration import denoise_nl_means
+
+    return np.asarray(denoise_nl_means(seen, h=0.8 * noise, sigma=noise, fast_mode=True, channel_axis=-1))
+
+
+def block_matching(seen: NDArray[np.float64], noise: float) -> NDArray[np.float64]:
+    import bm3d
+
+    return np.asarray(bm3d.bm3d_rgb(seen, noise))
+
+
+def classical_row(
+    clean: NDArray[np.float64],
+    seen: NDArray[np.float64],
+    method: Callable[[NDArray[np.float64], float], NDArray[np.float64]],
+    noise: float,
+) -> Row:
+    started = time.perf_counter()
+    restored = method(seen, noise).clip(0, 1)
+    return {"psnr": psnr(restored, clean), "seconds": time.perf_counter() - started}
+
+
+def denoise_row(clean: NDArray[np.float64], seen: NDArray[np.float64], noise: float, recipe: str) -> Row:
+    result = prepare("denoise", seen, noise=noise, recipe=recipe).run()
+    return {"psnr": psnr(result.picture, clean), "seconds": result.seconds, "iterations": result.iterations}
+
+
+def denoise_table(rows: list[Row]) -> str:
+    methods = list(dict.fromkeys(row["method"] for row in rows))
+    lines = [f"| picture | noise | {' | '.join(methods)} |", "| --- " * (len(methods) + 2) + "|"]
+    for name in dict.fromkeys(row["picture"] for row in rows):
+        for level in sorted({row["noise"] for row in rows}):
+            own = {row["method"]: row for row in rows if row["picture"] == name and row["noise"] == level}
+            shown = (f"{own[m]['psnr']:.2f} ({own[m]['seconds']:.0f} s)" if m in own else "" for m in methods)
+            lines.append(f"| {name} | {level} | {' | '.join(shown)} |")
+    return "\n".join(lines)
+
+
 STUDIES: dict[str, tuple[Callable[[Path, list[str]], Iterator[Case]], Callable[[list[Row]], str]]] = {
     "restore": (restore_cases, restore_table),
     "stop": (stop_cases, stop_table),
+    "denoise": (denoise_cases, denoise_table),
 }
 
 

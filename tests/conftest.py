@@ -10,6 +10,8 @@ from untaught.inputs import InputSettings, PerturbationSettings
 from untaught.networks import NetworkSettings
 from untaught.optimisers import OptimiserSettings
 from untaught.recipes import Recipe
+from untaught.stopping import StoppingSettings
+from untaught.thinning import ThinningSettings
 
 # Two threads that share two cores with nobody are fastest, and the same from run to run.
 torch.set_num_threads(min(2, torch.get_num_threads()))
@@ -35,6 +37,19 @@ def tiny() -> Recipe:
 @pytest.fixture(scope="session")
 def tiny_accumulated(tiny: Recipe) -> Recipe:
     return dataclasses.replace(tiny, perturbation=PerturbationSettings(kind="accumulated", standard_deviation=0.01))
+
+
+@pytest.fixture(scope="session")
+def thinned(tiny: Recipe) -> Recipe:
+    """One that is shown the known values."""
+    return dataclasses.replace(
+        tiny,
+        network=dataclasses.replace(tiny.network, head="none"),
+        thinning=ThinningSettings(widths=(1.0,)),
+        optimiser=dataclasses.replace(tiny.optimiser, name="muon"),
+        stopping=StoppingSettings(rule="held-out", held_out=0.1, every=3, patience=9),
+        iterations=40,
+    )
 
 
 @pytest.fixture(scope="session")

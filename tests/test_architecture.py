@@ -19,10 +19,12 @@ FLOORS = [
         "inputs",
         "metrics",
         "networks",
+        "noise",
         "objectives",
         "operators",
         "optimisers",
         "pictures",
+        "recorruption",
         "stopping",
         "thinning",
     },
@@ -38,6 +40,7 @@ NEIGHBOURS = {
     ("catalogue", "errors"),
     ("catalogue", "recipes"),  # for type checkers only
     ("contracts", "errors"),
+    ("recorruption", "thinning"),  # both average by the same Gaussians
     ("errors", "contracts"),  # for type checkers only
     ("fitting", "checkpoint"),  # a snapshot is taken and put back by the loop
 }

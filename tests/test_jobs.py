@@ -16,18 +16,6 @@ from untaught.tasks import prepare
 from untaught.thinning import ThinningSettings
 
 
-@pytest.fixture
-def thinned(tiny):
-    return dataclasses.replace(
-        tiny,
-        network=dataclasses.replace(tiny.network, head="none"),
-        thinning=ThinningSettings(widths=(1.0,)),
-        optimiser=dataclasses.replace(tiny.optimiser, name="muon"),
-        stopping=StoppingSettings(rule="held-out", held_out=0.1, every=3, patience=9),
-        iterations=40,
-    )
-
-
 @pytest.fixture(params=["thinned", "shapes", "held-out noise", "variance", "accumulated", "two runs"])
 def recipe(request, tiny, tiny_accumulated, thinned):
     return {

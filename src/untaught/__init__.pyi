@@ -14,7 +14,7 @@ from .networks import EncoderDecoder, NetworkSettings
 from .operators import Identity, Mask
 from .optimisers import OptimiserSettings
 from .recipes import RECIPES, Recipe
-from .tasks import fit, inpaint, restore
+from .tasks import denoise, fit, inpaint, restore
 
 __version__: str
 
@@ -38,6 +38,7 @@ __all__ = [
     "State",
     "StopReason",
     "UntaughtError",
+    "denoise",
     "fit",
     "inpaint",
     "restore",

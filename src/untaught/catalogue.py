@@ -22,6 +22,7 @@ if TYPE_CHECKING:
 
 __all__ = [
     "TASKS",
+    "DenoiseSettings",
     "FillSettings",
     "InputFile",
     "Options",
@@ -229,6 +230,48 @@ class FillSettings:
 
 
 @dataclass(frozen=True, kw_only=True)
+class DenoiseSettings:
+    """Of denoising.
+
+    Attributes:
+        kind: "gaussian"; "poisson", photons counted, with normal noise of the reading besides; or "impulse", some
+            pixels of which say nothing and the others all.
+        noise: standard deviation in the picture's own units, of the reading's noise alone for "poisson"; estimated
+            if None, and 0 for "poisson".
+        gain: units of the picture a photon, for "poisson".
+        offset: the picture's value where there is no light, for "poisson".
+    """
+
+    kind: str = _setting(
+        "gaussian",
+        "of the noise: gaussian; poisson, few photons; impulse, single pixels that say nothing (default: gaussian)",
+        choices=("gaussian", "poisson", "impulse"),
+    )
+    noise: float | None = _setting(
+        None,
+        "its standard deviation in the picture's own units, such as 25 of 255; for poisson that of the reading alone "
+        "(default: estimated, for poisson 0)",
+        read=number,
+        metavar="S",
+    )
+    gain: float = _setting(1.0, "for poisson: units of the picture a photon (default: 1)", read=number, metavar="G")
+    offset: float = _setting(
+        0.0,
+        "for poisson: the value that stands for no light, in the picture's own units (default: 0)",
+        read=number,
+        metavar="V",
+    )
+
+    def __post_init__(self) -> None:
+        if self.kind not in ("gaussian", "poisson", "impulse"):
+            raise SettingError(f"kind of noise must be gaussian, poisson or impulse: found {self.kind!r}")
+        if self.noise is not None and not (self.noise > 0 or (self.noise == 0 and self.kind == "poisson")):
+            raise SettingError(f"noise is a positive standard deviation in the picture's units: found {self.noise}")
+        if not self.gain > 0:
+            raise SettingError(f"gain is a positive number of units a photon: found {self.gain}")
+
+
+@dataclass(frozen=True, kw_only=True)
 class InputFile:
     """A picture that a task takes besides the first.
 
@@ -301,6 +344,14 @@ _ALL = (
         module="fill",
         settings=FillSettings,
         files=(_mask(required=False),),
+    ),
+    Task(
+        name="denoise",
+        about="Take the noise off a picture.",
+        example="untaught denoise night.png -o clean.png",
+        recipes=("balanced", "fast", "best", "printed", "paper"),
+        module="denoise",
+        settings=DenoiseSettings,
     ),
 )
 

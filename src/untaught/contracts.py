@@ -39,12 +39,14 @@ class Drawn(NamedTuple):
         guess: (N, C, H, W), float32: what the network's output is added to; nothing if None.
         compared: (N, C, H, W), bool: the values that the loss is taken over; all that are known if None.
         shown: (N, C, H, W), bool: where the guess is what was observed, and stands as it is; nowhere if None.
+        target: (N, C, H, W), float32: what is compared with in place of what was observed; that itself if None.
     """
 
     input: Tensor
     guess: Tensor | None = None
     compared: Tensor | None = None
     shown: Tensor | None = None
+    target: Tensor | None = None
 
 
 class Source(Protocol):

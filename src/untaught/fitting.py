@@ -197,7 +197,7 @@ class _Step:
         output = self.engine.run(self.fit.network, drawn.input)
         if drawn.guess is not None:
             output = output + drawn.guess
-        self.losses = self.objective(output, drawn.compared)
+        self.losses = self.objective(output, drawn.compared, drawn.target)
         self.output = output.detach()
         if drawn.shown is not None and drawn.guess is not None:
             # Nothing is asked of the network where it was shown the value, so nothing is taken from it there.

@@ -167,11 +167,13 @@ class SideBySide:
         guesses = [one.guess for one in drawn if one.guess is not None]
         compared = [one.compared for one in drawn if one.compared is not None]
         shown = [one.shown for one in drawn if one.shown is not None]
+        targets = [one.target for one in drawn if one.target is not None]
         return Drawn(
             torch.cat([one.input for one in drawn]),
             torch.cat(guesses) if guesses else None,
             torch.cat(compared) if compared else None,
             torch.cat(shown) if shown else None,
+            torch.cat(targets) if targets else None,
         )
 
     def state(self) -> dict[str, Tensor]:

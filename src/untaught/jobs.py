@@ -29,6 +29,7 @@ from untaught.operators import Identity
 from untaught.optimisers import build_optimiser, learning_rate
 from untaught.problems import Problem
 from untaught.recipes import Recipe
+from untaught.recorruption import RecorruptedInput
 from untaught.stopping import Patience, build_score
 from untaught.thinning import ThinnedInput, moved
 
@@ -48,6 +49,7 @@ def begin(
     engine: Engine,
     runs: int = 1,
     guide: Tensor | None = None,
+    noise: float | None = None,
 ) -> Fit:
     """Put the parts of a fit together.
 
@@ -61,27 +63,33 @@ def begin(
         engine: how a step runs.
         runs: fits of the same pictures, side by side, from different seeds.
         guide: (N, channels, H, W), float32: the network's input in place of the recipe's.
+        noise: standard deviation of the observation's noise, for a recipe that adds to it.
     """
     networks: list[EncoderDecoder] = []
     sources: list[Source] = []
     for run in range(runs):
         for picture in range(observed.shape[0]):
             # Every picture of a batch starts from the same numbers, so that it gives what it would have given alone.
-            noise = torch.Generator(engine.device).manual_seed(seed + run)
+            generator = torch.Generator(engine.device).manual_seed(seed + run)
             settings = recipe.network
             source: Source
-            if recipe.thinning is None:
-                base = make_input(recipe.input, *size, noise)
+            if recipe.thinning is not None:
+                own = known[picture : picture + 1].to(engine.device)
+                values = observed[picture : picture + 1].to(engine.device)
+                source = ThinnedInput(values, own, recipe.thinning, generator)
+                inputs = recipe.thinning.channels(channels, source.mask_channels)
+                settings = dataclasses.replace(settings, input_channels=inputs)
+            elif recipe.recorruption is not None:
+                assert noise is not None, "a problem without known noise has other recipes"
+                values = observed[picture : picture + 1].to(engine.device)
+                source = RecorruptedInput(values, noise, recipe.recorruption, generator)
+                settings = dataclasses.replace(settings, input_channels=recipe.recorruption.channels(channels))
+            else:
+                base = make_input(recipe.input, *size, generator)
                 if guide is not None:
                     base = guide[picture : picture + 1].to(engine.device)
                     settings = dataclasses.replace(settings, input_channels=base.shape[1])
-                source = PerturbedInput(base, recipe.perturbation, noise, engine.kernels)
-            else:
-                own = known[picture : picture + 1].to(engine.device)
-                values = observed[picture : picture + 1].to(engine.device)
-                source = ThinnedInput(values, own, recipe.thinning, noise)
-                inputs = recipe.thinning.channels(channels, source.mask_channels)
-                settings = dataclasses.replace(settings, input_channels=inputs)
+                source = PerturbedInput(base, recipe.perturbation, generator, engine.kernels)
             sources.append(source)
             network = EncoderDecoder(settings, channels, torch.Generator().manual_seed(seed + run))
             network.use(engine.kernels)
@@ -118,7 +126,9 @@ class Job:
 
     def picture(self, state: State) -> NDArray[Any] | Tensor:
         """The picture that would be returned now, in the shape and type of what was given."""
-        return from_tensor(state.average, self.problem.kept, self.problem.layout)
+        finish = self.problem.finish
+        picture = state.average if finish is None else finish(state.average)
+        return from_tensor(picture, self.problem.kept, self.problem.layout)
 
     def blank(self) -> NDArray[Any] | Tensor:
         """A picture such as would be returned, all black: to see its shape and type before there is one."""
@@ -367,6 +377,7 @@ class Run:
             engine=job.engine,
             runs=job.recipe.runs,
             guide=job.problem.guide,
+            noise=job.problem.noise,
         )
 
     def _hold_out(self) -> Tensor | None:

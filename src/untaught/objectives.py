@@ -15,8 +15,11 @@ __all__ = ["MeanSquaredError", "Objective"]
 class Objective(Protocol):
     """Says how far a picture is from what was observed."""
 
-    def __call__(self, picture: Tensor, compared: Tensor | None, /) -> Tensor:
-        """(N, C, H, W) to one loss a picture, (N,); over the values ``compared``, if that is not None."""
+    def __call__(self, picture: Tensor, compared: Tensor | None = None, target: Tensor | None = None, /) -> Tensor:
+        """(N, C, H, W) to one loss a picture, (N,).
+
+        Over the values ``compared`` only, and with ``target`` in place of what was observed, if these are not None.
+        """
         ...
 
 
@@ -38,9 +41,9 @@ class MeanSquaredError:
         self.observed = torch.where(known, observed, 0)
         self.count = known.flatten(1).sum(1)
 
-    def __call__(self, picture: Tensor, compared: Tensor | None = None) -> Tensor:
+    def __call__(self, picture: Tensor, compared: Tensor | None = None, target: Tensor | None = None) -> Tensor:
         """(N, C, H, W) to (N,); a bool ``compared`` of the observation's shape narrows down what is known."""
         where = self.known if compared is None else self.known & compared
         count = self.count if compared is None else where.flatten(1).sum(1).clamp_min(1)
-        difference = torch.where(where, self.operator(picture) - self.observed, 0)
+        difference = torch.where(where, self.operator(picture) - (self.observed if target is None else target), 0)
         return difference.square().flatten(1).sum(1) / count

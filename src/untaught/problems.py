@@ -26,9 +26,11 @@ class Problem:
         size: height and width of the picture.
         layout: how the picture is handed back.
         operator: from the picture to the observation; None where the observation is the picture itself.
+        noise: standard deviation of its independent normal noise; None where it has none, or none is known of.
         objective: how far a picture is from the observation.
         guide: (N, channels, H, W), float32: the network's input in place of the recipe's; none if None.
         kept: (N, C, H, W), bool: values of the picture that are returned as they were given; none if None.
+        finish: what is done to the fitted picture, (N, C, H, W), before it is handed back; nothing if None.
         recipes: name of the row of `untaught.recipes.RECIPES` that is for it.
         notes: sentences that the user should read.
     """
@@ -39,9 +41,11 @@ class Problem:
     size: tuple[int, int]
     layout: Layout
     operator: Operator | None = None
+    noise: float | None = None
     objective: Callable[[Tensor, Operator, Tensor], Objective] = MeanSquaredError
     guide: Tensor | None = None
     kept: Tensor | None = None
+    finish: Callable[[Tensor], Tensor] | None = None
     recipes: str = "fit"
     notes: tuple[str, ...] = ()
 

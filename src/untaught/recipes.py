@@ -13,6 +13,7 @@ from untaught.errors import SettingError
 from untaught.inputs import InputSettings, PerturbationSettings
 from untaught.networks import PRESETS, NetworkSettings
 from untaught.optimisers import OptimiserSettings
+from untaught.recorruption import RecorruptionSettings
 from untaught.stopping import StoppingSettings
 from untaught.thinning import ThinningSettings
 
@@ -33,6 +34,7 @@ class Recipe:
         thinning: how the known values are thinned out to be the network's input in place of ``input``; None for a
             network that draws from noise or a grid. It adds to a first guess, so its head has no sigmoid, and its
             number of input channels follows from the picture's.
+        recorruption: how a noisy picture is made the network's input, in the same way.
         averaging: decay of the exponential average of outputs, in [0, 1); 0 returns the last output.
         stopping: what ends a fit before its last iteration.
         runs: fits from different seeds, side by side, whose outputs are averaged.
@@ -46,6 +48,7 @@ class Recipe:
     perturbation: PerturbationSettings = field(default_factory=PerturbationSettings)
     optimiser: OptimiserSettings = field(default_factory=OptimiserSettings)
     thinning: ThinningSettings | None = None
+    recorruption: RecorruptionSettings | None = None
     averaging: float = 0.99
     stopping: StoppingSettings = field(default_factory=StoppingSettings)
     runs: int = 1
@@ -58,9 +61,11 @@ class Recipe:
             raise SettingError(f"averaging lies in [0, 1): found {self.averaging}")
         if self.runs < 1:
             raise SettingError(f"at least one run is wanted: found {self.runs}")
-        if self.thinning is not None:
+        if self.thinning is not None and self.recorruption is not None:
+            raise SettingError("the network is shown the picture by thinning or by recorruption, not by both")
+        if self.thinning is not None or self.recorruption is not None:
             if self.network.head != "none":
-                raise SettingError("with thinning the network adds to a first guess: its head must be 'none'")
+                raise SettingError("a network that is shown the picture adds to a first guess: its head must be 'none'")
         elif self.network.input_channels != self.input.channels:
             raise SettingError(
                 f"the network takes {self.network.input_channels} input channels and the input has "
@@ -170,10 +175,44 @@ _PAPER_DROPPED = Recipe(
     iterations=11000,
 )
 
+_BALANCED_DENOISE = Recipe(
+    name="balanced",
+    source="untaught's own: docs/recipes.md",
+    network=NetworkSettings(
+        down_channels=(48, 96, 128, 128),
+        up_channels=(48, 96, 128, 128),
+        skip_channels=(48,) * 4,
+        head="none",
+    ),
+    recorruption=RecorruptionSettings(),
+    optimiser=_MUON,
+    averaging=0.99,
+    iterations=300,
+)
+
+_FAST_DENOISE = dataclasses.replace(
+    _BALANCED_DENOISE,
+    name="fast",
+    network=NetworkSettings(down_channels=(32, 64, 64), up_channels=(32, 64, 64), skip_channels=(32,) * 3, head="none"),
+    iterations=200,
+)
+
+_BEST_DENOISE = dataclasses.replace(_BALANCED_DENOISE, name="best", runs=2, iterations=400)
+
+_PAPER_DENOISE = Recipe(
+    name="paper",
+    source="Ulyanov, Vedaldi, Lempitsky, 2018: denoising (figure 4), in their code's settings",
+    network=PRESETS["paper"],
+    perturbation=PerturbationSettings(kind="fresh", standard_deviation=1 / 30),
+    optimiser=OptimiserSettings(rate=0.01),
+    iterations=3000,
+)
+
 RECIPES: Mapping[str, tuple[Recipe, ...]] = MappingProxyType(
     {
         "inpaint": (_BALANCED_INPAINT, _FAST_INPAINT, _BEST_INPAINT, _PRINTED, _PAPER_TEXT, _PAPER_HOLE),
         "restore": (_BALANCED_RESTORE, _FAST_RESTORE, _BEST_RESTORE, _NOISE, _PRINTED, _PAPER_DROPPED),
+        "denoise": (_BALANCED_DENOISE, _FAST_DENOISE, _BEST_DENOISE, _PRINTED, _PAPER_DENOISE),
         "fit": (dataclasses.replace(_NOISE, name="balanced", stopping=StoppingSettings()), _PRINTED, _PAPER_DROPPED),
     }
 )
@@ -203,6 +242,7 @@ def recipe_from_record(values: Mapping[str, Any]) -> Recipe:
         "perturbation": PerturbationSettings,
         "optimiser": OptimiserSettings,
         "thinning": ThinningSettings,
+        "recorruption": RecorruptionSettings,
         "stopping": StoppingSettings,
     }
     built = {

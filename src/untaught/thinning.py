@@ -23,7 +23,16 @@ from torch import Tensor
 from untaught.contracts import Drawn
 from untaught.errors import SettingError
 
-__all__ = ["ThinnedInput", "ThinningSettings", "hide", "mask_channels", "moved", "spread_out"]
+__all__ = [
+    "ThinnedInput",
+    "ThinningSettings",
+    "gaussian",
+    "hide",
+    "mask_channels",
+    "moved",
+    "smooth",
+    "spread_out",
+]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -81,7 +90,7 @@ class ThinnedInput:
         # No more copies of the missing part than hide about a third of the picture.
         area = (~known.all(1)).float().mean().clamp(1e-3, 0.99).item()
         self.copies = max(1, min(settings.copies, round(math.log(0.7) / math.log(1 - area))))
-        self._kernels = [_gaussian(width, observed.device) for width in settings.widths]
+        self._kernels = [gaussian(width, observed.device) for width in settings.widths]
 
     def draw(self) -> Drawn:
         """The next iteration's input, the guess to be corrected, and the values to compare."""
@@ -93,7 +102,7 @@ class ThinnedInput:
         weights = shown.float()
         values = self.observed * weights
         guess = spread_out(values, weights)
-        averages = [_smooth(values, kernel) / (_smooth(weights, kernel) + 1e-4) for kernel in self._kernels]
+        averages = [smooth(values, kernel) / (smooth(weights, kernel) + 1e-4) for kernel in self._kernels]
         features = torch.cat([values, weights[:, : self.mask_channels], guess, *averages], dim=1)
         return Drawn(features, guess, compared, shown)
 
@@ -168,13 +177,14 @@ def spread_out(values: Tensor, weights: Tensor) -> Tensor:
     return values + fine * (1 - weights)
 
 
-def _gaussian(width: float, device: torch.device) -> Tensor:
+def gaussian(width: float, device: torch.device) -> Tensor:
+    """A Gaussian of standard deviation ``width`` pixels, its top 1, out to three of them: one line, float32."""
     reach = math.ceil(3 * width)
     offsets = torch.arange(-reach, reach + 1, device=device, dtype=torch.float32)
     return torch.exp(-(offsets**2) / (2 * width**2))
 
 
-def _smooth(x: Tensor, kernel: Tensor) -> Tensor:
+def smooth(x: Tensor, kernel: Tensor) -> Tensor:
     """Convolve (N, C, H, W) with a separable kernel, zero outside."""
     shape = x.shape
     size, margin = len(kernel), len(kernel) // 2

@@ -3,7 +3,8 @@
 Each module has one task, or one family: its public functions, and ``read``, which makes a `Problem` of a picture.
 """
 
+from untaught.tasks.denoise import denoise
 from untaught.tasks.fill import inpaint, restore
 from untaught.tasks.preparation import fit, prepare
 
-__all__ = ["fit", "inpaint", "prepare", "restore"]
+__all__ = ["denoise", "fit", "inpaint", "prepare", "restore"]

@@ -98,13 +98,7 @@ def fit(
         size=size or (observed.shape[2], observed.shape[3]),
         layout=Layout(observed, 0.0, 1.0),
     )
-    job = _job("fit", problem, Options(**options))
-    if job.recipe.thinning is not None and operator is not None:
-        raise SettingError(
-            f"the recipe {job.recipe.name} shows the network what is known of a picture, and an operator's observation "
-            f"is no picture: choose one of {', '.join(other.name for other in RECIPES['fit'])}"
-        )
-    return job.begin()
+    return _job("fit", problem, Options(**options)).begin()
 
 
 def _row(task: str, problem: Problem) -> str:
@@ -114,6 +108,15 @@ def _row(task: str, problem: Problem) -> str:
 
 def _job(task: str, problem: Problem, options: Options) -> Job:
     recipe = options.recipe if isinstance(options.recipe, Recipe) else find_recipe(problem.recipes, options.recipe)
+    shows = recipe.thinning is not None or recipe.recorruption is not None
+    others = ", ".join(other.name for other in RECIPES[problem.recipes])
+    if shows and problem.operator is not None:
+        raise SettingError(
+            f"the recipe {recipe.name} shows the network what is known of a picture, and an operator's observation is "
+            f"no picture: choose one of {others}"
+        )
+    if recipe.recorruption is not None and problem.noise is None:
+        raise SettingError(f"the recipe {recipe.name} is for noise, and none is known of here: choose one of {others}")
     if options.iterations is not None:
         recipe = dataclasses.replace(recipe, iterations=options.iterations)
     if options.runs is not None:

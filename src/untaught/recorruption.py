@@ -1,0 +1,86 @@
+"""A noisy picture as the network's input, with yet more noise, and with as much taken off it as its target.
+
+Let y be the picture with independent normal noise of standard deviation s, and z noise of the same kind, drawn anew.
+Then y + a z and y - z / a have independent noise, so a network that is asked for the second when it is shown the first
+learns the picture and not the noise, as if it had been asked for the clean one (Pang, Zheng, Quan and Ji, 2021,
+"Recorrupted-to-Recorrupted", equation 8). Each iteration draws another z, so that nothing is to be learnt by heart.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from untaught.contracts import Drawn
+from untaught.errors import SettingError
+from untaught.thinning import gaussian, smooth
+
+__all__ = ["RecorruptedInput", "RecorruptionSettings"]
+
+
+@dataclass(frozen=True, kw_only=True)
+class RecorruptionSettings:
+    """How a noisy picture is made the network's input.
+
+    Attributes:
+        strength: a of the equation, above 0: noise that is added to the input, in standard deviations of its own.
+        guess: standard deviation of the Gaussian, in pixels, that makes the guess to which the network's output is
+            added.
+        widths: the same, of those that make its further inputs.
+    """
+
+    strength: float = 1.0
+    guess: float = 1.0
+    widths: tuple[float, ...] = (0.6, 1.2, 3.0)
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "widths", tuple(self.widths))
+        if not (self.strength > 0 and self.guess > 0 and all(width > 0 for width in self.widths)):
+            raise SettingError("strength, guess and widths of recorruption are positive")
+
+    def channels(self, picture_channels: int) -> int:
+        """Channels of the network's input: the picture, the guess, and an average for each width."""
+        return picture_channels * (2 + len(self.widths))
+
+
+class RecorruptedInput:
+    """The input of each iteration in turn, with its target.
+
+    Args:
+        observed: (1, C, H, W), float32, finite.
+        noise: standard deviation of its noise, above 0, in the same units.
+        settings: how much is added.
+        generator: source of the random numbers, on the same device.
+    """
+
+    def __init__(
+        self, observed: Tensor, noise: float, settings: RecorruptionSettings, generator: torch.Generator
+    ) -> None:
+        self.observed = observed
+        self.noise = noise
+        self.settings = settings
+        self.generator = generator
+        self.generators = (generator,)
+        widths = (settings.guess, *settings.widths)
+        self._kernels = [gaussian(width, observed.device) for width in widths]
+        everywhere = torch.ones_like(observed[:, :1])
+        self._weights = [smooth(everywhere, kernel) for kernel in self._kernels]
+
+    def draw(self) -> Drawn:
+        """The next iteration's input, the guess to be corrected, and the target."""
+        added = torch.empty_like(self.observed).normal_(0, self.noise, generator=self.generator)
+        shown = self.observed + self.settings.strength * added
+        target = self.observed - added / self.settings.strength
+        averages = [smooth(shown, kernel) / weight for kernel, weight in zip(self._kernels, self._weights, strict=True)]
+        return Drawn(torch.cat([shown, *averages], dim=1), guess=averages[0], target=target)
+
+    def state(self) -> dict[str, Tensor]:
+        """What changes from draw to draw."""
+        return {"generator": self.generator.get_state()}
+
+    def restore(self, state: dict[str, Tensor], *, randomness: bool = True) -> None:
+        """Go back to a state; without ``randomness`` the random numbers go on."""
+        if randomness:
+            self.generator.set_state(state["generator"].cpu())

@@ -1,0 +1,148 @@
+"""Denoising: normal, Poisson and impulse noise, independent from pixel to pixel."""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import ArrayLike
+from torch import Tensor
+
+from untaught.arrays import Layout
+from untaught.catalogue import DenoiseSettings
+from untaught.contracts import Observer, Restoration
+from untaught.errors import InputError
+from untaught.noise import Stabilised, declipped, estimate_noise, impulses, noise_correlation, wiener
+from untaught.problems import Problem
+from untaught.tasks.preparation import prepare
+from untaught.thinning import spread_out
+
+__all__ = ["denoise", "read"]
+
+_CORRELATED = 0.2
+"""From this correlation of neighbours on, noise is told to be correlated."""
+
+
+def denoise(image: ArrayLike | Tensor, *, observers: Sequence[Observer] = (), **options: Any) -> Restoration:
+    """Take the noise off a picture.
+
+    The noise has to be independent from pixel to pixel; where it is not, as in a photograph that a camera has
+    developed, the result's notes say so, and coarse grain stays.
+
+    Args:
+        image: (H, W) or (H, W, C) array, uint8, uint16 or float in [0, 1]; or an (N, C, H, W) tensor. Values that are
+            not finite are filled in.
+        observers: called with each `State` of the fit.
+        **options: see `DenoiseSettings` and `Options`.
+
+    Returns:
+        The restoration; its picture has the shape and type of ``image``.
+
+    Raises:
+        InputError: for input that cannot be worked on, before any work.
+        Interrupted: on Ctrl-C, with the best result so far in it.
+
+    >>> import numpy as np
+    >>> noisy = np.random.default_rng(0).normal(90, 5, (16, 16)).astype(np.uint8)
+    >>> denoise(noisy, noise=5, iterations=2).picture.shape
+    (16, 16)
+    """
+    return prepare("denoise", image, **options).run(observers)
+
+
+def read(picture: Tensor, layout: Layout, settings: DenoiseSettings) -> Problem:
+    """What is known of a noisy picture, (N, C, H, W), and of its noise."""
+    if min(picture.shape[-2:]) < 8:
+        raise InputError(f"a picture to be denoised has at least 8 pixels each way: found {tuple(picture.shape[-2:])}")
+    finite = picture.isfinite()
+    if not finite.any():
+        raise InputError("the picture has no finite value: every one is NaN or infinite")
+    whole = picture if finite.all() else spread_out(torch.where(finite, picture, 0), finite.float())
+    if settings.kind == "impulse":
+        return _impulse(picture, finite, layout)
+    if settings.kind == "poisson":
+        return _poisson(whole, finite, layout, settings)
+    arrays = np.moveaxis(whole.numpy(), 1, -1)
+    notes = []
+    scale = layout.high - layout.low
+    if settings.noise is None:
+        noise = float(np.mean([estimate_noise(one) for one in arrays]))
+        notes.append(f"the noise is estimated to have a standard deviation of {noise * scale:.3g}")
+        if noise < 1e-4:
+            raise InputError(
+                f"no noise can be told in the picture (a standard deviation of {noise * scale:.2g}): if there is some, "
+                "say how much by noise=..., or --noise"
+            )
+    else:
+        noise = settings.noise / scale
+    correlation = max(noise_correlation(one) for one in arrays)
+    if correlation > _CORRELATED:
+        notes.append(
+            f"the noise of neighbouring pixels is correlated (by about {correlation:.1f}), and what is coarse of it "
+            "will stay: make the picture smaller by 2 first, or take the raw one"
+        )
+    return Problem(
+        observed=whole,
+        known=finite,
+        channels=picture.shape[1],
+        size=(picture.shape[2], picture.shape[3]),
+        layout=layout,
+        noise=noise,
+        finish=functools.partial(_finish, noisy=whole, noise=noise, clipped=_is_clipped(whole)),
+        notes=tuple(notes),
+    )
+
+
+def _finish(average: Tensor, *, noisy: Tensor, noise: float, clipped: bool) -> Tensor:
+    """Detail that was lost, from the noisy picture; and black and white as they were before clipping."""
+    filtered = wiener(average, noisy.to(average.device), noise)
+    return declipped(filtered, noise) if clipped else filtered.clamp(0, 1)
+
+
+def _is_clipped(picture: Tensor) -> bool:
+    """Whether values were cut off at black and white: then some are exactly there, and none beyond."""
+    share = ((picture == 0) | (picture == 1)).float().mean()
+    return bool(share > 1e-4 and picture.min() >= 0 and picture.max() <= 1)
+
+
+def _poisson(picture: Tensor, finite: Tensor, layout: Layout, settings: DenoiseSettings) -> Problem:
+    scale = layout.high - layout.low
+    photons = (picture.double() * scale + layout.low - settings.offset) / settings.gain
+    stabilised = Stabilised(photons, (settings.noise or 0.0) / settings.gain)
+
+    def finish(average: Tensor) -> Tensor:
+        filtered = wiener(average, stabilised.values.to(average.device), stabilised.noise)
+        units = stabilised.counts(filtered) * settings.gain + settings.offset
+        return ((units - layout.low) / scale).float()
+
+    return Problem(
+        observed=stabilised.values,
+        known=finite,
+        channels=picture.shape[1],
+        size=(picture.shape[2], picture.shape[3]),
+        layout=layout,
+        noise=stabilised.noise,
+        finish=finish,
+    )
+
+
+def _impulse(picture: Tensor, finite: Tensor, layout: Layout) -> Problem:
+    """Pixels that were hit are missing, and the others known: what is left to do is to restore."""
+    hit = np.stack([impulses(np.moveaxis(np.nan_to_num(one), 0, -1)) for one in picture.numpy()])
+    known = finite & ~torch.from_numpy(hit)[:, None]
+    share = 1 - known.float().mean().item()
+    if share == 0:
+        raise InputError("no pixel differs from its surroundings as one that was hit by an impulse would")
+    return Problem(
+        observed=torch.where(known, picture, 0),
+        known=known,
+        channels=picture.shape[1],
+        size=(picture.shape[2], picture.shape[3]),
+        layout=layout,
+        kept=known,
+        recipes="restore",
+        notes=(f"{share:.1%} of the pixels have nothing to do with their surroundings and are replaced",),
+    )
