@@ -228,7 +228,7 @@ def denoise_cases(data: Path, recipes: list[str]) -> Iterator[Case]:
 def non_local(seen: NDArray[np.float64], noise: float) -> NDArray[np.float64]:
     from skimage.restoration import denoise_nl_means
 
-    return np.asarray(denoise_nl_means(seen, h=0.8 * noise, sigma=noise, fast_mode=True, channel_axis=-1))
+    return np.asarray(denoise_nl_means(seen, 5, 6, h=0.6 * noise, sigma=noise, channel_axis=-1))
 
 
 def block_matching(seen: NDArray[np.float64], noise: float) -> NDArray[np.float64]:

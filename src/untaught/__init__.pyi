@@ -11,16 +11,18 @@ from .errors import (
 )
 from .inputs import InputSettings, PerturbationSettings
 from .networks import EncoderDecoder, NetworkSettings
-from .operators import Identity, Mask
+from .operators import Blur, Downsample, Identity, Mask, blur_kernel
 from .optimisers import OptimiserSettings
 from .recipes import RECIPES, Recipe
-from .tasks import denoise, fit, inpaint, restore
+from .tasks import deblur, demosaic, denoise, fit, inpaint, restore, upscale
 
 __version__: str
 
 __all__ = [
     "RECIPES",
+    "Blur",
     "DivergenceError",
+    "Downsample",
     "EncoderDecoder",
     "Identity",
     "InputError",
@@ -38,8 +40,12 @@ __all__ = [
     "State",
     "StopReason",
     "UntaughtError",
+    "blur_kernel",
+    "deblur",
+    "demosaic",
     "denoise",
     "fit",
     "inpaint",
     "restore",
+    "upscale",
 ]

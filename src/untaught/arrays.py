@@ -95,7 +95,9 @@ def from_tensor(restored: Tensor, known: Tensor | None, layout: Layout) -> NDArr
         whole = np.iinfo(original.dtype)
         values = values.round().clip(whole.min, whole.max)
     array = values.astype(original.dtype)
-    return array if kept is None else np.where(kept, original, array)
+    # A raw picture of one channel may come back with three.
+    given = original[..., None] if original.ndim < array.ndim else original
+    return array if kept is None else np.where(kept, given, array)
 
 
 def laid_out(values: NDArray[Any], layout: Layout) -> NDArray[Any]:

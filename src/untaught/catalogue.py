@@ -22,12 +22,15 @@ if TYPE_CHECKING:
 
 __all__ = [
     "TASKS",
+    "DeblurSettings",
+    "DemosaicSettings",
     "DenoiseSettings",
     "FillSettings",
     "InputFile",
     "Options",
     "Setting",
     "Task",
+    "UpscaleSettings",
     "check_names",
     "duration",
     "find_task",
@@ -272,6 +275,78 @@ class DenoiseSettings:
 
 
 @dataclass(frozen=True, kw_only=True)
+class UpscaleSettings:
+    """Of upscaling.
+
+    Attributes:
+        factor: how many times larger each side is to be, 1.5 to 16; fractions too.
+        kernel: by which the picture was made smaller: "lanczos2", "bicubic", "area" or "gaussian".
+    """
+
+    factor: float = _setting(
+        4.0, "how many times larger each side is to be, 1.5 to 16 (default: 4)", read=number, metavar="F"
+    )
+    kernel: str = _setting(
+        "lanczos2",
+        "by which the picture was made smaller (default: lanczos2; a camera's pixels are nearer to area)",
+        choices=("lanczos2", "bicubic", "area", "gaussian"),
+    )
+
+    def __post_init__(self) -> None:
+        if not 1.5 <= self.factor <= 16:
+            raise SettingError(f"factor lies between 1.5 and 16: found {self.factor:g}")
+
+
+@dataclass(frozen=True, kw_only=True)
+class DeblurSettings:
+    """Of deblurring, where no kernel is given.
+
+    Attributes:
+        blur: "gaussian", "disk" (out of focus) or "motion" (a straight line).
+        radius: in pixels: standard deviation, radius, or half the line's length.
+        angle: of the line, degrees from the horizontal, anticlockwise.
+    """
+
+    blur: str = _setting(
+        "gaussian",
+        "what blurred the picture, where no kernel is given: gaussian; disk, out of focus; motion, a straight line "
+        "(default: gaussian)",
+        choices=("gaussian", "disk", "motion"),
+    )
+    radius: float | None = _setting(
+        None, "its standard deviation, radius, or half its length, in pixels", read=number, metavar="R"
+    )
+    angle: float = _setting(
+        0.0, "of the line, degrees from the horizontal, anticlockwise (default: 0)", read=number, metavar="A"
+    )
+
+    def __post_init__(self) -> None:
+        if self.blur not in ("gaussian", "disk", "motion"):
+            raise SettingError(f"blur must be gaussian, disk or motion: found {self.blur!r}")
+        if self.radius is not None and not 0 < self.radius < 1000:
+            raise SettingError(f"the radius of a blur is a positive number of pixels: found {self.radius:g}")
+
+
+@dataclass(frozen=True, kw_only=True)
+class DemosaicSettings:
+    """Of demosaicing.
+
+    Attributes:
+        pattern: colours of the first two pixels of the first two lines.
+    """
+
+    pattern: str = _setting(
+        "RGGB",
+        "colours of the first two pixels of the first two lines (default: RGGB)",
+        choices=("RGGB", "BGGR", "GRBG", "GBRG"),
+    )
+
+    def __post_init__(self) -> None:
+        if self.pattern not in ("RGGB", "BGGR", "GRBG", "GBRG"):
+            raise SettingError(f"pattern must be RGGB, BGGR, GRBG or GBRG: found {self.pattern!r}")
+
+
+@dataclass(frozen=True, kw_only=True)
 class InputFile:
     """A picture that a task takes besides the first.
 
@@ -352,6 +427,37 @@ _ALL = (
         recipes=("balanced", "fast", "best", "printed", "paper"),
         module="denoise",
         settings=DenoiseSettings,
+    ),
+    Task(
+        name="upscale",
+        about="Make a picture larger that was made smaller.",
+        example="untaught upscale small.png --factor 4 -o large.png",
+        recipes=("balanced", "fast", "best", "printed", "paper"),
+        module="upscale",
+        settings=UpscaleSettings,
+    ),
+    Task(
+        name="deblur",
+        about="Sharpen a picture that was blurred by a known kernel.",
+        example="untaught deblur photo.png --blur disk --radius 3 -o sharp.png",
+        recipes=("balanced", "fast", "best", "printed", "paper"),
+        module="deblur",
+        settings=DeblurSettings,
+        files=(
+            InputFile(
+                role="kernel",
+                about="a picture of what a point became; its black is nothing (default: a named blur)",
+                kind="kernel",
+            ),
+        ),
+    ),
+    Task(
+        name="demosaic",
+        about="Fill in the colours that a sensor with a mosaic of filters has not seen.",
+        example="untaught demosaic raw.tif --pattern RGGB -o colours.tif",
+        recipes=("balanced", "fast", "best", "noise", "printed", "paper"),
+        module="demosaic",
+        settings=DemosaicSettings,
     ),
 )
 

@@ -108,7 +108,8 @@ def read_input(path: str | os.PathLike[str], kind: str, shape: tuple[int, int]) 
 
     Args:
         path: file to read.
-        kind: a name of ``KINDS``: "mask", of which the bright half of the values is True; "picture".
+        kind: a name of ``KINDS``: "mask", of which the bright half of the values is True; "picture", of the same
+            size; "kernel", of any.
         shape: height and width of the picture that it belongs to.
 
     Returns:
@@ -141,7 +142,11 @@ def _read_alike(path: Path, shape: tuple[int, int], name: str = "picture") -> ND
     return pixels
 
 
-KINDS: Mapping[str, Callable[[Path, tuple[int, int]], NDArray[Any]]] = {"mask": _read_mask, "picture": _read_alike}
+KINDS: Mapping[str, Callable[[Path, tuple[int, int]], NDArray[Any]]] = {
+    "kernel": lambda path, _: read(path).pixels,
+    "mask": _read_mask,
+    "picture": _read_alike,
+}
 """How a picture is read that goes in besides the first, by the names that `untaught.catalogue` uses."""
 
 

@@ -199,6 +199,20 @@ _FAST_DENOISE = dataclasses.replace(
 
 _BEST_DENOISE = dataclasses.replace(_BALANCED_DENOISE, name="best", runs=2, iterations=400)
 
+# What an operator hides is smooth more often than not, as under writing.
+_BALANCED_INVERSE = dataclasses.replace(_BALANCED_INPAINT, stopping=StoppingSettings(), iterations=500)
+
+_FAST_INVERSE = dataclasses.replace(_BALANCED_INVERSE, name="fast", iterations=200)
+
+_BEST_INVERSE = dataclasses.replace(_BALANCED_INVERSE, name="best", runs=2, iterations=1000)
+
+_PAPER_UPSCALE = dataclasses.replace(
+    _PAPER_DROPPED,
+    source="Ulyanov, Vedaldi, Lempitsky, 2018: super-resolution (figure 5), in their code's settings for 4x",
+    optimiser=OptimiserSettings(rate=0.01),
+    iterations=2000,
+)
+
 _PAPER_DENOISE = Recipe(
     name="paper",
     source="Ulyanov, Vedaldi, Lempitsky, 2018: denoising (figure 4), in their code's settings",
@@ -213,6 +227,9 @@ RECIPES: Mapping[str, tuple[Recipe, ...]] = MappingProxyType(
         "inpaint": (_BALANCED_INPAINT, _FAST_INPAINT, _BEST_INPAINT, _PRINTED, _PAPER_TEXT, _PAPER_HOLE),
         "restore": (_BALANCED_RESTORE, _FAST_RESTORE, _BEST_RESTORE, _NOISE, _PRINTED, _PAPER_DROPPED),
         "denoise": (_BALANCED_DENOISE, _FAST_DENOISE, _BEST_DENOISE, _PRINTED, _PAPER_DENOISE),
+        "upscale": (_BALANCED_INVERSE, _FAST_INVERSE, _BEST_INVERSE, _PRINTED, _PAPER_UPSCALE),
+        "deblur": (_BALANCED_INVERSE, _FAST_INVERSE, _BEST_INVERSE, _PRINTED, _PAPER_UPSCALE),
+        "demosaic": (_BALANCED_RESTORE, _FAST_RESTORE, _BEST_RESTORE, _NOISE, _PRINTED, _PAPER_DROPPED),
         "fit": (dataclasses.replace(_NOISE, name="balanced", stopping=StoppingSettings()), _PRINTED, _PAPER_DROPPED),
     }
 )

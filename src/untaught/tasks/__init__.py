@@ -3,8 +3,11 @@
 Each module has one task, or one family: its public functions, and ``read``, which makes a `Problem` of a picture.
 """
 
+from untaught.tasks.deblur import deblur
+from untaught.tasks.demosaic import demosaic
 from untaught.tasks.denoise import denoise
 from untaught.tasks.fill import inpaint, restore
 from untaught.tasks.preparation import fit, prepare
+from untaught.tasks.upscale import upscale
 
-__all__ = ["denoise", "fit", "inpaint", "prepare", "restore"]
+__all__ = ["deblur", "demosaic", "denoise", "fit", "inpaint", "prepare", "restore", "upscale"]

@@ -12,10 +12,10 @@ from torch import Tensor
 
 from untaught.arrays import Layout, to_tensor
 from untaught.catalogue import Options, check_names, find_task
-from untaught.contracts import Operator
 from untaught.engine import choose_engine
 from untaught.errors import InputError, SettingError
 from untaught.jobs import Job, Run
+from untaught.operators import Physics
 from untaught.problems import Problem
 from untaught.recipes import RECIPES, Recipe, find_recipe
 
@@ -56,7 +56,7 @@ def prepare(task: str, image: ArrayLike | Tensor, mask: ArrayLike | Tensor | Non
 
 def fit(
     observed: Tensor,
-    operator: Operator | None = None,
+    operator: Any = None,
     *,
     channels: int | None = None,
     size: tuple[int, int] | None = None,
@@ -66,7 +66,8 @@ def fit(
 
     Args:
         observed: (N, ...), float32: what the operator made of N pictures.
-        operator: what happened to the picture; nothing if None.
+        operator: what happened to the picture, any differentiable callable, or an object with ``A`` and ``A_adjoint``;
+            nothing if None.
         channels: channels of the picture, if not those of ``observed``.
         size: height and width of the picture, if not those of ``observed``.
         **options: see `Options`; ``recipe`` is the name of one for "fit", or a `Recipe`.
@@ -89,6 +90,8 @@ def fit(
             f"what was observed is {tuple(observed.shape)} and no picture: say how many channels the picture has, and "
             "its size, by channels=... and size=(height, width)"
         )
+    if operator is not None and not callable(operator):
+        operator = Physics(operator)
     known: Tensor | None = getattr(operator, "known", None)
     problem = Problem(
         observed=observed,
