@@ -15,6 +15,7 @@ FLOORS = [
     {"catalogue", "contracts", "errors", "files", "graphs", "kernels"},
     {
         "arrays",
+        "collaboration",
         "engine",
         "inputs",
         "metrics",
@@ -41,6 +42,7 @@ NEIGHBOURS = {
     ("catalogue", "recipes"),  # for type checkers only
     ("contracts", "errors"),
     ("recorruption", "thinning"),  # both average by the same Gaussians
+    ("recorruption", "inputs"),  # what is mirrored is mirrored back by the loop
     ("errors", "contracts"),  # for type checkers only
     ("fitting", "checkpoint"),  # a snapshot is taken and put back by the loop
 }

@@ -152,6 +152,7 @@ def bad_files(files):
     Image.fromarray(np.zeros((5, 6), np.uint8)).save(files / "small.png")
     Image.fromarray(np.full((24, 20), 255, np.uint8)).save(files / "white.png")
     Image.fromarray(np.zeros((24, 20), np.uint8)).save(files / "black.png")
+    Image.fromarray(np.full((30, 3), 9, np.uint8)).save(files / "large.png")
     (files / "empty.png").touch()
     (files / "text.png").write_text("not a picture at all")
     (files / "cut.png").write_bytes((files / "photo.png").read_bytes()[:200])
@@ -192,6 +193,10 @@ BAD_INPUT = {
     "an empty value range": (inpaint("photo.png", "mask.png", "out.png", "--value-range", "1", "1"), "lower first"),
     "nothing black": (["restore", "clean.png", "-o", "out.png"], "give a mask"),
     "all black": (["restore", "black.png", "-o", "out.png"], "every pixel is black"),
+    "a factor of 0": (["upscale", "clean.png", "--factor", "0", "-o", "out.png"], "between 1.5 and 16"),
+    "a kernel larger than the picture": (["deblur", "clean.png", "--kernel", "large.png", "-o", "o.png"], "is larger"),
+    "negative gain": (["denoise", "clean.png", "--kind", "poisson", "--gain", "-1", "-o", "out.png"], "gain"),
+    "a mosaic in colour": (["demosaic", "clean.png", "-o", "out.png"], "one channel"),
     "not a record": (["repeat", "text.png", "-o", "out.png"], "not a record"),
 }
 
@@ -255,6 +260,40 @@ def test_help_names_every_recipe(task, capsys):
     text = capsys.readouterr().out
     assert all(recipe.name in text for recipe in RECIPES[task])
     assert "example: untaught" in text
+
+
+PLAIN = {
+    "inpaint": ["photo.png", "--mask", "mask.png"],
+    "restore": ["photo.png"],
+    "denoise": ["clean.png", "--noise", "10"],
+    "upscale": ["clean.png", "--factor", "1.5"],
+    "deblur": ["clean.png", "--kernel", "point.png"],
+    "demosaic": ["gray.png", "--pattern", "GRBG"],
+}
+
+
+@pytest.mark.parametrize("task", TASKS)
+def test_every_task_runs_and_can_be_repeated(files, task, picture, capsys):
+    Image.fromarray(picture[..., 0]).save(files / "gray.png")
+    Image.fromarray(np.array([[0, 9, 0], [9, 90, 9], [0, 9, 0]], np.uint8)).save(files / "point.png")
+    preset = ["--preset", "fast"] if task == "denoise" else []
+    words = [task, *PLAIN[task], "-o", "out.png", "--record", "run.json", "--seed", "2", *preset, *FAST]
+    assert run(*words, folder=files) == 0
+    size = (36, 30) if task == "upscale" else (24, 20)
+    assert np.asarray(Image.open(files / "out.png")).shape == (*size, 3)
+    if task in ("upscale", "deblur"):
+        assert "observed again" in capsys.readouterr().err
+    assert run("repeat", "run.json", "-o", "again.png", folder=files) == 0
+    assert (files / "out.png").read_bytes() == (files / "again.png").read_bytes()
+
+
+def test_an_enlarged_picture_keeps_its_alpha(files, picture):
+    alpha = np.full((*picture.shape[:2], 1), 200, np.uint8)
+    Image.fromarray(np.concatenate([picture, alpha], axis=2)).save(files / "see-through.png")
+    assert run("upscale", "see-through.png", "--factor", "2", "-o", "out.png", *FAST, folder=files) == 0
+    large = np.asarray(Image.open(files / "out.png"))
+    assert large.shape == (48, 40, 4)
+    assert (large[..., 3] == 200).all()
 
 
 def test_doctor(capsys):

@@ -3,20 +3,14 @@ import pytest
 import torch
 from scipy import ndimage
 from skimage import data
-from skimage.restoration import denoise_nl_means
 
-from untaught.metrics import psnr
-from untaught.noise import Stabilised, declipped, estimate_noise, impulses, noise_correlation, wiener
+from untaught.noise import Stabilised, declipped, estimate_noise, impulses, noise_correlation
 
 CAMERA = data.camera()[::2, ::2] / 255
 
 
 def noisy(clean, deviation, seed=0):
     return clean + np.random.default_rng(seed).normal(0, deviation, clean.shape)
-
-
-def tensor(picture):
-    return torch.from_numpy(picture).float()[None, None]
 
 
 @pytest.mark.parametrize("deviation", [0.02, 0.05, 0.1, 0.2])
@@ -44,20 +38,6 @@ def test_impulses_are_found_and_little_else():
     found = impulses(np.where(hit, random.integers(0, 2, CAMERA.shape), CAMERA))
     assert found[hit].mean() > 0.9
     assert found[~hit].mean() < 0.06
-
-
-def test_wiener_lifts_a_smooth_pilot():
-    seen = noisy(CAMERA, 0.1)
-    pilot = denoise_nl_means(seen, h=0.08, sigma=0.1, fast_mode=True)
-    lifted = wiener(tensor(pilot), tensor(seen), 0.1)[0, 0].numpy()
-    assert psnr(lifted, CAMERA) > psnr(pilot, CAMERA) + 0.3
-
-
-def test_wiener_with_little_noise_gives_the_picture_back():
-    picture = torch.rand(2, 3, 20, 17)
-    torch.testing.assert_close(wiener(picture, picture, 1e-4), picture, atol=1e-3, rtol=0)
-    small = torch.rand(1, 1, 5, 9)
-    assert torch.equal(wiener(small, small, 0.1), small)
 
 
 def test_clipping_is_undone():

@@ -2,6 +2,7 @@ import pytest
 import torch
 
 from untaught.errors import SettingError
+from untaught.inputs import mirror
 from untaught.recorruption import RecorruptedInput, RecorruptionSettings
 
 OBSERVED = torch.rand(1, 2, 64, 48, generator=torch.Generator().manual_seed(0))
@@ -18,7 +19,8 @@ def test_input_and_target_share_no_noise():
     clean = torch.full((1, 1, 200, 200), 0.5)
     seen = clean + 0.1 * torch.randn(clean.shape, generator=generator)
     drawn = RecorruptedInput(seen, 0.1, RecorruptionSettings(strength=0.7), generator).draw()
-    shown, target = (drawn.input[:, :1] - clean).flatten(), (drawn.target - clean).flatten()
+    shown = mirror(drawn.input[:, :1], drawn.mirrored) - clean
+    shown, target = shown.flatten(), (drawn.target - clean).flatten()
     assert abs(torch.corrcoef(torch.stack([shown, target]))[0, 1]) < 0.02
     assert abs(shown.std() / 0.1 - (1 + 0.7**2) ** 0.5) < 0.02
     assert abs(target.std() / 0.1 - (1 + 1 / 0.7**2) ** 0.5) < 0.03
@@ -27,8 +29,15 @@ def test_input_and_target_share_no_noise():
 def test_channels_and_guess():
     drawn = source().draw()
     assert drawn.input.shape == (1, RecorruptionSettings().channels(2), 64, 48)
-    assert torch.equal(drawn.guess, drawn.input[:, 2:4])
-    torch.testing.assert_close((drawn.input[:, :2] + 4 * drawn.target) / 5, OBSERVED)
+    seen = mirror(drawn.input, drawn.mirrored)
+    assert torch.equal(drawn.guess, seen[:, 2:4])
+    torch.testing.assert_close((seen[:, :2] + 4 * drawn.target) / 5, OBSERVED)
+
+
+def test_all_mirrorings_are_drawn():
+    drawing = source()
+    drawn = {tuple(drawing.draw().mirrored[0].tolist()) for _ in range(40)}
+    assert len(drawn) == 4
 
 
 def test_draws_differ_and_go_on_after_a_restore():

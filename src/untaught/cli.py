@@ -382,7 +382,7 @@ def _run(
     if meter is not None:
         figures = _figures(unit(restoration.picture), meter, job.problem)
     record = records.make_record(request, restoration, figures)
-    _report(options, console, restoration, record, figures)
+    _report(options, console, restoration, record, figures, job.problem.notes)
     return code
 
 
@@ -442,8 +442,9 @@ def _report(
     restoration: Restoration,
     record: dict[str, Any],
     figures: dict[str, Any],
+    before: Sequence[str],
 ) -> None:
-    """Write the record and print what came of the run."""
+    """Write the record and print what came of the run, but for the notes that were printed before it."""
     from untaught.files import write_text
 
     if options.record is not None:
@@ -458,6 +459,8 @@ def _report(
             highlight=False,
             soft_wrap=True,
         )
+    for note in restoration.notes[len(before) :]:
+        console.print(f"note: {note}", highlight=False, soft_wrap=True)
     if restoration.rollbacks:
         console.print(
             f"note: the fit diverged {restoration.rollbacks} times and was taken back, at a lower rate", highlight=False

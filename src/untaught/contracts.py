@@ -39,6 +39,8 @@ class Drawn(NamedTuple):
         guess: (N, C, H, W), float32: what the network's output is added to; nothing if None.
         compared: (N, C, H, W), bool: the values that the loss is taken over; all that are known if None.
         shown: (N, C, H, W), bool: where the guess is what was observed, and stands as it is; nowhere if None.
+        mirrored: (N, 2), bool: whether the input was mirrored left to right and top to bottom, as the network's output
+            then is too; not at all if None.
         target: (N, C, H, W), float32: what is compared with in place of what was observed; that itself if None.
     """
 
@@ -47,6 +49,7 @@ class Drawn(NamedTuple):
     compared: Tensor | None = None
     shown: Tensor | None = None
     target: Tensor | None = None
+    mirrored: Tensor | None = None
 
 
 class Source(Protocol):

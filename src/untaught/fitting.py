@@ -18,6 +18,7 @@ from untaught.checkpoint import Snapshot, optimiser_state, part, restore_optimis
 from untaught.contracts import Source, State
 from untaught.engine import Engine
 from untaught.errors import DivergenceError
+from untaught.inputs import mirror
 from untaught.objectives import Objective
 from untaught.optimisers import set_rate
 
@@ -195,6 +196,8 @@ class _Step:
         """Draw an input, and see what the network makes of it."""
         drawn = self.fit.source.draw()
         output = self.engine.run(self.fit.network, drawn.input)
+        if drawn.mirrored is not None:
+            output = mirror(output, drawn.mirrored)
         if drawn.guess is not None:
             output = output + drawn.guess
         self.losses = self.objective(output, drawn.compared, drawn.target)

@@ -19,7 +19,7 @@ from untaught.contracts import Drawn, Source
 from untaught.errors import SettingError
 from untaught.kernels import Kernels
 
-__all__ = ["InputSettings", "PerturbationSettings", "PerturbedInput", "SideBySide", "make_input"]
+__all__ = ["InputSettings", "PerturbationSettings", "PerturbedInput", "SideBySide", "make_input", "mirror"]
 
 InputKind = Literal["uniform", "normal", "grid", "fourier"]
 
@@ -150,6 +150,14 @@ class PerturbedInput:
             self.generator.set_state(state["generator"].cpu())
 
 
+def mirror(pictures: Tensor, mirrored: Tensor) -> Tensor:
+    """Mirror each of (N, C, H, W) left to right and top to bottom, where (N, 2), bool, says so; its own inverse."""
+    # No branch, so that neither the host waits nor a CUDA graph freezes what was drawn first.
+    across, down = mirrored.T.reshape(2, -1, 1, 1, 1)
+    pictures = torch.where(across, pictures.flip(-1), pictures)
+    return torch.where(down, pictures.flip(-2), pictures)
+
+
 class SideBySide:
     """Several sources as one, for several networks side by side.
 
@@ -168,12 +176,14 @@ class SideBySide:
         compared = [one.compared for one in drawn if one.compared is not None]
         shown = [one.shown for one in drawn if one.shown is not None]
         targets = [one.target for one in drawn if one.target is not None]
+        mirrored = [one.mirrored for one in drawn if one.mirrored is not None]
         return Drawn(
             torch.cat([one.input for one in drawn]),
             torch.cat(guesses) if guesses else None,
             torch.cat(compared) if compared else None,
             torch.cat(shown) if shown else None,
             torch.cat(targets) if targets else None,
+            torch.cat(mirrored) if mirrored else None,
         )
 
     def state(self) -> dict[str, Tensor]:

@@ -124,10 +124,19 @@ class Job:
         """Make ready to fit, from the start or from a moment that `Run.snapshot` has kept."""
         return Run(self, saved)
 
-    def picture(self, state: State) -> NDArray[Any] | Tensor:
-        """The picture that would be returned now, in the shape and type of what was given."""
-        finish = self.problem.finish
-        picture = state.average if finish is None else finish(state.average)
+    def picture(self, state: State, *, polished: bool = False) -> NDArray[Any] | Tensor:
+        """The picture that would be returned now, in the shape and type of what was given.
+
+        Args:
+            state: of the fit.
+            polished: whether what is done at the very end only, and may take seconds, is to be done.
+        """
+        polish, finish = self.problem.polish, self.problem.finish
+        picture = state.average
+        if polished and polish is not None:
+            picture = polish(picture)
+        if finish is not None:
+            picture = finish(picture)
         return from_tensor(picture, self.problem.kept, self.problem.layout)
 
     def blank(self) -> NDArray[Any] | Tensor:
@@ -244,7 +253,7 @@ class Run:
         if self._held is not None and self._patience is not None and math.isfinite(self._patience.best):
             expected = -10 * math.log10(max(self._patience.best, 1e-12))
         return Restoration(
-            picture=job.picture(last),
+            picture=job.picture(last, polished=True),
             stop_reason=self.stop_reason,
             iterations=last.iteration,
             seconds=last.elapsed,
@@ -257,7 +266,7 @@ class Run:
             missing=job.problem.missing,
             uncertainty=uncertainty,
             expected_psnr=expected,
-            notes=job.problem.notes,
+            notes=(*job.problem.notes, *self._residual(last)),
         )
 
     def snapshot(self) -> Snapshot:
@@ -409,6 +418,19 @@ class Run:
         return held & window
 
     # What is said of the result ------------------------------------------------------------------------------------
+
+    def _residual(self, state: State) -> tuple[str, ...]:
+        """How far the result is from what was given, as the operator sees it."""
+        problem = self.job.problem
+        if problem.operator is None:
+            return ()
+        with torch.no_grad():
+            difference = (self._operator(state.average) - self._observed)[self._known].square().mean().sqrt()
+        range_ = problem.layout.high - problem.layout.low
+        return (
+            f"observed again, the result differs from what was given by {float(difference) * range_:.3g} (root mean "
+            f"square; white is {problem.layout.high:g})",
+        )
 
     def _calibrate(self, state: State) -> float | None:
         """By what to multiply the spread so that it covers the error of 90 % of the held-out values."""

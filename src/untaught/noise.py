@@ -9,12 +9,11 @@ import math
 
 import numpy as np
 import torch
-import torch.nn.functional as F
 from numpy.typing import NDArray
 from scipy import ndimage
 from torch import Tensor
 
-__all__ = ["Stabilised", "declipped", "estimate_noise", "impulses", "noise_correlation", "wiener"]
+__all__ = ["Stabilised", "declipped", "estimate_noise", "impulses", "noise_correlation"]
 
 # Daubechies' wavelet with two vanishing moments: its detail of a linear slope is zero.
 _DETAIL = np.array([-0.12940952, -0.22414387, 0.83651630, -0.48296291])
@@ -86,60 +85,6 @@ def impulses(picture: NDArray[np.floating]) -> NDArray[np.bool_]:
             extreme = (channel <= ndimage.minimum_filter(channel, 3)) | (channel >= ndimage.maximum_filter(channel, 3))
             hit |= far & extreme
     return hit
-
-
-def _cosines(size: int, device: torch.device) -> Tensor:
-    """The orthonormal two-dimensional discrete cosine transform as filters: (size², 1, size, size)."""
-    k = torch.arange(size, dtype=torch.float64, device=device)
-    lines = torch.cos(math.pi * (k + 0.5) * k[:, None] / size) * math.sqrt(2 / size)
-    lines[0] /= math.sqrt(2)
-    return torch.einsum("ai,bj->abij", lines, lines).reshape(size * size, 1, size, size).float()
-
-
-def _opponent(channels: int, device: torch.device) -> Tensor:
-    """An orthonormal change of channels that puts what they have in common into the first."""
-    k = torch.arange(channels, dtype=torch.float64, device=device)
-    lines = torch.cos(math.pi * (k + 0.5) * k[:, None] / channels) * math.sqrt(2 / channels)
-    lines[0] /= math.sqrt(2)
-    return lines.float()
-
-
-def wiener(pilot: Tensor, noisy: Tensor, noise: float, size: int = 8) -> Tensor:
-    """Give back to a denoised picture the detail that it has lost, from the noisy one.
-
-    In each window of ``size`` pixels a coefficient of the noisy picture is taken with the weight that is best if the
-    pilot's is true, p² / (p² + s²), and the windows are averaged by what noise they let through (the empirical Wiener
-    filter, as in the second stage of Dabov et al., 2007, without its groups of blocks).
-
-    Args:
-        pilot: (N, C, H, W), float32: the denoised picture.
-        noisy: the same shape.
-        noise: standard deviation of its independent noise, above 0.
-        size: of the windows, in pixels.
-
-    Returns:
-        (N, C, H, W).
-    """
-    channels, height, width = noisy.shape[1:]
-    if min(height, width) < size:
-        return pilot
-    colours = _opponent(channels, noisy.device)
-    filters = _cosines(size, noisy.device)
-    planes = []
-    for channel in range(channels):
-        p, y = (
-            F.conv2d(
-                F.pad(torch.einsum("c,nchw->nhw", colours[channel], x)[:, None], (size - 1,) * 4, mode="reflect"),
-                filters,
-            )
-            for x in (pilot, noisy)
-        )
-        gain = p.square() / (p.square() + noise**2)
-        weight = 1 / gain.square().sum(1, keepdim=True).clamp_min(1e-3)
-        summed = F.conv_transpose2d(gain * y * weight, filters)
-        weights = F.conv_transpose2d(weight, torch.ones_like(filters[:1]))
-        planes.append((summed / weights)[..., size - 1 : 1 - size, size - 1 : 1 - size])
-    return torch.einsum("kc,nkhw->nchw", colours, torch.cat(planes, 1))
 
 
 def declipped(mean: Tensor, noise: float) -> Tensor:

@@ -77,8 +77,15 @@ class Picture:
     metadata: Metadata = field(default_factory=Metadata)
 
     def with_pixels(self, pixels: Any) -> Picture:
-        """The same picture with other pixels: alpha and metadata stay."""
-        return dataclasses.replace(self, pixels=np.asarray(pixels))
+        """The same picture with other pixels: metadata stays, and alpha, brought to their size."""
+        pixels = np.asarray(pixels)
+        alpha = self.alpha
+        if alpha is not None and alpha.shape != pixels.shape[:2]:
+            from skimage.transform import resize
+
+            larger = resize(alpha, pixels.shape[:2], order=1, preserve_range=True)
+            alpha = (larger.round() if alpha.dtype.kind in "ui" else larger).astype(alpha.dtype)
+        return dataclasses.replace(self, pixels=pixels, alpha=alpha)
 
 
 def read(path: str | os.PathLike[str]) -> Picture:

@@ -30,8 +30,9 @@ class Problem:
         objective: how far a picture is from the observation.
         guide: (N, channels, H, W), float32: the network's input in place of the recipe's; none if None.
         kept: (N, C, H, W), bool: values of the picture that are returned as they were given; none if None.
-        finish: what is done to the fitted picture, (N, C, H, W), before it is handed back; nothing if None.
-        recipes: name of the row of `untaught.recipes.RECIPES` that is for it.
+        polish: what is done to the fitted picture, (N, C, H, W), at the very end, for seconds maybe; nothing if None.
+        finish: what is done to each fitted picture, (N, C, H, W), before anybody sees it; nothing if None.
+        recipes: name of the row of `untaught.recipes.RECIPES` that is for it, where that is not the task's own.
         notes: sentences that the user should read.
     """
 
@@ -45,8 +46,9 @@ class Problem:
     objective: Callable[[Tensor, Operator, Tensor], Objective] = MeanSquaredError
     guide: Tensor | None = None
     kept: Tensor | None = None
+    polish: Callable[[Tensor], Tensor] | None = None
     finish: Callable[[Tensor], Tensor] | None = None
-    recipes: str = "fit"
+    recipes: str = ""
     notes: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:

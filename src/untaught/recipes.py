@@ -178,26 +178,32 @@ _PAPER_DROPPED = Recipe(
 _BALANCED_DENOISE = Recipe(
     name="balanced",
     source="untaught's own: docs/recipes.md",
-    network=NetworkSettings(
-        down_channels=(48, 96, 128, 128),
-        up_channels=(48, 96, 128, 128),
-        skip_channels=(48,) * 4,
-        head="none",
-    ),
+    network=NetworkSettings(down_channels=(32, 64, 64), up_channels=(32, 64, 64), skip_channels=(32,) * 3, head="none"),
     recorruption=RecorruptionSettings(),
     optimiser=_MUON,
     averaging=0.99,
-    iterations=300,
+    iterations=400,
 )
 
-_FAST_DENOISE = dataclasses.replace(
-    _BALANCED_DENOISE,
-    name="fast",
-    network=NetworkSettings(down_channels=(32, 64, 64), up_channels=(32, 64, 64), skip_channels=(32,) * 3, head="none"),
-    iterations=200,
+_FAST_DENOISE = dataclasses.replace(_BALANCED_DENOISE, name="fast", iterations=200)
+
+_BEST_DENOISE = dataclasses.replace(_BALANCED_DENOISE, name="best", iterations=800)
+
+_HOLE = dataclasses.replace(
+    _PAPER_HOLE,
+    name="balanced",
+    source="untaught's own for large holes: docs/recipes.md",
+    network=dataclasses.replace(
+        _PAPER_HOLE.network, down_channels=(32, 64, 128, 128, 128), up_channels=(32, 64, 128, 128, 128)
+    ),
+    optimiser=OptimiserSettings(name="muon", rate=0.01),
+    averaging=0.97,
+    iterations=500,
 )
 
-_BEST_DENOISE = dataclasses.replace(_BALANCED_DENOISE, name="best", runs=2, iterations=400)
+_FAST_HOLE = dataclasses.replace(_HOLE, name="fast", iterations=250)
+
+_BEST_HOLE = dataclasses.replace(_HOLE, name="best", runs=2, iterations=1000)
 
 # What an operator hides is smooth more often than not, as under writing.
 _BALANCED_INVERSE = dataclasses.replace(_BALANCED_INPAINT, stopping=StoppingSettings(), iterations=500)
@@ -225,6 +231,7 @@ _PAPER_DENOISE = Recipe(
 RECIPES: Mapping[str, tuple[Recipe, ...]] = MappingProxyType(
     {
         "inpaint": (_BALANCED_INPAINT, _FAST_INPAINT, _BEST_INPAINT, _PRINTED, _PAPER_TEXT, _PAPER_HOLE),
+        "inpaint-hole": (_HOLE, _FAST_HOLE, _BEST_HOLE, _PRINTED, _PAPER_TEXT, _PAPER_HOLE),
         "restore": (_BALANCED_RESTORE, _FAST_RESTORE, _BEST_RESTORE, _NOISE, _PRINTED, _PAPER_DROPPED),
         "denoise": (_BALANCED_DENOISE, _FAST_DENOISE, _BEST_DENOISE, _PRINTED, _PAPER_DENOISE),
         "upscale": (_BALANCED_INVERSE, _FAST_INVERSE, _BEST_INVERSE, _PRINTED, _PAPER_UPSCALE),

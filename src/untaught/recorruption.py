@@ -15,6 +15,7 @@ from torch import Tensor
 
 from untaught.contracts import Drawn
 from untaught.errors import SettingError
+from untaught.inputs import mirror
 from untaught.thinning import gaussian, smooth
 
 __all__ = ["RecorruptedInput", "RecorruptionSettings"]
@@ -74,7 +75,10 @@ class RecorruptedInput:
         shown = self.observed + self.settings.strength * added
         target = self.observed - added / self.settings.strength
         averages = [smooth(shown, kernel) / weight for kernel, weight in zip(self._kernels, self._weights, strict=True)]
-        return Drawn(torch.cat([shown, *averages], dim=1), guess=averages[0], target=target)
+        # Mirrored pictures are pictures too, and keep the network from learning this one by heart.
+        turned = torch.rand(1, 2, generator=self.generator, device=shown.device) < 0.5
+        features = mirror(torch.cat([shown, *averages], dim=1), turned)
+        return Drawn(features, guess=averages[0], target=target, mirrored=turned)
 
     def state(self) -> dict[str, Tensor]:
         """What changes from draw to draw."""

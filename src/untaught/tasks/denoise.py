@@ -13,9 +13,10 @@ from torch import Tensor
 
 from untaught.arrays import Layout
 from untaught.catalogue import DenoiseSettings
+from untaught.collaboration import collaborate
 from untaught.contracts import Observer, Restoration
 from untaught.errors import InputError
-from untaught.noise import Stabilised, declipped, estimate_noise, impulses, noise_correlation, wiener
+from untaught.noise import Stabilised, declipped, estimate_noise, impulses, noise_correlation
 from untaught.problems import Problem
 from untaught.tasks.preparation import prepare
 from untaught.thinning import spread_out
@@ -91,15 +92,15 @@ def read(picture: Tensor, layout: Layout, settings: DenoiseSettings) -> Problem:
         size=(picture.shape[2], picture.shape[3]),
         layout=layout,
         noise=noise,
-        finish=functools.partial(_finish, noisy=whole, noise=noise, clipped=_is_clipped(whole)),
+        polish=functools.partial(_polish, noisy=whole, noise=noise),
+        finish=functools.partial(declipped, noise=noise) if _is_clipped(whole) else None,
         notes=tuple(notes),
     )
 
 
-def _finish(average: Tensor, *, noisy: Tensor, noise: float, clipped: bool) -> Tensor:
-    """Detail that was lost, from the noisy picture; and black and white as they were before clipping."""
-    filtered = wiener(average, noisy.to(average.device), noise)
-    return declipped(filtered, noise) if clipped else filtered.clamp(0, 1)
+def _polish(average: Tensor, *, noisy: Tensor, noise: float) -> Tensor:
+    """The mean of what the network has drawn and of what it helps to find in the noisy picture."""
+    return ((average + collaborate(average, noisy.to(average.device), noise)) / 2).clamp(0, 1)
 
 
 def _is_clipped(picture: Tensor) -> bool:
@@ -114,8 +115,7 @@ def _poisson(picture: Tensor, finite: Tensor, layout: Layout, settings: DenoiseS
     stabilised = Stabilised(photons, (settings.noise or 0.0) / settings.gain)
 
     def finish(average: Tensor) -> Tensor:
-        filtered = wiener(average, stabilised.values.to(average.device), stabilised.noise)
-        units = stabilised.counts(filtered) * settings.gain + settings.offset
+        units = stabilised.counts(average) * settings.gain + settings.offset
         return ((units - layout.low) / scale).float()
 
     return Problem(
@@ -125,6 +125,7 @@ def _poisson(picture: Tensor, finite: Tensor, layout: Layout, settings: DenoiseS
         size=(picture.shape[2], picture.shape[3]),
         layout=layout,
         noise=stabilised.noise,
+        polish=functools.partial(_polish, noisy=stabilised.values, noise=stabilised.noise),
         finish=finish,
     )
 

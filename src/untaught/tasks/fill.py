@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 import torch
 from numpy.typing import ArrayLike, NDArray
+from scipy import ndimage
 from torch import Tensor
 
 from untaught.arrays import Layout, known_values
@@ -18,6 +19,9 @@ from untaught.problems import Problem
 from untaught.tasks.preparation import prepare
 
 __all__ = ["inpaint", "read", "restore"]
+
+_DEEP = 12
+"""From this distance of a missing pixel to the nearest known one on, in pixels, a hole counts as large."""
 
 
 def inpaint(
@@ -78,6 +82,9 @@ def restore(
 def read(picture: Tensor, layout: Layout, settings: FillSettings, mask: ArrayLike | Tensor | None = None) -> Problem:
     """What is known of a picture, (N, C, H, W), and of a mask of it."""
     known, notes = _known(picture, layout, mask, settings.mask_marks)
+    depth = _depth(known)
+    if depth > _DEEP:
+        notes += (f"the mask has a hole {2 * depth:.0f} pixels across: a network for large holes fills it",)
     return Problem(
         observed=torch.where(known, picture, 0),
         known=known,
@@ -85,8 +92,14 @@ def read(picture: Tensor, layout: Layout, settings: FillSettings, mask: ArrayLik
         size=(picture.shape[2], picture.shape[3]),
         layout=layout,
         kept=known if settings.keep_known else None,
+        recipes="inpaint-hole" if depth > _DEEP else "",
         notes=notes,
     )
+
+
+def _depth(known: Tensor) -> float:
+    """How far the missing pixel that is farthest from any known one is from it, in pixels."""
+    return max(float(ndimage.distance_transform_edt(~one.any(0).numpy()).max()) for one in known)
 
 
 def _known(

@@ -51,7 +51,7 @@ def prepare(task: str, image: ArrayLike | Tensor, mask: ArrayLike | Tensor | Non
     read = importlib.import_module(f"untaught.tasks.{entry.module}").read
     picture, layout = to_tensor(image, options.value_range)
     problem: Problem = read(picture, layout, settings, **pictures)
-    return _job(task, dataclasses.replace(problem, recipes=_row(task, problem)), options)
+    return _job(task, problem, options)
 
 
 def fit(
@@ -104,15 +104,11 @@ def fit(
     return _job("fit", problem, Options(**options)).begin()
 
 
-def _row(task: str, problem: Problem) -> str:
-    """The row of recipes for a problem: the task's own, unless its reader has found a better one."""
-    return task if problem.recipes == "fit" else problem.recipes
-
-
 def _job(task: str, problem: Problem, options: Options) -> Job:
-    recipe = options.recipe if isinstance(options.recipe, Recipe) else find_recipe(problem.recipes, options.recipe)
+    row = problem.recipes or task
+    recipe = options.recipe if isinstance(options.recipe, Recipe) else find_recipe(row, options.recipe)
     shows = recipe.thinning is not None or recipe.recorruption is not None
-    others = ", ".join(other.name for other in RECIPES[problem.recipes])
+    others = ", ".join(other.name for other in RECIPES[row])
     if shows and problem.operator is not None:
         raise SettingError(
             f"the recipe {recipe.name} shows the network what is known of a picture, and an operator's observation is "

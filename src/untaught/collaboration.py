@@ -1,0 +1,148 @@
+"""Detail for a denoised picture, from the noisy one: the Wiener filter over groups of alike blocks.
+
+The second stage of Dabov, Foi, Katkovnik and Egiazarian, 2007, "Image denoising by sparse 3-D transform-domain
+collaborative filtering", written from the paper's equations, with the network's picture in the place of the first
+stage's. A network knows what a picture of this kind looks like; it is slow to take up what repeats from afar, which is
+what groups of alike blocks are good at. The errors of both are partly independent, so their mean is better than either.
+"""
+
+from __future__ import annotations
+
+import math
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+__all__ = ["collaborate"]
+
+_BLOCK = 8
+"""Side of a block, in pixels."""
+_GROUP = 16
+"""Blocks of a group; a power of two."""
+_STEP = 3
+"""Pixels between two blocks that groups are found for."""
+_RADIUS = 16
+"""How far away alike blocks are looked for, in pixels."""
+_TILE = 192
+"""Side of what is worked on at a time, in pixels, so that memory does not grow with the picture."""
+
+
+def collaborate(pilot: Tensor, noisy: Tensor, noise: float) -> Tensor:
+    """Filter a noisy picture, with a denoised one to tell what of it is picture.
+
+    Each group of alike blocks is transformed together; a coefficient of the noisy ones is taken with the weight that is
+    best if the pilot's is true, p² / (p² + s²).
+
+    Args:
+        pilot: (N, C, H, W), float32: the denoised picture.
+        noisy: the same shape.
+        noise: standard deviation of its independent noise, above 0.
+
+    Returns:
+        (N, C, H, W); the pilot itself where a side has fewer pixels than a block.
+    """
+    height, width = noisy.shape[-2:]
+    if min(height, width) < _BLOCK:
+        return pilot
+    result = torch.empty_like(noisy)
+    margin = _RADIUS + _BLOCK
+    for top in range(0, height, _TILE):
+        for left in range(0, width, _TILE):
+            # Never a tile of less than a block: what its margin reaches over is worked on with it.
+            rows = slice(max(0, top - margin), min(height, top + _TILE + margin))
+            columns = slice(max(0, left - margin), min(width, left + _TILE + margin))
+            for index in range(noisy.shape[0]):
+                filtered = _tile(pilot[index, :, rows, columns], noisy[index, :, rows, columns], noise**2)
+                inside = filtered[:, top - rows.start :, left - columns.start :][:, :_TILE, :_TILE]
+                result[index, :, top : top + _TILE, left : left + _TILE] = inside
+    return result
+
+
+def _tile(pilot: Tensor, noisy: Tensor, variance: float) -> Tensor:
+    """(C, H, W) to the same."""
+    colours = _cosines(noisy.shape[0], noisy.device)
+    pilots, planes = (torch.einsum("kc,chw->khw", colours, x) for x in (pilot, noisy))
+    groups = _groups(pilots)
+    together = _haar(_GROUP, noisy.device)
+    lines = _cosines(_BLOCK, noisy.device)
+    blocks = torch.einsum("ai,bj->abij", lines, lines).reshape(_BLOCK**2, 1, _BLOCK, _BLOCK)
+    # Blocks fade out to their edges, so that none of these shows.
+    window = torch.kaiser_window(_BLOCK, periodic=False, beta=2.0, device=noisy.device)
+    faded = blocks * window[:, None] * window
+    filtered = []
+    for p, y in zip(pilots, planes, strict=True):
+        spectra = (F.conv2d(x[None, None], blocks)[0] for x in (p, y))
+        places = tuple(noisy.shape[-1 - axis] - _BLOCK + 1 for axis in (1, 0))
+        expected, seen = (
+            torch.einsum("kl,glp->gkp", together, spectrum.flatten(1).T.contiguous()[groups]) for spectrum in spectra
+        )
+        gain = expected.square()
+        gain = gain / (gain + variance)
+        # A group counts by how little noise it lets through.
+        weight = 1 / gain.square().sum((1, 2)).clamp_min(1e-3)
+        back = torch.einsum("kl,gkp->glp", together, seen * gain) * weight[:, None, None]
+        count = places[0] * places[1]
+        summed = torch.zeros(count, _BLOCK**2, device=noisy.device).index_add_(0, groups.flatten(), back.flatten(0, 1))
+        weights = torch.zeros(count, device=noisy.device).index_add_(
+            0, groups.flatten(), weight[:, None].expand(-1, _GROUP).flatten()
+        )
+        top = F.conv_transpose2d(summed.T.reshape(1, _BLOCK**2, *places), faded)
+        bottom = F.conv_transpose2d(weights.view(1, 1, *places), (window[:, None] * window)[None, None])
+        filtered.append((top / bottom.clamp_min(1e-9))[0, 0])
+    return torch.einsum("kc,khw->chw", colours, torch.stack(filtered))
+
+
+def _groups(guide: Tensor) -> Tensor:
+    """For blocks of (C, H, W) at every few pixels, those most alike: places of their corners, (groups, _GROUP)."""
+    height, width = guide.shape[-2:]
+    high, wide = height - _BLOCK + 1, width - _BLOCK + 1
+    device = guide.device
+    rows = torch.arange(0, high, _STEP, device=device)
+    columns = torch.arange(0, wide, _STEP, device=device)
+    nowhere = 1e3
+    distances, moves = [], []
+    for down in range(-_RADIUS, _RADIUS + 1):
+        for right in range(-_RADIUS, _RADIUS + 1):
+            upper, lower = max(0, -down), height - max(0, down)
+            start, end = max(0, -right), width - max(0, right)
+            if upper >= lower or start >= end:
+                continue
+            apart = torch.full((1, height, width), nowhere, device=device)
+            here = guide[:, upper:lower, start:end]
+            there = guide[:, upper + down : lower + down, start + right : end + right]
+            apart[0, upper:lower, start:end] = (here - there).square().sum(0)
+            mean = F.avg_pool2d(F.avg_pool2d(apart, (_BLOCK, 1), (_STEP, 1)), (1, _BLOCK), (1, _STEP))
+            distances.append(mean.flatten())
+            moves.append(down * wide + right)
+    least, which = torch.stack(distances).topk(min(_GROUP, len(moves)), dim=0, largest=False)
+    move = torch.tensor(moves, device=device)[which]
+    # Where there are not enough partners, a block is its own.
+    move = torch.where(least < nowhere / _BLOCK**2, move, 0)
+    home = (rows[:, None] * wide + columns).flatten()
+    found = home + move
+    if len(found) < _GROUP:
+        found = torch.cat([found, home.expand(_GROUP - len(found), -1)])
+    # What lies behind the last step, at the right and at the bottom, is its own group.
+    bottom = (high - 1) * wide + torch.arange(wide, device=device)
+    right_edge = torch.arange(high, device=device) * wide + wide - 1
+    last = torch.cat([bottom, right_edge])
+    return torch.cat([found.T, last[:, None].expand(-1, _GROUP)])
+
+
+def _cosines(size: int, device: torch.device) -> Tensor:
+    """The orthonormal discrete cosine transform: (size, size); of channels, the first line is what they share."""
+    k = torch.arange(size, dtype=torch.float64, device=device)
+    lines = torch.cos(math.pi * (k + 0.5) * k[:, None] / size) * math.sqrt(2 / size)
+    lines[0] /= math.sqrt(2)
+    return lines.float()
+
+
+def _haar(size: int, device: torch.device) -> Tensor:
+    """The orthonormal Haar transform: (size, size), size a power of two."""
+    if size == 1:
+        return torch.ones(1, 1, device=device)
+    half = _haar(size // 2, device)
+    sums = torch.kron(half, torch.tensor([[1.0, 1.0]], device=device))
+    differences = torch.kron(torch.eye(size // 2, device=device), torch.tensor([[1.0, -1.0]], device=device))
+    return torch.cat([sums, differences]) / math.sqrt(2)
