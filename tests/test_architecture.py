@@ -33,6 +33,7 @@ FLOORS = [
     {"jobs"},
     {"records", "tasks"},
     {"demo"},
+    {"studio"},
     {"cli"},
 ]
 FLOOR = {room: number for number, floor in enumerate(FLOORS) for room in floor}

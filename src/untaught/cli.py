@@ -13,12 +13,12 @@ import shlex
 import signal
 import sys
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from contextlib import nullcontext
+from contextlib import nullcontext, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NoReturn, Self
 
 import untaught
-from untaught.catalogue import TASKS, Options, Setting, Task, duration, find_task, positive, settings_of
+from untaught.catalogue import TASKS, Options, Setting, Task, duration, find_task, positive, settings_of, whole
 from untaught.errors import InputError, Interrupted, SettingError, UntaughtError
 
 if TYPE_CHECKING:
@@ -40,6 +40,7 @@ _ABOUT = "Restore a damaged picture from that picture alone, with an untrained n
 _REPEAT = "Do again what a record tells of, with the same settings, seed and input."
 _RESUME = "Go on with a run that was interrupted or killed, from its checkpoint, to the same result."
 _DEMO = "Restore two bundled photographs and compare with biharmonic inpainting."
+_STUDIO = "Open a local web page: paint over what is missing, and watch the picture come back. Needs untaught[studio]."
 _DOCTOR = "Say what this machine has and how untaught would run on it, and why."
 
 
@@ -99,6 +100,29 @@ def _parser() -> argparse.ArgumentParser:
         "--iterations", type=_word(positive), metavar="N", help="iterations for each picture (default: 320 and 240)"
     )
 
+    studio = _command(commands, "studio", _STUDIO, _studio, "untaught studio --folder pictures")
+    studio.add_argument(
+        "--port",
+        type=_word(_port),
+        metavar="N",
+        help="port to listen on (default: 8791, or a free one where that is taken)",
+    )
+    studio.add_argument("--no-browser", action="store_true", help="print the address, and do not open it")
+    studio.add_argument(
+        "--folder",
+        metavar="FOLDER",
+        type=Path,
+        default=Path.home() / ".untaught" / "studio",
+        help="where pictures and jobs are kept (default: .untaught/studio in your home)",
+    )
+    studio.add_argument(
+        "--host",
+        metavar="ADDRESS",
+        default="127.0.0.1",
+        help="address to listen on; one that others can reach needs --token (default: 127.0.0.1, this machine only)",
+    )
+    studio.add_argument("--token", metavar="TEXT", default="", help=_HELP_ACCESS)
+
     doctor = _command(commands, "doctor", _DOCTOR, _doctor, "untaught doctor")
     _settings_arguments(
         doctor, [setting for setting in settings_of(Options) if setting.name in ("device", "precision")]
@@ -107,6 +131,7 @@ def _parser() -> argparse.ArgumentParser:
     return parser
 
 
+_HELP_ACCESS = "what a client has to know, 16 characters or more (default: one made at random, kept in the folder)"
 _HELP_FOLDER = "folder for the pictures and their figures, made if need be (default: untaught-demo)"
 
 
@@ -209,6 +234,13 @@ def _output_arguments(parser: argparse.ArgumentParser, default: str = "") -> Non
     )
     parser.add_argument("--quiet", action="store_true", help="print nothing but errors")
     parser.add_argument("--json", action="store_true", help="print the result as one JSON object on standard output")
+
+
+def _port(text: str) -> int:
+    value = whole(text)
+    if value > 65535:
+        raise SettingError(f"a port is a number up to 65535: found {text}")
+    return value
 
 
 def _task(options: argparse.Namespace) -> int:
@@ -485,6 +517,23 @@ def _demo(options: argparse.Namespace) -> int:
     from untaught.demo import run_demo
 
     return run_demo(options.output, options.iterations)
+
+
+def _studio(options: argparse.Namespace) -> int:
+    if options.token and len(options.token) < 16:
+        raise InputError("a token has 16 characters or more")
+    if options.host not in ("127.0.0.1", "localhost", "::1") and not options.token:
+        raise InputError(f"{options.host} can be reached by others: choose a token that they have to know, by --token")
+    try:
+        from untaught.studio.server import serve
+    except ImportError as error:
+        if (error.name or "").startswith("untaught"):
+            raise
+        raise InputError('the studio is an extra: pip install "untaught[studio]"') from error
+    # The server has its own way to end; until it is up, and after, an interruption is no failure.
+    with suppress(KeyboardInterrupt):
+        serve(options.folder, host=options.host, port=options.port, token=options.token, browser=not options.no_browser)
+    return DONE
 
 
 def _doctor(options: argparse.Namespace) -> int:

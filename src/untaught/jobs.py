@@ -33,7 +33,7 @@ from untaught.recorruption import RecorruptedInput
 from untaught.stopping import Patience, build_score
 from untaught.thinning import ThinnedInput, moved
 
-__all__ = ["Job", "Run", "begin"]
+__all__ = ["Job", "Outlook", "Run", "begin"]
 
 _COVERAGE = 0.9
 
@@ -154,6 +154,25 @@ class Job:
         return self.begin().finish(observers)
 
 
+@dataclass(frozen=True, slots=True)
+class Outlook:
+    """Where a run stands between its beginning and its end.
+
+    Attributes:
+        in_search: whether its stop rule is being followed; otherwise it is in its last stage.
+        stage_until: the last iteration of this stage, at the latest.
+        until: the last iteration of the run, at the latest.
+        best_iteration: of the best moment so far by the rule; 0 where there is none.
+        gives_up_at: the iteration at which the rule ends this stage if nothing better comes, or None.
+    """
+
+    in_search: bool
+    stage_until: int
+    until: int
+    best_iteration: int
+    gives_up_at: int | None
+
+
 class Run:
     """A job being fitted: a stream of states that knows why it ended. Not to pull it is to pause it.
 
@@ -190,9 +209,7 @@ class Run:
     def __iter__(self) -> Iterator[State]:
         """The states, from where the run is to its end."""
         while not self._finished:
-            limit = self._until
-            if self._in_search and self._held is not None:
-                limit -= self._refit_length(limit)
+            limit = self._stage_until()
             for state in self._stage(limit):
                 self.last = state
                 self._points["iteration"].append(state.iteration)
@@ -242,6 +259,14 @@ class Run:
     def finished(self) -> bool:
         """Whether the run has come to its end."""
         return self._finished
+
+    @property
+    def outlook(self) -> Outlook:
+        """Where the run stands, as of now."""
+        patience = self._patience
+        best = 0 if patience is None else patience.best_iteration
+        gives_up_at = None if patience is None or not (self._in_search and best) else patience.gives_up_at
+        return Outlook(self._in_search, self._stage_until(), self._until, best, gives_up_at)
 
     def restoration(self) -> Restoration:
         """The result, as of now."""
@@ -362,6 +387,11 @@ class Run:
         if last is not None and fit.average is not None and fit.square is not None:
             average, square = fit.over_runs(fit.average), fit.over_runs(fit.square)
             self.last = dataclasses.replace(last, average=average, square=square)
+
+    def _stage_until(self) -> int:
+        """The last iteration of the stage, at the latest."""
+        searching = self._in_search and self._held is not None
+        return self._until - self._refit_length(self._until) if searching else self._until
 
     def _refit_length(self, iterations: int) -> int:
         return round(iterations * self.job.recipe.stopping.refit)

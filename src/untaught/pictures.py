@@ -28,7 +28,7 @@ from PIL import Image
 from untaught import files
 from untaught.errors import InputError, PictureError
 
-__all__ = ["MAX_PIXELS", "Metadata", "Picture", "check_writable", "read", "read_input", "write"]
+__all__ = ["MAX_PIXELS", "Metadata", "Picture", "check_writable", "format_of", "read", "read_input", "write"]
 
 MAX_PIXELS = 100_000_000
 """Pictures of more pixels are refused by their header, before anything is decoded."""
@@ -96,7 +96,7 @@ def read(path: str | os.PathLike[str]) -> Picture:
     """
     path = Path(path)
     content = _content(path)
-    kind = _kind(content)
+    kind = format_of(content)
     if kind not in _READERS:
         raise PictureError(f"{path} is {kind}: PNG, JPEG, TIFF and WebP are read")
     try:
@@ -225,7 +225,7 @@ def _content(path: Path) -> bytes:
     return content
 
 
-def _kind(content: bytes) -> str:
+def format_of(content: bytes) -> str:
     """Name of a file's format, by its first bytes, as the end of "this file is ..."."""
     if content[:4] == b"RIFF" and content[8:12] == b"WEBP":
         return "WebP"

@@ -252,9 +252,12 @@ class Patience:
         figure = float(value)
         if figure < self.best * (1 - self.settings.tolerance):
             self.best, self.best_iteration, self.improved = figure, state.iteration, True
-        waited = state.iteration - self.best_iteration
-        patience = max(self.settings.patience, self.best_iteration // 4)
-        self.exhausted = self.best_iteration > 0 and waited >= patience
+        self.exhausted = self.best_iteration > 0 and state.iteration >= self.gives_up_at
+
+    @property
+    def gives_up_at(self) -> int:
+        """The iteration at which waiting for a better score has been long enough, once there is a best one."""
+        return self.best_iteration + max(self.settings.patience, self.best_iteration // 4)
 
     def facts(self) -> dict[str, Any]:
         """The best moment, as plain values."""

@@ -1,0 +1,71 @@
+"""Guesses at what of a picture is damaged, for the user to correct."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+__all__ = ["KINDS", "propose"]
+
+KINDS = ("black", "dark", "bright", "coloured")
+
+_THICKNESS = 9
+_LEAST_RESPONSE = 0.05
+_LEAST_AREA = 12
+
+
+def propose(pixels: NDArray[Any], kind: str, strength: float = 0.5) -> NDArray[np.bool_]:
+    """Guess what is missing from a picture.
+
+    Lines are found by what is left of the picture when everything thinner than a few pixels has been taken away (the
+    top-hat transformation); a line that is bright or dark enough somewhere is followed to where it is half of that.
+
+    Args:
+        pixels: (H, W) or (H, W, C), of any real type.
+        kind: "black", pixels that are zero in all channels; "dark" or "bright", scratches and writing that are darker
+            or brighter than what is around them; "coloured", writing of more colour than what is around it.
+        strength: 0 to 1: how much is taken as damage; of no consequence for "black".
+
+    Returns:
+        (H, W), True where the picture is known.
+    """
+    channels = pixels if pixels.ndim == 3 else pixels[..., None]
+    if kind == "black":
+        black: NDArray[np.bool_] = (channels != 0).any(2)
+        return black
+    return ~_lines(_response(channels, kind), strength)
+
+
+def _response(channels: NDArray[Any], kind: str) -> NDArray[np.float32]:
+    """How much each pixel stands out as part of something thin, (H, W), 0 to 1."""
+    from scipy import ndimage
+
+    values = np.nan_to_num(channels[..., :3].astype(np.float32))
+    span = float(values.max() - values.min()) or 1.0
+    values = (values - values.min()) / span
+    size = (_THICKNESS, _THICKNESS)
+    if kind == "coloured":
+        gray = values.max(2) - values.min(2)
+        return np.asarray(ndimage.white_tophat(gray, size), dtype=np.float32)
+    gray = values.mean(2)
+    tophat = ndimage.black_tophat if kind == "dark" else ndimage.white_tophat
+    return np.asarray(tophat(gray, size), dtype=np.float32)
+
+
+def _lines(response: NDArray[np.float32], strength: float) -> NDArray[np.bool_]:
+    """Where a response stands out from its own noise, over an area worth a stroke, one pixel wider than it is."""
+    from scipy import ndimage
+
+    middle = float(np.median(response))
+    noise = 1.4826 * float(np.median(np.abs(response - middle)))
+    threshold = max(_LEAST_RESPONSE, middle + (2 + 12 * (1 - strength)) * noise, 0.6 * (1 - strength) ** 1.5)
+    possible = response > threshold / 2
+    labels, count = ndimage.label(possible, structure=np.ones((3, 3)))
+    certain = np.zeros(count + 1, dtype=bool)
+    certain[np.unique(labels[response > threshold])] = True
+    certain &= np.bincount(labels.ravel(), minlength=count + 1) >= _LEAST_AREA
+    certain[0] = False
+    wider: NDArray[np.bool_] = ndimage.binary_dilation(certain[labels], structure=np.ones((3, 3)))
+    return wider

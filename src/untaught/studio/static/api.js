@@ -1,0 +1,54 @@
+// The HTTP interface under /api, as the page uses it.
+
+export class Refusal extends Error {
+  constructor(status, message) { super(message); this.status = status; }
+}
+
+async function ask(path, options = {}) {
+  let answer;
+  try {
+    answer = await fetch(`/api${path}`, { credentials: "same-origin", ...options });
+  } catch {
+    throw new Refusal(0, "The studio does not answer. Is it still running?");
+  }
+  if (answer.ok) return answer;
+  const body = await answer.json().catch(() => ({}));
+  const detail = Array.isArray(body.detail) ? body.detail.map((one) => one.msg).join("; ") : body.detail;
+  throw new Refusal(answer.status, sentence(detail || `The studio refused (${answer.status}).`));
+}
+
+function sentence(text) {
+  return text[0].toUpperCase() + text.slice(1) + (/[.!?]$/.test(text) ? "" : ".");
+}
+
+export const get = async (path) => (await ask(path)).json();
+export const remove = (path) => ask(path, { method: "DELETE" });
+export const put = async (path, body) => (await ask(path, { method: "PUT", body })).json();
+export const upload = async (path, body) => (await ask(path, { method: "POST", body })).json();
+export const post = async (path, content) =>
+  (await ask(path, { method: "POST", headers: { "content-type": "application/json" }, body: JSON.stringify(content ?? {}) })).json();
+
+// A picture from the server, decoded off the main thread; null where there is none (yet).
+export async function bitmap(path) {
+  const answer = await fetch(`/api${path}`, { credentials: "same-origin" }).catch(() => null);
+  return answer?.ok ? createImageBitmap(await answer.blob()) : null;
+}
+
+// Server-sent events, each handled by the function of its name. The browser connects again by itself; where it gives
+// up, as it does when it was refused, we do. Returns a function that ends it.
+export function follow(path, handlers, onConnection = () => {}) {
+  let source, ended = false;
+  const connect = () => {
+    source = new EventSource(`/api${path}`);
+    for (const [name, handle] of Object.entries(handlers)) {
+      source.addEventListener(name, (event) => handle(JSON.parse(event.data)));
+    }
+    source.addEventListener("open", () => onConnection(true));
+    source.addEventListener("error", () => {
+      onConnection(false);
+      if (source.readyState === EventSource.CLOSED && !ended) setTimeout(() => ended || connect(), 1500);
+    });
+  };
+  connect();
+  return () => { ended = true; source.close(); };
+}

@@ -1,0 +1,418 @@
+// The page: which of its states it is in, and what the buttons do. Three states: empty, painting a picture, looking at
+// a job. Which picture or job is in the address (#picture=..., #job=...), so a reload comes back to it.
+
+import { bitmap, follow, get, post, upload } from "./api.js";
+import { JobView } from "./job.js";
+import { Painting } from "./painting.js";
+import { Stage } from "./stage.js";
+
+const $ = (id) => document.getElementById(id);
+const stage = new Stage($("canvas"));
+const painting = new Painting(stage, { onChange: maskChanged, onSelect: (box) => start(box), onError: complain });
+const job = new JobView(stage, { onError: complain, onGone: () => go(""), onSubject: (text) => { $("subject").textContent = text; } });
+
+let offers = [];
+let picture = null;   // what the server knows of the picture that is painted on
+let uploading = null; // the promise of it, while it is on its way
+let opened = 0;       // counts pictures opened, so that a late answer to an earlier one is not taken for a new one
+let saving = 0;
+
+// States -----------------------------------------------------------------------------------------------------------
+
+function setMode(mode) {
+  document.body.dataset.mode = mode;
+  $("empty").hidden = mode !== "empty";
+  $("panel").hidden = mode === "empty";
+  $("paint-panel").hidden = $("tools").hidden = mode !== "paint";
+  $("job-panel").hidden = $("compare").hidden = mode !== "job";
+  $("zoom").hidden = mode === "empty";
+  if (mode !== "job") job.close();
+  if (mode !== "paint") painting.end();
+  if (mode === "empty") {
+    stage.close();
+    stage.onStroke = null;
+    $("subject").textContent = "";
+  }
+  $("panel").scrollTop = 0;
+}
+
+function go(address) {
+  if (location.hash.slice(1) === address) arrive();
+  else location.hash = address;
+}
+
+async function arrive() {
+  const [, kind, identity] = /^#(picture|job)=([0-9a-f]{16})$/.exec(location.hash) ?? [];
+  quieten();
+  showCurrent();
+  if (kind === "job") {
+    setMode("job");
+    await job.open(identity);
+  } else if (kind === "picture") {
+    if (picture?.id !== identity || document.body.dataset.mode !== "paint") await openStored(identity);
+  } else {
+    picture = uploading = null;
+    setMode("empty");
+  }
+}
+
+function complain(error) {
+  const where = document.body.dataset.mode === "empty" ? $("empty-notice") : $("notice");
+  where.textContent = error.message || String(error);
+  where.hidden = false;
+  $("panel").scrollTop = 0;
+}
+
+function quieten() {
+  for (const id of ["notice", "empty-notice"]) $(id).hidden = true;
+}
+
+// Opening a picture ------------------------------------------------------------------------------------------------
+
+// It is shown as soon as the browser has decoded it, and sent to the server meanwhile.
+async function openFile(file) {
+  const turn = ++opened;
+  quieten();
+  const sent = upload(`/pictures?name=${encodeURIComponent(file.name || "pasted.png")}`, file);
+  sent.catch(() => {});
+  uploading = sent;
+  picture = null;
+  const decoded = /\.tiff?$/i.test(file.name) ? null : await createImageBitmap(file).catch(() => null);
+  if (decoded && turn === opened) await paint(decoded, decoded.width, decoded.height, file.name);
+  try {
+    const facts = await sent;
+    if (turn !== opened) return;
+    if (!decoded || decoded.width !== facts.width || decoded.height !== facts.height) {
+      await paint(await bitmap(`/pictures/${facts.id}/view`), facts.width, facts.height, facts.name);
+    }
+    took(facts);
+  } catch (error) {
+    if (turn !== opened) return;
+    uploading = null;
+    setMode("empty");
+    complain(error);
+  }
+}
+
+async function openExample(name, task) {
+  quieten();
+  try {
+    const facts = await post(`/examples/${name}`);
+    $("task").value = task;
+    await openStored(facts.id);
+  } catch (error) {
+    complain(error);
+  }
+}
+
+async function openStored(identity) {
+  const turn = ++opened;
+  try {
+    const facts = await get(`/pictures/${identity}`);
+    const shown = await bitmap(`/pictures/${identity}/view`);
+    if (turn !== opened) return;
+    uploading = Promise.resolve(facts);
+    await paint(shown, facts.width, facts.height, facts.name);
+    took(facts);
+    await painting.restore(identity);
+  } catch (error) {
+    setMode("empty");
+    complain(error);
+  }
+}
+
+async function paint(shown, width, height, name) {
+  job.close();
+  setMode("paint");
+  $("subject").textContent = `${name.replace(/\.[^.]*$/, "")} · ${width} × ${height}`;
+  stage.view = "single";
+  await stage.open(shown, width, height);
+  stage.onStroke = painting.stroke;
+  painting.begin(width, height);
+  painting.setTool("brush");
+  chooseTask();
+}
+
+function took(facts) {
+  picture = facts;
+  const depth = { uint8: "8 bits", uint16: "16 bits", float32: "floats", float64: "floats" }[facts.depth] ?? facts.depth;
+  $("subject").textContent = `${facts.name} · ${facts.width} × ${facts.height} · ${depth}`;
+  history.replaceState(null, "", `#picture=${facts.id}`);
+  showCurrent();
+  maskChanged();
+}
+
+// The task and its options -----------------------------------------------------------------------------------------
+
+function chooseTask() {
+  const offer = offers.find((one) => one.name === $("task").value);
+  if (!offer) return;
+  $("task-about").textContent = offer.about;
+  $("options").replaceChildren(...offer.settings.filter((setting) => setting.common).map(control));
+  $("more-options").replaceChildren(...offer.settings.filter((setting) => !setting.common).map(control));
+  maskChanged();
+}
+
+function control(option) {
+  if (option.kind === "choice") {
+    const group = make("div", { className: "field" }, make("span", { textContent: option.title, id: `${option.name}-title` }));
+    const segments = make("div", { className: "segments", title: option.about });
+    segments.setAttribute("role", "radiogroup");
+    segments.setAttribute("aria-labelledby", `${option.name}-title`);
+    segments.dataset.option = option.name;
+    for (const choice of option.choices) {
+      const button = make("button", { type: "button", textContent: choice[0].toUpperCase() + choice.slice(1), value: choice });
+      button.setAttribute("role", "radio");
+      button.setAttribute("aria-checked", String(choice === option.default));
+      button.addEventListener("click", () => choose(segments, button));
+      segments.append(button);
+    }
+    asRadios(segments);
+    group.append(segments);
+    return group;
+  }
+  if (option.kind === "flag") {
+    const box = make("input", { type: "checkbox", checked: option.default });
+    box.dataset.option = option.name;
+    return make("label", { className: "check", title: option.about }, box, option.title);
+  }
+  const input = make("input", { type: "text", value: option.default ?? "", placeholder: "as needed", autocomplete: "off" });
+  input.dataset.option = option.name;
+  return make("label", { className: "field", title: option.about }, make("span", { textContent: option.title }), input);
+}
+
+function chosenSettings() {
+  const options = {};
+  for (const element of $("paint-panel").querySelectorAll("[data-option]")) {
+    const value = element.matches("[type=checkbox]") ? element.checked : element.matches("input") ? element.value.trim() : element.querySelector("[aria-checked=true]")?.value;
+    if (value !== "" && value !== undefined) options[element.dataset.option] = value;
+  }
+  return options;
+}
+
+function maskChanged() {
+  const offer = offers.find((one) => one.name === $("task").value), marked = painting.mask?.missing ?? 0;
+  const all = painting.mask && marked === painting.mask.data.length;
+  const ready = offer && !all && (marked || offer.mask !== "needed");
+  $("start").disabled = $("try").disabled = !ready;
+  $("start").title = ready ? "" : "Mark what is missing first";
+  clearTimeout(saving);
+  if (picture && painting.changed) saving = setTimeout(() => painting.save(picture.id).catch(() => {}), 2000);
+}
+
+async function start(region = null) {
+  quieten();
+  $("start").disabled = true;
+  $("start").textContent = "Starting…";
+  try {
+    const facts = await uploading;
+    clearTimeout(saving);
+    await painting.save(facts.id);
+    const crop = region && [region.left, region.top, region.right - region.left, region.bottom - region.top];
+    const added = await post("/jobs", { picture: facts.id, task: $("task").value, settings: chosenSettings(), crop });
+    go(`job=${added.id}`);
+  } catch (error) {
+    complain(error);
+    painting.setSelecting(false);
+  }
+  $("start").textContent = "Start";
+  if (painting.mask) maskChanged();
+}
+
+// The queue --------------------------------------------------------------------------------------------------------
+
+const SAID = { queued: "Waiting", running: "Running", paused: "Paused", done: "Done", failed: "Failed", cancelled: "Cancelled" };
+
+// Cards that are there are changed, not made anew: one of them may have the keyboard.
+function showJobs(jobs) {
+  const list = $("jobs"), old = new Map([...list.querySelectorAll("[data-job]")].map((button) => [button.dataset.job, button.closest("li")]));
+  $("queue").hidden = !jobs.length;
+  if (!list.children.length) list.append(newCard());
+  jobs.forEach((facts, index) => {
+    const item = old.get(facts.id) ?? card(facts);
+    old.delete(facts.id);
+    update(item, facts);
+    if (list.children[index + 1] !== item) list.insertBefore(item, list.children[index + 1] ?? null);
+  });
+  for (const item of old.values()) item.remove();
+  showCurrent();
+}
+
+function newCard() {
+  const add = make("button", { className: "new", title: "A new picture" }, icon("plus"));
+  add.setAttribute("aria-label", "A new picture");
+  add.addEventListener("click", () => go(""));
+  return make("li", {}, add);
+}
+
+function card(facts) {
+  const thumbnail = make("img", { alt: "", width: 44, height: 44 });
+  const words = make("span", {}, make("b", { textContent: facts.name }), make("small"));
+  const button = make("button", { className: "job" }, thumbnail, words);
+  button.dataset.job = facts.id;
+  button.addEventListener("click", () => go(`job=${facts.id}`));
+  const away = make("button", { className: "icon remove", title: "Remove" }, icon("close"));
+  away.setAttribute("aria-label", `Remove ${facts.name}`);
+  away.addEventListener("click", () => removeJob(facts));
+  return make("li", {}, button, away);
+}
+
+function update(item, facts) {
+  const { progress, state } = facts, share = progress ? Math.round(100 * progress.iteration / progress.until) : 0;
+  const source = `/api/jobs/${facts.id}/files/thumbnail?at=${progress?.iteration ?? 0}`, image = item.querySelector("img");
+  item.firstElementChild.dataset.state = state;
+  item.querySelector("small").textContent = state === "running" && progress ? `Running · ${share} %` : SAID[state];
+  item.querySelector("small").title = facts.message;
+  if (image.getAttribute("src") !== source) image.src = source;
+}
+
+function removeJob(facts) {
+  $("sure-text").textContent = `Remove “${facts.name}” with its result? This cannot be undone.`;
+  $("sure").returnValue = "no";
+  $("sure").onclose = () => {
+    if ($("sure").returnValue === "yes") job.remove(facts.id).catch(complain);
+  };
+  $("sure").showModal();
+}
+
+function showCurrent() {
+  for (const button of document.querySelectorAll("[data-job]")) {
+    if (location.hash === `#job=${button.dataset.job}`) button.setAttribute("aria-current", "true");
+    else button.removeAttribute("aria-current");
+  }
+}
+
+// Small things -----------------------------------------------------------------------------------------------------
+
+function make(name, properties, ...children) {
+  const element = Object.assign(document.createElement(name), properties);
+  element.append(...children);
+  return element;
+}
+
+function icon(name) {
+  const svg = document.createElementNS("http://www.w3.org/2000/svg", "svg"), use = document.createElementNS(svg.namespaceURI, "use");
+  use.setAttribute("href", `/static/icons.svg#${name}`);
+  svg.append(use);
+  return svg;
+}
+
+function choose(group, button) {
+  for (const one of group.querySelectorAll("[role=radio]")) {
+    one.setAttribute("aria-checked", String(one === button));
+    one.tabIndex = one === button ? 0 : -1;
+  }
+}
+
+// Arrow keys move among the buttons of a group, as they do among radio buttons.
+function asRadios(group) {
+  const all = [...group.querySelectorAll("[role=radio]")];
+  for (const one of all) one.tabIndex = one.getAttribute("aria-checked") === "true" ? 0 : -1;
+  group.addEventListener("keydown", (event) => {
+    const step = { ArrowRight: 1, ArrowDown: 1, ArrowLeft: -1, ArrowUp: -1 }[event.key];
+    if (!step) return;
+    const next = all[(all.indexOf(event.target) + step + all.length) % all.length];
+    next.focus();
+    next.click();
+    event.preventDefault();
+  });
+}
+
+function setTheme(theme) {
+  document.documentElement.dataset.theme = theme;
+  stage.draw();
+  job.chart.draw();
+}
+
+function listen() {
+  addEventListener("hashchange", arrive);
+  $("home").addEventListener("click", (event) => { event.preventDefault(); go(""); });
+  $("theme").addEventListener("click", () => {
+    const theme = document.documentElement.dataset.theme === "dark" ? "light" : "dark";
+    localStorage.setItem("theme", theme);
+    setTheme(theme);
+  });
+  $("choose").addEventListener("click", () => $("file").click());
+  $("file").addEventListener("change", () => { if ($("file").files[0]) openFile($("file").files[0]); $("file").value = ""; });
+
+  addEventListener("dragover", (event) => { event.preventDefault(); $("drop-hint").hidden = false; });
+  addEventListener("dragleave", (event) => { if (!event.relatedTarget) $("drop-hint").hidden = true; });
+  addEventListener("drop", (event) => {
+    event.preventDefault();
+    $("drop-hint").hidden = true;
+    if (event.dataTransfer.files[0]) openFile(event.dataTransfer.files[0]);
+  });
+  addEventListener("paste", (event) => {
+    const file = [...event.clipboardData.files].find((one) => one.type.startsWith("image/"));
+    if (file) openFile(file);
+  });
+
+  addEventListener("keydown", (event) => {
+    if (event.target.closest("input:not([type=range], [type=checkbox]), select, dialog, textarea")) return;
+    if (event.key === " " && !event.target.closest("button, a, summary")) { stage.space = true; stage.canvas.classList.add("moving"); event.preventDefault(); }
+    if (event.key === "0" && !event.ctrlKey && !event.metaKey) stage.fit();
+    if (event.key === "+" || event.key === "=") stage.zoom(1.25, stage.canvas.clientWidth / 2, stage.canvas.clientHeight / 2);
+    if (event.key === "-") stage.zoom(0.8, stage.canvas.clientWidth / 2, stage.canvas.clientHeight / 2);
+  });
+  addEventListener("keyup", (event) => { if (event.key === " ") { stage.space = false; stage.canvas.classList.remove("moving"); } });
+  $("fit").addEventListener("click", () => stage.fit());
+  stage.onChange = () => {
+    $("zoom-shown").value = `${Math.round(100 * stage.camera.scale * devicePixelRatio)} %`;
+    const size = 2 * stage.cursor?.radius;
+    if (size) stage.draw();
+  };
+
+  $("task").addEventListener("change", chooseTask);
+  $("start").addEventListener("click", () => start());
+  $("try").addEventListener("click", () => painting.setSelecting(!painting.selecting));
+  $("propose").addEventListener("click", async () => { quieten(); if (uploading) painting.propose((await uploading).id); });
+  $("strength").addEventListener("change", async () => { if (painting.proposed && uploading) painting.propose((await uploading).id); });
+  $("load-mask").addEventListener("click", () => $("mask-file").click());
+  $("mask-file").addEventListener("change", () => { if ($("mask-file").files[0]) loadMask($("mask-file").files[0]); $("mask-file").value = ""; });
+  $("export-mask").addEventListener("click", exportMask);
+  for (const name of ["again", "whole"]) $(name).addEventListener("click", () => job[name]().then(go).catch(complain));
+  $("compare").querySelectorAll("[role=radiogroup]").forEach((group) => asRadios(group));
+}
+
+async function loadMask(file) {
+  quieten();
+  const decoded = await createImageBitmap(file).catch(() => null);
+  if (decoded) painting.load(decoded);
+  else complain(new Error("This mask could not be read: a PNG, JPEG or WebP of the picture's size is wanted."));
+}
+
+async function exportMask() {
+  const link = make("a", { href: URL.createObjectURL(await painting.mask.toBlob()), download: `${picture?.name ?? "picture"}-mask.png` });
+  link.click();
+  setTimeout(() => URL.revokeObjectURL(link.href), 1000);
+}
+
+async function showExamples() {
+  const { complete, examples } = await get("/examples");
+  $("examples-part").hidden = !examples.length;
+  $("examples").replaceChildren(...examples.map(({ name, title, task }) => {
+    const button = make("button", {}, make("img", { src: `/api/examples/${name}/thumbnail`, alt: "", width: 192, height: 192 }), title);
+    button.dataset.example = name;
+    button.addEventListener("click", () => openExample(name, task));
+    return make("li", {}, button);
+  }));
+  if (!complete) setTimeout(() => showExamples().catch(() => {}), 1000);
+}
+
+async function begin() {
+  setTheme(localStorage.getItem("theme") ?? (matchMedia("(prefers-color-scheme: dark)").matches ? "dark" : "light"));
+  listen();
+  try {
+    offers = (await get("/tasks")).tasks;
+    $("task").replaceChildren(...offers.map((offer) => make("option", { value: offer.name, textContent: offer.title })));
+    chooseTask();
+    showExamples().catch(() => {});
+    await arrive();
+  } catch (error) {
+    setMode("empty");
+    complain(error);
+  }
+  follow("/events", { jobs: showJobs }, (connected) => { $("connection").hidden = connected; });
+}
+
+begin();

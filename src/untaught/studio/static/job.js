@@ -1,0 +1,310 @@
+// Looking at a job: live figures and pictures, moments gone by, before and after, and what can be kept.
+
+import { bitmap, follow, get, post, remove } from "./api.js";
+import { Chart } from "./chart.js";
+
+const $ = (id) => document.getElementById(id);
+const TITLES = { queued: "Waiting for its turn", running: "Restoring", paused: "Paused", done: "Restored", failed: "It did not work", cancelled: "Cancelled" };
+
+export class JobView {
+  constructor(stage, { onError, onGone, onSubject }) {
+    this.stage = stage;
+    this.onError = onError;
+    this.onGone = onGone;
+    this.onSubject = onSubject;
+    this.chart = new Chart($("chart"));
+    this.stop = null;
+    this.#listen();
+  }
+
+  async open(identity) {
+    this.close();
+    this.id = identity;
+    this.facts = this.line = null;
+    this.opened = false;
+    this.moments = [];
+    this.following = true;  // the latest moment is shown as it comes
+    this.shown = null;      // what the after picture is: an iteration, "result", or null
+    this.chart.clear();
+    const { stage } = this;
+    stage.onStroke = null;
+    stage.canvas.style.cursor = "grab";
+    this.#setView("divider");
+    this.#setDivide(0.5);
+    try {
+      await this.#take(await get(`/jobs/${identity}`));
+    } catch (error) {
+      if (error.status === 404) this.onGone();
+      this.onError(error);
+      return;
+    }
+    if (this.id === identity) {
+      this.stop = follow(`/jobs/${identity}/events`, { progress: (lines) => this.#progress(lines), job: (facts) => this.#take(facts) });
+    }
+  }
+
+  close() {
+    this.stop?.();
+    this.stop = this.id = null;
+    $("time").hidden = $("divider").hidden = $("tag-before").hidden = $("tag-after").hidden = true;
+    this.stage.heat = null;
+  }
+
+  remove = (identity) => remove(`/jobs/${identity}`).then(() => { if (identity === this.id) this.onGone(); });
+
+  // The address of the picture to paint on again; it may have been cleared.
+  async again() {
+    await get(`/pictures/${this.facts.picture}`);
+    return `picture=${this.facts.picture}`;
+  }
+
+  // The address of a job for the whole picture, after a try on a part.
+  async whole() {
+    const { picture, task, settings } = this.facts;
+    return `job=${(await post("/jobs", { picture, task, settings })).id}`;
+  }
+
+  // What comes from the server --------------------------------------------------------------------------------------
+
+  async #take(facts) {
+    if (facts.id !== this.id) return;
+    this.facts = facts;
+    if (!this.opened) await this.#openBefore();
+    if (facts.id !== this.id) return;
+    this.#showState();
+    if (facts.state === "done" && this.following) await this.#showResult();
+  }
+
+  // The picture as it was. A part to be tried is cut out when its job begins, and is not there before.
+  async #openBefore() {
+    const { id, facts } = this;
+    this.opened = true;
+    this.onSubject(`${facts.name} · ${facts.width} × ${facts.height}`);
+    const before = await bitmap(`/jobs/${id}/files/before`);
+    if (id !== this.id) return;
+    if (before) await this.stage.open(before, facts.width, facts.height);
+    else this.stage.close();
+    this.opened = Boolean(before);
+  }
+
+  #progress(lines) {
+    if (!this.id) return;
+    this.chart.add(lines);
+    for (const line of lines) {
+      this.moments = this.moments.filter((moment) => moment < line.iteration);
+      if (!line.moment) continue;
+      this.moments = [...this.moments.filter((moment) => !line.dropped.includes(moment)), line.moment];
+    }
+    this.line = lines.at(-1);
+    this.#showFigures();
+    this.#showTime();
+    this.chart.draw();
+    if (this.following && this.facts?.state !== "done") this.#showMoment(this.moments.at(-1));
+  }
+
+  // One after the other, and the one wanted last in the end, however fast they come.
+  async #showMoment(iteration) {
+    this.wanted = iteration;
+    if (this.loading) return;
+    this.loading = true;
+    while (this.wanted && this.wanted !== this.shown) {
+      const { id, wanted } = this, picture = await bitmap(`/jobs/${id}/moments/${wanted}`);
+      if (id !== this.id || wanted === null) break;
+      this.shown = wanted;
+      if (!picture) continue;
+      this.stage.heat = null;
+      await this.stage.setAfter(picture);
+      this.chart.shown = this.following ? 0 : wanted;
+      this.chart.draw();
+      document.body.dataset.shown = wanted;
+    }
+    this.loading = false;
+  }
+
+  async #showResult() {
+    this.wanted = null;
+    if (this.shown === `result ${this.facts.result?.iterations}`) return;
+    this.shown = `result ${this.facts.result?.iterations}`;
+    const { id, shown } = this, picture = await bitmap(`/jobs/${id}/files/view`);
+    if (!picture || id !== this.id || shown !== this.shown) return;
+    await this.stage.setAfter(picture);
+    this.chart.shown = 0;
+    this.chart.draw();
+    this.#showUncertainty();
+    document.body.dataset.shown = "result";
+  }
+
+  async #showUncertainty() {
+    const wanted = $("uncertainty").checked && this.facts.has_uncertainty && this.following, id = this.id;
+    const heat = wanted ? await bitmap(`/jobs/${id}/files/uncertainty-view`) : null;
+    if (id !== this.id) return;
+    this.stage.heat = heat;
+    this.stage.draw();
+  }
+
+  // What is shown ---------------------------------------------------------------------------------------------------
+
+  #showState() {
+    const { facts } = this, { state, result, wish } = facts, running = state === "running" || state === "queued";
+    $("job-panel").dataset.state = state;
+    $("job-title").textContent = wish ? { pause: "Pausing…", finish: "Finishing…" }[wish] : TITLES[state];
+    const quality = facts.settings.recipe ?? "";
+    $("job-about").textContent = [facts.title, quality, facts.crop && "a part of the picture"].filter(Boolean).join(" · ");
+    $("running-actions").hidden = !running;
+    $("ended-actions").hidden = running;
+    $("pause").disabled = $("finish").disabled = Boolean(wish) || state !== "running";
+    $("pause").disabled &&= state !== "queued";
+    $("resume").hidden = !["paused", "failed", "cancelled"].includes(state);
+    $("resume").textContent = state === "failed" ? "Try again" : "Resume";
+    $("download").hidden = $("downloads").hidden = $("continue-part").hidden = state !== "done";
+    $("whole").hidden = state !== "done" || !facts.crop;
+    $("download").classList.toggle("primary", !facts.crop);
+    $("uncertainty-choice").hidden = state !== "done" || !facts.has_uncertainty;
+    const path = `/api/jobs/${facts.id}`;
+    $("download").href = `${path}/files/result?download=1`;
+    for (const name of ["mask", "uncertainty", "record"]) $(`download-${name}`).href = `${path}/files/${name}?download=1`;
+    $("download-film").href = `${path}/film`;
+    $("download-mask").parentElement.hidden = !facts.has_mask;
+    $("download-uncertainty").parentElement.hidden = !facts.has_uncertainty;
+    $("command").textContent = facts.command;
+    this.line = facts.progress ?? this.line;
+    if (state === "failed") $("why").textContent = `${facts.message[0]?.toUpperCase() ?? ""}${facts.message.slice(1)}.`;
+    else if (state === "queued") $("why").textContent = "Another job has the machine. This one begins by itself.";
+    else if (state === "cancelled") $("why").textContent = "What it had shown is still here to look at. Resume goes on from its last checkpoint.";
+    else if (state === "paused") $("why").textContent = "It keeps until you resume it, also when the studio is closed.";
+    else if (state === "done" && result) {
+      const notes = result.notes.map((note) => `${note[0].toUpperCase()}${note.slice(1)}.`);
+      $("why").textContent = [`It ended because ${result.stop_reason === "it was interrupted" ? "you stopped it" : result.stop_reason}.`, ...notes].join(" ");
+    } else $("why").textContent = "";
+    this.#showFigures();
+    this.#showTime();
+  }
+
+  #showFigures() {
+    const { line, facts } = this, state = facts?.state;
+    const done = state === "done";
+    const share = line ? 100 * (done ? 1 : line.iteration / line.until) : 0;
+    $("bar").hidden = done;
+    $("bar").firstElementChild.style.width = `${share}%`;
+    $("bar").setAttribute("aria-valuenow", Math.round(share));
+    $("iteration").textContent = line ? (done ? line.iteration : `${line.iteration} / ${line.until}`) : "–";
+    $("left-title").textContent = done ? "Time" : "Time left";
+    $("left").textContent = line ? (done ? duration(facts.result?.seconds ?? line.elapsed) : `≤ ${duration(line.left)}`) : "–";
+    const expected = done && facts.result?.expected_psnr;
+    $("expected-title").textContent = expected ? "Expected" : "Loss";
+    $("expected-title").title = expected ? "PSNR on known pixels that had been held out: what to expect of the missing ones" : "";
+    $("loss").textContent = expected ? `${expected.toFixed(1)} dB` : line ? line.loss.toExponential(1) : "–";
+    if (state === "running") $("why").textContent = line?.why ?? "The network is being set up.";
+  }
+
+  #showTime() {
+    const { moments, line } = this, slider = $("moment");
+    $("time").hidden = false;
+    slider.disabled = moments.length < 2;
+    slider.max = Math.max(1, moments.length - 1);
+    const index = slider.disabled ? 1 : this.following ? moments.length - 1 : Math.max(0, moments.findLastIndex((moment) => moment <= this.shown));
+    slider.value = index;
+    const done = this.facts?.state === "done" && this.following;
+    $("moment-shown").textContent = done ? "Result" : this.following ? "Now" : `Iteration ${moments[index] ?? 0}`;
+    slider.setAttribute("aria-valuetext", $("moment-shown").textContent);
+    const best = line?.best ? nearest(moments, line.best) : -1;
+    $("best-mark").hidden = $("to-best").hidden = best < 0;
+    // A slider's thumb is as wide as it is high and stays inside.
+    $("best-mark").style.left = `calc(8px + (100% - 16px) * ${best / Math.max(1, moments.length - 1)})`;
+    this.bestIndex = best;
+  }
+
+  #setMoment(index) {
+    this.following = index >= this.moments.length - 1;
+    if (this.following && this.facts.state === "done") this.#showResult();
+    else this.#showMoment(this.moments[index]);
+    if (!this.following) this.stage.heat = null;
+    this.#showTime();
+  }
+
+  #setView(view) {
+    const { stage } = this, wasSide = stage.view === "side";
+    stage.view = view;
+    for (const button of document.querySelectorAll("[data-view]")) {
+      button.setAttribute("aria-checked", String(button.dataset.view === view));
+      button.tabIndex = button.dataset.view === view ? 0 : -1;
+    }
+    $("divider").hidden = view !== "divider" || !this.id;
+    $("tag-before").hidden = $("tag-after").hidden = view === "after" || !this.id;
+    if (wasSide !== (view === "side")) stage.fit();
+    stage.draw();
+  }
+
+  #setDivide(share) {
+    this.stage.divide = Math.min(1, Math.max(0, share));
+    $("divider").style.left = `${100 * this.stage.divide}%`;
+    $("divider").setAttribute("aria-valuenow", Math.round(100 * this.stage.divide));
+    this.stage.draw();
+  }
+
+  #hold(holding) {
+    this.stage.holding = holding;
+    this.stage.draw();
+  }
+
+  // What is asked for -----------------------------------------------------------------------------------------------
+
+  async #ask(what, content) {
+    try {
+      await post(`/jobs/${this.id}/${what}`, content);
+      if (what === "continue" || what === "resume") { this.following = true; this.shown = null; }
+    } catch (error) {
+      this.onError(error);
+    }
+  }
+
+  #listen() {
+    for (const what of ["pause", "resume", "finish", "cancel"]) $(what).addEventListener("click", () => this.#ask(what));
+    $("continue").addEventListener("click", () => this.#ask("continue", { iterations: Number($("more-iterations").value) || 200 }));
+    $("copy").addEventListener("click", async () => {
+      await navigator.clipboard.writeText(this.facts.command).catch(() => getSelection().selectAllChildren($("command")));
+      $("copy").textContent = "Copied";
+      setTimeout(() => { $("copy").textContent = "Copy"; }, 1500);
+    });
+    $("moment").addEventListener("input", () => this.#setMoment(Number($("moment").value)));
+    $("to-best").addEventListener("click", () => this.#setMoment(this.bestIndex));
+    $("to-latest").addEventListener("click", () => this.#setMoment(this.moments.length - 1));
+    $("uncertainty").addEventListener("change", () => this.#showUncertainty());
+    for (const button of document.querySelectorAll("[data-view]")) button.addEventListener("click", () => this.#setView(button.dataset.view));
+
+    const divider = $("divider");
+    divider.addEventListener("pointerdown", (event) => divider.setPointerCapture(event.pointerId));
+    divider.addEventListener("pointermove", (event) => {
+      if (!divider.hasPointerCapture(event.pointerId)) return;
+      const box = this.stage.canvas.getBoundingClientRect();
+      this.#setDivide((event.clientX - box.left) / box.width);
+    });
+    divider.addEventListener("keydown", (event) => {
+      const step = { ArrowLeft: -0.02, ArrowRight: 0.02, Home: -1, End: 1 }[event.key];
+      if (!step) return;
+      this.#setDivide(this.stage.divide + step);
+      event.preventDefault();
+    });
+
+    const hold = $("hold");
+    for (const name of ["pointerdown", "pointerup", "pointerleave", "blur"]) hold.addEventListener(name, () => this.#hold(name === "pointerdown"));
+    addEventListener("keydown", (event) => {
+      if (this.id && event.key.toLowerCase() === "b" && !event.ctrlKey && !event.metaKey && !event.target.closest("input[type=number]")) this.#hold(true);
+    });
+    addEventListener("keyup", (event) => { if (this.id && event.key.toLowerCase() === "b") this.#hold(false); });
+    hold.addEventListener("keydown", (event) => { if (event.key === " " || event.key === "Enter") this.#hold(true); });
+    hold.addEventListener("keyup", () => this.#hold(false));
+  }
+}
+
+function duration(seconds) {
+  if (seconds < 90) return `${Math.ceil(seconds)} s`;
+  if (seconds < 5400) return `${Math.round(seconds / 60)} min`;
+  return `${(seconds / 3600).toFixed(1)} h`;
+}
+
+function nearest(moments, wanted) {
+  let chosen = 0;
+  moments.forEach((moment, index) => { if (Math.abs(moment - wanted) < Math.abs(moments[chosen] - wanted)) chosen = index; });
+  return chosen;
+}

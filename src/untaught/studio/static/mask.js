@@ -1,0 +1,220 @@
+// The mask: one byte a pixel, 1 where the picture is missing, and a canvas of the same size that shows it.
+//
+// Undo is without limit because a step is small: the box that a stroke has touched and, in it, runs of pixels that were
+// turned over. To undo a step and to do it again are the same: turn them over.
+
+const COLOUR = 0xff4d3bf2; // ABGR: a red that few pictures have
+
+export class Mask {
+  constructor(width, height) {
+    this.width = width;
+    this.height = height;
+    this.data = new Uint8Array(width * height);
+    this.committed = new Uint8Array(width * height);
+    this.canvas = document.createElement("canvas");
+    this.canvas.width = width;
+    this.canvas.height = height;
+    this.context = this.canvas.getContext("2d");
+    this.missing = 0;
+    this.past = [];
+    this.future = [];
+    this.box = null;
+  }
+
+  // Drawing: each marks pixels and returns the box that it has touched -----------------------------------------------
+
+  // A line with round ends, from pixel to pixel.
+  line(x0, y0, x1, y1, radius, value) {
+    const left = Math.floor(Math.min(x0, x1) - radius), right = Math.ceil(Math.max(x0, x1) + radius);
+    const top = Math.floor(Math.min(y0, y1) - radius), bottom = Math.ceil(Math.max(y0, y1) + radius);
+    const dx = x1 - x0, dy = y1 - y0, length = dx * dx + dy * dy, limit = radius * radius;
+    return this.#fill({ left, top, right, bottom }, (x, y) => {
+      const along = length ? Math.min(1, Math.max(0, ((x - x0) * dx + (y - y0) * dy) / length)) : 0;
+      const ex = x - x0 - along * dx, ey = y - y0 - along * dy;
+      return ex * ex + ey * ey <= limit;
+    }, value);
+  }
+
+  rectangle(x0, y0, x1, y1, value) {
+    const box = { left: Math.floor(Math.min(x0, x1)), top: Math.floor(Math.min(y0, y1)), right: Math.floor(Math.max(x0, x1)), bottom: Math.floor(Math.max(y0, y1)) };
+    return this.#fill(box, () => true, value);
+  }
+
+  // The inside of a closed line through points [x, y]; even-odd, row by row.
+  polygon(points, value) {
+    const xs = points.map((point) => point[0]), ys = points.map((point) => point[1]);
+    const bounds = (list) => list.reduce(([low, high], one) => [Math.min(low, one), Math.max(high, one)], [Infinity, -Infinity]);
+    const [left, right] = bounds(xs), [top, bottom] = bounds(ys);
+    let row = NaN, crossings = [];
+    return this.#fill({ left: Math.floor(left), top: Math.floor(top), right: Math.ceil(right), bottom: Math.ceil(bottom) }, (x, y) => {
+      if (y !== row) {
+        row = y;
+        crossings = [];
+        for (let index = 0; index < points.length; index++) {
+          const [ax, ay] = points[index], [bx, by] = points[(index + 1) % points.length];
+          if ((ay > y) !== (by > y)) crossings.push(ax + (y - ay) / (by - ay) * (bx - ax));
+        }
+      }
+      let inside = false;
+      for (const crossing of crossings) if (crossing > x) inside = !inside;
+      return inside;
+    }, value);
+  }
+
+  // Marks the pixels of a box of which `inside`, asked of their centres, is true.
+  #fill(box, inside, value) {
+    const clipped = this.#clip(box);
+    for (let y = clipped.top; y < clipped.bottom; y++) {
+      for (let x = clipped.left, at = y * this.width + x; x < clipped.right; x++, at++) {
+        if (this.data[at] !== value && inside(x + 0.5, y + 0.5)) this.data[at] = value;
+      }
+    }
+    this.#touch(clipped);
+    return clipped;
+  }
+
+  #clip({ left, top, right, bottom }) {
+    const within = (value, most) => Math.max(0, Math.min(most, value));
+    return { left: within(left, this.width), top: within(top, this.height), right: within(right + 1, this.width), bottom: within(bottom + 1, this.height) };
+  }
+
+  #touch(box) {
+    const old = this.box;
+    this.box = old ? { left: Math.min(old.left, box.left), top: Math.min(old.top, box.top), right: Math.max(old.right, box.right), bottom: Math.max(old.bottom, box.bottom) } : box;
+    this.#show(box);
+  }
+
+  #show({ left, top, right, bottom }) {
+    const width = right - left, height = bottom - top;
+    if (width <= 0 || height <= 0) return;
+    const image = new ImageData(width, height), colours = new Uint32Array(image.data.buffer);
+    for (let y = 0, to = 0; y < height; y++) {
+      for (let x = 0, at = (top + y) * this.width + left; x < width; x++, at++, to++) {
+        if (this.data[at]) colours[to] = COLOUR;
+      }
+    }
+    this.context.putImageData(image, left, top);
+  }
+
+  // The whole mask at once ------------------------------------------------------------------------------------------
+
+  replace(data) {
+    this.data.set(data);
+    this.#touch(this.#all());
+    return this.commit();
+  }
+
+  invert() { return this.replace(this.data.map((value) => 1 - value)); }
+  clear() { return this.replace(new Uint8Array(this.data.length)); }
+  grow() { return this.replace(this.#spread(this.data, 1)); }
+  shrink() { return this.replace(this.#spread(this.data, 0)); }
+
+  // Lets `value` win over its eight neighbours.
+  #spread(data, value) {
+    const { width, height } = this, wide = data.slice(), result = new Uint8Array(data.length);
+    for (let y = 0; y < height; y++) {
+      for (let x = 0, at = y * width; x < width; x++, at++) {
+        if ((x > 0 && data[at - 1] === value) || (x < width - 1 && data[at + 1] === value)) wide[at] = value;
+      }
+    }
+    for (let at = 0; at < data.length; at++) {
+      const near = wide[at] === value || (at >= width && wide[at - width] === value) || (at < data.length - width && wide[at + width] === value);
+      result[at] = near ? value : 1 - value;
+    }
+    return result;
+  }
+
+  #all() { return { left: 0, top: 0, right: this.width, bottom: this.height }; }
+
+  // Undo and redo ---------------------------------------------------------------------------------------------------
+
+  // Makes what was drawn since the last time one step. Returns whether it changed anything.
+  commit() {
+    const box = this.box;
+    this.box = null;
+    if (!box) return false;
+    const runs = [];
+    let run = 0, turned = false;
+    for (let y = box.top; y < box.bottom; y++) {
+      for (let x = box.left, at = y * this.width + x; x < box.right; x++, at++) {
+        if ((this.data[at] !== this.committed[at]) !== turned) { runs.push(run); run = 0; turned = !turned; }
+        run++;
+      }
+    }
+    if (!runs.length) return false;
+    const step = { box, runs: Uint32Array.from([...runs, run]) };
+    this.past.push(step);
+    this.future = [];
+    this.#apply(step, this.committed);
+    return true;
+  }
+
+  undo() { return this.#move(this.past, this.future); }
+  redo() { return this.#move(this.future, this.past); }
+
+  #move(from, to) {
+    const step = from.pop();
+    if (!step) return false;
+    to.push(step);
+    this.#apply(step, this.committed, this.data);
+    this.#show(step.box);
+    return true;
+  }
+
+  // Turns the pixels of a step over, and counts in the first of the arrays what is missing then.
+  #apply({ box, runs }, ...arrays) {
+    const wide = box.right - box.left;
+    let place = 0, turned = false;
+    for (const run of runs) {
+      if (turned) {
+        for (let index = place; index < place + run; index++) {
+          const at = (box.top + Math.floor(index / wide)) * this.width + box.left + index % wide;
+          for (const array of arrays) array[at] ^= 1;
+          this.missing += arrays[0][at] ? 1 : -1;
+        }
+      }
+      place += run;
+      turned = !turned;
+    }
+  }
+
+  // Pictures of it --------------------------------------------------------------------------------------------------
+
+  // A PNG: white where the picture is known, black where it is missing.
+  toBlob() {
+    const image = new ImageData(this.width, this.height), colours = new Uint32Array(image.data.buffer);
+    for (let at = 0; at < colours.length; at++) colours[at] = this.data[at] ? 0xff000000 : 0xffffffff;
+    const canvas = document.createElement("canvas");
+    canvas.width = this.width;
+    canvas.height = this.height;
+    canvas.getContext("2d").putImageData(image, 0, 0);
+    return new Promise((resolve) => canvas.toBlob(resolve, "image/png"));
+  }
+
+  // Takes such a picture of the same size; in addition to what is marked, if `adding`.
+  load(bitmap, adding = false) {
+    const canvas = document.createElement("canvas");
+    canvas.width = this.width;
+    canvas.height = this.height;
+    const context = canvas.getContext("2d");
+    context.drawImage(bitmap, 0, 0);
+    const { data } = context.getImageData(0, 0, this.width, this.height);
+    const missing = adding ? this.data.slice() : new Uint8Array(this.data.length);
+    for (let at = 0; at < missing.length; at++) missing[at] |= data[4 * at] + data[4 * at + 1] + data[4 * at + 2] < 383 ? 1 : 0;
+    return this.replace(missing);
+  }
+
+  // The smallest box around what is missing; null if nothing is.
+  bounds() {
+    let left = this.width, top = -1, right = -1, bottom = -1;
+    for (let y = 0; y < this.height; y++) {
+      const row = this.data.subarray(y * this.width, (y + 1) * this.width), first = row.indexOf(1);
+      if (first < 0) continue;
+      if (top < 0) top = y;
+      bottom = y + 1;
+      left = Math.min(left, first);
+      right = Math.max(right, row.lastIndexOf(1) + 1);
+    }
+    return top < 0 ? null : { left, top, right, bottom };
+  }
+}

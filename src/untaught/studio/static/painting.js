@@ -1,0 +1,261 @@
+// Painting the mask: the tools, their keys, and what is proposed, loaded and exported.
+
+import { put, bitmap } from "./api.js";
+import { Mask } from "./mask.js";
+
+const $ = (id) => document.getElementById(id);
+const KEYS = { b: "brush", e: "eraser", r: "rectangle", l: "lasso", h: "hand" };
+
+export class Painting {
+  // `onChange` is called after every step; `onSelect` with a box when a region to try was drawn; `onError` with errors.
+  constructor(stage, { onChange, onSelect, onError }) {
+    this.stage = stage;
+    this.onChange = onChange;
+    this.onSelect = onSelect;
+    this.onError = onError;
+    this.tool = "brush";
+    this.selecting = false;
+    this.mask = null;
+    this.#listen();
+  }
+
+  // Begins with an empty mask for a picture of that size.
+  begin(width, height) {
+    this.mask = new Mask(width, height);
+    this.stage.overlay = this.mask.canvas;
+    this.saved = 0;
+    this.steps = 0;
+    this.setSize(Math.max(3, Math.round(Math.min(width, height) / 30)));
+    $("brush-size").max = Math.max(40, Math.round(Math.min(width, height) / 4));
+    this.#changed(false);
+  }
+
+  end() {
+    this.mask = null;
+    this.stage.cursor = this.stage.outline = null;
+    this.setSelecting(false);
+  }
+
+  get active() { return this.mask !== null && this.stage.onStroke === this.stroke; }
+  get changed() { return this.steps !== this.saved; }
+
+  setTool(tool) {
+    this.tool = tool;
+    for (const button of document.querySelectorAll("[data-tool]")) {
+      button.setAttribute("aria-checked", String(button.dataset.tool === tool));
+      button.tabIndex = button.dataset.tool === tool ? 0 : -1;
+    }
+    this.stage.canvas.style.cursor = tool === "hand" ? "grab" : tool === "brush" || tool === "eraser" ? "none" : "crosshair";
+    this.stage.cursor = null;
+    this.stage.draw();
+  }
+
+  setSize(size) {
+    const slider = $("brush-size");
+    this.size = Math.round(Math.min(Number(slider.max), Math.max(1, size)));
+    slider.value = this.size;
+    $("brush-size-shown").value = this.size;
+    if (this.stage.cursor) this.stage.cursor.radius = this.size / 2;
+    this.stage.draw();
+  }
+
+  setSelecting(selecting) {
+    this.selecting = selecting;
+    $("try").setAttribute("aria-pressed", String(selecting));
+    $("try-hint").hidden = !selecting;
+    this.stage.selection = null;
+    this.stage.canvas.style.cursor = "crosshair";
+    if (!selecting) this.setTool(this.tool);
+    this.stage.draw();
+  }
+
+  // Strokes: what the stage calls -----------------------------------------------------------------------------------
+
+  stroke = (phase, points, event) => {
+    const { mask, stage } = this;
+    if (!mask) return false;
+    const round = (this.tool === "brush" || this.tool === "eraser") && !this.selecting;
+    if (phase === "leave" || (phase === "hover" && !round)) {
+      this.#cursor(null);
+      return false;
+    }
+    if (phase === "start") {
+      if (this.tool === "hand" && !this.selecting) return false;
+      this.value = this.tool === "eraser" || event.altKey ? 0 : 1;
+      this.points = [points[0]];
+    }
+    const end = points.at(-1) ?? this.points?.at(-1);
+    if (round) {
+      const touch = event?.pointerType === "touch";
+      this.#cursor(touch && phase !== "start" && phase !== "move" ? null : { x: end[0], y: end[1], radius: this.size / 2 });
+      if (phase === "hover") return false;
+      for (const point of points) {
+        const from = this.points.at(-1);
+        stage.draw(mask.line(...from, ...point, this.size / 2, this.value));
+        this.points = [point];
+      }
+    } else {
+      this.points.push(...points);
+      const [first, last] = [this.points[0], this.points.at(-1)];
+      stage.outline = this.tool === "lasso" && !this.selecting ? this.points : [first, [last[0], first[1]], last, [first[0], last[1]]];
+      stage.draw();
+    }
+    if (phase === "cancel") {
+      stage.outline = null;
+      if (mask.commit()) mask.undo();
+      mask.future = [];
+      stage.draw();
+    }
+    if (phase === "end") this.#finish();
+    return true;
+  };
+
+  #finish() {
+    const { mask, stage, points } = this;
+    stage.outline = null;
+    const [first, last] = [points[0], points.at(-1)];
+    if (this.selecting) {
+      this.#select(first, last);
+      return;
+    }
+    if (this.tool === "rectangle") mask.rectangle(...first, ...last, this.value);
+    if (this.tool === "lasso" && points.length > 2) mask.polygon(points, this.value);
+    stage.draw();
+    if (mask.commit()) this.#changed();
+  }
+
+  #select([x0, y0], [x1, y1]) {
+    const { width, height } = this.mask, within = (value, most) => Math.round(Math.max(0, Math.min(most, value)));
+    const box = { left: within(Math.min(x0, x1), width), top: within(Math.min(y0, y1), height), right: within(Math.max(x0, x1), width), bottom: within(Math.max(y0, y1), height) };
+    if (box.right - box.left < 16 || box.bottom - box.top < 16) return;
+    this.stage.selection = box;
+    this.stage.draw();
+    this.onSelect(box);
+  }
+
+  #cursor(cursor) {
+    const old = this.stage.cursor;
+    this.stage.cursor = cursor;
+    for (const one of [old, cursor]) {
+      if (!one) continue;
+      const around = one.radius + 2 / this.stage.camera.scale;
+      this.stage.draw({ left: one.x - around, top: one.y - around, right: one.x + around, bottom: one.y + around });
+    }
+  }
+
+  // Steps on the whole mask -----------------------------------------------------------------------------------------
+
+  #changed(step = true) {
+    if (step) this.steps++;
+    const { mask } = this, share = mask.missing / (mask.width * mask.height);
+    $("undo").disabled = !mask.past.length;
+    $("redo").disabled = !mask.future.length;
+    const shown = share >= 0.1 ? share.toLocaleString("en", { style: "percent" }) : share.toLocaleString("en", { style: "percent", minimumSignificantDigits: 2, maximumSignificantDigits: 2 });
+    $("missing").textContent = mask.missing ? `${shown} of the picture is marked` : "Nothing is marked yet";
+    this.onChange();
+  }
+
+  step(name) {
+    if (this.mask?.[name]()) {
+      this.stage.draw();
+      this.#changed();
+    }
+  }
+
+  load(picture) {
+    if (picture.width !== this.mask.width || picture.height !== this.mask.height) {
+      this.onError(new Error(`The mask is ${picture.width} × ${picture.height} pixels and the picture ${this.mask.width} × ${this.mask.height}: they must be alike.`));
+    } else if (this.mask.load(picture)) {
+      this.stage.draw();
+      this.#changed();
+    }
+  }
+
+  // Sends the mask to the server, if it has changed since.
+  async save(identity) {
+    if (!this.mask || !this.changed || !this.mask.missing) return;
+    const steps = this.steps;
+    await put(`/pictures/${identity}/mask`, await this.mask.toBlob());
+    this.saved = steps;
+  }
+
+  // As it was saved, or as an example has it.
+  async restore(identity) {
+    const picture = await bitmap(`/pictures/${identity}/mask`);
+    if (!picture || !this.mask) return;
+    this.load(picture);
+    this.mask.past = [];
+    this.saved = this.steps;
+    this.#changed(false);
+  }
+
+  async propose(identity) {
+    const button = $("propose");
+    button.disabled = true;
+    button.textContent = "Looking…";
+    try {
+      const kind = $("proposal").value, strength = $("strength").value / 100;
+      const answer = await bitmap(`/pictures/${identity}/proposal?kind=${kind}&strength=${strength}`);
+      if (!answer) throw new Error("Nothing could be proposed for this picture.");
+      // Again with another strength: in place of the last proposal, not on top of it.
+      if (this.proposed === `${kind} ${this.steps}`) this.mask.undo();
+      this.mask.load(answer, true);
+      this.#changed();
+      this.proposed = `${kind} ${this.steps}`;
+      this.stage.draw();
+    } catch (error) {
+      this.onError(error);
+    }
+    button.disabled = false;
+    button.textContent = "Mark";
+  }
+
+  // Buttons and keys ------------------------------------------------------------------------------------------------
+
+  #listen() {
+    for (const button of document.querySelectorAll("[data-tool]")) {
+      button.addEventListener("click", () => this.setTool(button.dataset.tool));
+      button.addEventListener("keydown", (event) => {
+        const step = { ArrowRight: 1, ArrowLeft: -1 }[event.key];
+        if (!step) return;
+        const all = [...document.querySelectorAll("[data-tool]")], next = all[(all.indexOf(button) + step + all.length) % all.length];
+        next.focus();
+        this.setTool(next.dataset.tool);
+      });
+    }
+    $("brush-size").addEventListener("input", () => this.setSize(Number($("brush-size").value)));
+    for (const name of ["undo", "redo", "grow", "shrink", "invert", "clear"]) $(name).addEventListener("click", () => this.step(name));
+    document.addEventListener("keydown", (event) => this.#key(event));
+  }
+
+  #key(event) {
+    if (!this.active || event.target.closest("input:not([type=range], [type=checkbox]), select, dialog, textarea")) return;
+    const command = event.ctrlKey || event.metaKey, key = event.key.toLowerCase();
+    if (command && key === "z") this.step(event.shiftKey ? "redo" : "undo");
+    else if (command && key === "y") this.step("redo");
+    else if (command) return;
+    else if (key === "[") this.setSize(Math.min(this.size - 1, this.size * 0.85));
+    else if (key === "]") this.setSize(Math.max(this.size + 1, this.size * 1.18));
+    else if (key === "escape" && this.selecting) this.setSelecting(false);
+    else if (KEYS[key]) this.setTool(KEYS[key]);
+    else if (event.target === this.stage.canvas && this.#keyStroke(event)) { /* done */ }
+    else return;
+    event.preventDefault();
+  }
+
+  // Without a pointer: arrows move the brush, Enter dabs.
+  #keyStroke(event) {
+    const step = (event.shiftKey ? 10 : 1) * Math.max(1, this.size / 4);
+    const [dx, dy] = { ArrowLeft: [-1, 0], ArrowRight: [1, 0], ArrowUp: [0, -1], ArrowDown: [0, 1] }[event.key] ?? [0, 0];
+    if (!dx && !dy && event.key !== "Enter") return false;
+    const at = this.stage.cursor ?? { x: this.mask.width / 2, y: this.mask.height / 2 };
+    const within = (value, most) => Math.max(0, Math.min(most, value));
+    const next = { x: within(at.x + dx * step, this.mask.width), y: within(at.y + dy * step, this.mask.height), radius: this.size / 2 };
+    this.#cursor(next);
+    if (event.key === "Enter") {
+      this.stage.draw(this.mask.line(next.x, next.y, next.x, next.y, this.size / 2, this.tool === "eraser" ? 0 : 1));
+      if (this.mask.commit()) this.#changed();
+    }
+    return true;
+  }
+}

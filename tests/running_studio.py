@@ -1,0 +1,98 @@
+"""A studio of its own for a test, on a free port, with a client that knows the token."""
+
+from __future__ import annotations
+
+import os
+import re
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+from typing import Any, Self
+
+import httpx
+
+TOKEN = "a-token-for-the-tests"
+
+
+class RunningStudio:
+    """``untaught studio`` in a process of its own.
+
+    Args:
+        folder: where it keeps everything.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self.start()
+
+    def start(self) -> None:
+        words = ["studio", "--no-browser", "--port", "0", "--folder", str(self.folder), "--token", TOKEN]
+        self.process = subprocess.Popen(
+            [sys.executable, "-m", "untaught", *words],
+            stdout=subprocess.PIPE,
+            text=True,
+            start_new_session=True,
+            env={**os.environ, "OMP_NUM_THREADS": "1"},
+        )
+        assert self.process.stdout is not None
+        self.address = re.search(r"http://\S+", self.process.stdout.readline()).group()
+        self.base = self.address.partition("/?")[0]
+        self.client = httpx.Client(
+            base_url=f"{self.base}/api/", headers={"authorization": f"Bearer {TOKEN}"}, timeout=60, trust_env=False
+        )
+
+    def kill(self) -> None:
+        """As a crash would."""
+        self.client.close()
+        self.process.kill()
+        self.process.wait()
+        self.process.stdout.close()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.client.close()
+        self.process.send_signal(signal.SIGINT)
+        try:
+            self.process.wait(20)
+        except subprocess.TimeoutExpired:
+            self.process.kill()
+        self.process.stdout.close()
+
+    def get(self, path: str) -> Any:
+        answer = self.client.get(path)
+        assert answer.status_code == 200, answer.text
+        return answer.json()
+
+    def post(self, path: str, body: Any = None, status: int = 200) -> Any:
+        answer = self.client.post(path, json=body)
+        assert answer.status_code == status, answer.text
+        return answer.json()
+
+    def upload(self, content: bytes, name: str = "photo.png") -> Any:
+        answer = self.client.post("pictures", params={"name": name}, content=content)
+        assert answer.status_code == 201, answer.text
+        return answer.json()
+
+    def wait_for(self, identity: str, *states: str, seconds: float = 120) -> Any:
+        """Until a job is in one of the states."""
+        until = time.monotonic() + seconds
+        while time.monotonic() < until:
+            facts = self.get(f"jobs/{identity}")
+            if facts["state"] in states:
+                return facts
+            assert facts["state"] != "failed", facts
+            time.sleep(0.1)
+        raise AssertionError(f"still {facts['state']} after {seconds} s: {facts}")
+
+    def wait_until(self, question: Any, seconds: float = 60) -> Any:
+        """Until a question is answered by something true."""
+        until = time.monotonic() + seconds
+        while time.monotonic() < until:
+            if answer := question():
+                return answer
+            time.sleep(0.05)
+        raise AssertionError("it has not come to that")

@@ -1,0 +1,352 @@
+"""The studio's interface: jobs from upload to download, crashes, and what must not get in."""
+
+import concurrent.futures
+import io
+import json
+import socket
+import struct
+import zlib
+
+import httpx
+import numpy as np
+import pytest
+from PIL import Image
+
+from running_studio import TOKEN, RunningStudio
+from untaught import cli
+
+pytest.importorskip("fastapi", reason="the studio is an extra: pip install 'untaught[studio]'")
+
+
+@pytest.fixture(scope="module")
+def studio(tmp_path_factory):
+    with RunningStudio(tmp_path_factory.mktemp("studio")) as running:
+        yield running
+
+
+@pytest.fixture(scope="module")
+def photo():
+    y, x = np.mgrid[0:48, 0:40] / 48
+    channels = [0.5 + 0.4 * np.sin(5 * x + 2 * y), 0.3 + 0.6 * x, 0.8 - 0.5 * y * x]
+    return (np.stack(channels, -1) * 255).round().astype(np.uint8)
+
+
+@pytest.fixture(scope="module")
+def mask():
+    known = np.full((48, 40), 255, np.uint8)
+    known[20:25, 8:30] = 0
+    return known
+
+
+def as_png(pixels):
+    file = io.BytesIO()
+    Image.fromarray(pixels).save(file, "PNG")
+    return file.getvalue()
+
+
+def painted(studio, photo, mask):
+    picture = studio.upload(as_png(photo))
+    answer = studio.client.put(f"pictures/{picture['id']}/mask", content=as_png(mask))
+    assert answer.status_code == 200
+    return picture["id"]
+
+
+def begin(studio, picture, **settings):
+    body = {"picture": picture, "task": "inpaint", "settings": {"recipe": "fast", "iterations": 12, **settings}}
+    return studio.post("jobs", body, status=201)["id"]
+
+
+def file_of(studio, job, which):
+    return studio.client.get(f"jobs/{job}/files/{which}")
+
+
+# From upload to download ---------------------------------------------------------------------------------------------
+
+
+def test_a_job_gives_what_the_command_line_gives(studio, photo, mask, tmp_path, monkeypatch):
+    job = begin(studio, painted(studio, photo, mask), seed=5)
+    facts = studio.wait_for(job, "done")
+    Image.fromarray(photo).save(tmp_path / "photo.png")
+    Image.fromarray(mask).save(tmp_path / "photo-mask.png")
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr("torch.get_num_threads", lambda: 1)
+    assert facts["command"].startswith("untaught inpaint photo.png --mask photo-mask.png -o photo-restored.png")
+    assert cli.main([*facts["command"].split()[1:], "--quiet"]) == 0
+    ours, theirs = (
+        Image.open(tmp_path / "photo-restored.png"),
+        Image.open(io.BytesIO(file_of(studio, job, "result").content)),
+    )
+    np.testing.assert_array_equal(np.asarray(ours), np.asarray(theirs))
+    record = file_of(studio, job, "record").json()
+    assert record["task"] == "inpaint"
+    assert record["seed"] == 5
+    assert record["result"]["iterations"] == facts["result"]["iterations"]
+
+
+def test_progress_is_told_and_moments_are_kept(studio, photo, mask):
+    job = begin(studio, painted(studio, photo, mask))
+    studio.wait_for(job, "done")
+    moments = studio.get(f"jobs/{job}/moments")["iterations"]
+    assert moments[0] == 1
+    assert Image.open(io.BytesIO(studio.client.get(f"jobs/{job}/moments/1").content)).size == (40, 48)
+    film = studio.client.get(f"jobs/{job}/film")
+    assert film.headers["content-type"] == "image/gif"
+    with studio.client.stream("GET", f"jobs/{job}/events") as events:
+        text = ""
+        for line in events.iter_lines():
+            text += line + "\n"
+            if "event: job\n" in text and "event: progress\n" in text and line == "":
+                break
+    assert '"iteration": 1' in text
+    preview = file_of(studio, job, "preview")
+    again = studio.client.get(f"jobs/{job}/files/preview", headers={"if-none-match": preview.headers["etag"]})
+    assert again.status_code == 304
+
+
+def test_a_part_can_be_tried(studio, photo, mask):
+    picture = painted(studio, photo, mask)
+    body = {
+        "picture": picture,
+        "task": "inpaint",
+        "settings": {"recipe": "fast", "iterations": 5},
+        "crop": [4, 14, 24, 20],
+    }
+    job = studio.post("jobs", body, status=201)["id"]
+    studio.wait_for(job, "done")
+    assert Image.open(io.BytesIO(file_of(studio, job, "result").content)).size == (24, 20)
+
+
+def test_every_task_on_offer_takes_its_defaults(studio, photo, mask):
+    picture = painted(studio, photo, mask)
+    for task in studio.get("tasks")["tasks"]:
+        settings = {"iterations": 2, **({"radius": "1.5"} if task["name"] == "deblur" else {})}
+        if task["name"] in ("demosaic", "restore"):
+            continue  # this picture is none for them
+        job = studio.post("jobs", {"picture": picture, "task": task["name"], "settings": settings}, status=201)["id"]
+        assert studio.wait_for(job, "done")["result"]["iterations"] >= 2, task["name"]
+
+
+def test_sixteen_bits_come_back(studio, mask):
+    import tifffile
+
+    deep = (np.random.default_rng(0).random((48, 40)) * 60000).astype(np.uint16)
+    file = io.BytesIO()
+    tifffile.imwrite(file, deep)
+    picture = studio.upload(file.getvalue(), "deep.tif")["id"]
+    studio.client.put(f"pictures/{picture}/mask", content=as_png(mask))
+    job = begin(studio, picture)
+    studio.wait_for(job, "done")
+    answer = studio.client.get(f"jobs/{job}/files/result", params={"download": True})
+    assert "deep-restored.tif" in answer.headers["content-disposition"]
+    restored = tifffile.imread(io.BytesIO(answer.content))
+    assert restored.dtype == np.uint16
+    np.testing.assert_array_equal(restored[mask == 255], deep[mask == 255])
+
+
+def test_proposals_find_what_is_black(studio, photo):
+    holed = photo.copy()
+    holed[10:13, 5:20] = 0
+    picture = studio.upload(as_png(holed))["id"]
+    answer = studio.client.get(f"pictures/{picture}/proposal", params={"kind": "black"})
+    proposed = np.asarray(Image.open(io.BytesIO(answer.content)).convert("L"))
+    assert (proposed[10:13, 5:20] == 0).all()
+    assert (proposed[30:] > 0).all()
+
+
+# Pause, resume, cancel, continue, and crashes -----------------------------------------------------------------------
+
+
+def iteration(studio, job):
+    progress = studio.get(f"jobs/{job}")["progress"]
+    return progress["iteration"] if progress else 0
+
+
+def test_pause_resume_and_continue(studio, photo, mask):
+    picture = painted(studio, photo, mask)
+    job = begin(studio, picture, iterations=80)
+    studio.wait_until(lambda: iteration(studio, job) > 5)
+    studio.post(f"jobs/{job}/pause")
+    studio.wait_for(job, "paused")
+    studio.post(f"jobs/{job}/resume")
+    whole = studio.wait_for(job, "done")
+    undisturbed = begin(studio, picture, iterations=80)
+    studio.wait_for(undisturbed, "done")
+    assert file_of(studio, job, "result").content == file_of(studio, undisturbed, "result").content
+    studio.post(f"jobs/{job}/continue", {"iterations": 7})
+    studio.wait_until(lambda: studio.get(f"jobs/{job}")["continue_for"] == [7])
+    longer = studio.wait_until(
+        lambda: (
+            (facts := studio.get(f"jobs/{job}"))["state"] == "done"
+            and facts["result"]["iterations"] == whole["result"]["iterations"] + 7
+            and facts
+        )
+    )
+    assert longer["state"] == "done"
+
+
+def test_cancel_is_immediate(studio, photo, mask):
+    job = begin(studio, painted(studio, photo, mask), iterations=100_000)
+    studio.wait_until(lambda: iteration(studio, job) > 2)
+    studio.post(f"jobs/{job}/cancel")
+    studio.wait_for(job, "cancelled", seconds=3)
+    assert studio.client.delete(f"jobs/{job}").status_code == 204
+    assert studio.client.get(f"jobs/{job}").status_code == 404
+
+
+def test_a_killed_server_goes_on_to_the_same_result(tmp_path, photo, mask):
+    with RunningStudio(tmp_path) as studio:
+        picture = painted(studio, photo, mask)
+        undisturbed = begin(studio, picture, iterations=80)
+        studio.wait_for(undisturbed, "done")
+        job = begin(studio, picture, iterations=80)
+        studio.wait_until(lambda: iteration(studio, job) > 10)
+        studio.kill()
+        studio.start()
+        studio.wait_for(job, "done")
+        assert file_of(studio, job, "result").content == file_of(studio, undisturbed, "result").content
+
+
+# What must not get in -------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("headers", "status"),
+    [
+        ({"authorization": ""}, 401),
+        ({"authorization": "Bearer wrong"}, 401),
+        ({"authorization": "", "cookie": "untaught-1=x"}, 401),
+        ({"host": "evil.example"}, 421),
+        ({"host": "127.0.0.1.evil.example"}, 421),
+        ({"origin": "http://evil.example"}, 403),
+        ({"origin": "null"}, 403),
+        ({"sec-fetch-site": "cross-site"}, 403),
+    ],
+)
+@pytest.mark.parametrize(
+    ("method", "path"), [("GET", "jobs"), ("POST", "jobs"), ("GET", "tasks"), ("GET", "openapi.json")]
+)
+def test_strangers_are_refused(studio, headers, status, method, path):
+    answer = studio.client.request(method, path, headers=headers)
+    assert answer.status_code == status
+    assert "access-control-allow-origin" not in answer.headers
+    assert studio.client.get("tasks").status_code == 200
+
+
+def test_the_address_becomes_a_cookie_that_scripts_cannot_read(studio):
+    with httpx.Client(trust_env=False) as client:
+        assert client.get(studio.base).status_code == 401
+        answer = client.get(studio.address)
+        assert answer.status_code == 303
+        cookie = answer.headers["set-cookie"].lower()
+        assert "httponly" in cookie
+        assert "samesite=strict" in cookie
+        page = client.get(studio.base)
+        assert page.status_code == 200
+        assert "default-src 'self'" in page.headers["content-security-policy"]
+        assert TOKEN not in page.text
+
+
+TRAVERSALS = ["%2e%2e", "..%2f..%2fetc%2fpasswd", "%2fetc%2fpasswd", "%00", "....", "0123456789abcdef%2f..", "C:%5Cx"]
+
+
+@pytest.mark.parametrize("evil", TRAVERSALS)
+def test_no_path_of_a_client_touches_the_disk(studio, photo, evil):
+    paths = ["pictures/{}", "pictures/{}/view", "jobs/{}", "jobs/{}/film", "jobs/{}/moments/1", "examples/{}/thumbnail"]
+    job_paths = ["jobs/0123456789abcdef/files/{}", "jobs/0123456789abcdef/moments/{}"]
+    for path in [*paths, *job_paths]:
+        answer = studio.client.get(path.format(evil))
+        assert answer.status_code in (400, 404, 405, 422), (path, answer.status_code)
+        assert "root:" not in answer.text
+    for body in ({"picture": evil, "task": "inpaint"}, {"picture": "0123456789abcdef", "task": evil}):
+        assert studio.client.post("jobs", json=body).status_code in (404, 422)
+    named = studio.upload(as_png(photo), f"{evil}/../../x.png")
+    assert "/" not in named["name"]
+    assert "\\" not in named["name"]
+
+
+def bomb():
+    """A PNG of a few bytes whose header says 100000 x 100000 pixels."""
+
+    def chunk(kind, content):
+        return struct.pack(">I", len(content)) + kind + content + struct.pack(">I", zlib.crc32(kind + content))
+
+    header = struct.pack(">IIBBBBB", 100_000, 100_000, 8, 2, 0, 0, 0)
+    return (
+        b"\x89PNG\r\n\x1a\n"
+        + chunk(b"IHDR", header)
+        + chunk(b"IDAT", zlib.compress(bytes(10**6)))
+        + chunk(b"IEND", b"")
+    )
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        bomb(),
+        b"<svg xmlns='http://www.w3.org/2000/svg'><script>alert(1)</script></svg>",
+        b"GIF89a" + bytes(20),
+        b"<html><script>alert(1)</script></html>",
+        b"\xff\xd8\xff\xe0 not a picture",
+        b"%PDF-1.4 \x89PNG\r\n\x1a\n",
+        b"",
+    ],
+    ids=["bomb", "svg", "gif", "html", "cut", "polyglot", "empty"],
+)
+def test_files_that_are_no_pictures_are_refused(studio, content):
+    answer = studio.client.post("pictures", params={"name": "x.png"}, content=content)
+    assert answer.status_code in (400, 422)
+    assert str(studio.folder) not in answer.text
+    assert "Traceback" not in answer.text
+    assert studio.client.get("tasks").status_code == 200
+
+
+def test_a_picture_with_a_script_behind_it_is_served_as_a_picture(studio, photo):
+    picture = studio.upload(as_png(photo) + b"<script>alert(1)</script>")["id"]
+    view = studio.client.get(f"pictures/{picture}/view")
+    assert view.headers["content-type"] == "image/png"
+    assert view.headers["x-content-type-options"] == "nosniff"
+
+
+def test_two_gigabytes_are_refused_unread(studio):
+    port = int(studio.base.rpartition(":")[2])
+    head = (
+        f"POST /api/pictures HTTP/1.1\r\nHost: 127.0.0.1:{port}\r\nAuthorization: Bearer {TOKEN}\r\n"
+        f"Content-Length: {2 * 2**30}\r\n\r\n"
+    )
+    with socket.create_connection(("127.0.0.1", port), timeout=10) as connection:
+        connection.sendall(head.encode())
+        assert b" 413 " in connection.recv(200)
+    assert studio.client.get("tasks").status_code == 200
+
+
+def test_words_are_counted_while_they_stream(studio):
+    def endless():
+        for _ in range(200):
+            yield b" " * 1024
+
+    answer = studio.client.post("jobs", content=endless(), headers={"content-type": "application/json"})
+    assert answer.status_code == 413
+
+
+def test_fifty_uploads_at_once(studio, photo):
+    content = as_png(photo)
+
+    def upload(_):
+        return studio.client.post("pictures", params={"name": "x.png"}, content=content).status_code
+
+    with concurrent.futures.ThreadPoolExecutor(50) as pool:
+        statuses = list(pool.map(upload, range(50)))
+    assert set(statuses) <= {201, 503}
+    assert 201 in statuses
+    assert studio.client.get("tasks").status_code == 200
+
+
+def test_bad_settings_get_a_sentence(studio, photo, mask):
+    picture = painted(studio, photo, mask)
+    for settings in ({"iterations": 0}, {"recipe": "bst"}, {"nonsense": 1}, {"seed": -1}, {"time_budget": "soon"}):
+        answer = studio.client.post("jobs", json={"picture": picture, "task": "inpaint", "settings": settings})
+        assert answer.status_code == 422, settings
+        assert json.dumps(answer.json())
+    bare = studio.upload(as_png(photo))["id"]
+    answer = studio.client.post("jobs", json={"picture": bare, "task": "inpaint"})
+    assert "no mask" in answer.json()["detail"]
