@@ -219,6 +219,13 @@ _PAPER_UPSCALE = dataclasses.replace(
     iterations=2000,
 )
 
+# Much noise is taken up sooner than little.
+_BALANCED_STRONG = dataclasses.replace(_BALANCED_DENOISE, iterations=300)
+
+_FAST_STRONG = dataclasses.replace(_FAST_DENOISE, iterations=180)
+
+_BEST_STRONG = dataclasses.replace(_BEST_DENOISE, iterations=300, runs=2)
+
 _PAPER_DENOISE = Recipe(
     name="paper",
     source="Ulyanov, Vedaldi, Lempitsky, 2018: denoising (figure 4), in their code's settings",
@@ -234,6 +241,7 @@ RECIPES: Mapping[str, tuple[Recipe, ...]] = MappingProxyType(
         "inpaint-hole": (_HOLE, _FAST_HOLE, _BEST_HOLE, _PRINTED, _PAPER_TEXT, _PAPER_HOLE),
         "restore": (_BALANCED_RESTORE, _FAST_RESTORE, _BEST_RESTORE, _NOISE, _PRINTED, _PAPER_DROPPED),
         "denoise": (_BALANCED_DENOISE, _FAST_DENOISE, _BEST_DENOISE, _PRINTED, _PAPER_DENOISE),
+        "denoise-strong": (_BALANCED_STRONG, _FAST_STRONG, _BEST_STRONG, _PRINTED, _PAPER_DENOISE),
         "upscale": (_BALANCED_INVERSE, _FAST_INVERSE, _BEST_INVERSE, _PRINTED, _PAPER_UPSCALE),
         "deblur": (_BALANCED_INVERSE, _FAST_INVERSE, _BEST_INVERSE, _PRINTED, _PAPER_UPSCALE),
         "demosaic": (_BALANCED_RESTORE, _FAST_RESTORE, _BEST_RESTORE, _NOISE, _PRINTED, _PAPER_DROPPED),

@@ -49,6 +49,7 @@ class Queue:
         self._states = {identity: self._read(identity) for identity in store.entries("jobs")}
         self._process: asyncio.subprocess.Process | None = None
         self._running: str | None = None
+        self._spare: asyncio.subprocess.Process | None = None
         self._wish: Wish | None = None
         self._more = asyncio.Event()
         for identity, state in self._states.items():
@@ -190,6 +191,8 @@ class Queue:
     async def run(self) -> None:
         """Fit one job after the other, until the queue is closed."""
         while not self.closing:
+            if self._spare is None:
+                self._spare = await self._worker()
             waiting = self.waiting()
             if waiting:
                 await self._fit(waiting[0])
@@ -200,14 +203,10 @@ class Queue:
 
     async def _fit(self, identity: str) -> None:
         folder = self.store.folder / "jobs" / identity
-        with (folder / "worker.log").open("ab") as log:
-            process = await asyncio.create_subprocess_exec(
-                *(sys.executable, "-P", "-m", "untaught.studio.worker", str(folder)),
-                stdin=asyncio.subprocess.PIPE,
-                stdout=asyncio.subprocess.DEVNULL,
-                stderr=log,
-                start_new_session=True,  # a Ctrl-C in the terminal is for the server, which tells its worker
-            )
+        process = self._spare if self._spare is not None and self._spare.returncode is None else await self._worker()
+        self._spare = None
+        assert process.stdin is not None
+        process.stdin.write(f"{folder}\n".encode())
         self._process, self._running, self._wish = process, identity, None
         (folder / "error.txt").unlink(missing_ok=True)
         self._set(identity, state="running")
@@ -219,6 +218,17 @@ class Queue:
         finally:
             self._process, self._running, self._wish = None, None, None
         self._take_note(identity, code)
+
+    async def _worker(self) -> asyncio.subprocess.Process:
+        """A process that waits for a job, so that what it has to import is there when one comes."""
+        with (self.store.folder / "worker.log").open("wb") as log:
+            return await asyncio.create_subprocess_exec(
+                *(sys.executable, "-P", "-m", "untaught.studio.worker"),
+                stdin=asyncio.subprocess.PIPE,
+                stdout=asyncio.subprocess.DEVNULL,
+                stderr=log,
+                start_new_session=True,  # a Ctrl-C in the terminal is for the server, which tells its worker
+            )
 
     def _take_note(self, identity: str, code: int) -> None:
         """What became of a job whose process has ended."""
@@ -235,13 +245,15 @@ class Queue:
         elif code < 0:
             message = "the system ended the job, for want of memory perhaps: crop the picture or make it smaller"
         else:
-            message = "the job ended with an error; its folder has a worker.log that says more"
+            message = "the job ended with an error; worker.log in the studio's folder says more"
         self._set(identity, state="failed", message=message)
 
     async def close(self) -> None:
         """Leave the running job at a checkpoint, for the next start, and end."""
         self.closing = True
         self._more.set()
+        if self._spare is not None and self._spare.stdin is not None:
+            self._spare.stdin.close()
         if self._process is None or self._running is None:
             return
         with contextlib.suppress(RefusedError, ConnectionError):

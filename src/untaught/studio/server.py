@@ -463,7 +463,12 @@ async def _moments(studio: _Here, identity: _Identity) -> dict[str, list[int]]:
 
 @pages.get("/jobs/{identity}/moments/{iteration}", summary="The picture at one of them, as a JPEG")
 async def _moment(studio: _Here, identity: _Identity, iteration: Annotated[int, InPath(ge=1, le=9999999)]) -> Response:
-    return _file(studio.store.entry("jobs", identity) / "moments" / f"{iteration:07d}.jpg")
+    # Read at once: the next moment may be what this one is dropped for.
+    try:
+        content = (studio.store.entry("jobs", identity) / "moments" / f"{iteration:07d}.jpg").read_bytes()
+    except FileNotFoundError:
+        raise HTTPException(404, "there is no picture of this iteration") from None
+    return Response(content, media_type="image/jpeg", headers={"cache-control": "no-cache"})
 
 
 class _File(FileResponse):

@@ -1,8 +1,9 @@
-"""One job, in a process of its own: ``python -m untaught.studio.worker FOLDER``.
+"""One job, in a process of its own: ``python -m untaught.studio.worker``, with its folder as the first line of input.
 
 It begins from the job's checkpoint where there is one, so a job that was paused, killed or left behind by its server
-goes on to the same result. What it does is what the command line does, by the same calls. On standard input the server
-says "pause" or "finish"; when that input ends, the server is gone, and so is this process.
+goes on to the same result. What it does is what the command line does, by the same calls. It may be started before there
+is a job, so that what takes long to import is there by then. On standard input the server then says "pause" or "finish";
+when that input ends, the server is gone, and so is this process.
 
 What it leaves in the folder, besides the result: ``log.jsonl``, one line of figures now and then, and ``moments/``, the
 picture at up to sixty moments. A line of the log takes back all earlier lines of its own or a later iteration: that is
@@ -43,10 +44,14 @@ _LONGEST_SIDE = 1280
 _MOMENTS = 60
 
 
-def main(folder: Path) -> int:
-    """Fit the job in a folder to its end, or to where the server wants it left; returns the exit code."""
+def main(lines: IO[str]) -> int:
+    """Wait for a folder, fit the job in it to its end, or to where the server wants it left; returns the exit code."""
+    name = lines.readline().strip()
+    if not name:
+        return GONE
+    folder = Path(name)
     try:
-        return _fit(folder, _Wishes(sys.stdin))
+        return _fit(folder, _Wishes(lines))
     except MemoryError:
         return _fail(folder, "there is not enough memory for a picture of this size: crop it or make it smaller")
     except UntaughtError as error:
@@ -330,4 +335,4 @@ def why_it_will_stop(job: Job, outlook: Outlook, iteration: int) -> str:
 
 
 if __name__ == "__main__":
-    sys.exit(main(Path(sys.argv[1])))
+    sys.exit(main(sys.stdin))

@@ -23,6 +23,9 @@ from untaught.thinning import spread_out
 
 __all__ = ["denoise", "read"]
 
+_STRONG = 0.14
+"""From this standard deviation on, of a range of 1, noise counts as strong."""
+
 _CORRELATED = 0.2
 """From this correlation of neighbours on, noise is told to be correlated."""
 
@@ -94,6 +97,7 @@ def read(picture: Tensor, layout: Layout, settings: DenoiseSettings) -> Problem:
         noise=noise,
         polish=functools.partial(_polish, noisy=whole, noise=noise),
         finish=functools.partial(declipped, noise=noise) if _is_clipped(whole) else None,
+        recipes="denoise-strong" if noise > _STRONG else "",
         notes=tuple(notes),
     )
 
@@ -127,6 +131,7 @@ def _poisson(picture: Tensor, finite: Tensor, layout: Layout, settings: DenoiseS
         noise=stabilised.noise,
         polish=functools.partial(_polish, noisy=stabilised.values, noise=stabilised.noise),
         finish=finish,
+        recipes="denoise-strong" if stabilised.noise > _STRONG else "",
     )
 
 

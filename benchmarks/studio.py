@@ -1,0 +1,151 @@
+"""The studio in a real Chromium: how fast it answers, and what it looks like in each of its states.
+
+    python -m benchmarks.studio
+
+Needs Debian's chromium. Writes docs/figures/studio.json, docs/figures/studio-*.jpg and the table of docs/studio.md.
+"""
+
+from __future__ import annotations
+
+import io
+import json
+import re
+import shutil
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable
+from statistics import median, quantiles
+from typing import Any
+
+import numpy as np
+from PIL import Image
+from playwright.sync_api import Browser, FilePayload, Page, sync_playwright
+from skimage import data
+
+from benchmarks.reference import DOCS
+from benchmarks.tables import replace_table
+
+FRAMES = """() => {
+    window.frames_seen = []; let last = performance.now();
+    const tick = (now) => { window.frames_seen.push(now - last); last = now; requestAnimationFrame(tick); };
+    requestAnimationFrame(tick);
+}"""
+
+
+def wait_until(question: Callable[[], Any], seconds: float = 120) -> Any:
+    until = time.monotonic() + seconds
+    while time.monotonic() < until:
+        if answer := question():
+            return answer
+        time.sleep(0.02)
+    raise SystemExit("the page did not come to what was waited for")
+
+
+def picture_file(pixels: np.ndarray[Any, Any], kind: str) -> FilePayload:
+    file = io.BytesIO()
+    Image.fromarray(pixels).save(file, kind)
+    return {"name": f"photo.{kind.lower()}", "mimeType": f"image/{kind.lower()}", "buffer": file.getvalue()}
+
+
+def stroke(page: Page, dx: int, dy: int, steps: int) -> None:
+    box = page.locator("#canvas").bounding_box()
+    assert box is not None
+    x, y = box["x"] + box["width"] / 2 - dx / 2, box["y"] + box["height"] / 2 - dy / 2
+    page.mouse.move(x, y)
+    page.mouse.down()
+    page.mouse.move(x + dx, y + dy, steps=steps)
+    page.mouse.up()
+
+
+def shoot(page: Page, state: str) -> None:
+    page.wait_for_timeout(700)
+    shown = Image.open(io.BytesIO(page.screenshot())).convert("RGB")
+    shown.save(DOCS / f"figures/studio-{state}.jpg", quality=85, optimize=True)
+
+
+def measure(page: Page) -> dict[str, float]:
+    y, x = np.mgrid[0:3000, 0:4000].astype(np.float32)
+    large = np.stack([x / 16, y / 12, (x + y) / 28], -1).astype(np.uint8)
+    file = picture_file(large, "JPEG")
+    started = time.perf_counter()
+    page.set_input_files("#file", file)
+    page.locator("#paint-panel").wait_for()
+    paintable = time.perf_counter() - started
+    page.evaluate(FRAMES)
+    stroke(page, 400, 160, 80)
+    frames = page.evaluate("() => window.frames_seen")
+    page.locator("#home").click()
+    page.set_input_files("#file", picture_file(data.astronaut(), "PNG"))
+    page.locator("#paint-panel").wait_for()
+    stroke(page, 120, 60, 12)
+    started = time.perf_counter()
+    page.click("#start")
+    wait_until(lambda: re.match("[0-9]", page.locator("#iteration").inner_text()))
+    first = time.perf_counter() - started
+    page.wait_for_timeout(20_000)
+    shoot(page, "running")
+    page.click("#cancel")
+    wait_until(lambda: page.locator("#job-title").inner_text() == "Cancelled")
+    page.locator("#home").click()
+    return {
+        "seconds to a paintable canvas, 12 megapixels": paintable,
+        "brush at 4000 x 3000: median frame, ms": median(frames),
+        "brush at 4000 x 3000: 95 % of frames, ms": quantiles(frames, n=20)[-1],
+        "seconds from Start to the first preview, 512 x 512": first,
+    }
+
+
+def tour(page: Page) -> None:
+    page.locator("#examples button").nth(2).wait_for(timeout=60_000)
+    shoot(page, "empty")
+    page.set_input_files("#file", {"name": "notes.png", "mimeType": "image/png", "buffer": b"not a picture"})
+    page.locator("#empty-notice").wait_for()
+    shoot(page, "error")
+    page.locator("#examples button").nth(0).click()
+    page.locator("#paint-panel").wait_for()
+    page.wait_for_timeout(500)
+    stroke(page, 140, 70, 12)
+    shoot(page, "painting")
+    page.locator(".segments button", has_text="Fast").click()
+    page.click("#start")
+    wait_until(lambda: page.locator("#job-title").inner_text() == "Restored", 300)
+    shoot(page, "finished")
+    page.click("#theme")
+    shoot(page, "dark")
+    page.click("#theme")
+    page.set_viewport_size({"width": 390, "height": 844})
+    shoot(page, "phone")
+
+
+def opened(browser: Browser, address: str) -> Page:
+    page = browser.new_context(viewport={"width": 1280, "height": 800}).new_page()
+    page.goto(address)
+    return page
+
+
+def main() -> None:
+    chromium = shutil.which("chromium")
+    if chromium is None:
+        raise SystemExit("there is no chromium: apt-get install chromium")
+    with tempfile.TemporaryDirectory() as folder, sync_playwright() as driver:
+        words = [sys.executable, "-m", "untaught", "studio", "--no-browser", "--port", "0", "--folder", folder]
+        server = subprocess.Popen(words, stdout=subprocess.PIPE, text=True)
+        try:
+            assert server.stdout is not None
+            address = server.stdout.readline().split()[-1]
+            browser = driver.chromium.launch(executable_path=chromium, args=["--no-sandbox"])
+            tour(opened(browser, address))
+            figures = measure(opened(browser, address))
+            browser.close()
+        finally:
+            server.terminate()
+            server.wait()
+    (DOCS / "figures/studio.json").write_text(json.dumps(figures, indent=1) + "\n")
+    rows = [f"| {name} | {value:.2g} |" for name, value in figures.items()]
+    replace_table(DOCS / "studio.md", "studio", "\n".join(["| what | measured |", "| --- | --- |", *rows]))
+
+
+if __name__ == "__main__":
+    main()
