@@ -16,6 +16,7 @@ FLOORS = [
     {
         "arrays",
         "collaboration",
+        "compression",
         "engine",
         "inputs",
         "metrics",
@@ -42,6 +43,7 @@ NEIGHBOURS = {
     ("catalogue", "errors"),
     ("catalogue", "recipes"),  # for type checkers only
     ("contracts", "errors"),
+    ("pictures", "compression"),  # one reads the file that says how
     ("recorruption", "thinning"),  # both average by the same Gaussians
     ("recorruption", "inputs"),  # what is mirrored is mirrored back by the loop
     ("errors", "contracts"),  # for type checkers only

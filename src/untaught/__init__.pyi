@@ -14,7 +14,7 @@ from .networks import EncoderDecoder, NetworkSettings
 from .operators import Blur, Downsample, Identity, Mask, blur_kernel
 from .optimisers import OptimiserSettings
 from .recipes import RECIPES, Recipe
-from .tasks import deblur, demosaic, denoise, fit, inpaint, restore, upscale
+from .tasks import deblur, dejpeg, demosaic, denoise, fit, inpaint, restore, upscale
 
 __version__: str
 
@@ -42,6 +42,7 @@ __all__ = [
     "UntaughtError",
     "blur_kernel",
     "deblur",
+    "dejpeg",
     "demosaic",
     "denoise",
     "fit",

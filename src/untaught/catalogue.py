@@ -23,6 +23,7 @@ if TYPE_CHECKING:
 __all__ = [
     "TASKS",
     "DeblurSettings",
+    "DejpegSettings",
     "DemosaicSettings",
     "DenoiseSettings",
     "FillSettings",
@@ -328,6 +329,26 @@ class DeblurSettings:
 
 
 @dataclass(frozen=True, kw_only=True)
+class DejpegSettings:
+    """Of taking out what a JPEG has put in.
+
+    Attributes:
+        quality: of libjpeg, 1 to 100; what the file says if None.
+    """
+
+    quality: int | None = _setting(
+        None,
+        "quality that libjpeg wrote it with, 1 to 100, where the file is no JPEG any more (default: what the file says)",
+        read=positive,
+        metavar="Q",
+    )
+
+    def __post_init__(self) -> None:
+        if self.quality is not None and not 1 <= self.quality <= 100:
+            raise SettingError(f"the quality of a JPEG lies between 1 and 100: found {self.quality}")
+
+
+@dataclass(frozen=True, kw_only=True)
 class DemosaicSettings:
     """Of demosaicing.
 
@@ -355,12 +376,14 @@ class InputFile:
         about: what it is.
         kind: how it is read, a name of `untaught.pictures.KINDS`.
         required: whether the task cannot do without.
+        own: whether it is read from the picture's own file where none is given.
     """
 
     role: str
     about: str
     kind: str
     required: bool = False
+    own: bool = False
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -448,6 +471,22 @@ _ALL = (
                 role="kernel",
                 about="a picture of what a point became; its black is nothing (default: a named blur)",
                 kind="kernel",
+            ),
+        ),
+    ),
+    Task(
+        name="dejpeg",
+        about="Take blocks and rings out of a JPEG.",
+        example="untaught dejpeg photo.jpg -o clean.png",
+        recipes=("balanced", "fast", "best", "printed", "paper"),
+        module="dejpeg",
+        settings=DejpegSettings,
+        files=(
+            InputFile(
+                role="compression",
+                about="a JPEG that was compressed in the same way (default: the picture itself)",
+                kind="compression",
+                own=True,
             ),
         ),
     ),

@@ -342,9 +342,9 @@ def _run(
     picture = pictures.read(sources["picture"])
     shape = (picture.pixels.shape[0], picture.pixels.shape[1])
     more = {
-        file.role: pictures.read_input(sources[file.role], file.kind, shape)
+        file.role: pictures.read_input(sources[file.role if file.role in sources else "picture"], file.kind, shape)
         for file in find_task(task).files
-        if file.role in sources
+        if file.own or file.role in sources
     }
     for path in (options.record, options.checkpoint):
         if path is not None:

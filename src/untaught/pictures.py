@@ -26,6 +26,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from untaught import files
+from untaught.compression import Compression, compression_of
 from untaught.errors import InputError, PictureError
 
 __all__ = ["MAX_PIXELS", "Metadata", "Picture", "check_writable", "format_of", "read", "read_input", "write"]
@@ -110,17 +111,18 @@ def read(path: str | os.PathLike[str]) -> Picture:
         raise PictureError(f"{path} is damaged or cut off: it begins as {kind} and cannot be decoded") from error
 
 
-def read_input(path: str | os.PathLike[str], kind: str, shape: tuple[int, int]) -> NDArray[Any]:
+def read_input(path: str | os.PathLike[str], kind: str, shape: tuple[int, int]) -> Any:
     """Read what goes in besides the picture.
 
     Args:
         path: file to read.
         kind: a name of ``KINDS``: "mask", of which the bright half of the values is True; "picture", of the same
-            size; "kernel", of any.
+            size; "kernel", of any; "compression", how the file was compressed.
         shape: height and width of the picture that it belongs to.
 
     Returns:
-        (H, W), bool, for a mask; (H, W) or (H, W, C) in the file's own type for a picture.
+        (H, W), bool, for a mask; (H, W) or (H, W, C) in the file's own type for a picture; a `Compression`, or None of
+        a file that is no JPEG.
 
     Raises:
         PictureError: for a file that cannot be read.
@@ -149,7 +151,15 @@ def _read_alike(path: Path, shape: tuple[int, int], name: str = "picture") -> ND
     return pixels
 
 
-KINDS: Mapping[str, Callable[[Path, tuple[int, int]], NDArray[Any]]] = {
+def _read_compression(path: Path, shape: tuple[int, int]) -> Compression | None:  # noqa: ARG001
+    try:
+        return compression_of(_content(path))
+    except PictureError as error:
+        raise PictureError(f"{path} {error}") from None
+
+
+KINDS: Mapping[str, Callable[[Path, tuple[int, int]], Any]] = {
+    "compression": _read_compression,
     "kernel": lambda path, _: read(path).pixels,
     "mask": _read_mask,
     "picture": _read_alike,

@@ -4,10 +4,11 @@ Each module has one task, or one family: its public functions, and ``read``, whi
 """
 
 from untaught.tasks.deblur import deblur
+from untaught.tasks.dejpeg import dejpeg
 from untaught.tasks.demosaic import demosaic
 from untaught.tasks.denoise import denoise
 from untaught.tasks.fill import inpaint, restore
 from untaught.tasks.preparation import fit, prepare
 from untaught.tasks.upscale import upscale
 
-__all__ = ["deblur", "demosaic", "denoise", "fit", "inpaint", "prepare", "restore", "upscale"]
+__all__ = ["deblur", "dejpeg", "demosaic", "denoise", "fit", "inpaint", "prepare", "restore", "upscale"]
