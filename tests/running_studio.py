@@ -77,7 +77,7 @@ class RunningStudio:
         assert answer.status_code == 201, answer.text
         return answer.json()
 
-    def wait_for(self, identity: str, *states: str, seconds: float = 120) -> Any:
+    def wait_for(self, identity: str, *states: str, seconds: float = 300) -> Any:
         """Until a job is in one of the states."""
         until = time.monotonic() + seconds
         while time.monotonic() < until:
@@ -88,7 +88,7 @@ class RunningStudio:
             time.sleep(0.1)
         raise AssertionError(f"still {facts['state']} after {seconds} s: {facts}")
 
-    def wait_until(self, question: Any, seconds: float = 60) -> Any:
+    def wait_until(self, question: Any, seconds: float = 180) -> Any:
         """Until a question is answered by something true."""
         until = time.monotonic() + seconds
         while time.monotonic() < until:

@@ -187,7 +187,7 @@ _BALANCED_DENOISE = Recipe(
 
 _FAST_DENOISE = dataclasses.replace(_BALANCED_DENOISE, name="fast", iterations=200)
 
-_BEST_DENOISE = dataclasses.replace(_BALANCED_DENOISE, name="best", iterations=800)
+_BEST_DENOISE = dataclasses.replace(_BALANCED_DENOISE, name="best", runs=2)
 
 _HOLE = dataclasses.replace(
     _PAPER_HOLE,

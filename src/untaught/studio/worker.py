@@ -1,9 +1,9 @@
 """One job, in a process of its own: ``python -m untaught.studio.worker``, with its folder as the first line of input.
 
 It begins from the job's checkpoint where there is one, so a job that was paused, killed or left behind by its server
-goes on to the same result. What it does is what the command line does, by the same calls. It may be started before there
-is a job, so that what takes long to import is there by then. On standard input the server then says "pause" or "finish";
-when that input ends, the server is gone, and so is this process.
+goes on to the same result. What it does is what the command line does, by the same calls. It may be started before
+there is a job, so that what takes long to import is there by then. On standard input the server then says "pause" or
+"finish"; when that input ends, the server is gone, and so is this process.
 
 What it leaves in the folder, besides the result: ``log.jsonl``, one line of figures now and then, and ``moments/``, the
 picture at up to sixty moments. A line of the log takes back all earlier lines of its own or a later iteration: that is
