@@ -40,7 +40,7 @@ class RunningStudio:
         self.address = re.search(r"http://\S+", self.process.stdout.readline()).group()
         self.base = self.address.partition("/?")[0]
         self.client = httpx.Client(
-            base_url=f"{self.base}/api/", headers={"authorization": f"Bearer {TOKEN}"}, timeout=60, trust_env=False
+            base_url=f"{self.base}/api/", headers={"authorization": f"Bearer {TOKEN}"}, timeout=300, trust_env=False
         )
 
     def kill(self) -> None:

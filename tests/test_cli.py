@@ -268,6 +268,7 @@ PLAIN = {
     "denoise": ["clean.png", "--noise", "10"],
     "upscale": ["clean.png", "--factor", "1.5"],
     "deblur": ["clean.png", "--kernel", "point.png"],
+    "dejpeg": ["blocks.jpg"],
     "demosaic": ["gray.png", "--pattern", "GRBG"],
 }
 
@@ -276,6 +277,7 @@ PLAIN = {
 def test_every_task_runs_and_can_be_repeated(files, task, picture, capsys):
     Image.fromarray(picture[..., 0]).save(files / "gray.png")
     Image.fromarray(np.array([[0, 9, 0], [9, 90, 9], [0, 9, 0]], np.uint8)).save(files / "point.png")
+    Image.fromarray(picture).save(files / "blocks.jpg", quality=20)
     preset = ["--preset", "fast"] if task == "denoise" else []
     words = [task, *PLAIN[task], "-o", "out.png", "--record", "run.json", "--seed", "2", *preset, *FAST]
     assert run(*words, folder=files) == 0

@@ -338,7 +338,7 @@ class DejpegSettings:
 
     quality: int | None = _setting(
         None,
-        "quality that libjpeg wrote it with, 1 to 100, where the file is no JPEG any more (default: what the file says)",
+        "quality that libjpeg wrote it with, 1 to 100, where the file is no JPEG now (default: what the file says)",
         read=positive,
         metavar="Q",
     )

@@ -114,7 +114,8 @@ class JPEG(nn.Module):
         if components == 1:
             return (self._quantised(whole - _MIDDLE, self.tables) + _MIDDLE)[..., :height, :width]
         colours = self.colours.to(picture)
-        bright, chroma = torch.einsum("dc,nchw->ndhw", colours, whole).split([1, 2], dim=1)
+        separated = torch.einsum("dc,nchw->ndhw", colours, whole)
+        bright, chroma = separated[:, :1], separated[:, 1:]
         bright = self._quantised(bright - _MIDDLE, self.tables[:1]) + _MIDDLE
         chroma = self._quantised(F.avg_pool2d(chroma, (down, across)), self.tables[1:])
         # What libjpeg calls fancy upsampling.
@@ -125,9 +126,10 @@ class JPEG(nn.Module):
 
     def _quantised(self, planes: Tensor, tables: Tensor) -> Tensor:
         """(N, K, H, W), of whole blocks, with K tables, to the same shape."""
-        blocks = planes.unflatten(-1, (-1, 8)).unflatten(-3, (-1, 8)).transpose(-3, -2)
+        height, width = planes.shape[-2:]
+        blocks = planes.reshape(*planes.shape[:2], height // 8, 8, width // 8, 8).transpose(-3, -2)
         cosines, steps = self.cosines.to(planes), tables.to(planes)[:, None, None]
         values = cosines @ blocks @ cosines.T / steps
         rounded = values + (values.round() - values).detach()
         blocks = cosines.T @ (rounded * steps) @ cosines
-        return blocks.transpose(-3, -2).flatten(-4, -3).flatten(-2)
+        return blocks.transpose(-3, -2).reshape(planes.shape)
