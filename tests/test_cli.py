@@ -268,6 +268,7 @@ PLAIN = {
     "denoise": ["clean.png", "--noise", "10"],
     "upscale": ["clean.png", "--factor", "1.5"],
     "deblur": ["clean.png", "--kernel", "point.png"],
+    "dejpeg": ["clean.png", "--consistent", "--quality", "20"],
     "demosaic": ["gray.png", "--pattern", "GRBG"],
 }
 

@@ -212,6 +212,13 @@ _FAST_INVERSE = dataclasses.replace(_BALANCED_INVERSE, name="fast", iterations=2
 
 _BEST_INVERSE = dataclasses.replace(_BALANCED_INVERSE, name="best", runs=2, iterations=1000)
 
+# What is learnt late are the blocks: docs/tasks.md.
+_BALANCED_DEJPEG = dataclasses.replace(_BALANCED_INVERSE, iterations=200)
+
+_FAST_DEJPEG = dataclasses.replace(_BALANCED_DEJPEG, name="fast", iterations=120)
+
+_BEST_DEJPEG = dataclasses.replace(_BALANCED_DEJPEG, name="best", runs=2)
+
 _PAPER_UPSCALE = dataclasses.replace(
     _PAPER_DROPPED,
     source="Ulyanov, Vedaldi, Lempitsky, 2018: super-resolution (figure 5), in their code's settings for 4x",
@@ -244,7 +251,7 @@ RECIPES: Mapping[str, tuple[Recipe, ...]] = MappingProxyType(
         "denoise-strong": (_BALANCED_STRONG, _FAST_STRONG, _BEST_STRONG, _PRINTED, _PAPER_DENOISE),
         "upscale": (_BALANCED_INVERSE, _FAST_INVERSE, _BEST_INVERSE, _PRINTED, _PAPER_UPSCALE),
         "deblur": (_BALANCED_INVERSE, _FAST_INVERSE, _BEST_INVERSE, _PRINTED, _PAPER_UPSCALE),
-        "dejpeg": (_BALANCED_INVERSE, _FAST_INVERSE, _BEST_INVERSE, _PRINTED, _PAPER_UPSCALE),
+        "dejpeg": (_BALANCED_DEJPEG, _FAST_DEJPEG, _BEST_DEJPEG, _PRINTED, _PAPER_UPSCALE),
         "demosaic": (_BALANCED_RESTORE, _FAST_RESTORE, _BEST_RESTORE, _NOISE, _PRINTED, _PAPER_DROPPED),
         "fit": (dataclasses.replace(_NOISE, name="balanced", stopping=StoppingSettings()), _PRINTED, _PAPER_DROPPED),
     }
