@@ -268,7 +268,7 @@ PLAIN = {
     "denoise": ["clean.png", "--noise", "10"],
     "upscale": ["clean.png", "--factor", "1.5"],
     "deblur": ["clean.png", "--kernel", "point.png"],
-    "dejpeg": ["blocks.jpg"],
+    "dejpeg": ["clean.png", "--consistent", "--quality", "20"],
     "demosaic": ["gray.png", "--pattern", "GRBG"],
 }
 

@@ -11,7 +11,7 @@ from skimage import data
 import untaught
 from untaught.cli import main
 from untaught.compression import JPEG, Compression, compression_of, compression_of_quality
-from untaught.errors import InputError, PictureError
+from untaught.errors import InputError
 
 PHOTO = data.coffee()[100:137, 200:243]
 
@@ -56,8 +56,10 @@ def test_files_say_how_they_were_compressed():
     assert compression_of(compressed(PHOTO, quality=30)) == compression_of_quality(30, 3)
     assert compression_of(compressed(PHOTO, subsampling=0)).spared == (1, 1)
     assert compression_of(b"\x89PNG") is None
-    with pytest.raises(PictureError, match="rare kind"):
-        compression_of(compressed(np.zeros((8, 8, 4), np.uint8)[..., :3], keep_rgb=True))
+    assert compression_of(compressed(PHOTO, keep_rgb=True)) is None
+    turned = Image.Exif()
+    turned[0x0112] = 6
+    assert compression_of(compressed(PHOTO, exif=turned)) is None
 
 
 def test_from_the_command_line(tmp_path, tiny, monkeypatch, capsys):
@@ -66,19 +68,21 @@ def test_from_the_command_line(tmp_path, tiny, monkeypatch, capsys):
     monkeypatch.setattr(preparation, "find_recipe", lambda *_: tiny)
     source, result = tmp_path / "photo.jpg", tmp_path / "clean.png"
     source.write_bytes(compressed(PHOTO, quality=20))
-    assert main(["dejpeg", str(source), "-o", str(result), "--quiet"]) == 0
+    assert main(["dejpeg", str(source), "-o", str(result), "--consistent", "--quiet"]) == 0
     assert np.asarray(Image.open(result)).shape == PHOTO.shape
-    assert main(["dejpeg", str(result), "-o", str(tmp_path / "again.png")]) == 2
+    assert main(["dejpeg", str(result), "-o", str(tmp_path / "again.png"), "--consistent"]) == 2
     assert "--quality" in capsys.readouterr().err
-    assert main(["dejpeg", str(result), "-o", str(tmp_path / "again.png"), "--quality", "20", "--quiet"]) == 0
+    words = ["dejpeg", str(result), "-o", str(tmp_path / "again.png"), "--quiet"]
+    assert main([*words, "--consistent", "--quality", "20"]) == 0
+    assert main([*words, "--overwrite"]) == 0
 
 
 @pytest.mark.parametrize(
     ("make", "message"),
     [
-        (lambda: untaught.dejpeg(PHOTO), "how the picture was compressed"),
+        (lambda: untaught.dejpeg(PHOTO, consistent=True), "how the picture was compressed"),
         (lambda: untaught.dejpeg(PHOTO, quality=0), "between 1 and 100"),
-        (lambda: untaught.dejpeg(PHOTO, compression_of_quality(20, 1)), "of 1 channels"),
+        (lambda: untaught.dejpeg(PHOTO, compression_of_quality(20, 1), consistent=True), "of 1 channels"),
         (lambda: untaught.dejpeg(np.zeros((8, 8, 4), np.uint8), quality=20), "1 or 3 channels"),
         (lambda: Compression(((0,) * 64,)), "64 whole numbers"),
         (lambda: JPEG(compression_of_quality(20, 3))(torch.zeros(1, 1, 8, 8)), "3 channels"),

@@ -1,4 +1,4 @@
-"""The Python examples of the README run as they stand there, with the recipe of a test."""
+"""The Python examples of the README and of docs/tasks.md run as they stand there, with the recipe of a test."""
 
 import re
 from pathlib import Path
@@ -17,3 +17,17 @@ def test_example(code, tiny, monkeypatch, capsys):
     exec(compile(code, "README.md", "exec"), {})
     if "print" in code:
         assert capsys.readouterr().out.startswith("(256, 256, 3) uint8")
+
+
+TASKS_PAGE = re.findall(r"```python\n(.*?)```", (ROOT / "docs/tasks.md").read_text(encoding="utf-8"), re.DOTALL)
+
+
+@pytest.mark.parametrize("code", TASKS_PAGE, ids=range(len(TASKS_PAGE)))
+def test_example_of_the_tasks(code, tiny, monkeypatch):
+    from untaught.tasks import preparation
+
+    monkeypatch.setattr(preparation, "find_recipe", lambda *_: tiny)
+    names: dict[str, object] = {}
+    exec(compile(code, "docs/tasks.md", "exec"), names)
+    if "last" in names:
+        assert names["last"].average.shape == (1, 3, 32, 32)

@@ -333,12 +333,18 @@ class DejpegSettings:
     """Of taking out what a JPEG has put in.
 
     Attributes:
-        quality: of libjpeg, 1 to 100; what the file says if None.
+        consistent: ask only that the result, compressed again, is what was given; not that it is what was given.
+        quality: for this, of libjpeg, 1 to 100; what the file says if None.
     """
+
+    consistent: bool = _setting(
+        False,
+        "ask only that the result, compressed again, is what was given (better on some pictures, worse on others)",
+    )
 
     quality: int | None = _setting(
         None,
-        "quality that libjpeg wrote it with, 1 to 100, where the file is no JPEG now (default: what the file says)",
+        "for --consistent: the quality of libjpeg, 1 to 100, where the file is no JPEG now (default: its own)",
         read=positive,
         metavar="Q",
     )
@@ -484,7 +490,7 @@ _ALL = (
         files=(
             InputFile(
                 role="compression",
-                about="a JPEG that was compressed in the same way (default: the picture itself)",
+                about="for --consistent: a JPEG that was compressed in the same way (default: the picture itself)",
                 kind="compression",
                 own=True,
             ),

@@ -11,7 +11,7 @@ import torch.nn.functional as F
 from PIL import Image, JpegImagePlugin
 from torch import Tensor, nn
 
-from untaught.errors import InputError, PictureError, SettingError
+from untaught.errors import InputError, SettingError
 
 __all__ = ["JPEG", "Compression", "compression_of", "compression_of_quality"]
 
@@ -43,10 +43,10 @@ class Compression:
 
 
 def compression_of(content: bytes) -> Compression | None:
-    """Read how a JPEG file was compressed; None for a file that is no JPEG.
+    """Read how a JPEG file was compressed.
 
-    Raises:
-        PictureError: for a kind of JPEG that is not read here, as the end of "the file ...".
+    None for a file that is no JPEG, or one of which this cannot be told here: of inks, RGB, or odd sampling of colours,
+    or stored turned by its orientation tag, so that its blocks do not lie as its pixels do.
     """
     try:
         image = Image.open(io.BytesIO(content), formats=("JPEG",))
@@ -55,10 +55,9 @@ def compression_of(content: bytes) -> Compression | None:
     assert isinstance(image, JpegImagePlugin.JpegImageFile)
     with image:
         sampling = JpegImagePlugin.get_sampling(image) if image.mode == "RGB" else 0
-        if image.mode not in ("L", "RGB") or image.info.get("adobe_transform") == 0 or sampling not in _STEPS:
-            raise PictureError("is a JPEG of a rare kind (inks, RGB, or odd sampling of colours)")
-        if image.getexif().get(0x0112, 1) != 1:
-            raise PictureError("is stored turned, by its orientation tag: its blocks cannot be told from its pixels")
+        rare = image.mode not in ("L", "RGB") or image.info.get("adobe_transform") == 0 or sampling not in _STEPS
+        if rare or image.getexif().get(0x0112, 1) != 1:
+            return None
         tables = tuple(tuple(image.quantization[layer[3]]) for layer in image.layer)
     return Compression(tables, _STEPS[sampling])
 
@@ -83,6 +82,7 @@ class JPEG(nn.Module):
 
     Not linear. Gradients go through the rounding of coefficients as if it were not there (Bengio, Léonard, Courville,
     2013); so a fit is pulled until each coefficient would be rounded as the file's was, and is free within that step.
+    A value that lies a little beyond a step is pulled as by all of the step.
 
     Args:
         compression: how; of as many components as the picture has channels.

@@ -26,7 +26,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from untaught import files
-from untaught.compression import Compression, compression_of
+from untaught.compression import compression_of
 from untaught.errors import InputError, PictureError
 
 __all__ = ["MAX_PIXELS", "Metadata", "Picture", "check_writable", "format_of", "read", "read_input", "write"]
@@ -121,8 +121,8 @@ def read_input(path: str | os.PathLike[str], kind: str, shape: tuple[int, int]) 
         shape: height and width of the picture that it belongs to.
 
     Returns:
-        (H, W), bool, for a mask; (H, W) or (H, W, C) in the file's own type for a picture; a `Compression`, or None of
-        a file that is no JPEG.
+        (H, W), bool, for a mask; (H, W) or (H, W, C) in the file's own type for a picture; see
+        `untaught.compression.compression_of` for how a file was compressed.
 
     Raises:
         PictureError: for a file that cannot be read.
@@ -151,15 +151,8 @@ def _read_alike(path: Path, shape: tuple[int, int], name: str = "picture") -> ND
     return pixels
 
 
-def _read_compression(path: Path, shape: tuple[int, int]) -> Compression | None:  # noqa: ARG001
-    try:
-        return compression_of(_content(path))
-    except PictureError as error:
-        raise PictureError(f"{path} {error}") from None
-
-
 KINDS: Mapping[str, Callable[[Path, tuple[int, int]], Any]] = {
-    "compression": _read_compression,
+    "compression": lambda path, _: compression_of(_content(path)),
     "kernel": lambda path, _: read(path).pixels,
     "mask": _read_mask,
     "picture": _read_alike,

@@ -212,7 +212,7 @@ _FAST_INVERSE = dataclasses.replace(_BALANCED_INVERSE, name="fast", iterations=2
 
 _BEST_INVERSE = dataclasses.replace(_BALANCED_INVERSE, name="best", runs=2, iterations=1000)
 
-# Within the steps of its rounding a JPEG leaves a fit free: what is learnt late are its blocks.
+# What is learnt late are the blocks: docs/tasks.md.
 _BALANCED_DEJPEG = dataclasses.replace(_BALANCED_INVERSE, iterations=200)
 
 _FAST_DEJPEG = dataclasses.replace(_BALANCED_DEJPEG, name="fast", iterations=120)

@@ -29,12 +29,13 @@ def dejpeg(
 ) -> Restoration:
     """Take blocks and rings out of a picture that was compressed as a JPEG.
 
-    Compressed again in the same way, the result is nearly what was given.
+    The network takes up a picture before it takes up blocks, and is stopped between.
 
     Args:
-        image: all of the JPEG's pixels, not cut or turned: (H, W) or (H, W, 3) array, uint8, or float in [0, 1].
-        compression: how it was compressed, as `untaught.compression.compression_of` reads it from the file's bytes; or
-            None and ``quality``, for files of libjpeg.
+        image: (H, W) or (H, W, 3) array, uint8, or float in [0, 1]; all of the JPEG, not cut or turned, if it is to be
+            ``consistent``.
+        compression: for ``consistent``: how it was compressed, as `untaught.compression.compression_of` reads it from
+            the file's bytes; or None and ``quality``, for files of libjpeg.
         observers: called with each `State` of the fit.
         **options: see `DejpegSettings` and `Options`.
 
@@ -46,7 +47,7 @@ def dejpeg(
         Interrupted: on Ctrl-C, with the best result so far in it.
 
     >>> import numpy as np
-    >>> dejpeg(np.full((16, 16), 90, np.uint8), quality=20, iterations=2).picture.shape
+    >>> dejpeg(np.full((16, 16), 90, np.uint8), iterations=2).picture.shape
     (16, 16)
     """
     return prepare("dejpeg", image, compression=compression, **options).run(observers)
@@ -59,16 +60,22 @@ def read(picture: Tensor, layout: Layout, settings: DejpegSettings, compression:
         raise InputError(f"a JPEG has 1 or 3 channels here: found {channels}")
     if not picture.isfinite().all():
         raise InputError("a JPEG has no values that are not finite: this picture has")
-    if settings.quality is not None:
-        compression = compression_of_quality(settings.quality, channels)
-    if compression is None:
-        raise InputError("dejpeg needs to know how the picture was compressed: a JPEG file, or quality=..., --quality")
-    if len(compression.tables) != channels:
-        raise InputError(f"the compression is of {len(compression.tables)} channels: the picture has {channels}")
+    operator = None
+    if settings.consistent:
+        if settings.quality is not None:
+            compression = compression_of_quality(settings.quality, channels)
+        if compression is None:
+            raise InputError(
+                "to be consistent, dejpeg needs to know how the picture was compressed: give a JPEG that is gray or of "
+                "the usual colours and not stored turned, or quality=..., --quality"
+            )
+        if len(compression.tables) != channels:
+            raise InputError(f"the compression is of {len(compression.tables)} channels: the picture has {channels}")
+        operator = JPEG(compression)
     return Problem(
         observed=picture,
         known=torch.ones_like(picture, dtype=torch.bool),
-        operator=JPEG(compression),
+        operator=operator,
         channels=channels,
         size=(picture.shape[2], picture.shape[3]),
         layout=layout,
