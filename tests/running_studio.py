@@ -27,8 +27,8 @@ class RunningStudio:
         self.folder = folder
         self.start()
 
-    def start(self) -> None:
-        words = ["studio", "--no-browser", "--port", "0", "--folder", str(self.folder), "--token", TOKEN]
+    def start(self, port: str = "0") -> None:
+        words = ["studio", "--no-browser", "--port", port, "--folder", str(self.folder), "--token", TOKEN]
         self.process = subprocess.Popen(
             [sys.executable, "-m", "untaught", *words],
             stdout=subprocess.PIPE,

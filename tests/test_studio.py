@@ -1,6 +1,7 @@
 """The studio's interface: jobs from upload to download, crashes, and what must not get in."""
 
 import concurrent.futures
+import contextlib
 import io
 import json
 import socket
@@ -88,7 +89,10 @@ def test_progress_is_told_and_moments_are_kept(studio, photo, mask):
     studio.wait_for(job, "done")
     moments = studio.get(f"jobs/{job}/moments")["iterations"]
     assert moments[0] == 1
-    assert Image.open(io.BytesIO(studio.client.get(f"jobs/{job}/moments/1").content)).size == (40, 48)
+    first = studio.client.get(f"jobs/{job}/moments/1")
+    assert Image.open(io.BytesIO(first.content)).size == (40, 48)
+    again = studio.client.get(f"jobs/{job}/moments/1", headers={"if-none-match": first.headers["etag"]})
+    assert (again.status_code, again.content) == (304, b"")
     film = studio.client.get(f"jobs/{job}/film")
     assert film.headers["content-type"] == "image/gif"
     with studio.client.stream("GET", f"jobs/{job}/events") as events:
@@ -246,7 +250,16 @@ def test_the_address_becomes_a_cookie_that_scripts_cannot_read(studio):
         assert TOKEN not in page.text
 
 
-TRAVERSALS = ["%2e%2e", "..%2f..%2fetc%2fpasswd", "%2fetc%2fpasswd", "%00", "....", "0123456789abcdef%2f..", "C:%5Cx"]
+TRAVERSALS = [
+    "%2e%2e",
+    "....//",
+    "..%2f..%2fetc%2fpasswd",
+    "%2fetc%2fpasswd",
+    "%00",
+    "....",
+    "0123456789abcdef%2f..",
+    "C:%5Cx",
+]
 
 
 @pytest.mark.parametrize("evil", TRAVERSALS)
@@ -326,6 +339,24 @@ def test_words_are_counted_while_they_stream(studio):
 
     answer = studio.client.post("jobs", content=endless(), headers={"content-type": "application/json"})
     assert answer.status_code == 413
+
+
+def test_an_upload_that_never_ends_is_cut_off(studio):
+    port = int(studio.base.rpartition(":")[2])
+    head = (
+        f"POST /api/pictures HTTP/1.1\r\nHost: 127.0.0.1:{port}\r\nAuthorization: Bearer {TOKEN}\r\n"
+        "Transfer-Encoding: chunked\r\n\r\n"
+    )
+    chunk, sent = b"100000\r\n" + bytes(2**20) + b"\r\n", 0
+    with socket.create_connection(("127.0.0.1", port), timeout=60) as connection:
+        connection.sendall(head.encode())
+        with contextlib.suppress(OSError):
+            while sent < 2048:
+                connection.sendall(chunk)
+                sent += 1
+    assert 500 < sent < 700  # MiB
+    assert studio.client.get("tasks").status_code == 200
+    assert not list((studio.folder / "pictures").glob(".new-*"))
 
 
 def test_fifty_uploads_at_once(studio, photo):

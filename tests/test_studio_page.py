@@ -1,8 +1,12 @@
 """The studio's page in a real Chromium: painted on, started, watched, compared; how fast it answers."""
 
 import io
+import os
 import re
 import shutil
+import subprocess
+import sys
+import time
 
 import numpy as np
 import pytest
@@ -75,6 +79,48 @@ def start(page, iterations):
     return re.search("[0-9a-f]{16}", page.url.partition("#")[2]).group()
 
 
+def until(page, expression, seconds=60):
+    """Playwright's own way evaluates a text in the page, which the page's policy forbids."""
+    deadline = time.monotonic() + seconds
+    while not page.evaluate(f"() => {expression}"):
+        assert time.monotonic() < deadline, expression
+        page.wait_for_timeout(50)
+
+
+@pytest.fixture(scope="module")
+def photo(tmp_path_factory):
+    """A picture of 64 x 64, and a mask of it."""
+    folder = tmp_path_factory.mktemp("photo")
+    y, x = np.mgrid[0:64, 0:64] / 64
+    waves = np.stack([0.5 + 0.4 * np.sin(9 * x), y, x * y], -1)
+    Image.fromarray((waves * 255).astype(np.uint8)).save(folder / "photo.png")
+    known = np.full((64, 64), 255, np.uint8)
+    known[20:26, 8:50] = 0
+    Image.fromarray(known).save(folder / "mask.png")
+    return folder
+
+
+def open_photo(page, photo):
+    page.set_input_files("#file", photo / "photo.png")
+    page.locator("#tools").wait_for()
+    until(page, "location.hash.startsWith('#picture=')")
+
+
+def marked(page):
+    return page.locator("#missing").inner_text()
+
+
+def drag(page, *points):
+    """Paint through points, given as shares of the canvas."""
+    box = page.locator("#canvas").bounding_box()
+    at = [(box["x"] + x * box["width"], box["y"] + y * box["height"]) for x, y in points]
+    page.mouse.move(*at[0])
+    page.mouse.down()
+    for point in at[1:]:
+        page.mouse.move(*point, steps=8)
+    page.mouse.up()
+
+
 def test_from_an_example_to_a_cancelled_job(page, studio):
     open_example(page)
     before = page.locator("#missing").inner_text()
@@ -96,6 +142,8 @@ def test_from_an_example_to_a_cancelled_job(page, studio):
         return len(seen) > 3
 
     studio.wait_until(changed, 90)
+    shown = set()
+    studio.wait_until(lambda: shown.add(page.evaluate("() => document.body.dataset.shown")) or len(shown) > 3, 60)
     divider = page.locator("#divider")
     where = divider.get_attribute("aria-valuenow")
     divider.focus()
@@ -136,3 +184,95 @@ def test_a_photograph_of_twelve_megapixels_can_be_painted_on(page):
     print(f"frame times in ms: median {np.median(frames):.0f}, 95 % {np.quantile(frames, 0.95):.0f}")
     assert np.median(frames) < 50
     playwright.expect(page.locator("#missing")).not_to_contain_text("Nothing")
+
+
+def test_painting_tools(page, photo):
+    open_photo(page, photo)
+    assert page.is_disabled("#start")
+    assert marked(page) == "Nothing is marked yet"
+    size = int(page.input_value("#brush-size"))
+    page.keyboard.press("]")
+    assert int(page.input_value("#brush-size")) > size
+    shares = []
+    for tool, points in (("rectangle", [(0.42, 0.42), (0.58, 0.58)]), ("lasso", [(0.3, 0.3), (0.4, 0.3), (0.35, 0.4)])):
+        page.click(f"[data-tool={tool}]")
+        drag(page, *points)
+        shares.append(float(marked(page).split("%")[0]))
+    page.click("#grow")
+    shares.append(float(marked(page).split("%")[0]))
+    assert shares == sorted(set(shares))
+    page.click("#shrink")
+    page.keyboard.press("e")
+    drag(page, (0.42, 0.5), (0.58, 0.5))
+    assert float(marked(page).split("%")[0]) < shares[-1]
+    page.click("#invert")
+    for _ in range(6):
+        page.keyboard.press("Control+z")
+    assert marked(page) == "Nothing is marked yet"
+    assert page.is_disabled("#undo")
+    page.focus("#canvas")  # without a pointer
+    page.keyboard.press("b")
+    page.keyboard.press("ArrowRight")
+    page.keyboard.press("Enter")
+    assert "%" in marked(page)
+    page.set_input_files("#mask-file", photo / "mask.png")
+    until(page, "document.getElementById('missing').textContent.startsWith('6.2')")
+    with page.expect_download() as download:
+        page.click("#export-mask")
+    exported = np.asarray(Image.open(io.BytesIO(download.value.path().read_bytes())).convert("L"))
+    np.testing.assert_array_equal(exported, np.asarray(Image.open(photo / "mask.png")))
+
+
+def test_what_is_downloaded_is_what_the_command_line_gives(page, photo, tmp_path):
+    open_photo(page, photo)
+    page.set_input_files("#mask-file", photo / "mask.png")
+    until(page, "!document.getElementById('start').disabled")
+    start(page, 12)
+    page.locator("#download").wait_for(timeout=90_000)
+    with page.expect_download() as download:
+        page.click("#download")
+    assert download.value.suggested_filename == "photo-restored.png"
+    words = page.inner_text("#command").split()
+    shutil.copy(photo / "photo.png", tmp_path)
+    shutil.copy(photo / "mask.png", tmp_path / "photo-mask.png")
+    subprocess.run(
+        [sys.executable, "-m", *words, "--quiet"], cwd=tmp_path, check=True, env={**os.environ, "OMP_NUM_THREADS": "1"}
+    )
+    assert download.value.path().read_bytes() == (tmp_path / "photo-restored.png").read_bytes()
+
+
+def test_a_refused_file_is_explained(page, tmp_path):
+    (tmp_path / "letter.png").write_bytes(b"%PDF-1.7 not a picture")
+    page.set_input_files("#file", tmp_path / "letter.png")
+    page.locator("#empty-notice").wait_for()
+    assert "PDF" in page.inner_text("#empty-notice")
+
+
+def test_light_and_dark_and_labels(page):
+    first = page.get_attribute("html", "data-theme")
+    page.click("#theme")
+    assert page.get_attribute("html", "data-theme") != first
+    unnamed = page.evaluate(
+        """() => [...document.querySelectorAll('button, input, select, canvas, [role=slider]')].filter((one) =>
+        !(one.ariaLabel || one.textContent.trim() || one.labels?.length || one.type === 'file')
+        ).map((one) => one.id)"""
+    )
+    assert unnamed == []
+
+
+def test_the_page_goes_on_after_a_killed_server(browser, photo, tmp_path):
+    with RunningStudio(tmp_path) as studio:
+        page = browser.new_page()
+        page.goto(studio.address)
+        open_photo(page, photo)
+        page.set_input_files("#mask-file", photo / "mask.png")
+        until(page, "!document.getElementById('start').disabled")
+        start(page, 60)
+        until(page, "document.body.dataset.shown > 0")
+        studio.kill()
+        page.locator("#connection").wait_for()
+        studio.start(port=page.evaluate("() => location.port"))
+        page.locator("#connection").wait_for(state="hidden")
+        playwright.expect(page.locator("#job-title")).to_have_text("Restored", timeout=90_000)
+        assert page.locator("[data-job]").count() == 1
+        page.close()

@@ -12,6 +12,7 @@ import socket
 import sys
 import time
 import webbrowser
+import zlib
 from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Annotated, Any, Literal
@@ -462,13 +463,21 @@ async def _moments(studio: _Here, identity: _Identity) -> dict[str, list[int]]:
 
 
 @pages.get("/jobs/{identity}/moments/{iteration}", summary="The picture at one of them, as a JPEG")
-async def _moment(studio: _Here, identity: _Identity, iteration: Annotated[int, InPath(ge=1, le=9999999)]) -> Response:
+async def _moment(
+    studio: _Here,
+    identity: _Identity,
+    iteration: Annotated[int, InPath(ge=1, le=9999999)],
+    if_none_match: Annotated[str, Header()] = "",
+) -> Response:
     # Read at once: the next moment may be what this one is dropped for.
     try:
         content = (studio.store.entry("jobs", identity) / "moments" / f"{iteration:07d}.jpg").read_bytes()
     except FileNotFoundError:
         raise HTTPException(404, "there is no picture of this iteration") from None
-    return Response(content, media_type="image/jpeg", headers={"cache-control": "no-cache"})
+    headers = {"cache-control": "no-cache", "etag": f'"{zlib.crc32(content):08x}-{len(content)}"'}
+    if if_none_match == headers["etag"]:
+        return Response(status_code=304, headers=headers)
+    return Response(content, media_type="image/jpeg", headers=headers)
 
 
 class _File(FileResponse):
@@ -589,6 +598,7 @@ def create_app(studio: Studio, door: Door) -> Guard:
         openapi_url="/api/openapi.json",
         docs_url=None,
         redoc_url=None,
+        redirect_slashes=False,
         lifespan=lifespan,
     )
     app.state.studio = studio

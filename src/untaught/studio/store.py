@@ -58,7 +58,8 @@ def write_json(path: Path, content: dict[str, Any]) -> None:
 
 def shown_name(name: str) -> str:
     """The stem of a file name from a client, safe to show and to offer for a download; never used on the disk."""
-    stem = re.split(r"[/\\]", name)[-1].rpartition(".")[0] or name
+    last = re.split(r"[/\\]", name)[-1]
+    stem = last.rpartition(".")[0] or last
     plain = "".join(letter if letter.isalnum() or letter in " ._()-" else "_" for letter in stem)
     return plain.strip(" .-_")[:60].strip() or "picture"
 

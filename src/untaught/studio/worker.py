@@ -190,13 +190,19 @@ class _Sparingly:
         self._next = time.monotonic() + seconds
 
     def __call__(self, state: State) -> None:  # noqa: ARG002
+        """Do it, if it is time to."""
+        self.try_now()
+
+    def try_now(self) -> bool:
+        """Do it, if it is time to, and say whether it was."""
         if time.monotonic() < self._next:
-            return
+            return False
         # Its own work is what counts, not what it waited for while others had the processor.
         started = time.thread_time()
         self.action()
         cost = time.thread_time() - started
         self._next = time.monotonic() + max(self.seconds, cost / self.share)
+        return True
 
 
 class Moments:
@@ -258,8 +264,8 @@ class _Reporter:
             self._began = (state.iteration, state.elapsed)
             self.report()
             return
-        self._pictures(state)
-        self._figures(state)
+        if not self._pictures.try_now():
+            self._figures.try_now()
 
     def report_figures(self, stop_reason: StopReason | None = None, **more: Any) -> None:
         """Write a line."""

@@ -91,9 +91,9 @@ export class JobView {
     if (!this.id) return;
     this.chart.add(lines);
     for (const line of lines) {
-      this.moments = this.moments.filter((moment) => moment < line.iteration);
+      this.moments = this.moments.filter((moment) => moment <= line.iteration);
       if (!line.moment) continue;
-      this.moments = [...this.moments.filter((moment) => !line.dropped.includes(moment)), line.moment];
+      this.moments = [...this.moments.filter((moment) => moment !== line.moment && !line.dropped.includes(moment)), line.moment];
     }
     this.line = lines.at(-1);
     this.#showFigures();

@@ -1,0 +1,148 @@
+"""The parts of the studio by themselves: offers, moments, the store, names, proposals, the door."""
+
+import os
+import sys
+import time
+
+import numpy as np
+import pytest
+
+pytest.importorskip("fastapi", reason="the studio is an extra: pip install 'untaught[studio]'")
+
+from untaught import cli
+from untaught.errors import SettingError
+from untaught.studio.guard import Door
+from untaught.studio.offers import check_settings, command_line, find_offer, offers
+from untaught.studio.proposals import propose
+from untaught.studio.store import FullError, MissingError, Store, shown_name
+from untaught.studio.worker import Moments
+
+
+def test_the_offers_are_the_catalogues():
+    names = [task.name for task in offers()]
+    assert {"inpaint", "restore"} <= set(names)
+    task = find_offer("restore")
+    settings = check_settings(
+        task, {"recipe": "fast", "time_budget": "2m", "seed": 3.0, "runs": "", "keep_known": False}
+    )
+    assert settings == {"recipe": "fast", "time_budget": 120.0, "seed": 3, "keep_known": False}
+    line = command_line(task, settings, picture="a b.png", mask=None, output="out.png")
+    assert line.startswith("untaught restore 'a b.png' -o out.png --network-output")
+    words = cli._parser().parse_args(["restore", "a b.png", "-o", "out.png", *line.split("out.png ")[1].split()])
+    assert (words.recipe, words.time_budget, words.seed, words.keep_known) == ("fast", 120.0, 3, False)
+
+
+@pytest.mark.parametrize(
+    "given",
+    [{"recipe": "slow"}, {"seed": -1}, {"iterations": 0}, {"iterations": "x"}, {"colour": 1}, {"keep_known": "no"}],
+)
+def test_settings_that_cannot_be_are_refused(given):
+    with pytest.raises(SettingError):
+        check_settings(find_offer("inpaint"), given)
+
+
+def test_moments_are_few_and_dense_where_the_picture_changes():
+    moments, dropped = Moments([], most=20), []
+    for iteration in range(1, 1001, 3):
+        dropped += moments.add(iteration, best=400)
+    assert len(moments.kept) == 20
+    assert moments.kept[0] == 1
+    assert moments.kept[-1] == 1000
+    assert min(abs(kept - 400) for kept in moments.kept) <= 2
+    gaps = np.diff(moments.kept)
+    assert gaps[0] < gaps[-2]
+    assert set(dropped).isdisjoint(moments.kept)
+    assert moments.add(50, best=40)[0] > 50  # going on from a checkpoint takes back what came later
+
+
+def test_the_store_clears_what_is_old_and_what_is_too_much(tmp_path):
+    store = Store(tmp_path, largest=2500, oldest=1000)
+    made = []
+    for age in (2000, 300, 200, 100):
+        with store.adding("jobs") as (identity, folder):
+            (folder / "file").write_bytes(b"x" * 1000)
+        os.utime(store.folder / "jobs" / identity / "file", (time.time() - age,) * 2)
+        os.utime(store.folder / "jobs" / identity, (time.time() - age,) * 2)
+        made.append(identity)
+    assert store.clear({made[1]}) == [made[0], made[2]]
+    assert set(store.entries("jobs")) == {made[1], made[3]}
+
+
+def test_the_store_refuses_what_does_not_fit_and_what_is_not_there(tmp_path):
+    with pytest.raises(FullError):
+        Store(tmp_path, spare=2**60).check_room()
+    store = Store(tmp_path)
+    for identity in ("", "..", "../jobs", "0" * 15, "0" * 16, "G" * 16):
+        with pytest.raises(MissingError):
+            store.entry("jobs", identity)
+    with pytest.raises(ZeroDivisionError), store.adding("jobs"):
+        raise ZeroDivisionError
+    assert list((tmp_path / "jobs").iterdir()) == []
+    assert store.token() == Store(tmp_path).token()
+    assert (tmp_path / "token").stat().st_mode & 0o77 == 0
+
+
+@pytest.mark.parametrize(
+    ("name", "shown"),
+    [
+        ("photo.png", "photo"),
+        ("../../etc/passwd", "passwd"),
+        ("-rf.png", "rf"),
+        ("a\r\nb.png", "a__b"),
+        ("", "picture"),
+    ],
+)
+def test_names_of_clients_are_shown_and_not_used(name, shown):
+    assert shown_name(name) == shown
+
+
+def test_proposals_find_what_is_thin_and_stands_out():
+    rng = np.random.default_rng(0)
+    picture = np.full((80, 80, 3), 120, np.uint8) + rng.integers(0, 8, (80, 80, 3), np.uint8)
+    for kind, colour in (
+        ("dark", (10, 10, 10)),
+        ("bright", (250, 250, 250)),
+        ("coloured", (250, 60, 60)),
+        ("black", 0),
+    ):
+        scratched, line = picture.copy(), np.zeros((80, 80), bool)
+        line[20:60, 30:32] = True
+        scratched[line] = colour
+        missing = ~propose(scratched, kind)
+        assert missing[line].mean() > 0.9, kind
+        assert missing.mean() < 0.1, kind
+        assert not (~propose(picture, kind)).any(), kind
+
+
+def test_it_says_how_to_install_what_it_needs(monkeypatch, capsys, tmp_path):
+    monkeypatch.setitem(sys.modules, "uvicorn", None)
+    for name in [name for name in sys.modules if name.startswith("untaught.studio.server")]:
+        monkeypatch.delitem(sys.modules, name)
+    assert cli.main(["studio", "--folder", str(tmp_path), "--no-browser"]) == 2
+    assert 'pip install "untaught[studio]"' in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("words", [["--host", "0.0.0.0"], ["--token", "short"], ["--port", "70000"]])
+def test_another_address_needs_a_token(words, capsys, tmp_path):
+    try:
+        code = cli.main(["studio", "--folder", str(tmp_path), "--no-browser", *words])
+    except SystemExit as end:
+        code = end.code
+    assert code == 2
+    assert any(word in capsys.readouterr().err for word in ("token", "port"))
+
+
+@pytest.mark.parametrize(
+    ("bound", "host", "known"),
+    [
+        ("127.0.0.1", "127.0.0.1:5", True),
+        ("127.0.0.1", "localhost:9", True),
+        ("127.0.0.1", "[::1]:9", True),
+        ("127.0.0.1", "192.168.0.2:9", False),
+        ("0.0.0.0", "192.168.0.2:9", True),
+        ("0.0.0.0", "evil.example", False),
+        ("studio.local", "studio.local:80", True),
+    ],
+)
+def test_hosts_that_the_door_knows(bound, host, known):
+    assert Door(bound, 80, "token").knows(host) is known
