@@ -9,7 +9,7 @@ demo: .venv/installed  ## restore two bundled photographs; the last line says wh
 
 test: .venv/installed  ## all tests; those of the studio's page want a Chromium, and are skipped where there is none
 	@command -v chromium >/dev/null || { [ "$$(id -u)" = 0 ] && command -v apt-get >/dev/null \
-		&& timeout 150 sh -c 'apt-get update && apt-get install --yes --no-install-recommends chromium' >/dev/null 2>&1; } \
+		&& timeout 100 sh -c 'apt-get update && apt-get install --yes --no-install-recommends chromium' >/dev/null 2>&1; } \
 		|| echo "no chromium: the tests of the studio's page are skipped"
 	$(BIN)/python -m pytest
 

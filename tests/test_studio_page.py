@@ -258,21 +258,3 @@ def test_light_and_dark_and_labels(page):
         ).map((one) => one.id)"""
     )
     assert unnamed == []
-
-
-def test_the_page_goes_on_after_a_killed_server(browser, photo, tmp_path):
-    with RunningStudio(tmp_path) as studio:
-        page = browser.new_page()
-        page.goto(studio.address)
-        open_photo(page, photo)
-        page.set_input_files("#mask-file", photo / "mask.png")
-        until(page, "!document.getElementById('start').disabled")
-        start(page, 60)
-        until(page, "document.body.dataset.shown > 0")
-        studio.kill()
-        page.locator("#connection").wait_for()
-        studio.start(port=page.evaluate("() => location.port"))
-        page.locator("#connection").wait_for(state="hidden")
-        playwright.expect(page.locator("#job-title")).to_have_text("Restored", timeout=90_000)
-        assert page.locator("[data-job]").count() == 1
-        page.close()
