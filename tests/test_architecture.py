@@ -30,7 +30,7 @@ FLOORS = [
         "stopping",
         "thinning",
     },
-    {"checkpoint", "fitting", "observers", "problems", "recipes"},
+    {"checkpoint", "comparison", "fitting", "observers", "problems", "recipes"},
     {"jobs"},
     {"records", "tasks"},
     {"demo"},

@@ -41,6 +41,7 @@ _REPEAT = "Do again what a record tells of, with the same settings, seed and inp
 _RESUME = "Go on with a run that was interrupted or killed, from its checkpoint, to the same result."
 _DEMO = "Restore two bundled photographs and compare with biharmonic inpainting."
 _STUDIO = "Open a local web page: paint over what is missing, and watch the picture come back. Needs untaught[studio]."
+_COMPARE = "Say how near two pictures are to each other, or both to a reference, in PSNR (dB) and SSIM."
 _DOCTOR = "Say what this machine has and how untaught would run on it, and why."
 
 
@@ -122,6 +123,18 @@ def _parser() -> argparse.ArgumentParser:
         help="address to listen on; one that others can reach needs --token (default: 127.0.0.1, this machine only)",
     )
     studio.add_argument("--token", metavar="TEXT", default="", help=_HELP_ACCESS)
+
+    compare = _command(
+        commands, "compare", _COMPARE, _compare, "untaught compare damaged.png restored.png --reference clean.png"
+    )
+    compare.add_argument("first", metavar="A", type=Path, help="a picture")
+    compare.add_argument("second", metavar="B", type=Path, help="another, of the same size")
+    compare.add_argument("--reference", metavar="CLEAN", type=Path, help="what both are compared with")
+    compare.add_argument(
+        "-o", "--output", metavar="OUT", type=Path, help="write A, B and the brightened difference of B, side by side"
+    )
+    _settings_arguments(compare, [setting for setting in settings_of(Options) if setting.name == "value_range"])
+    compare.add_argument("--json", action="store_true", help="print one JSON object instead of sentences")
 
     doctor = _command(commands, "doctor", _DOCTOR, _doctor, "untaught doctor")
     _settings_arguments(
@@ -533,6 +546,39 @@ def _studio(options: argparse.Namespace) -> int:
     # The server has its own way to end; until it is up, and after, an interruption is no failure.
     with suppress(KeyboardInterrupt):
         serve(options.folder, host=options.host, port=options.port, token=options.token, browser=not options.no_browser)
+    return DONE
+
+
+def _compare(options: argparse.Namespace) -> int:
+    from untaught import pictures
+    from untaught.arrays import in_unit_range
+    from untaught.comparison import closeness, side_by_side
+
+    paths = [path for path in (options.first, options.second, options.reference) if path is not None]
+    value_range = None if options.value_range is None else tuple(options.value_range)
+    first, second, *more = (in_unit_range(pictures.read(path).pixels, value_range) for path in paths)
+    reference = more[0] if more else None
+    if reference is None:
+        found = {"between": closeness(second, first)}
+    else:
+        found = {"first": closeness(first, reference), "second": closeness(second, reference)}
+    figures: dict[str, Any] = {
+        name: {key: value if math.isfinite(value) else None for key, value in dataclasses.asdict(near).items()}
+        for name, near in found.items()
+    }
+    if options.output is not None:
+        shown, figures["difference_gain"] = side_by_side(first, second, reference)
+        picture = pictures.Picture(shown[..., 0] if shown.shape[2] == 1 else shown)
+        pictures.check_writable(options.output, picture, inputs=paths)
+        pictures.write(options.output, picture)
+    if options.json:
+        print(json.dumps(figures))
+        return DONE
+    names = {"between": "between them", "first": str(options.first), "second": str(options.second)}
+    for name, near in found.items():
+        print(f"{names[name]}: PSNR {near.psnr:.2f} dB, SSIM {near.ssim:.4f}")
+    if options.output is not None:
+        print(f"wrote {options.output}; the difference is brightened {figures['difference_gain']:.1f} times")
     return DONE
 
 
