@@ -181,16 +181,12 @@ def _settings_arguments(parser: argparse.ArgumentParser, settings: Iterable[Sett
             parser.add_argument(setting.flag, action=f"store_{not setting.default}".lower(), **named)
         elif isinstance(setting.metavar, tuple):
             parser.add_argument(
-                setting.flag, nargs=len(setting.metavar), type=_reader(setting), metavar=setting.metavar, **named
+                setting.flag, nargs=len(setting.metavar), type=_word(setting.read), metavar=setting.metavar, **named
             )
         else:
             parser.add_argument(
-                setting.flag, type=_reader(setting), metavar=setting.metavar, choices=setting.choices, **named
+                setting.flag, type=_word(setting.read), metavar=setting.metavar, choices=setting.choices, **named
             )
-
-
-def _reader(setting: Setting) -> Callable[[str], Any]:
-    return _word(setting.read)
 
 
 def _word(read: Callable[[str], Any]) -> Callable[[str], Any]:
