@@ -270,6 +270,7 @@ PLAIN = {
     "deblur": ["clean.png", "--kernel", "point.png"],
     "dejpeg": ["clean.png", "--consistent", "--quality", "20"],
     "demosaic": ["gray.png", "--pattern", "GRBG"],
+    "guide": ["clean.png", "--guide", "photo.png", "--noise", "10"],
 }
 
 

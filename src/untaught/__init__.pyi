@@ -10,11 +10,12 @@ from .errors import (
     UntaughtError,
 )
 from .inputs import InputSettings, PerturbationSettings
+from .inspection import inspect
 from .networks import EncoderDecoder, NetworkSettings
 from .operators import Blur, Downsample, Identity, Mask, blur_kernel
 from .optimisers import OptimiserSettings
 from .recipes import RECIPES, Recipe
-from .tasks import deblur, dejpeg, demosaic, denoise, fit, inpaint, restore, upscale
+from .tasks import deblur, dejpeg, demosaic, denoise, fit, guide, inpaint, restore, upscale
 
 __version__: str
 
@@ -46,7 +47,9 @@ __all__ = [
     "demosaic",
     "denoise",
     "fit",
+    "guide",
     "inpaint",
+    "inspect",
     "restore",
     "upscale",
 ]

@@ -27,6 +27,7 @@ __all__ = [
     "DemosaicSettings",
     "DenoiseSettings",
     "FillSettings",
+    "GuideSettings",
     "InputFile",
     "Options",
     "Setting",
@@ -374,6 +375,26 @@ class DemosaicSettings:
 
 
 @dataclass(frozen=True, kw_only=True)
+class GuideSettings:
+    """Of denoising with a guide.
+
+    Attributes:
+        noise: standard deviation in the picture's own units; estimated if None.
+    """
+
+    noise: float | None = _setting(
+        None,
+        "standard deviation of the picture's noise, in its own units, such as 25 of 255 (default: estimated)",
+        read=number,
+        metavar="S",
+    )
+
+    def __post_init__(self) -> None:
+        if self.noise is not None and not self.noise > 0:
+            raise SettingError(f"noise is a positive standard deviation in the picture's units: found {self.noise}")
+
+
+@dataclass(frozen=True, kw_only=True)
 class InputFile:
     """A picture that a task takes besides the first.
 
@@ -456,6 +477,22 @@ _ALL = (
         recipes=("balanced", "fast", "best", "printed", "paper"),
         module="denoise",
         settings=DenoiseSettings,
+    ),
+    Task(
+        name="guide",
+        about="Take the noise off a picture with the help of another of the same scene, such as one with flash.",
+        example="untaught guide dark.png --guide flash.png -o clean.png",
+        recipes=("balanced", "fast", "best", "printed", "paper"),
+        module="guide",
+        settings=GuideSettings,
+        files=(
+            InputFile(
+                role="guide",
+                about="a picture of the same scene and size, with little noise and in whatever light",
+                kind="guide",
+                required=True,
+            ),
+        ),
     ),
     Task(
         name="upscale",

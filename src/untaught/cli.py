@@ -27,6 +27,7 @@ if TYPE_CHECKING:
 
     from untaught.checkpoint import Snapshot
     from untaught.contracts import Restoration, State
+    from untaught.jobs import Job
     from untaught.observers import LiveDisplay, PlainLines, ReferenceMeter
     from untaught.pictures import Picture
     from untaught.problems import Problem
@@ -42,6 +43,7 @@ _RESUME = "Go on with a run that was interrupted or killed, from its checkpoint,
 _DEMO = "Restore two bundled photographs and compare with biharmonic inpainting."
 _STUDIO = "Open a local web page: paint over what is missing, and watch the picture come back. Needs untaught[studio]."
 _COMPARE = "Say how near two pictures are to each other, or both to a reference, in PSNR (dB) and SSIM."
+_INSPECT = "Say what is wrong with a picture, and the command that would treat it."
 _DOCTOR = "Say what this machine has and how untaught would run on it, and why."
 
 
@@ -133,8 +135,20 @@ def _parser() -> argparse.ArgumentParser:
     compare.add_argument(
         "-o", "--output", metavar="OUT", type=Path, help="write A, B and the brightened difference of B, side by side"
     )
+    compare.add_argument(
+        "--baselines",
+        metavar="RECORD",
+        type=Path,
+        help="the record of the run that made B: add what classical methods make of the same input, timed; needs "
+        "--reference",
+    )
     _settings_arguments(compare, [setting for setting in settings_of(Options) if setting.name == "value_range"])
     compare.add_argument("--json", action="store_true", help="print one JSON object instead of sentences")
+
+    inspect = _command(commands, "inspect", _INSPECT, _inspect, "untaught inspect photo.jpg")
+    inspect.add_argument("picture", metavar="PICTURE", type=Path, help="PNG, JPEG, TIFF or WebP of any depth")
+    _settings_arguments(inspect, [setting for setting in settings_of(Options) if setting.name == "value_range"])
+    inspect.add_argument("--json", action="store_true", help="print one JSON object instead of sentences")
 
     doctor = _command(commands, "doctor", _DOCTOR, _doctor, "untaught doctor")
     _settings_arguments(
@@ -345,21 +359,13 @@ def _run(
     from untaught import checkpoint, pictures, records
     from untaught.arrays import in_unit_range
     from untaught.observers import Preview, ReferenceMeter, Regularly
-    from untaught.tasks import prepare
 
     sources = {role: path for role, path in {**files, "reference": options.reference}.items() if path is not None}
-    picture = pictures.read(sources["picture"])
-    shape = (picture.pixels.shape[0], picture.pixels.shape[1])
-    more = {
-        file.role: pictures.read_input(sources[file.role if file.role in sources else "picture"], file.kind, shape)
-        for file in find_task(task).files
-        if file.own or file.role in sources
-    }
     for path in (options.record, options.checkpoint):
         if path is not None:
             _check_path(path, sources)
     value_range = None if settings["value_range"] is None else tuple(settings["value_range"])
-    job = prepare(task, picture.pixels, **more, **{**settings, "value_range": value_range}, **fit_options)
+    job, picture = _prepared(task, sources, settings, **fit_options)
     result = picture.with_pixels(job.blank())
     for target, shown in ((options.output, result), (options.uncertainty, _as_floats(result.pixels))):
         if target is not None:
@@ -425,6 +431,25 @@ def _run(
     record = records.make_record(request, restoration, figures)
     _report(options, console, restoration, record, figures, job.problem.notes)
     return code
+
+
+def _prepared(
+    task: str, sources: Mapping[str, Path], settings: Mapping[str, Any], **fit_options: Any
+) -> tuple[Job, Picture]:
+    """The job of a task and its input files, and the picture among them."""
+    from untaught import pictures
+    from untaught.tasks import prepare
+
+    picture = pictures.read(sources["picture"])
+    shape = (picture.pixels.shape[0], picture.pixels.shape[1])
+    more = {
+        file.role: pictures.read_input(sources[file.role if file.role in sources else "picture"], file.kind, shape)
+        for file in find_task(task).files
+        if file.own or file.role in sources
+    }
+    value_range = None if settings["value_range"] is None else tuple(settings["value_range"])
+    job = prepare(task, picture.pixels, **more, **{**settings, "value_range": value_range}, **fit_options)
+    return job, picture
 
 
 def _as_floats(pixels: NDArray[Any]) -> Picture:
@@ -554,14 +579,28 @@ def _compare(options: argparse.Namespace) -> int:
     value_range = None if options.value_range is None else tuple(options.value_range)
     first, second, *more = (in_unit_range(pictures.read(path).pixels, value_range) for path in paths)
     reference = more[0] if more else None
+    seconds: dict[str, float] = {}
+    if options.baselines is not None:
+        if reference is None:
+            raise InputError("--baselines are compared with the clean picture: give it by --reference")
+        if options.output is not None and first.shape != second.shape:
+            raise InputError("A and B are of different sizes and cannot be shown side by side: leave out --output")
     if reference is None:
         found = {"between": closeness(second, first)}
+    elif first.shape != reference.shape and options.baselines is not None:
+        # A small or raw picture that B was made of.
+        found = {"second": closeness(second, reference)}
     else:
         found = {"first": closeness(first, reference), "second": closeness(second, reference)}
+    if options.baselines is not None and reference is not None:
+        for name, (made, taken) in _baselines(options.baselines).items():
+            found[name], seconds[name] = closeness(in_unit_range(made, value_range), reference), taken
     figures: dict[str, Any] = {
         name: {key: value if math.isfinite(value) else None for key, value in dataclasses.asdict(near).items()}
         for name, near in found.items()
     }
+    for name, spent in seconds.items():
+        figures[name]["seconds"] = spent
     if options.output is not None:
         shown, figures["difference_gain"] = side_by_side(first, second, reference)
         picture = pictures.Picture(shown[..., 0] if shown.shape[2] == 1 else shown)
@@ -570,11 +609,55 @@ def _compare(options: argparse.Namespace) -> int:
     if options.json:
         print(json.dumps(figures))
         return DONE
-    names = {"between": "between them", "first": str(options.first), "second": str(options.second)}
+    called = {"between": "between them", "first": str(options.first), "second": str(options.second)}
     for name, near in found.items():
-        print(f"{names[name]}: PSNR {near.psnr:.2f} dB, SSIM {near.ssim:.4f}")
+        timed = f", in {seconds[name]:.1f} s" if name in seconds else ""
+        print(f"{called.get(name, name)}: PSNR {near.psnr:.2f} dB, SSIM {near.ssim:.4f}{timed}")
     if options.output is not None:
         print(f"wrote {options.output}; the difference is brightened {figures['difference_gain']:.1f} times")
+    return DONE
+
+
+def _baselines(record_file: Path) -> dict[str, tuple[Any, float]]:
+    """What classical methods make of the input that a record names, and the seconds that each takes."""
+    import time
+
+    from untaught.baselines import classical
+    from untaught.records import read_record
+
+    request = read_record(record_file)
+    sources = {role: Path(entry["path"]) for role, entry in request["files"].items()}
+    job, _ = _prepared(request["task"], sources, request["options"], seed=request["seed"])
+    made = {}
+    for name, method in classical(job).items():
+        started = time.perf_counter()
+        made[name] = method(), time.perf_counter() - started
+    if not made:
+        raise InputError(f"there are no classical methods for {job.task} here")
+    return made
+
+
+def _inspect(options: argparse.Namespace) -> int:
+    from untaught import pictures
+    from untaught.inspection import inspect
+
+    path: Path = options.picture
+    value_range = None if options.value_range is None else tuple(options.value_range)
+    picture = pictures.read(path)
+    compression = pictures.read_input(path, "compression", picture.pixels.shape[:2])
+    found = inspect(picture.pixels, value_range, compression=compression)
+    command = None
+    if found.treatment:
+        task, *more = found.treatment
+        output = path.with_name(f"{path.stem}-restored{'.png' if path.suffix in ('.jpg', '.jpeg') else path.suffix}")
+        range_ = [] if value_range is None else ["--value-range", *(f"{value:g}" for value in value_range)]
+        command = shlex.join(["untaught", task, str(path), *more, *range_, "-o", str(output)])
+    if options.json:
+        told: dict[str, Any] = {finding.name: finding.value for finding in found.findings}
+        print(json.dumps({**told, "command": command}))
+        return DONE
+    print(found)
+    print("nothing here would treat it" if command is None else f"treat it with: {command}")
     return DONE
 
 

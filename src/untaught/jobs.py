@@ -62,13 +62,15 @@ def begin(
         seed: of the first run; the others count on from it.
         engine: how a step runs.
         runs: fits of the same pictures, side by side, from different seeds.
-        guide: (N, channels, H, W), float32: the network's input in place of the recipe's.
+        guide: (N, channels, H, W), float32: the network's input in place of the recipe's, or beside what a recipe
+            shows of a noisy picture.
         noise: standard deviation of the observation's noise, for a recipe that adds to it.
     """
     networks: list[EncoderDecoder] = []
     sources: list[Source] = []
     for run in range(runs):
         for picture in range(observed.shape[0]):
+            own_guide = None if guide is None else guide[picture : picture + 1].to(engine.device)
             # Every picture of a batch starts from the same numbers, so that it gives what it would have given alone.
             generator = torch.Generator(engine.device).manual_seed(seed + run)
             settings = recipe.network
@@ -82,12 +84,13 @@ def begin(
             elif recipe.recorruption is not None:
                 assert noise is not None, "a problem without known noise has other recipes"
                 values = observed[picture : picture + 1].to(engine.device)
-                source = RecorruptedInput(values, noise, recipe.recorruption, generator)
-                settings = dataclasses.replace(settings, input_channels=recipe.recorruption.channels(channels))
+                source = RecorruptedInput(values, noise, recipe.recorruption, generator, own_guide)
+                inputs = recipe.recorruption.channels(channels, 0 if own_guide is None else own_guide.shape[1])
+                settings = dataclasses.replace(settings, input_channels=inputs)
             else:
                 base = make_input(recipe.input, *size, generator)
-                if guide is not None:
-                    base = guide[picture : picture + 1].to(engine.device)
+                if own_guide is not None:
+                    base = own_guide
                     settings = dataclasses.replace(settings, input_channels=base.shape[1])
                 source = PerturbedInput(base, recipe.perturbation, generator, engine.kernels)
             sources.append(source)

@@ -116,8 +116,8 @@ def read_input(path: str | os.PathLike[str], kind: str, shape: tuple[int, int]) 
 
     Args:
         path: file to read.
-        kind: a name of ``KINDS``: "mask", of which the bright half of the values is True; "picture", of the same
-            size; "kernel", of any; "compression", how the file was compressed.
+        kind: a name of ``KINDS``: "mask", of which the bright half of the values is True; "picture" and "guide",
+            of the same size; "kernel", of any; "compression", how the file was compressed.
         shape: height and width of the picture that it belongs to.
 
     Returns:
@@ -153,6 +153,7 @@ def _read_alike(path: Path, shape: tuple[int, int], name: str = "picture") -> ND
 
 KINDS: Mapping[str, Callable[[Path, tuple[int, int]], Any]] = {
     "compression": lambda path, _: compression_of(_content(path)),
+    "guide": lambda path, shape: _read_alike(path, shape, "guide"),
     "kernel": lambda path, _: read(path).pixels,
     "mask": _read_mask,
     "picture": _read_alike,

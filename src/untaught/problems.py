@@ -28,7 +28,8 @@ class Problem:
         operator: from the picture to the observation; None where the observation is the picture itself.
         noise: standard deviation of its independent normal noise; None where it has none, or none is known of.
         objective: how far a picture is from the observation.
-        guide: (N, channels, H, W), float32: the network's input in place of the recipe's; none if None.
+        guide: (N, channels, H, W), float32: the network's input in place of the recipe's, or beside what a recipe
+            shows of a noisy picture; none if None.
         kept: (N, C, H, W), bool: values of the picture that are returned as they were given; none if None.
         polish: what is done to the fitted picture, (N, C, H, W), at the very end, for seconds maybe; nothing if None.
         finish: what is done to each fitted picture, (N, C, H, W), before anybody sees it; nothing if None.

@@ -132,7 +132,7 @@ _BALANCED_INPAINT = dataclasses.replace(
     ),
 )
 
-_FAST_INPAINT = dataclasses.replace(_BALANCED_INPAINT, name="fast", iterations=200)
+_FAST_INPAINT = dataclasses.replace(_BALANCED_INPAINT, name="fast", iterations=320)
 
 _BEST_INPAINT = dataclasses.replace(
     _BEST_RESTORE, stopping=_HELD_OUT_SHAPES, thinning=ThinningSettings(pattern="shapes", least=0.7, most=0.7)
@@ -242,6 +242,14 @@ _PAPER_DENOISE = Recipe(
     iterations=3000,
 )
 
+_PAPER_GUIDE = Recipe(
+    name="paper",
+    source="Ulyanov, Vedaldi, Lempitsky, 2018: flash and no flash (figure 9), the guide alone as input",
+    network=dataclasses.replace(PRESETS["paper"], skip_channels=(128,) * 5),
+    optimiser=OptimiserSettings(rate=0.01),
+    iterations=1000,
+)
+
 RECIPES: Mapping[str, tuple[Recipe, ...]] = MappingProxyType(
     {
         "inpaint": (_BALANCED_INPAINT, _FAST_INPAINT, _BEST_INPAINT, _PRINTED, _PAPER_TEXT, _PAPER_HOLE),
@@ -249,6 +257,7 @@ RECIPES: Mapping[str, tuple[Recipe, ...]] = MappingProxyType(
         "restore": (_BALANCED_RESTORE, _FAST_RESTORE, _BEST_RESTORE, _NOISE, _PRINTED, _PAPER_DROPPED),
         "denoise": (_BALANCED_DENOISE, _FAST_DENOISE, _BEST_DENOISE, _PRINTED, _PAPER_DENOISE),
         "denoise-strong": (_BALANCED_STRONG, _FAST_STRONG, _BEST_STRONG, _PRINTED, _PAPER_DENOISE),
+        "guide": (_BALANCED_DENOISE, _FAST_DENOISE, _BEST_DENOISE, _PRINTED, _PAPER_GUIDE),
         "upscale": (_BALANCED_INVERSE, _FAST_INVERSE, _BEST_INVERSE, _PRINTED, _PAPER_UPSCALE),
         "deblur": (_BALANCED_INVERSE, _FAST_INVERSE, _BEST_INVERSE, _PRINTED, _PAPER_UPSCALE),
         "dejpeg": (_BALANCED_DEJPEG, _FAST_DEJPEG, _BEST_DEJPEG, _PRINTED, _PAPER_UPSCALE),

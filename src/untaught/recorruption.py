@@ -41,9 +41,9 @@ class RecorruptionSettings:
         if not (self.strength > 0 and self.guess > 0 and all(width > 0 for width in self.widths)):
             raise SettingError("strength, guess and widths of recorruption are positive")
 
-    def channels(self, picture_channels: int) -> int:
-        """Channels of the network's input: the picture, the guess, and an average for each width."""
-        return picture_channels * (2 + len(self.widths))
+    def channels(self, picture_channels: int, guide_channels: int = 0) -> int:
+        """Channels of the network's input: the picture, the guess, an average for each width, and the guide."""
+        return picture_channels * (2 + len(self.widths)) + guide_channels
 
 
 class RecorruptedInput:
@@ -54,12 +54,19 @@ class RecorruptedInput:
         noise: standard deviation of its noise, above 0, in the same units.
         settings: how much is added.
         generator: source of the random numbers, on the same device.
+        guide: (1, channels, H, W), float32, finite: shown beside the picture, as it is; nothing if None.
     """
 
     def __init__(
-        self, observed: Tensor, noise: float, settings: RecorruptionSettings, generator: torch.Generator
+        self,
+        observed: Tensor,
+        noise: float,
+        settings: RecorruptionSettings,
+        generator: torch.Generator,
+        guide: Tensor | None = None,
     ) -> None:
         self.observed = observed
+        self.guide = [] if guide is None else [guide]
         self.noise = noise
         self.settings = settings
         self.generator = generator
@@ -77,7 +84,7 @@ class RecorruptedInput:
         averages = [smooth(shown, kernel) / weight for kernel, weight in zip(self._kernels, self._weights, strict=True)]
         # Mirrored pictures are pictures too, and keep the network from learning this one by heart.
         turned = torch.rand(1, 2, generator=self.generator, device=shown.device) < 0.5
-        features = mirror(torch.cat([shown, *averages], dim=1), turned)
+        features = mirror(torch.cat([shown, *averages, *self.guide], dim=1), turned)
         return Drawn(features, guess=averages[0], target=target, mirrored=turned)
 
     def state(self) -> dict[str, Tensor]:

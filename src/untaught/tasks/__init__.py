@@ -8,7 +8,8 @@ from untaught.tasks.dejpeg import dejpeg
 from untaught.tasks.demosaic import demosaic
 from untaught.tasks.denoise import denoise
 from untaught.tasks.fill import inpaint, restore
+from untaught.tasks.guide import guide
 from untaught.tasks.preparation import fit, prepare
 from untaught.tasks.upscale import upscale
 
-__all__ = ["deblur", "dejpeg", "demosaic", "denoise", "fit", "inpaint", "prepare", "restore", "upscale"]
+__all__ = ["deblur", "dejpeg", "demosaic", "denoise", "fit", "guide", "inpaint", "prepare", "restore", "upscale"]
