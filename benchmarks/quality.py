@@ -19,6 +19,16 @@ The studies:
 
 * ``denoise``: normal noise of 10, 25 and 50 of 255, clipped to [0, 1], on f16 and house, the level told to everyone;
   non-local means (scikit-image) and BM3D (package ``bm3d``, where it is installed; colours together) beside it.
+* ``half``: the same with noise of 25 at half size (256 and 128), where the paper's settings are affordable for their own
+  3000 iterations: by our engine, and with ``--paper-code FOLDER`` by the authors' own network, plain Adam and plain
+  torch. Theirs gives two figures: its last output, and the exponential average of its outputs.
+* ``writing``: `fast` beside `balanced` under writing, 512 x 512: kate with her own mask, lena and boat with another's.
+* ``time``: kate, boat and the stripes of barbara, 256 x 256. The paper's recipe is fitted for its own number of
+  iterations (by our engine, which follows the plain network: docs/speed.md), and what it took in plain torch is that
+  number times the plain step's time, of ten steps measured in the same process before and after. Beside it: when
+  `balanced` reaches its quality, looking every fifth iteration, and when it ends by itself. PSNR with known pixels kept.
+  To be run with one thread: what is counted is the process's own time on the processor, so that other work beside it
+  does not count.
 
     python -m benchmarks.quality DATA --study restore --recipes balanced best
 
@@ -36,20 +46,23 @@ import json
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from statistics import mean
+from statistics import mean, median
 from typing import Any
 
 import numpy as np
+import torch
 from numpy.typing import NDArray
 from PIL import Image
 from skimage import data as photographs
 from skimage.restoration import inpaint_biharmonic
 
-from benchmarks.reference import DOCS
+from benchmarks.reference import DOCS, half_size, load
+from benchmarks.speed import PlainNetwork, paper_code_network, plain_step
 from benchmarks.tables import replace_table
 from untaught.demo import dropped_pixels, writing
 from untaught.files import write_text
 from untaught.metrics import psnr
+from untaught.networks import EncoderDecoder
 from untaught.recipes import find_recipe
 from untaught.stopping import StoppingSettings
 from untaught.tasks import prepare
@@ -264,10 +277,170 @@ def denoise_table(rows: list[Row]) -> str:
     return "\n".join(lines)
 
 
+# The paper's own settings -------------------------------------------------------------------------------------------
+
+
+def half_cases(data: Path, recipes: list[str], paper_code: Path | None = None) -> Iterator[Case]:
+    for name in ("house", "f16"):
+        clean = half_size(np.asarray(Image.open(data / f"denoise/{name}.png"))) / 255
+        noise = 25 / 255
+        seen = np.clip(clean + np.random.default_rng(0).normal(0, noise, clean.shape), 0, 1)
+        key = {"study": "half", "picture": name, "noise": 25}
+        for recipe in (*recipes, "paper"):
+            yield {**key, "method": recipe}, functools.partial(denoise_row, clean, seen, noise, recipe)
+        if paper_code is not None:
+            yield {**key, "method": "the paper's code"}, functools.partial(paper_code_row, clean, seen, paper_code)
+
+
+def paper_code_row(clean: NDArray[np.float64], seen: NDArray[np.float64], folder: Path) -> Row:
+    """The authors' network, fitted as their notebook on denoising does, in plain torch."""
+    torch.manual_seed(0)
+    network, recipe = paper_code_network(folder, channels=3), find_recipe("denoise", "paper")
+    observed = torch.from_numpy(np.moveaxis(seen, -1, 0)[None].copy()).float()
+    base = torch.rand(1, recipe.network.input_channels, *observed.shape[2:]) * 0.1
+    optimiser = torch.optim.Adam(network.parameters(), lr=recipe.optimiser.rate)
+    average, started = None, time.perf_counter()
+    for _ in range(recipe.iterations):
+        optimiser.zero_grad()
+        output = network(base + recipe.perturbation.standard_deviation * torch.randn_like(base))
+        torch.autograd.backward(torch.nn.functional.mse_loss(output, observed))
+        optimiser.step()
+        last = output.detach()
+        average = last if average is None else 0.99 * average + 0.01 * last
+    assert average is not None
+    figures = [psnr(np.moveaxis(one[0].numpy(), 0, -1).clip(0, 1), clean) for one in (average, last)]
+    seconds = time.perf_counter() - started
+    return {"psnr": figures[0], "last": figures[1], "seconds": seconds, "iterations": recipe.iterations}
+
+
+def half_table(rows: list[Row]) -> str:
+    lines = [
+        "| picture | method | PSNR | its last output | iterations | seconds |",
+        "| --- | --- | --- | --- | --- | --- |",
+    ]
+    for row in sorted(rows, key=lambda row: (row["picture"], row["psnr"])):
+        last = f"{row['last']:.2f}" if "last" in row else ""
+        lines.append(
+            f"| {row['picture']} | {row['method']} | {row['psnr']:.2f} | {last} | {row['iterations']} | "
+            f"{row['seconds']:.0f} |"
+        )
+    return "\n".join(lines)
+
+
+# Time ---------------------------------------------------------------------------------------------------------------
+
+
+def writing_cases(data: Path, recipes: list[str]) -> Iterator[Case]:
+    for name in ("kate", "lena", "boat"):
+        if name == "kate":
+            clean = np.asarray(Image.open(data / "inpaint/kate.png").convert("RGB")) / 255
+            known = np.asarray(Image.open(data / "inpaint/kate_mask.png").convert("L")) == 255
+        else:
+            clean = read(data / f"restore/{name}.png")
+            known = writing(512, 512)
+        for recipe in ("fast", "balanced"):
+            key = {"study": "writing", "picture": name, "recipe": recipe}
+            yield key, functools.partial(writing_row, clean, known, recipe)
+
+
+def writing_row(clean: NDArray[np.float64], known: NDArray[np.bool_], recipe: str) -> Row:
+    damaged = np.where(known if clean.ndim == 2 else known[..., None], clean, 0)
+    result = prepare("inpaint", damaged, known, recipe=recipe).run()
+    return {
+        "psnr": psnr(result.picture, clean),
+        "missing": psnr(result.picture, clean, ~known),
+        "seconds": result.seconds,
+        "iterations": result.iterations,
+        "threads": torch.get_num_threads(),
+    }
+
+
+def writing_table(rows: list[Row]) -> str:
+    lines = ["| picture | recipe | PSNR | missing only | iterations | seconds | threads |", "| --- " * 7 + "|"]
+    lines += [
+        f"| {row['picture']} | {row['recipe']} | {row['psnr']:.2f} | {row['missing']:.2f} | {row['iterations']} | "
+        f"{row['seconds']:.0f} | {row['threads']} |"
+        for row in rows
+    ]
+    return "\n".join(lines)
+
+
+def time_cases(data: Path, recipes: list[str]) -> Iterator[Case]:
+    pictures = load(data)
+    barbara = half_size(np.asarray(Image.open(data / "restore/barbara.png").convert("L")))
+    pictures["barbara"] = (barbara, pictures["boat"][1])
+    for name, (clean, known) in pictures.items():
+        task = "inpaint" if name == "kate" else "restore"
+        yield {"study": "time", "picture": name}, functools.partial(time_row, clean / 255, known, task)
+
+
+def time_row(clean: NDArray[np.float64], known: NDArray[np.bool_], task: str) -> Row:
+    damaged, paper = np.where(known if clean.ndim == 2 else known[..., None], clean, 0), find_recipe(task, "paper")
+    network = PlainNetwork(EncoderDecoder(paper.network, 1, torch.Generator().manual_seed(0)))
+    # Of one channel, for colours too: the head is less than a hundredth of the arithmetic.
+    step = plain_step(network, clean.shape[0])
+    steps = plain_seconds(step)
+    started = time.process_time()
+    reference = prepare(task, damaged, known, recipe=paper).run()
+    seconds_engine = time.process_time() - started
+    wanted, reached, looking = psnr(reference.picture, clean), None, 0.0
+    job = prepare(task, damaged, known)
+    run, started = job.begin(), time.process_time()
+    for state in run:
+        if reached is None and state.iteration % 5 == 0:
+            stopped = time.process_time()
+            if psnr(np.asarray(job.picture(state)), clean) >= wanted:
+                reached = {"iteration": state.iteration, "seconds": stopped - started - looking}
+            looking += time.process_time() - stopped
+    result, seconds = run.restoration(), time.process_time() - started - looking
+    return {
+        "psnr_paper": wanted,
+        "iterations_paper": reference.iterations,
+        "step_plain": median(steps + plain_seconds(step)),
+        "seconds_engine": seconds_engine,
+        "reached": reached,
+        "psnr": psnr(result.picture, clean),
+        "iterations": result.iterations,
+        "seconds": seconds,
+        "threads": torch.get_num_threads(),
+    }
+
+
+def plain_seconds(step: Callable[[], None]) -> list[float]:
+    """Of five steps, after one that is not counted."""
+    step()
+    seconds = []
+    for _ in range(5):
+        started = time.process_time()
+        step()
+        seconds.append(time.process_time() - started)
+    return seconds
+
+
+def time_table(rows: list[Row]) -> str:
+    lines = [
+        "| picture | the paper's settings, plain: PSNR | seconds | balanced reaches it in | times faster | balanced ends "
+        "with | in | times faster |",
+        "| --- | --- | --- | --- | --- | --- | --- | --- |",
+    ]
+    for row in rows:
+        plain = row["iterations_paper"] * row["step_plain"]
+        reached = row["reached"]
+        when = f"{reached['seconds']:.0f} s | **{plain / reached['seconds']:.0f}**" if reached else "never | "
+        lines.append(
+            f"| {row['picture']} | {row['psnr_paper']:.2f} | {plain:.0f} | {when} | {row['psnr']:.2f} | "
+            f"{row['seconds']:.0f} s | {plain / row['seconds']:.0f} |"
+        )
+    return "\n".join(lines)
+
+
 STUDIES: dict[str, tuple[Callable[[Path, list[str]], Iterator[Case]], Callable[[list[Row]], str]]] = {
     "restore": (restore_cases, restore_table),
     "stop": (stop_cases, stop_table),
     "denoise": (denoise_cases, denoise_table),
+    "half": (half_cases, half_table),
+    "writing": (writing_cases, writing_table),
+    "time": (time_cases, time_table),
 }
 
 
@@ -276,9 +449,12 @@ def main() -> None:
     parser.add_argument("data", type=Path)
     parser.add_argument("--study", choices=list(STUDIES), required=True)
     parser.add_argument("--recipes", nargs="+", default=["balanced"])
+    parser.add_argument("--paper-code", type=Path, metavar="FOLDER", help="a checkout of the paper's authors' code")
     parser.add_argument("--results", type=Path, default=RESULTS, help="where the rows are kept")
     options = parser.parse_args()
     cases, table = STUDIES[options.study]
+    if options.study == "half" and options.paper_code is not None:
+        cases = functools.partial(half_cases, paper_code=options.paper_code.resolve())
     rows: list[Row] = json.loads(options.results.read_text()) if options.results.exists() else []
     for key, measure in cases(options.data, options.recipes):
         if any(all(row.get(name) == value for name, value in key.items()) for row in rows):

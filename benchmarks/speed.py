@@ -100,7 +100,7 @@ def plain_network(preset: str) -> PlainNetwork:
     return PlainNetwork(EncoderDecoder(PRESETS[preset], 1, torch.Generator().manual_seed(0)))
 
 
-def paper_code_network(folder: Path) -> nn.Module:
+def paper_code_network(folder: Path, channels: int = 1) -> nn.Module:
     """The network of the preset ``paper``, built by the authors' own code."""
     if str(folder) not in sys.path:
         sys.path.insert(0, str(folder))
@@ -110,7 +110,7 @@ def paper_code_network(folder: Path) -> nn.Module:
         "skip",
         settings.padding,
         settings.upsampling,
-        n_channels=1,
+        n_channels=channels,
         act_fun="LeakyReLU",
         skip_n33d=128,
         skip_n33u=128,

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import enum
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, NamedTuple, Protocol, runtime_checkable
 
 from torch import Generator, Tensor
@@ -149,6 +149,7 @@ class Restoration:
         expected_psnr: PSNR in dB on known values that the fit had not been shown, before they were put back: what to
             expect of the missing ones; None where none were held out.
         notes: sentences that the user should read.
+        found: what else was found, by name, as the picture is handed back: the kernel of a blur, another layer.
     """
 
     picture: Any
@@ -165,3 +166,4 @@ class Restoration:
     uncertainty: Any = None
     expected_psnr: float | None = None
     notes: tuple[str, ...] = ()
+    found: Mapping[str, Any] = field(default_factory=dict)

@@ -103,12 +103,20 @@ class Fit:
         optimiser: of the network's parameters.
         guard: what to do when the fit diverges.
         runs: the N pictures are so many runs of N / runs pictures, whose outputs are averaged.
+        operator: of the objective, where it is learnt with the network, by the same optimiser; None if it is not.
     """
 
     def __init__(
-        self, network: nn.Module, source: Source, optimiser: torch.optim.Optimizer, guard: Guard, runs: int = 1
+        self,
+        network: nn.Module,
+        source: Source,
+        optimiser: torch.optim.Optimizer,
+        guard: Guard,
+        runs: int = 1,
+        operator: nn.Module | None = None,
     ) -> None:
         self.network = network
+        self.operator = operator
         self.source = source
         self.optimiser = optimiser
         self.guard = guard
@@ -137,6 +145,7 @@ class Fit:
         optimiser_tensors, optimiser_values = optimiser_state(self.optimiser)
         levels = {
             "network": self.network.state_dict(),
+            "operator": {} if self.operator is None else self.operator.state_dict(),
             "optimiser": optimiser_tensors,
             "source": self.source.state(),
             "averages": {}
@@ -163,6 +172,8 @@ class Fit:
         """
         tensors, values = snapshot.tensors, snapshot.values
         self.network.load_state_dict(part(tensors, "network"))
+        if self.operator is not None:
+            self.operator.load_state_dict(part(tensors, "operator"))
         restore_optimiser(self.optimiser, part(tensors, "optimiser"), values["optimiser"])
         self.source.restore(part(tensors, "source"), randomness=everything)
         device = next(self.network.parameters()).device

@@ -6,6 +6,7 @@ when to stop. Then the fit goes back to its best moment, and a share of its leng
 
 from __future__ import annotations
 
+import copy
 import dataclasses
 import math
 from collections.abc import Iterator, Sequence
@@ -37,6 +38,9 @@ __all__ = ["Job", "Outlook", "Run", "begin"]
 
 _COVERAGE = 0.9
 
+_LAYER_SEEDS = 500_009
+"""Between the seeds of two layers, so that they start from other weights, and from those of no other run."""
+
 
 def begin(
     observed: Tensor,
@@ -50,6 +54,8 @@ def begin(
     runs: int = 1,
     guide: Tensor | None = None,
     noise: float | None = None,
+    layers: Sequence[int] = (),
+    operator: nn.Module | None = None,
 ) -> Fit:
     """Put the parts of a fit together.
 
@@ -65,6 +71,8 @@ def begin(
         guide: (N, channels, H, W), float32: the network's input in place of the recipe's, or beside what a recipe
             shows of a noisy picture.
         noise: standard deviation of the observation's noise, for a recipe that adds to it.
+        layers: channels of each layer that has a network of its own; one network for all if empty.
+        operator: that is learnt with the network; none if None.
     """
     networks: list[EncoderDecoder] = []
     sources: list[Source] = []
@@ -94,13 +102,17 @@ def begin(
                     settings = dataclasses.replace(settings, input_channels=base.shape[1])
                 source = PerturbedInput(base, recipe.perturbation, generator, engine.kernels)
             sources.append(source)
-            network = EncoderDecoder(settings, channels, torch.Generator().manual_seed(seed + run))
-            network.use(engine.kernels)
-            networks.append(network)
+            for layer, own_channels in enumerate(layers or (channels,)):
+                weights = torch.Generator().manual_seed(seed + run + _LAYER_SEEDS * layer)
+                network = EncoderDecoder(settings, own_channels, weights)
+                network.use(engine.kernels)
+                networks.append(network)
     single = len(networks) == 1
-    whole = engine.place(networks[0] if single else Independent(networks))
-    source = sources[0] if single else SideBySide(sources)
-    return Fit(whole, source, build_optimiser(recipe.optimiser, whole), Guard(engine.guard_interval), runs)
+    whole = engine.place(networks[0] if single else Independent(networks, len(layers) or 1))
+    source = sources[0] if len(sources) == 1 else SideBySide(sources)
+    learnt = [whole] if operator is None else [whole, operator]
+    optimiser = build_optimiser(recipe.optimiser, *learnt)
+    return Fit(whole, source, optimiser, Guard(engine.guard_interval), runs, operator)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -192,7 +204,11 @@ class Run:
         self._observed = problem.observed.to(device)
         self._known = problem.known.to(device)
         self._operator = problem.operator or Identity()
+        self._learnt: nn.Module | None = None
         if isinstance(self._operator, nn.Module):
+            if any(parameter.requires_grad for parameter in self._operator.parameters()):
+                # The job's own stays as it is: another run begins from there.
+                self._operator = self._learnt = copy.deepcopy(self._operator)
             self._operator.to(device)
         held = self._hold_out() if stopping.rule == "held-out" else None
         self._held = held
@@ -295,6 +311,7 @@ class Run:
             uncertainty=uncertainty,
             expected_psnr=expected,
             notes=(*job.problem.notes, *self._residual(last)),
+            found=self._found(last),
         )
 
     def snapshot(self) -> Snapshot:
@@ -420,6 +437,8 @@ class Run:
             runs=job.recipe.runs,
             guide=job.problem.guide,
             noise=job.problem.noise,
+            layers=job.problem.layers,
+            operator=self._learnt,
         )
 
     def _hold_out(self) -> Tensor | None:
@@ -464,6 +483,15 @@ class Run:
             f"observed again, the result differs from what was given by {float(difference) * range_:.3g} (root mean "
             f"square; white is {problem.layout.high:g})",
         )
+
+    def _found(self, state: State) -> dict[str, Any]:
+        """What else there is to be handed back."""
+        problem = self.job.problem
+        if problem.found is None:
+            return {}
+        with torch.no_grad():
+            found = problem.found(self._operator, state.average)
+        return {name: from_tensor(one, None, problem.layout) for name, one in found.items()}
 
     def _calibrate(self, state: State) -> float | None:
         """By what to multiply the spread so that it covers the error of 90 % of the held-out values."""

@@ -5,11 +5,12 @@ from __future__ import annotations
 from typing import Protocol
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor
 
 from untaught.contracts import Operator
 
-__all__ = ["MeanSquaredError", "Objective"]
+__all__ = ["ExclusiveError", "MeanSquaredError", "Objective"]
 
 
 class Objective(Protocol):
@@ -47,3 +48,34 @@ class MeanSquaredError:
         count = self.count if compared is None else where.flatten(1).sum(1).clamp_min(1)
         difference = torch.where(where, self.operator(picture) - (self.observed if target is None else target), 0)
         return difference.square().flatten(1).sum(1) / count
+
+
+class ExclusiveError(MeanSquaredError):
+    """For two layers: the mean squared difference, and a price for edges that are in both.
+
+    The price is the mean product of the layers' absolute differences of neighbours, at three scales (as in Gandelsman,
+    Shocher and Irani, 2019, "Double-DIP", equation 2, after Zhang, Ng and Chen, 2018).
+
+    Args:
+        observed: see `MeanSquaredError`.
+        operator: see `MeanSquaredError`.
+        known: see `MeanSquaredError`.
+        weight: of the price.
+    """
+
+    def __init__(self, observed: Tensor, operator: Operator, known: Tensor, weight: float = 0.5) -> None:
+        super().__init__(observed, operator, known)
+        self.weight = weight
+
+    def __call__(self, picture: Tensor, compared: Tensor | None = None, target: Tensor | None = None) -> Tensor:
+        """(N, 2 C, H, W), one layer after the other, to (N,)."""
+        price = picture.new_zeros(len(picture))
+        first, second = picture.chunk(2, dim=1)
+        for _ in range(3):
+            for axis in (-2, -1):
+                shared = first.diff(dim=axis).abs() * second.diff(dim=axis).abs()
+                price = price + shared.flatten(1).mean(1)
+            if min(first.shape[-2:]) < 4:
+                break
+            first, second = F.avg_pool2d(first, 2), F.avg_pool2d(second, 2)
+        return super().__call__(picture, compared, target) + self.weight * price

@@ -18,7 +18,18 @@ from torch import Tensor, nn
 
 from untaught.errors import InputError, SettingError
 
-__all__ = ["KERNELS", "Blur", "Downsample", "Identity", "LinearOperator", "Mask", "Physics", "blur_kernel"]
+__all__ = [
+    "KERNELS",
+    "Blur",
+    "Downsample",
+    "Identity",
+    "LinearOperator",
+    "Mask",
+    "Mixture",
+    "Physics",
+    "UnknownBlur",
+    "blur_kernel",
+]
 
 Size = tuple[int, int]
 
@@ -159,6 +170,59 @@ class Blur(LinearOperator):
                 "(width x height)"
             )
         return size[0] - height + 1, size[1] - width + 1
+
+
+class UnknownBlur(nn.Module):
+    """Convolution with a kernel that is learnt with the picture, where all of the kernel lies on the picture.
+
+    The kernel has no negative value and a sum of 1, by a softmax (as in Ren et al., 2020, "Neural blind deconvolution
+    using deep priors", equation 7).
+
+    Args:
+        size: height and width of the kernel, odd.
+    """
+
+    def __init__(self, size: Size) -> None:
+        super().__init__()
+        y, x = torch.meshgrid(*(torch.linspace(-1, 1, length) for length in size), indexing="ij")
+        # A soft spot in the middle, so that the picture does not begin to drift sideways.
+        self.size = size
+        self.logits = nn.Parameter(-4 * (x**2 + y**2).flatten())
+
+    @property
+    def kernel(self) -> Tensor:
+        """(height, width), as it is now."""
+        return self.logits.softmax(0).view(self.size)
+
+    def forward(self, picture: Tensor) -> Tensor:
+        """(N, C, H, W) to (N, C, H - height + 1, W - width + 1)."""
+        turned = self.kernel.flip(0, 1).to(picture)[None, None].expand(picture.shape[1], 1, -1, -1)
+        return F.conv2d(picture, turned, groups=picture.shape[1])
+
+
+class Mixture(nn.Module):
+    """Two layers seen together in two pictures, in shares that are learnt with them.
+
+    The first picture is ``share`` of the first layer and the rest of the second one; of the second picture likewise,
+    with another share.
+
+    Args:
+        shares: of the first layer in either picture, to begin with, between 0 and 1.
+    """
+
+    def __init__(self, shares: tuple[float, float] = (0.65, 0.35)) -> None:
+        super().__init__()
+        self.logits = nn.Parameter(torch.logit(torch.tensor(shares)))
+
+    @property
+    def shares(self) -> Tensor:
+        """Of the first layer in either picture: (2,), as they are now."""
+        return self.logits.sigmoid()
+
+    def forward(self, layers: Tensor) -> Tensor:
+        """(N, 2 C, H, W), one layer after the other, to (N, 2 C, H, W), one picture after the other."""
+        first, second = layers.chunk(2, dim=1)
+        return torch.cat([share * first + (1 - share) * second for share in self.shares.to(layers)], dim=1)
 
 
 def blur_kernel(name: str, radius: float, angle: float = 0.0) -> Tensor:

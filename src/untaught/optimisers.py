@@ -59,21 +59,22 @@ def learning_rate(settings: OptimiserSettings, iteration: int, iterations: int) 
 
 
 def build_optimiser(
-    settings: OptimiserSettings, network: nn.Module, *, capturable: bool | None = None
+    settings: OptimiserSettings, *modules: nn.Module, capturable: bool | None = None
 ) -> torch.optim.Optimizer:
-    """Make the optimiser for all parameters of a network.
+    """Make the optimiser for all parameters of a network, and of an operator that is learnt with it.
 
     Args:
         settings: which.
-        network: on the device that it is fitted on.
+        modules: on the device that they are fitted on.
         capturable: keep all that changes in tensors on the device, as a CUDA graph needs it; on CUDA only, if None.
     """
-    device = next(network.parameters()).device
+    parameters = [parameter for module in modules for parameter in module.parameters()]
+    device = parameters[0].device
     capturable = device.type == "cuda" if capturable is None else capturable
     rate = torch.tensor(settings.rate, device=device) if capturable else settings.rate
     if settings.name == "muon":
-        return Muon(network.parameters(), lr=rate, capturable=capturable)
-    adam = torch.optim.Adam(network.parameters(), lr=rate, fused=True, capturable=capturable)
+        return Muon(parameters, lr=rate, capturable=capturable)
+    adam = torch.optim.Adam(parameters, lr=rate, fused=True, capturable=capturable)
     # The first steps are not captured, as is right, and torch would warn of that.
     adam._warned_capturable_if_run_uncaptured = True
     return adam

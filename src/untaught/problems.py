@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
 from torch import Tensor
@@ -27,12 +27,16 @@ class Problem:
         layout: how the picture is handed back.
         operator: from the picture to the observation; None where the observation is the picture itself.
         noise: standard deviation of its independent normal noise; None where it has none, or none is known of.
+        layers: channels of each layer of the picture that has a network of its own, ``channels`` together; all of them
+            in one if empty.
         objective: how far a picture is from the observation.
         guide: (N, channels, H, W), float32: the network's input in place of the recipe's, or beside what a recipe
             shows of a noisy picture; none if None.
         kept: (N, C, H, W), bool: values of the picture that are returned as they were given; none if None.
         polish: what is done to the fitted picture, (N, C, H, W), at the very end, for seconds maybe; nothing if None.
         finish: what is done to each fitted picture, (N, C, H, W), before anybody sees it; nothing if None.
+        found: what else there is to be handed back, by name, each (N, C, H, W): from the operator as it was learnt and
+            the fitted picture; nothing if None.
         recipes: name of the row of `untaught.recipes.RECIPES` that is for it, where that is not the task's own.
         notes: sentences that the user should read.
     """
@@ -44,11 +48,13 @@ class Problem:
     layout: Layout
     operator: Operator | None = None
     noise: float | None = None
+    layers: tuple[int, ...] = ()
     objective: Callable[[Tensor, Operator, Tensor], Objective] = MeanSquaredError
     guide: Tensor | None = None
     kept: Tensor | None = None
     polish: Callable[[Tensor], Tensor] | None = None
     finish: Callable[[Tensor], Tensor] | None = None
+    found: Callable[[Operator, Tensor], Mapping[str, Tensor]] | None = None
     recipes: str = ""
     notes: tuple[str, ...] = ()
 
