@@ -133,7 +133,9 @@ def _parser() -> argparse.ArgumentParser:
     compare.add_argument(
         "-o", "--output", metavar="OUT", type=Path, help="write A, B and the brightened difference of B, side by side"
     )
-    _settings_arguments(compare, [setting for setting in settings_of(Options) if setting.name == "value_range"])
+    _settings_arguments(
+        compare, [setting for setting in settings_of(Options) if setting.name in ("value_range", "volume")]
+    )
     compare.add_argument("--json", action="store_true", help="print one JSON object instead of sentences")
 
     doctor = _command(commands, "doctor", _DOCTOR, _doctor, "untaught doctor")
@@ -257,7 +259,8 @@ def _task(options: argparse.Namespace) -> int:
     task = TASKS[options.name]
     given = {setting.name: getattr(options, setting.name) for setting in (*task.own_settings, *settings_of(Options))}
     own = {setting.name: given.pop(setting.name) for setting in task.own_settings}
-    own["value_range"] = given.pop("value_range")
+    # What says how the files are read is not in the recipe, and a record has to tell it.
+    own |= {name: given.pop(name) for name in ("value_range", "volume")}
     files = {file.role: getattr(options, file.role) for file in task.files}
     return _run(options, task=task.name, files={"picture": options.picture, **files}, settings=own, **given)
 
@@ -348,10 +351,12 @@ def _run(
     from untaught.tasks import prepare
 
     sources = {role: path for role, path in {**files, "reference": options.reference}.items() if path is not None}
-    picture = pictures.read(sources["picture"])
-    shape = (picture.pixels.shape[0], picture.pixels.shape[1])
+    volume = settings.get("volume", False)
+    picture = pictures.read(sources["picture"], volume=volume)
     more = {
-        file.role: pictures.read_input(sources[file.role if file.role in sources else "picture"], file.kind, shape)
+        file.role: pictures.read_input(
+            sources[file.role if file.role in sources else "picture"], file.kind, picture.size
+        )
         for file in find_task(task).files
         if file.own or file.role in sources
     }
@@ -361,7 +366,7 @@ def _run(
     value_range = None if settings["value_range"] is None else tuple(settings["value_range"])
     job = prepare(task, picture.pixels, **more, **{**settings, "value_range": value_range}, **fit_options)
     result = picture.with_pixels(job.blank())
-    for target, shown in ((options.output, result), (options.uncertainty, _as_floats(result.pixels))):
+    for target, shown in ((options.output, result), (options.uncertainty, _as_floats(result))):
         if target is not None:
             pictures.check_writable(target, shown, inputs=list(sources.values()), overwrite=options.overwrite)
     reference = None if options.reference is None else _read_reference(options.reference, result)
@@ -373,7 +378,7 @@ def _run(
         run.continue_for(options.continue_for)
 
     def unit(pixels: Any) -> NDArray[Any]:
-        return in_unit_range(pixels, value_range)
+        return in_unit_range(pixels, value_range, volume=volume)
 
     command = shlex.join(["untaught", *options.words])
     request = records.make_request(
@@ -394,7 +399,8 @@ def _run(
     preview = None
     if options.preview_every:
         preview = Preview(
-            lambda state: pictures.write(preview_path, picture.with_pixels(job.picture(state))), options.preview_every
+            lambda state: pictures.write(preview_path, picture.with_pixels(job.picture(state)).middle()),
+            options.preview_every,
         )
     keeper = Regularly(keep, options.checkpoint_every) if options.checkpoint_every else None
     code = DONE
@@ -409,7 +415,7 @@ def _run(
             restoration, code = interrupted.restoration, INTERRUPTED
     pictures.write(options.output, picture.with_pixels(restoration.picture))
     if options.uncertainty is not None and restoration.uncertainty is not None:
-        pictures.write(options.uncertainty, _as_floats(restoration.uncertainty))
+        pictures.write(options.uncertainty, _as_floats(picture.with_pixels(restoration.uncertainty)))
     if options.preview_every:
         preview_path.unlink(missing_ok=True)
     if options.checkpoint_every and code == INTERRUPTED and interruption.asked:
@@ -427,11 +433,11 @@ def _run(
     return code
 
 
-def _as_floats(pixels: NDArray[Any]) -> Picture:
+def _as_floats(picture: Picture) -> Picture:
     """A map as a picture of floats, without alpha and metadata."""
     from untaught.pictures import Picture
 
-    return Picture(pixels.astype("float32"))
+    return Picture(picture.pixels.astype("float32"), volume=picture.volume)
 
 
 def _check_path(path: Path, files: dict[str, Path]) -> None:
@@ -444,11 +450,12 @@ def _check_path(path: Path, files: dict[str, Path]) -> None:
 def _read_reference(path: Path, picture: Picture) -> NDArray[Any]:
     from untaught import pictures
 
-    reference = pictures.read(path).pixels
+    reference = pictures.read(path, volume=picture.volume).pixels
     if reference.shape != picture.pixels.shape:
         found, wanted = (" x ".join(map(str, shape)) for shape in (reference.shape, picture.pixels.shape))
         raise InputError(
-            f"the reference is {found} and the picture {wanted} (height x width x channels): they must be alike"
+            f"the reference is {found} and the picture {wanted} (height x width x channels, a volume's depth before "
+            "them): they must be alike"
         )
     return reference
 
@@ -466,12 +473,12 @@ def _display(
 
 
 def _figures(restored: NDArray[Any], meter: ReferenceMeter, problem: Problem) -> dict[str, Any]:
-    """Distances of (H, W, C), float in [0, 1], to the reference; None where there is no finite one."""
+    """Distances of (H, W, C) or (D, H, W, C), in [0, 1], to the reference; None where there is no finite one."""
     from untaught.metrics import psnr, ssim
 
     figures = {"psnr": psnr(restored, meter.reference), "ssim": ssim(restored, meter.reference)}
     if problem.operator is None and problem.missing:
-        missing = ~problem.known[0].permute(1, 2, 0).numpy()
+        missing = ~problem.known[0].movedim(0, -1).numpy()
         figures["psnr_missing"] = psnr(restored, meter.reference, missing)
     finite = {name: value if math.isfinite(value) else None for name, value in figures.items()}
     return {**finite, "reference_history": meter.points}
@@ -552,7 +559,10 @@ def _compare(options: argparse.Namespace) -> int:
 
     paths = [path for path in (options.first, options.second, options.reference) if path is not None]
     value_range = None if options.value_range is None else tuple(options.value_range)
-    first, second, *more = (in_unit_range(pictures.read(path).pixels, value_range) for path in paths)
+    volume = options.volume
+    first, second, *more = (
+        in_unit_range(pictures.read(path, volume=volume).pixels, value_range, volume=volume) for path in paths
+    )
     reference = more[0] if more else None
     if reference is None:
         found = {"between": closeness(second, first)}
@@ -564,7 +574,7 @@ def _compare(options: argparse.Namespace) -> int:
     }
     if options.output is not None:
         shown, figures["difference_gain"] = side_by_side(first, second, reference)
-        picture = pictures.Picture(shown[..., 0] if shown.shape[2] == 1 else shown)
+        picture = pictures.Picture(shown[..., 0] if shown.shape[-1] == 1 else shown, volume=volume)
         pictures.check_writable(options.output, picture, inputs=paths)
         pictures.write(options.output, picture)
     if options.json:

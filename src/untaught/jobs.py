@@ -43,7 +43,7 @@ def begin(
     known: Tensor,
     *,
     channels: int,
-    size: tuple[int, int],
+    size: tuple[int, ...],
     recipe: Recipe,
     seed: int,
     engine: Engine,
@@ -57,7 +57,7 @@ def begin(
         observed: (N, ...), float32.
         known: the observation's shape, bool; what a network that is shown known values is shown.
         channels: of the picture.
-        size: height and width of the picture.
+        size: height and width of the picture; depth, height and width of a volume.
         recipe: how to fit.
         seed: of the first run; the others count on from it.
         engine: how a step runs.
@@ -85,7 +85,7 @@ def begin(
                 source = RecorruptedInput(values, noise, recipe.recorruption, generator)
                 settings = dataclasses.replace(settings, input_channels=recipe.recorruption.channels(channels))
             else:
-                base = make_input(recipe.input, *size, generator)
+                base = make_input(recipe.input, size, generator)
                 if guide is not None:
                     base = guide[picture : picture + 1].to(engine.device)
                     settings = dataclasses.replace(settings, input_channels=base.shape[1])
