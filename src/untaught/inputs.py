@@ -45,7 +45,7 @@ class InputSettings:
             raise SettingError(f"kind must be one of {', '.join(kinds)}: found {self.kind!r}")
         if self.channels < 1 or not self.scale > 0:
             raise SettingError(f"channels and scale must be positive: found {self.channels} and {self.scale}")
-        # Which of the two it is, only `check_axes` can tell.
+        # Whether those of a picture or of a volume are wanted is not known here: they have to be of one of the two.
         self.check_axes(3 if self.channels % 3 == 0 and self.channels % 4 else 2)
 
     def check_axes(self, axes: int) -> None:

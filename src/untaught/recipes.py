@@ -254,15 +254,15 @@ _BALANCED_VOLUME = Recipe(
     ),
     input=InputSettings(channels=16),
     perturbation=_FRESH,
-    optimiser=OptimiserSettings(name="muon", rate=0.01),
+    optimiser=_MUON,
     averaging=0.97,
     stopping=_HELD_OUT,
-    iterations=500,
+    iterations=400,
 )
 
 _FAST_VOLUME = dataclasses.replace(_BALANCED_VOLUME, name="fast", iterations=200)
 
-_BEST_VOLUME = dataclasses.replace(_BALANCED_VOLUME, name="best", runs=2, iterations=1000)
+_BEST_VOLUME = dataclasses.replace(_BALANCED_VOLUME, name="best", runs=2)
 
 _PAPER_DENOISE = Recipe(
     name="paper",

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import functools
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
@@ -98,17 +98,21 @@ def read(picture: Tensor, layout: Layout, settings: DenoiseSettings) -> Problem:
         size=tuple(picture.shape[2:]),
         layout=layout,
         noise=noise,
-        polish=functools.partial(_polish, noisy=whole, noise=noise),
+        polish=_polish_of(layout, whole, noise),
         finish=functools.partial(declipped, noise=noise) if _is_clipped(whole) else None,
         recipes="denoise-strong" if noise > _STRONG else "",
         notes=tuple(notes),
     )
 
 
+def _polish_of(layout: Layout, noisy: Tensor, noise: float) -> Callable[[Tensor], Tensor] | None:
+    """What is done at the very end: nothing for a volume, whose network sees more than one slice (docs/tasks.md)."""
+    return None if layout.volume else functools.partial(_polish, noisy=noisy, noise=noise)
+
+
 def _polish(average: Tensor, *, noisy: Tensor, noise: float) -> Tensor:
     """The mean of what the network has drawn and of what it helps to find in the noisy picture."""
-    filtered = collaborate(_slices(average), _slices(noisy.to(average.device)), noise)
-    return ((average + _stacked(filtered, average)) / 2).clamp(0, 1)
+    return ((average + collaborate(average, noisy.to(average.device), noise)) / 2).clamp(0, 1)
 
 
 def _slices(volume: Tensor) -> Tensor:
@@ -143,7 +147,7 @@ def _poisson(picture: Tensor, finite: Tensor, layout: Layout, settings: DenoiseS
         size=tuple(picture.shape[2:]),
         layout=layout,
         noise=stabilised.noise,
-        polish=functools.partial(_polish, noisy=stabilised.values, noise=stabilised.noise),
+        polish=_polish_of(layout, stabilised.values, stabilised.noise),
         finish=finish,
         recipes="denoise-strong" if stabilised.noise > _STRONG else "",
     )
