@@ -1,6 +1,7 @@
 """Volumes go through the same doors as pictures: laws, shapes, refusals, files."""
 
 import dataclasses
+import io
 import itertools
 import json
 
@@ -8,9 +9,10 @@ import numpy as np
 import pytest
 import tifffile
 import torch
+from rich.console import Console
 
 import untaught
-from untaught import checkpoint, cli, pictures
+from untaught import checkpoint, cli, observers, pictures
 from untaught.catalogue import TASKS
 from untaught.errors import InputError, PictureError, SettingError
 from untaught.networks import EncoderDecoder, NetworkSettings
@@ -306,6 +308,17 @@ def test_the_command_line(stacks, volume, known, tiny, capsys):
     assert run("compare out.tif clean.tif --volume -o both.tif") == 0
     assert tifffile.imread("both.tif").shape == (6, 12, 30)
     assert "PSNR" in capsys.readouterr().out
+
+
+def test_the_live_display_shows_the_slice_in_the_middle(volume, known, tiny, monkeypatch):
+    shown = []
+    real = observers.as_blocks
+    monkeypatch.setattr(observers, "as_blocks", lambda picture, *size: (shown.append(picture), real(picture, *size))[1])
+    console = Console(file=io.StringIO(), force_terminal=True, color_system="truecolor")
+    job = prepare("restore", volume, known, volume=True, recipe=tiny, iterations=1)
+    with observers.LiveDisplay(console) as display:
+        job.run([display, lambda state: shown.append(state.average[0, :, 3].movedim(0, -1).numpy())])
+    np.testing.assert_array_equal(*shown)
 
 
 @pytest.mark.usefixtures("stacks")
