@@ -133,7 +133,7 @@ def plain_step(network: nn.Module, size: int, device: torch.device | None = None
     network = network.to(device)
     observed, known = (tensor.to(device) for tensor in picture(size))
     generator, mask = torch.Generator(device or "cpu").manual_seed(0), known.float()
-    base = make_input(InputSettings(), size, size, generator)
+    base = make_input(InputSettings(), (size, size), generator)
     noise = torch.empty_like(base)
     optimiser = torch.optim.Adam(network.parameters(), lr=RATE)
 
@@ -403,7 +403,7 @@ def measure_savings(preset: str, size: int, repeats: int, engine: Engine) -> dic
         steps["kernels, gathered columns in place of Winograd tiles"] = columns
         fit, step = untaught_fit(preset, size, engine)
         generator = torch.Generator().manual_seed(0)
-        fit.source = PerturbedInput(make_input(InputSettings(), size, size, generator), NOISE, generator)
+        fit.source = PerturbedInput(make_input(InputSettings(), (size, size), generator), NOISE, generator)
         steps["kernels, torch's noise"] = step
     whole = untaught_fit(preset, size, engine)[1]
     rows, wholes = [], []

@@ -98,13 +98,13 @@ def spectrum(picture: Picture) -> Picture:
     """Twelve bands that are sharp and blurred mixtures of three, as neighbouring bands of a spectrum are alike."""
     places = np.linspace(0, 2, 12)[:, None]
     weights = np.exp(-((places - np.arange(3)) ** 2) / 0.5)
-    return picture**1.2 @ (weights / weights.sum(1, keepdims=True)).T
+    return np.asarray(picture**1.2 @ (weights / weights.sum(1, keepdims=True)).T)
 
 
 def dark(picture: Picture) -> Picture:
     """As by candlelight from the left: other colours, and another light than the flash's."""
     light = np.linspace(0.6, 0.25, picture.shape[1])[None, :, None]
-    return picture * light * np.array([1, 0.75, 0.5])
+    return np.asarray(picture * light * np.array([1, 0.75, 0.5]))
 
 
 def cases(data: Path) -> Iterator[Case]:

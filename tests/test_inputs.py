@@ -10,7 +10,7 @@ def generator(seed: int = 0) -> torch.Generator:
 
 
 def test_uniform_input_is_the_published_one():
-    values = make_input(InputSettings(), 64, 64, generator())
+    values = make_input(InputSettings(), (64, 64), generator())
     assert values.shape == (1, 32, 64, 64)
     assert values.min() >= 0
     assert values.max() < 0.1
@@ -18,18 +18,18 @@ def test_uniform_input_is_the_published_one():
 
 
 def test_normal_input_has_the_given_deviation():
-    values = make_input(InputSettings(kind="normal", scale=0.5), 64, 64, generator())
+    values = make_input(InputSettings(kind="normal", scale=0.5), (64, 64), generator())
     assert values.std() == pytest.approx(0.5, rel=0.02)
 
 
 def test_grid_runs_from_zero_to_one_along_x_then_y():
-    x, y = make_input(InputSettings(kind="grid", channels=2), 3, 5, generator())[0]
+    x, y = make_input(InputSettings(kind="grid", channels=2), (3, 5), generator())[0]
     torch.testing.assert_close(x[1], torch.linspace(0, 1, 5))
     torch.testing.assert_close(y[:, 2], torch.linspace(0, 1, 3))
 
 
 def test_fourier_features_are_sines_and_cosines_of_the_grid():
-    features = make_input(InputSettings(kind="fourier", channels=8), 6, 7, generator())[0]
+    features = make_input(InputSettings(kind="fourier", channels=8), (6, 7), generator())[0]
     assert features.shape == (8, 6, 7)
     sines, cosines = features[:4], features[4:]
     torch.testing.assert_close(sines**2 + cosines**2, torch.ones(4, 6, 7))
@@ -38,7 +38,18 @@ def test_fourier_features_are_sines_and_cosines_of_the_grid():
 @pytest.mark.parametrize("kind", ["uniform", "normal", "grid", "fourier"])
 def test_a_picture_of_one_pixel(kind):
     channels = 2 if kind == "grid" else 4
-    assert make_input(InputSettings(kind=kind, channels=channels), 1, 1, generator()).isfinite().all()
+    assert make_input(InputSettings(kind=kind, channels=channels), (1, 1), generator()).isfinite().all()
+
+
+def test_a_volume_has_a_channel_for_each_axis():
+    x, y, z = make_input(InputSettings(kind="grid", channels=3), (2, 3, 5), generator())[0]
+    torch.testing.assert_close(x[1, 1], torch.linspace(0, 1, 5))
+    torch.testing.assert_close(y[1, :, 1], torch.linspace(0, 1, 3))
+    torch.testing.assert_close(z[:, 1, 1], torch.linspace(0, 1, 2))
+    features = make_input(InputSettings(kind="fourier", channels=18), (2, 3, 5), generator())[0]
+    torch.testing.assert_close(features[:9] ** 2 + features[9:] ** 2, torch.ones(9, 2, 3, 5))
+    with pytest.raises(SettingError, match="3 axes has 3 channels"):
+        make_input(InputSettings(kind="grid", channels=2), (2, 3, 5), generator())
 
 
 def draws(kind: str, count: int) -> list[torch.Tensor]:
@@ -83,7 +94,7 @@ def test_a_walk_in_place_is_the_same_walk():
     [
         lambda: InputSettings(kind="noise"),
         lambda: InputSettings(kind="grid"),
-        lambda: InputSettings(kind="fourier", channels=6),
+        lambda: InputSettings(kind="fourier", channels=7),
         lambda: InputSettings(channels=0),
         lambda: InputSettings(scale=0.0),
         lambda: PerturbationSettings(kind="sometimes"),

@@ -227,7 +227,8 @@ def shaken(settings: NetworkSettings) -> EncoderDecoder:
 def in_double(network: EncoderDecoder, x: torch.Tensor) -> torch.Tensor:
     """The plain network, head and all, in double precision."""
     height, width = x.shape[-2:]
-    return network._finish(network.head(network.features(network._widen(x.double()))), height, width)
+    widened = network._widen(x.double())
+    return network._finish(network.head(network.features(widened)), widened.shape[2:], (height, width))
 
 
 def gradients(network, x: torch.Tensor, weights: torch.Tensor, evaluate=None) -> dict[str, torch.Tensor]:

@@ -20,22 +20,32 @@ class Layout:
     """How a user's picture was given, so that the result can be handed back alike.
 
     Attributes:
-        original: the picture as given: (H, W) or (H, W, C) array, or (N, C, H, W) tensor.
+        original: the picture as given: (H, W) or (H, W, C) array, or (N, C, H, W) tensor; a volume has (D, H, W) in
+            the place of (H, W).
         low: the value that is 0 to the network.
         high: the value that is 1 to the network.
+        volume: whether it is a volume.
     """
 
     original: NDArray[Any] | Tensor
     low: float
     high: float
+    volume: bool = False
 
     @property
     def is_tensor(self) -> bool:
         """Whether a tensor was given, and not an array."""
         return isinstance(self.original, Tensor)
 
+    @property
+    def dimensions(self) -> int:
+        """How many axes are of space: 2, or 3 for a volume."""
+        return 3 if self.volume else 2
 
-def to_tensor(image: ArrayLike | Tensor, value_range: tuple[float, float] | None = None) -> tuple[Tensor, Layout]:
+
+def to_tensor(
+    image: ArrayLike | Tensor, value_range: tuple[float, float] | None = None, *, volume: bool = False
+) -> tuple[Tensor, Layout]:
     """Read a picture.
 
     Args:
@@ -43,6 +53,7 @@ def to_tensor(image: ArrayLike | Tensor, value_range: tuple[float, float] | None
             (N, C, H, W) tensor of the same types.
         value_range: the values that stand for 0 and 1; by default 0 and the largest value of an unsigned type of 8 or
             16 bits, 0 and 1 for floats.
+        volume: whether it is a volume: then (D, H, W) stands in the place of each (H, W) here.
 
     Returns:
         The picture as (N, C, H, W), float32, 1.0 being the upper end of its range, NaN where it is not finite; and
@@ -52,22 +63,28 @@ def to_tensor(image: ArrayLike | Tensor, value_range: tuple[float, float] | None
         InputError: for a shape, type or range that is not one of these.
     """
     original = image if isinstance(image, Tensor) else np.asarray(image)
+    dimensions = 3 if volume else 2
+    axes, kind = ("D, H, W", "volume") if volume else ("H, W", "picture")
+    hint = "" if volume or original.ndim != 4 + isinstance(original, Tensor) else "; is it one? then say volume=True"
     if isinstance(original, Tensor):
-        if original.ndim != 4 or 0 in original.shape:
-            raise InputError(f"a tensor is (N, C, H, W) with at least one of each: found {tuple(original.shape)}")
+        if original.ndim != dimensions + 2 or 0 in original.shape:
+            raise InputError(
+                f"a tensor is (N, C, {axes}) with at least one of each: found {tuple(original.shape)}{hint}"
+            )
         original = original.detach()
         values = original.cpu().float().numpy() if original.dtype == torch.bfloat16 else original.cpu().numpy()
     else:
-        if original.ndim not in (2, 3) or 0 in original.shape:
+        if original.ndim not in (dimensions, dimensions + 1) or 0 in original.shape:
             raise InputError(
-                f"a picture is an array of (H, W) or (H, W, C) with at least one of each: found {original.shape}"
+                f"a {kind} is an array of ({axes}) or ({axes}, C) with at least one of each: found {original.shape}"
+                f"{hint}"
             )
-        values = original if original.ndim == 3 else original[..., None]
+        values = original if original.ndim > dimensions else original[..., None]
         values = np.moveaxis(values, -1, 0)[None]
     low, high = _value_range(values, value_range)
     scaled = (values.astype(np.float64) - low) / (high - low)
     scaled[~np.isfinite(scaled)] = np.nan
-    return torch.from_numpy(np.ascontiguousarray(scaled, dtype=np.float32)), Layout(original, low, high)
+    return torch.from_numpy(np.ascontiguousarray(scaled, dtype=np.float32)), Layout(original, low, high, volume)
 
 
 def from_tensor(restored: Tensor, known: Tensor | None, layout: Layout) -> NDArray[Any] | Tensor:
@@ -103,22 +120,25 @@ def from_tensor(restored: Tensor, known: Tensor | None, layout: Layout) -> NDArr
 def laid_out(values: NDArray[Any], layout: Layout) -> NDArray[Any]:
     """The axes of (1, C, H, W) as in the array that was given: (H, W, C), or (H, W) for one channel of such a one."""
     values = np.moveaxis(values[0], 0, -1)
-    return values[..., 0] if layout.original.ndim == 2 and values.shape[-1] == 1 else values
+    return values[..., 0] if layout.original.ndim == layout.dimensions and values.shape[-1] == 1 else values
 
 
-def in_unit_range(image: ArrayLike, value_range: tuple[float, float] | None = None) -> NDArray[np.float32]:
+def in_unit_range(
+    image: ArrayLike, value_range: tuple[float, float] | None = None, *, volume: bool = False
+) -> NDArray[np.float32]:
     """A picture as figures are taken of it: (H, W) or (H, W, C), read as by `to_tensor`, to (H, W, C) in [0, 1]."""
-    tensor, _ = to_tensor(image, value_range)
+    tensor, _ = to_tensor(image, value_range, volume=volume)
     return np.moveaxis(tensor[0].numpy(), 0, -1)
 
 
-def known_values(mask: ArrayLike | Tensor, image_shape: tuple[int, ...]) -> Tensor:
+def known_values(mask: ArrayLike | Tensor, image_shape: tuple[int, ...], *, volume: bool = False) -> Tensor:
     """Read a mask for a picture.
 
     Args:
         mask: True (or the larger of two values, such as 1 or 255) where a value is known. For a picture of (H, W, C),
             (H, W) or (H, W, C); for an (N, C, H, W) tensor, anything that broadcasts to it.
         image_shape: shape of the picture as given.
+        volume: whether it is a volume: then (D, H, W) stands in the place of each (H, W) here.
 
     Returns:
         bool, (N, C, H, W).
@@ -135,19 +155,24 @@ def known_values(mask: ArrayLike | Tensor, image_shape: tuple[int, ...]) -> Tens
                 f"from {array.min()} to {array.max()}"
             )
         array = array == high
-    if len(image_shape) == 4:
+    dimensions = 3 if volume else 2
+    if len(image_shape) == dimensions + 2:
         try:
             array = np.broadcast_to(array, image_shape)
         except ValueError as error:
             raise InputError(f"a mask of {array.shape} does not fit pictures of {tuple(image_shape)}") from error
     else:
-        if array.shape not in (image_shape, image_shape[:2]):
-            raise InputError(
-                f"the mask is {array.shape} and the picture {image_shape}: a mask has the picture's height and width, "
-                "(H, W), or all of its shape"
+        size = image_shape[:dimensions]
+        if array.shape not in (image_shape, size):
+            kind, sides = (
+                ("volume", "depth, height and width, (D, H, W)") if volume else ("picture", "height and width, (H, W)")
             )
-        channels = image_shape[2] if len(image_shape) == 3 else 1
-        array = np.broadcast_to(array.reshape(*image_shape[:2], -1), (*image_shape[:2], channels))
+            raise InputError(
+                f"the mask is {array.shape} and the {kind} {image_shape}: a mask has the {kind}'s {sides}, or all of "
+                "its shape"
+            )
+        channels = image_shape[dimensions] if len(image_shape) > dimensions else 1
+        array = np.broadcast_to(array.reshape(*size, -1), (*size, channels))
         array = np.moveaxis(array, -1, 0)[None]
     return torch.from_numpy(array.copy())
 

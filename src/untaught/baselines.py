@@ -34,6 +34,9 @@ def classical(job: Job) -> dict[str, Callable[[], NDArray[np.generic] | Tensor]]
         job: of one picture.
     """
     problem = job.problem
+    if len(problem.size) == 3:
+        # Their two-dimensional forms are not what anybody would take for a volume.
+        return {}
     observed = np.moveaxis(torch.where(problem.known, problem.observed, 0)[0].double().numpy(), 0, -1)
 
     def run(method: Method) -> NDArray[np.generic] | Tensor:

@@ -149,12 +149,15 @@ class Options:
     """What every task takes besides the picture.
 
     Attributes:
-        recipe: name of a recipe of the task, or a `Recipe`.
+        recipe: name of a recipe of the task, or of those for volumes, or a `Recipe`, whose network gets as many
+            dimensions as what is fitted.
         iterations: at most so many iterations; the recipe's own number if None.
         time_budget: seconds that the fit may take; as long as it needs if None.
         runs: fits from different seeds that are averaged; the recipe's own number if None.
         seed: what the random numbers start from: the same seed on the same machine gives the same picture.
         value_range: the values that stand for black and white; see `untaught.arrays.to_tensor`.
+        volume: what is given is a volume, with a depth before the height: an array of (D, H, W) or (D, H, W, C), or an
+            (N, C, D, H, W) tensor; masks too.
         device: "auto", "cpu", "cuda", "xpu" or "mps".
         precision: "auto", "float32" or "bfloat16": type of the arithmetic between the layers.
     """
@@ -193,6 +196,9 @@ class Options:
         "0 1 for floats)",
         read=number,
         metavar=("LOW", "HIGH"),
+    )
+    volume: bool = _setting(
+        False, "what is given is a volume, a TIFF whose pages are its slices (presets: balanced, fast, best)"
     )
     device: str = _setting(
         "auto", "auto, cpu, cuda, xpu or mps; cuda:1 for a second one (default: auto)", metavar="NAME"
@@ -425,6 +431,7 @@ class Task:
         module: the module of `untaught.tasks` whose ``read`` makes a `Problem` of a picture.
         settings: the class of its own settings.
         files: what it takes besides the picture.
+        volumes: whether it takes volumes too.
     """
 
     name: str
@@ -434,6 +441,7 @@ class Task:
     module: str
     settings: type
     files: tuple[InputFile, ...] = ()
+    volumes: bool = False
 
     @property
     def own_settings(self) -> tuple[Setting, ...]:
@@ -460,6 +468,7 @@ _ALL = (
         module="fill",
         settings=FillSettings,
         files=(_mask(required=True),),
+        volumes=True,
     ),
     Task(
         name="restore",
@@ -469,6 +478,7 @@ _ALL = (
         module="fill",
         settings=FillSettings,
         files=(_mask(required=False),),
+        volumes=True,
     ),
     Task(
         name="denoise",
@@ -477,6 +487,7 @@ _ALL = (
         recipes=("balanced", "fast", "best", "printed", "paper"),
         module="denoise",
         settings=DenoiseSettings,
+        volumes=True,
     ),
     Task(
         name="guide",

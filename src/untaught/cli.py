@@ -142,7 +142,9 @@ def _parser() -> argparse.ArgumentParser:
         help="the record of the run that made B: add what classical methods make of the same input, timed; needs "
         "--reference",
     )
-    _settings_arguments(compare, [setting for setting in settings_of(Options) if setting.name == "value_range"])
+    _settings_arguments(
+        compare, [setting for setting in settings_of(Options) if setting.name in ("value_range", "volume")]
+    )
     compare.add_argument("--json", action="store_true", help="print one JSON object instead of sentences")
 
     inspect = _command(commands, "inspect", _INSPECT, _inspect, "untaught inspect photo.jpg")
@@ -271,7 +273,8 @@ def _task(options: argparse.Namespace) -> int:
     task = TASKS[options.name]
     given = {setting.name: getattr(options, setting.name) for setting in (*task.own_settings, *settings_of(Options))}
     own = {setting.name: given.pop(setting.name) for setting in task.own_settings}
-    own["value_range"] = given.pop("value_range")
+    # What says how the files are read is not in the recipe, and a record has to tell it.
+    own |= {name: given.pop(name) for name in ("value_range", "volume")}
     files = {file.role: getattr(options, file.role) for file in task.files}
     return _run(options, task=task.name, files={"picture": options.picture, **files}, settings=own, **given)
 
@@ -365,9 +368,10 @@ def _run(
         if path is not None:
             _check_path(path, sources)
     value_range = None if settings["value_range"] is None else tuple(settings["value_range"])
+    volume = settings.get("volume", False)
     job, picture = _prepared(task, sources, settings, **fit_options)
     result = picture.with_pixels(job.blank())
-    for target, shown in ((options.output, result), (options.uncertainty, _as_floats(result.pixels))):
+    for target, shown in ((options.output, result), (options.uncertainty, _as_floats(result))):
         if target is not None:
             pictures.check_writable(target, shown, inputs=list(sources.values()), overwrite=options.overwrite)
     reference = None if options.reference is None else _read_reference(options.reference, result)
@@ -379,7 +383,7 @@ def _run(
         run.continue_for(options.continue_for)
 
     def unit(pixels: Any) -> NDArray[Any]:
-        return in_unit_range(pixels, value_range)
+        return in_unit_range(pixels, value_range, volume=volume)
 
     command = shlex.join(["untaught", *options.words])
     request = records.make_request(
@@ -400,7 +404,8 @@ def _run(
     preview = None
     if options.preview_every:
         preview = Preview(
-            lambda state: pictures.write(preview_path, picture.with_pixels(job.picture(state))), options.preview_every
+            lambda state: pictures.write(preview_path, picture.with_pixels(job.picture(state)).middle()),
+            options.preview_every,
         )
     keeper = Regularly(keep, options.checkpoint_every) if options.checkpoint_every else None
     code = DONE
@@ -415,7 +420,7 @@ def _run(
             restoration, code = interrupted.restoration, INTERRUPTED
     pictures.write(options.output, picture.with_pixels(restoration.picture))
     if options.uncertainty is not None and restoration.uncertainty is not None:
-        pictures.write(options.uncertainty, _as_floats(restoration.uncertainty))
+        pictures.write(options.uncertainty, _as_floats(picture.with_pixels(restoration.uncertainty)))
     if options.preview_every:
         preview_path.unlink(missing_ok=True)
     if options.checkpoint_every and code == INTERRUPTED and interruption.asked:
@@ -440,10 +445,11 @@ def _prepared(
     from untaught import pictures
     from untaught.tasks import prepare
 
-    picture = pictures.read(sources["picture"])
-    shape = (picture.pixels.shape[0], picture.pixels.shape[1])
+    picture = pictures.read(sources["picture"], volume=settings.get("volume", False))
     more = {
-        file.role: pictures.read_input(sources[file.role if file.role in sources else "picture"], file.kind, shape)
+        file.role: pictures.read_input(
+            sources[file.role if file.role in sources else "picture"], file.kind, picture.size
+        )
         for file in find_task(task).files
         if file.own or file.role in sources
     }
@@ -452,11 +458,11 @@ def _prepared(
     return job, picture
 
 
-def _as_floats(pixels: NDArray[Any]) -> Picture:
+def _as_floats(picture: Picture) -> Picture:
     """A map as a picture of floats, without alpha and metadata."""
     from untaught.pictures import Picture
 
-    return Picture(pixels.astype("float32"))
+    return Picture(picture.pixels.astype("float32"), volume=picture.volume)
 
 
 def _check_path(path: Path, files: dict[str, Path]) -> None:
@@ -469,11 +475,12 @@ def _check_path(path: Path, files: dict[str, Path]) -> None:
 def _read_reference(path: Path, picture: Picture) -> NDArray[Any]:
     from untaught import pictures
 
-    reference = pictures.read(path).pixels
+    reference = pictures.read(path, volume=picture.volume).pixels
     if reference.shape != picture.pixels.shape:
         found, wanted = (" x ".join(map(str, shape)) for shape in (reference.shape, picture.pixels.shape))
         raise InputError(
-            f"the reference is {found} and the picture {wanted} (height x width x channels): they must be alike"
+            f"the reference is {found} and the picture {wanted} (height x width x channels, a volume's depth before "
+            "them): they must be alike"
         )
     return reference
 
@@ -491,12 +498,12 @@ def _display(
 
 
 def _figures(restored: NDArray[Any], meter: ReferenceMeter, problem: Problem) -> dict[str, Any]:
-    """Distances of (H, W, C), float in [0, 1], to the reference; None where there is no finite one."""
+    """Distances of (H, W, C) or (D, H, W, C), in [0, 1], to the reference; None where there is no finite one."""
     from untaught.metrics import psnr, ssim
 
     figures = {"psnr": psnr(restored, meter.reference), "ssim": ssim(restored, meter.reference)}
     if problem.operator is None and problem.missing:
-        missing = ~problem.known[0].permute(1, 2, 0).numpy()
+        missing = ~problem.known[0].movedim(0, -1).numpy()
         figures["psnr_missing"] = psnr(restored, meter.reference, missing)
     finite = {name: value if math.isfinite(value) else None for name, value in figures.items()}
     return {**finite, "reference_history": meter.points}
@@ -577,7 +584,10 @@ def _compare(options: argparse.Namespace) -> int:
 
     paths = [path for path in (options.first, options.second, options.reference) if path is not None]
     value_range = None if options.value_range is None else tuple(options.value_range)
-    first, second, *more = (in_unit_range(pictures.read(path).pixels, value_range) for path in paths)
+    volume = options.volume
+    first, second, *more = (
+        in_unit_range(pictures.read(path, volume=volume).pixels, value_range, volume=volume) for path in paths
+    )
     reference = more[0] if more else None
     seconds: dict[str, float] = {}
     if options.baselines is not None:
@@ -594,7 +604,7 @@ def _compare(options: argparse.Namespace) -> int:
         found = {"first": closeness(first, reference), "second": closeness(second, reference)}
     if options.baselines is not None and reference is not None:
         for name, (made, taken) in _baselines(options.baselines).items():
-            found[name], seconds[name] = closeness(in_unit_range(made, value_range), reference), taken
+            found[name], seconds[name] = closeness(in_unit_range(made, value_range, volume=volume), reference), taken
     figures: dict[str, Any] = {
         name: {key: value if math.isfinite(value) else None for key, value in dataclasses.asdict(near).items()}
         for name, near in found.items()
@@ -603,7 +613,7 @@ def _compare(options: argparse.Namespace) -> int:
         figures[name]["seconds"] = spent
     if options.output is not None:
         shown, figures["difference_gain"] = side_by_side(first, second, reference)
-        picture = pictures.Picture(shown[..., 0] if shown.shape[2] == 1 else shown)
+        picture = pictures.Picture(shown[..., 0] if shown.shape[-1] == 1 else shown, volume=volume)
         pictures.check_writable(options.output, picture, inputs=paths)
         pictures.write(options.output, picture)
     if options.json:

@@ -28,7 +28,7 @@ class Closeness:
 
 
 def closeness(picture: NDArray[Any], other: NDArray[Any]) -> Closeness:
-    """How near (H, W, C), float, taken as far as it lies in [0, 1], is to another of the same shape.
+    """How near (H, W, C) or (D, H, W, C), float, taken as far as it lies in [0, 1], is to another of the same shape.
 
     Raises:
         InputError: for shapes that differ, or values that are not finite.
@@ -36,7 +36,8 @@ def closeness(picture: NDArray[Any], other: NDArray[Any]) -> Closeness:
     if picture.shape != other.shape:
         found, wanted = (" x ".join(map(str, shape)) for shape in (picture.shape, other.shape))
         raise InputError(
-            f"one picture is {found} and the other {wanted} (height x width x channels): they must be alike"
+            f"one picture is {found} and the other {wanted} (height x width x channels, a volume's depth before them): "
+            "they must be alike"
         )
     if not (np.isfinite(picture).all() and np.isfinite(other).all()):
         raise InputError("a picture has values that are not finite: there is no figure to be taken of it")
@@ -50,7 +51,7 @@ def side_by_side(
     """The first picture, the second, and the second's difference, from left to right.
 
     Args:
-        first: (H, W, 1) or (H, W, 3), float in [0, 1].
+        first: (H, W, 1) or (H, W, 3), float in [0, 1]; or a volume, with a depth before the height.
         second: the same shape.
         reference: what the difference is taken to; the first picture if None.
 
@@ -60,10 +61,10 @@ def side_by_side(
     Raises:
         InputError: for another number of channels.
     """
-    if first.shape[2] not in (1, 3):
-        raise InputError(f"gray and RGB can be shown: found {first.shape[2]} channels")
+    if first.shape[-1] not in (1, 3):
+        raise InputError(f"gray and RGB can be shown: found {first.shape[-1]} channels")
     difference = np.abs(second - (first if reference is None else reference))
     brightest = float(np.quantile(difference, 0.995))
     gain = 1.0 if brightest == 0 else max(1.0, 1 / brightest)
-    row = np.concatenate([first, second, difference * gain], axis=1).clip(0, 1)
+    row = np.concatenate([first, second, difference * gain], axis=-2).clip(0, 1)
     return (row * 255).round().astype(np.uint8), gain

@@ -50,11 +50,16 @@ class Engine:
 
     def place(self, network: nn.Module) -> nn.Module:
         """Move a network to the device, in the memory layout that convolutions are fastest in."""
-        return network.to(device=self.device, memory_format=torch.channels_last)  # type: ignore[call-overload, no-any-return]
+        network = network.to(self.device)
+        # Convolutions of volumes are no faster with the channels last.
+        if any(parameter.ndim == 5 for parameter in network.parameters()):
+            return network
+        return network.to(memory_format=torch.channels_last)  # type: ignore[call-overload, no-any-return]
 
     def run(self, network: nn.Module, network_input: Tensor) -> Tensor:
         """Evaluate the network: (N, C, H, W), float32, to (N, channels, H, W), float32."""
-        converted = network_input.to(self.arithmetic).contiguous(memory_format=torch.channels_last)
+        layout = torch.channels_last if network_input.ndim == 4 else torch.contiguous_format
+        converted = network_input.to(self.arithmetic).contiguous(memory_format=layout)
         return network(converted)  # type: ignore[no-any-return]
 
     def capture(

@@ -29,9 +29,9 @@ class InputSettings:
     """What the network draws the picture from.
 
     Attributes:
-        kind: "uniform" noise in [0, scale), "normal" noise of standard deviation ``scale``, a coordinate "grid" of two
-            channels in [0, 1], or "fourier" features of that grid: sines and cosines at octaves.
-        channels: number of channels; a grid has 2 and Fourier features a multiple of 4.
+        kind: "uniform" noise in [0, scale), "normal" noise of standard deviation ``scale``, a coordinate "grid" in
+            [0, 1], a channel for each axis, or "fourier" features of that grid: sines and cosines at octaves.
+        channels: number of channels; a grid has 2 and Fourier features a multiple of 4; for a volume, 3 and of 6.
         scale: range or standard deviation of the noise.
     """
 
@@ -43,12 +43,24 @@ class InputSettings:
         kinds = get_args(InputKind)
         if self.kind not in kinds:
             raise SettingError(f"kind must be one of {', '.join(kinds)}: found {self.kind!r}")
-        if self.kind == "grid" and self.channels != 2:
-            raise SettingError(f"a coordinate grid has 2 channels: found channels={self.channels}")
-        if self.kind == "fourier" and (self.channels < 4 or self.channels % 4):
-            raise SettingError(f"Fourier features come in fours (sine and cosine of x and y): found {self.channels}")
         if self.channels < 1 or not self.scale > 0:
             raise SettingError(f"channels and scale must be positive: found {self.channels} and {self.scale}")
+        # Whether those of a picture or of a volume are wanted is not known here: they have to be of one of the two.
+        self.check_axes(3 if self.channels % 3 == 0 and self.channels % 4 else 2)
+
+    def check_axes(self, axes: int) -> None:
+        """Check that the channels are those of so many axes of space: 2, or 3 for a volume.
+
+        Raises:
+            SettingError: for a grid or Fourier features of another number of axes.
+        """
+        if self.kind == "grid" and self.channels != axes:
+            raise SettingError(f"a coordinate grid of {axes} axes has {axes} channels: found channels={self.channels}")
+        if self.kind == "fourier" and self.channels % (2 * axes):
+            raise SettingError(
+                f"Fourier features are a sine and a cosine for each of {axes} axes, so channels are a multiple of "
+                f"{2 * axes}: found {self.channels}"
+            )
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -71,28 +83,30 @@ class PerturbationSettings:
             raise SettingError(f"a standard deviation cannot be negative: found {self.standard_deviation}")
 
 
-def make_input(settings: InputSettings, height: int, width: int, generator: torch.Generator) -> Tensor:
-    """Draw the network's input: (1, channels, height, width), float32, on the generator's device.
+def make_input(settings: InputSettings, size: Sequence[int], generator: torch.Generator) -> Tensor:
+    """Draw the network's input: (1, channels, *size), float32, on the generator's device; a grid's x comes first.
 
-    >>> make_input(InputSettings(kind="grid", channels=2), 2, 3, torch.Generator())[0, 0]
+    Raises:
+        SettingError: for a grid or Fourier features of another number of axes than ``size`` has.
+
+    >>> make_input(InputSettings(kind="grid", channels=2), (2, 3), torch.Generator())[0, 0]
     tensor([[0.0000, 0.5000, 1.0000],
             [0.0000, 0.5000, 1.0000]])
     """
-    device, shape = generator.device, (1, settings.channels, height, width)
+    settings.check_axes(len(size))
+    device, shape = generator.device, (1, settings.channels, *size)
     match settings.kind:
         case "uniform":
             return torch.rand(shape, generator=generator, device=device) * settings.scale
         case "normal":
             return torch.randn(shape, generator=generator, device=device) * settings.scale
-    y, x = torch.meshgrid(
-        torch.linspace(0, 1, height, device=device), torch.linspace(0, 1, width, device=device), indexing="ij"
-    )
-    grid = torch.stack((x, y))
+    axes = torch.meshgrid(*(torch.linspace(0, 1, side, device=device) for side in size), indexing="ij")
+    grid = torch.stack(axes[::-1])
     if settings.kind == "grid":
         return grid[None]
     # Tancik et al., 2020: octaves of the coordinates, so that a convolution sees where it is at every scale.
-    octaves = 2.0 ** torch.arange(settings.channels // 4, device=device) * math.pi
-    angles = (grid[:, None] * octaves[None, :, None, None]).flatten(0, 1)
+    octaves = 2.0 ** torch.arange(settings.channels // (2 * len(size)), device=device) * math.pi
+    angles = (grid[:, None] * octaves.view(-1, *[1] * len(size))).flatten(0, 1)
     return torch.cat((angles.sin(), angles.cos()))[None]
 
 

@@ -47,7 +47,7 @@ def begin(
     known: Tensor,
     *,
     channels: int,
-    size: tuple[int, int],
+    size: tuple[int, ...],
     recipe: Recipe,
     seed: int,
     engine: Engine,
@@ -63,7 +63,7 @@ def begin(
         observed: (N, ...), float32.
         known: the observation's shape, bool; what a network that is shown known values is shown.
         channels: of the picture.
-        size: height and width of the picture.
+        size: height and width of the picture; depth, height and width of a volume.
         recipe: how to fit.
         seed: of the first run; the others count on from it.
         engine: how a step runs.
@@ -96,7 +96,7 @@ def begin(
                 inputs = recipe.recorruption.channels(channels, 0 if own_guide is None else own_guide.shape[1])
                 settings = dataclasses.replace(settings, input_channels=inputs)
             else:
-                base = make_input(recipe.input, *size, generator)
+                base = make_input(recipe.input, size, generator)
                 if own_guide is not None:
                     base = own_guide
                     settings = dataclasses.replace(settings, input_channels=base.shape[1])

@@ -14,7 +14,7 @@ def psnr(picture: NDArray[Any], reference: NDArray[Any], where: NDArray[np.bool_
     """Peak signal-to-noise ratio in dB; infinite for equal pictures.
 
     Args:
-        picture: (H, W) or (H, W, C), float in [0, 1].
+        picture: (H, W) or (H, W, C), float in [0, 1]; or a volume, (D, H, W, C).
         reference: same shape and range.
         where: (H, W) or the same shape, bool: compare only there.
 
@@ -32,9 +32,12 @@ def ssim(picture: NDArray[Any], reference: NDArray[Any]) -> float:
     """Structural similarity (Wang et al., 2004: Gaussian window of 1.5 pixels); 1 for equal pictures.
 
     Args:
-        picture: (H, W) or (H, W, C), float in [0, 1]; NaN is returned where a side is under 11 pixels.
+        picture: (H, W) or (H, W, C), float in [0, 1]; NaN is returned where a side is under 11 pixels. Of a volume,
+            (D, H, W, C), the mean over its slices is taken, which may be fewer than that.
         reference: same shape and range.
     """
+    if picture.ndim == 4:
+        return float(np.mean([ssim(one, other) for one, other in zip(picture, reference, strict=True)]))
     if min(picture.shape[:2]) < 11:
         return float("nan")
     from skimage.metrics import structural_similarity

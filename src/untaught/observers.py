@@ -182,7 +182,9 @@ class LiveDisplay:
         )
         content: RenderableType = self._progress
         if self._shows_picture:
-            picture = state.average[0].permute(1, 2, 0).cpu().numpy()
+            picture = state.average[0].movedim(0, -1).cpu().numpy()
+            # Of a volume, the slice in the middle.
+            picture = picture[len(picture) // 2] if picture.ndim == 4 else picture
             rows = max(4, min(24, self.console.size.height - 4))
             content = Group(as_blocks(picture, rows, self.console.size.width - 2), self._progress)
         self._live.update(content)

@@ -10,6 +10,7 @@ import dataclasses
 import difflib
 import io
 import logging
+import math
 import os
 import struct
 import warnings
@@ -68,14 +69,31 @@ class Picture:
     """A picture as it stands in a file, turned upright.
 
     Attributes:
-        pixels: (H, W) or (H, W, C): uint8, uint16 or float; other real types from a TIFF. Without alpha.
-        alpha: (H, W), of the same type, or None.
+        pixels: (H, W) or (H, W, C): uint8, uint16 or float; other real types from a TIFF. Without alpha. For a volume,
+            (D, H, W) or (D, H, W, C).
+        alpha: (H, W), of the same type, or None, as always for a volume.
         metadata: what else the file says.
+        volume: whether it is a volume, whose slices are the pages of a TIFF.
     """
 
     pixels: NDArray[Any]
     alpha: NDArray[Any] | None = None
     metadata: Metadata = field(default_factory=Metadata)
+    volume: bool = False
+
+    @property
+    def size(self) -> tuple[int, ...]:
+        """Height and width, or depth, height and width."""
+        return self.pixels.shape[: 3 if self.volume else 2]
+
+    @property
+    def channels(self) -> int:
+        """Number of channels, without alpha."""
+        return 1 if self.pixels.ndim == len(self.size) else int(self.pixels.shape[-1])
+
+    def middle(self) -> Picture:
+        """The slice in the middle of a volume, without metadata; a picture as it is."""
+        return Picture(self.pixels[len(self.pixels) // 2]) if self.volume else self
 
     def with_pixels(self, pixels: Any) -> Picture:
         """The same picture with other pixels: metadata stays, and alpha, brought to their size."""
@@ -89,8 +107,8 @@ class Picture:
         return dataclasses.replace(self, pixels=pixels, alpha=alpha)
 
 
-def read(path: str | os.PathLike[str]) -> Picture:
-    """Read a picture.
+def read(path: str | os.PathLike[str], *, volume: bool = False) -> Picture:
+    """Read a picture, or a volume from a TIFF whose pages are its slices.
 
     Raises:
         PictureError: for whatever is not one whole picture in a format that is read here.
@@ -100,8 +118,10 @@ def read(path: str | os.PathLike[str]) -> Picture:
     kind = format_of(content)
     if kind not in _READERS:
         raise PictureError(f"{path} is {kind}: PNG, JPEG, TIFF and WebP are read")
+    if volume and kind != "TIFF":
+        raise PictureError(f"{path} is {kind}: a volume is read from a TIFF, whose pages are its slices")
     try:
-        return _READERS[kind](content)
+        return _read_tiff(content, volume=True) if volume else _READERS[kind](content)
     except PictureError as error:
         raise PictureError(f"{path} {error}") from None
     except MemoryError:
@@ -111,14 +131,14 @@ def read(path: str | os.PathLike[str]) -> Picture:
         raise PictureError(f"{path} is damaged or cut off: it begins as {kind} and cannot be decoded") from error
 
 
-def read_input(path: str | os.PathLike[str], kind: str, shape: tuple[int, int]) -> Any:
+def read_input(path: str | os.PathLike[str], kind: str, shape: tuple[int, ...]) -> Any:
     """Read what goes in besides the picture.
 
     Args:
         path: file to read.
         kind: a name of ``KINDS``: "mask", of which the bright half of the values is True; "picture" and "guide",
             of the same size; "kernel", of any; "compression", how the file was compressed.
-        shape: height and width of the picture that it belongs to.
+        shape: height and width of the picture that it belongs to; depth, height and width of a volume.
 
     Returns:
         (H, W), bool, for a mask; (H, W) or (H, W, C) in the file's own type for a picture; see
@@ -131,27 +151,28 @@ def read_input(path: str | os.PathLike[str], kind: str, shape: tuple[int, int]) 
     return KINDS[kind](Path(path), shape)
 
 
-def _read_mask(path: Path, shape: tuple[int, int]) -> NDArray[np.bool_]:
+def _read_mask(path: Path, shape: tuple[int, ...]) -> NDArray[np.bool_]:
     """Colours are averaged, alpha is ignored."""
     pixels = _read_alike(path, shape, "mask")
     top = np.iinfo(pixels.dtype).max if pixels.dtype.kind in "ui" else 1.0
-    brightness = pixels.astype(float) if pixels.ndim == 2 else pixels.mean(2, dtype=float)
+    brightness = pixels.astype(float) if pixels.ndim == len(shape) else pixels.mean(-1, dtype=float)
     bright: NDArray[np.bool_] = brightness >= top / 2
     return bright
 
 
-def _read_alike(path: Path, shape: tuple[int, int], name: str = "picture") -> NDArray[Any]:
-    pixels = read(path).pixels
-    if pixels.shape[:2] != shape:
-        (height, width), (wanted_height, wanted_width) = pixels.shape[:2], shape
+def _read_alike(path: Path, shape: tuple[int, ...], name: str = "picture") -> NDArray[Any]:
+    picture = read(path, volume=len(shape) == 3)
+    if picture.size != shape:
+        found, wanted = (" x ".join(map(str, reversed(size))) for size in (picture.size, shape))
+        sides = "width x height x pages" if picture.volume else "width x height"
         raise InputError(
-            f"the {name} {path} is {width} x {height} pixels and the picture {wanted_width} x {wanted_height} "
-            f"(width x height): a {name} has the size of its picture"
+            f"the {name} {path} is {found} pixels and the picture {wanted} ({sides}): a {name} has the size of its "
+            "picture"
         )
-    return pixels
+    return picture.pixels
 
 
-KINDS: Mapping[str, Callable[[Path, tuple[int, int]], Any]] = {
+KINDS: Mapping[str, Callable[[Path, tuple[int, ...]], Any]] = {
     "compression": lambda path, _: compression_of(_content(path)),
     "guide": lambda path, shape: _read_alike(path, shape, "guide"),
     "kernel": lambda path, _: read(path).pixels,
@@ -250,10 +271,11 @@ def format_of(content: bytes) -> str:
     return next((name for start, name in starts.items() if content.lstrip().startswith(start)), "no picture")
 
 
-def _check_size(width: int, height: int) -> None:
-    if width * height > MAX_PIXELS:
+def _check_size(*sides: int) -> None:
+    if math.prod(sides) > MAX_PIXELS:
         raise PictureError(
-            f"has {width} x {height} pixels by its header: more than {MAX_PIXELS:,} in all are refused; crop it"
+            f"has {' x '.join(map(str, sides))} pixels by its header: more than {MAX_PIXELS:,} in all are refused; "
+            "crop it"
         )
 
 
@@ -313,18 +335,24 @@ def _exif(image: Image.Image) -> tuple[bytes | None, int]:
         return None, 1
 
 
-def _read_tiff(content: bytes) -> Picture:
+def _read_tiff(content: bytes, *, volume: bool = False) -> Picture:
     with tifffile.TiffFile(io.BytesIO(content)) as file:
         page = file.pages.first
         series = file.series[0]
         pages_are_channels = len(file.series) == 1 and series.axes in ("CYX", "CYXS")[:1] and len(series.shape) == 3
-        if len(file.pages) > 1 and not pages_are_channels:
-            raise PictureError(f"holds {len(file.pages)} pages: one picture is wanted, so split it or save one of them")
+        if len(file.pages) > 1 and not pages_are_channels and not volume:
+            raise PictureError(
+                f"holds {len(file.pages)} pages: one picture is wanted, so split it or save one of them, or fit all of "
+                "them as a volume, by --volume"
+            )
         _check_size(page.imagewidth, page.imagelength)
-        pixels = series.asarray() if pages_are_channels else page.asarray()
-        if pages_are_channels or (pixels.ndim == 3 and page.axes == "SYX"):
-            pixels = np.moveaxis(pixels, 0, -1)
-        if pixels.ndim not in (2, 3) or pixels.dtype.kind not in "uifb":
+        if volume:
+            pixels = _stack(file)
+        else:
+            pixels = series.asarray() if pages_are_channels else page.asarray()
+            if pages_are_channels or (pixels.ndim == 3 and page.axes == "SYX"):
+                pixels = np.moveaxis(pixels, 0, -1)
+        if pixels.ndim - volume not in (2, 3) or pixels.dtype.kind not in "uifb":
             raise PictureError(f"holds {pixels.dtype} values of shape {pixels.shape}: one plain picture is wanted")
         pixels = _native(pixels)
         if page.photometric == tifffile.PHOTOMETRIC.PALETTE and page.colormap is not None:
@@ -332,17 +360,42 @@ def _read_tiff(content: bytes) -> Picture:
         elif page.photometric == tifffile.PHOTOMETRIC.MINISWHITE and pixels.dtype.kind == "u":
             pixels = np.iinfo(pixels.dtype).max - pixels
         tags = {code: page.tags[code].value for code in (34675, _ORIENTATION, *_TIFF_TEXTS) if code in page.tags}
+        if volume and ("C" in series.axes or series.kind == "ome"):
+            # What microscopes' programs write there tells of pages that will not be there, one for each channel.
+            tags.pop(270, None)
         # The EXIF folder of a TIFF points into its file and is not kept; the descriptive tags beside it are.
         metadata = Metadata(
             icc_profile=tags.get(34675),
             resolution=_tiff_resolution(page),
             texts={code: str(tags[code]) for code in _TIFF_TEXTS if tags.get(code)},
-            cmyk=page.photometric == tifffile.PHOTOMETRIC.SEPARATED and pixels.shape[2:] == (4,),
+            cmyk=page.photometric == tifffile.PHOTOMETRIC.SEPARATED and pixels.shape[2 + volume :] == (4,),
         )
         # 1 and 2 are the two kinds of alpha; other extra samples are data.
-        has_alpha = pixels.ndim == 3 and bool(page.extrasamples) and int(page.extrasamples[-1]) in (1, 2)
+        has_alpha = pixels.ndim - volume == 3 and bool(page.extrasamples) and int(page.extrasamples[-1]) in (1, 2)
     orientation = int(tags.get(_ORIENTATION, 1))
-    return _assemble(pixels, has_alpha=has_alpha, orientation=orientation, metadata=metadata)
+    if not volume:
+        return _assemble(pixels, has_alpha=has_alpha, orientation=orientation, metadata=metadata)
+    if has_alpha:
+        raise PictureError("has an alpha channel, which a volume cannot have: save it without")
+    return Picture(np.stack([_upright(one, orientation) for one in pixels]), None, metadata, volume=True)
+
+
+def _stack(file: tifffile.TiffFile) -> NDArray[Any]:
+    """All pages of a file as a volume, (D, H, W) or (D, H, W, C)."""
+    series = file.series[0]
+    # S are the samples of a page; C are channels that have pages of their own, where other pages are slices.
+    colour = next((axis for axis in "SC" if axis in series.axes), "")
+    slices = [axis for axis in series.axes if axis not in ("Y", "X", colour)]
+    if colour == "C" and not slices:
+        colour, slices = "", ["C"]
+    if len(file.series) > 1 or len(slices) > 1 or not {"Y", "X"} <= set(series.axes):
+        held = " and ".join(" x ".join(map(str, one.shape)) for one in file.series[:4])
+        raise PictureError(f"holds {held}: the pages of a volume are its slices, all alike, and nothing else")
+    page = file.pages.first
+    _check_size(page.imagewidth, page.imagelength, *(series.shape[series.axes.index(axis)] for axis in slices))
+    order = [*slices, "Y", "X", *colour]
+    pixels: NDArray[Any] = series.asarray().transpose([series.axes.index(axis) for axis in order])
+    return pixels if slices else pixels[None]
 
 
 def _tiff_resolution(page: Any) -> tuple[float, float] | None:
@@ -395,8 +448,9 @@ def _cannot_hold(kind: str, picture: Picture) -> str | None:
     """Why a format cannot hold a picture, and what can; None where it can."""
     if kind == "TIFF":
         return None
-    pixels, metadata = picture.pixels, picture.metadata
-    channels = 1 if pixels.ndim == 2 else pixels.shape[2]
+    if picture.volume:
+        return f"{kind} holds one picture and this is a volume: choose .tif"
+    pixels, metadata, channels = picture.pixels, picture.metadata, picture.channels
     if pixels.dtype.kind == "f":
         return f"{kind} holds whole numbers and this picture has floats: choose .tif"
     if pixels.dtype not in (np.uint8, np.uint16):
@@ -467,8 +521,8 @@ def _encode_webp(picture: Picture) -> bytes:
 
 def _encode_tiff(picture: Picture) -> bytes:
     values, metadata = _with_alpha(picture), picture.metadata
-    values = values[..., 0] if values.shape[2:] == (1,) else values
-    colours = 1 if picture.pixels.ndim == 2 else picture.pixels.shape[2]
+    values = values[..., 0] if values.shape[len(picture.size) :] == (1,) else values
+    colours = picture.channels
     photometric, own = {3: ("rgb", 3), 4: ("separated", 4) if metadata.cmyk else ("minisblack", 1)}.get(
         colours, ("minisblack", 1)
     )
@@ -483,7 +537,7 @@ def _encode_tiff(picture: Picture) -> bytes:
         buffer,
         values,
         photometric=photometric,
-        planarconfig="contig" if values.ndim == 3 else None,
+        planarconfig="contig" if values.ndim > len(picture.size) else None,
         extrasamples=extra or None,
         compression="zlib",
         iccprofile=metadata.icc_profile,

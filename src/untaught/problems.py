@@ -17,13 +17,13 @@ __all__ = ["Problem"]
 
 @dataclass(frozen=True, kw_only=True)
 class Problem:
-    """What is known of a picture.
+    """What is known of a picture, or of a volume, which has (D, H, W) wherever a picture has (H, W).
 
     Attributes:
         observed: (N, ...), float32: what the operator made of N pictures; anything where it is not known.
         known: bool, the same shape: where it is known.
         channels: of the picture.
-        size: height and width of the picture.
+        size: height and width of the picture; depth, height and width of a volume.
         layout: how the picture is handed back.
         operator: from the picture to the observation; None where the observation is the picture itself.
         noise: standard deviation of its independent normal noise; None where it has none, or none is known of.
@@ -44,7 +44,7 @@ class Problem:
     observed: Tensor
     known: Tensor
     channels: int
-    size: tuple[int, int]
+    size: tuple[int, ...]
     layout: Layout
     operator: Operator | None = None
     noise: float | None = None

@@ -71,6 +71,14 @@ class Recipe:
                 f"the network takes {self.network.input_channels} input channels and the input has "
                 f"{self.input.channels}"
             )
+        else:
+            self.input.check_axes(self.network.dimensions)
+        shapes = self.stopping.rule == "held-out" and self.stopping.pattern == "shapes"
+        if self.network.dimensions == 3 and (self.thinning or self.recorruption or shapes):
+            raise SettingError(
+                f"the recipe {self.name} is for pictures only: there is no thinning, recorruption or holding out of "
+                "shapes for volumes"
+            )
 
     def record(self) -> dict[str, Any]:
         """The recipe as plain nested values."""
@@ -233,6 +241,29 @@ _FAST_STRONG = dataclasses.replace(_FAST_DENOISE, iterations=180)
 
 _BEST_STRONG = dataclasses.replace(_BEST_DENOISE, iterations=300, runs=2)
 
+_BALANCED_VOLUME = Recipe(
+    name="balanced",
+    source="untaught's own for volumes: docs/tasks.md",
+    network=NetworkSettings(
+        dimensions=3,
+        input_channels=16,
+        down_channels=(16, 32, 64),
+        up_channels=(16, 32, 64),
+        skip_channels=(16,) * 3,
+        upsampling="nearest",
+    ),
+    input=InputSettings(channels=16),
+    perturbation=_FRESH,
+    optimiser=_MUON,
+    averaging=0.97,
+    stopping=_HELD_OUT,
+    iterations=400,
+)
+
+_FAST_VOLUME = dataclasses.replace(_BALANCED_VOLUME, name="fast", iterations=200)
+
+_BEST_VOLUME = dataclasses.replace(_BALANCED_VOLUME, name="best", runs=2)
+
 _PAPER_DENOISE = Recipe(
     name="paper",
     source="Ulyanov, Vedaldi, Lempitsky, 2018: denoising (figure 4), in their code's settings",
@@ -262,10 +293,12 @@ RECIPES: Mapping[str, tuple[Recipe, ...]] = MappingProxyType(
         "deblur": (_BALANCED_INVERSE, _FAST_INVERSE, _BEST_INVERSE, _PRINTED, _PAPER_UPSCALE),
         "dejpeg": (_BALANCED_DEJPEG, _FAST_DEJPEG, _BEST_DEJPEG, _PRINTED, _PAPER_UPSCALE),
         "demosaic": (_BALANCED_RESTORE, _FAST_RESTORE, _BEST_RESTORE, _NOISE, _PRINTED, _PAPER_DROPPED),
+        "volume": (_BALANCED_VOLUME, _FAST_VOLUME, _BEST_VOLUME),
         "fit": (dataclasses.replace(_NOISE, name="balanced", stopping=StoppingSettings()), _PRINTED, _PAPER_DROPPED),
     }
 )
-"""The recipes of each task, its default first; those of "fit" are for operators of the user's own."""
+"""The recipes of each task, its default first; those of "fit" are for operators of the user's own, and those of
+"volume" for the volumes of every task."""
 
 
 def find_recipe(row: str, name: str) -> Recipe:

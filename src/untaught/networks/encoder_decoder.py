@@ -34,6 +34,7 @@ from untaught.networks.blocks import (
     Downsampling,
     Padding,
     Upsampling,
+    strides,
     upsample,
 )
 from untaught.networks.fused import Fused, can_fuse, evaluate
@@ -65,6 +66,8 @@ class NetworkSettings:
         negative_slope: slope of the leaky ReLU below zero.
         extra_convolution: a second, 1x1 convolution in each up block.
         head: "sigmoid" keeps the output in [0, 1], "none" leaves it free.
+        dimensions: axes of space: 2 for pictures, 3 for volumes, which neither "bicubic" upsampling nor "lanczos"
+            downsampling is there for.
     """
 
     input_channels: int = 32
@@ -83,6 +86,7 @@ class NetworkSettings:
     negative_slope: float = 0.2
     extra_convolution: bool = True
     head: Literal["sigmoid", "none"] = "sigmoid"
+    dimensions: int = 2
 
     def __post_init__(self) -> None:
         for name in ("down_channels", "up_channels", "skip_channels"):
@@ -105,11 +109,14 @@ class NetworkSettings:
             "padding": get_args(Padding),
             "activation": get_args(ActivationName),
             "head": ("sigmoid", "none"),
+            "dimensions": (2, 3),
         }
+        if self.dimensions == 3:
+            choices["downsampling"] = ("stride", "average", "max")
         for name, valid in choices.items():
             _check_choice(name, getattr(self, name), valid)
         for kind in self.per_scale("upsampling"):
-            _check_choice("upsampling", kind, get_args(Upsampling))
+            _check_choice("upsampling", kind, get_args(Upsampling) if self.dimensions == 2 else ("nearest", "bilinear"))
         if self.skip_join == "add":
             for scale, (skip, below) in enumerate(zip(self.skip_channels, self._channels_from_below(), strict=True)):
                 if skip and below and skip != below:
@@ -143,7 +150,7 @@ class NetworkSettings:
 
 def _check_choice(name: str, value: object, valid: tuple[Any, ...]) -> None:
     if value not in valid:
-        raise SettingError(f"{name} must be one of {', '.join(valid)}: found {value!r}")
+        raise SettingError(f"{name} must be one of {', '.join(map(str, valid))}: found {value!r}")
 
 
 PRESETS: Mapping[str, NetworkSettings] = MappingProxyType(
@@ -159,7 +166,8 @@ class EncoderDecoder(nn.Module):
     """The encoder-decoder with skip connections: (N, input_channels, H, W) to (N, output_channels, H, W) float32.
 
     Any height and width will do: the input is widened to what the scales need by repeating its edge, and the
-    output cut back. The output is in [0, 1] with the sigmoid head.
+    output cut back. The output is in [0, 1] with the sigmoid head. With ``settings.dimensions`` of 3 there is a depth
+    before the height, and of any length too.
 
     Args:
         settings: the architecture.
@@ -175,7 +183,9 @@ class EncoderDecoder(nn.Module):
             raise SettingError(f"a picture needs at least one channel: found {output_channels}")
         self.settings = settings
         self.scales = nn.ModuleList(_Scale(settings, index, generator) for index in range(settings.scales))
-        self.head = Convolution(settings.up_channels[0], output_channels, generator=generator)
+        self.head = Convolution(
+            settings.up_channels[0], output_channels, dimensions=settings.dimensions, generator=generator
+        )
         self.upsampling: tuple[Upsampling, ...] = settings.per_scale("upsampling")
         self._kernels: Kernels | None = None
         self._fused: Fused | None = None
@@ -192,9 +202,10 @@ class EncoderDecoder(nn.Module):
     def features(self, x: Tensor) -> Tensor:
         """What the head draws the picture from: at full resolution, or at half of it with skip_tap="output"."""
         from_input = self.settings.skip_tap == "input"
-        skipped = []
+        skipped, sizes = [], []
         scales = cast("list[_Scale]", list(self.scales))
         for scale in scales:
+            sizes.append(x.shape[2:])
             below = scale.down(x)
             skipped.append(scale.skip(x if from_input else below) if scale.skip is not None else None)
             x = below
@@ -202,11 +213,11 @@ class EncoderDecoder(nn.Module):
         for index in range(innermost, -1, -1):
             scale, skip = scales[index], skipped[index]
             if from_input:
-                x = scale.up(self._join(skip, upsample(x, self.upsampling[index])))
+                x = scale.up(self._join(skip, upsample(x, self.upsampling[index], sizes[index])))
             elif index == innermost:
                 x = scale.up(x if skip is None else skip)
             else:
-                x = scale.up(self._join(skip, upsample(x, self.upsampling[index + 1])))
+                x = scale.up(self._join(skip, upsample(x, self.upsampling[index + 1], sizes[index + 1])))
         return x
 
     def _fused_for(self, x: Tensor) -> Fused | None:
@@ -222,23 +233,31 @@ class EncoderDecoder(nn.Module):
             return x
         return skip + x if self.settings.skip_join == "add" else torch.cat((skip, x), dim=1)
 
-    def _finish(self, x: Tensor, height: int, width: int) -> Tensor:
-        """From what the head gives to a picture of the input's size."""
+    def _finish(self, x: Tensor, widened: Sequence[int], size: Sequence[int]) -> Tensor:
+        """From what the head gives to a picture of the input's size, through what that was widened to."""
         if self.settings.skip_tap == "output":
-            x = upsample(x, self.upsampling[0])
-        x = x[..., :height, :width]
+            x = upsample(x, self.upsampling[0], widened)
+        for axis, side in enumerate(size, start=2):
+            x = x.narrow(axis, 0, side)
         return torch.sigmoid(x) if self.settings.head == "sigmoid" else x
 
     def _widen(self, x: Tensor) -> Tensor:
-        """Pad height and width to a multiple of 2**scales that leaves the innermost scale room for its padding."""
+        """Pad each axis to a multiple of what it is halved by that leaves the innermost scale room for its padding."""
         settings = self.settings
         largest = max(*settings.per_scale("down_kernel_size"), *settings.per_scale("up_kernel_size"))
-        unit, least = 2**settings.scales, max(2, largest // 2 + 1)
-        height, width = x.shape[-2:]
-        target_height, target_width = (max(-(-side // unit), least) * unit for side in (height, width))
-        if (height, width) == (target_height, target_width):
+        least = max(2, largest // 2 + 1)
+        # What is left of each axis at the scale that it has come to, and by how much it has been divided until there.
+        left, units = list(x.shape[2:]), [1] * settings.dimensions
+        for _ in range(settings.scales):
+            steps = strides(left)
+            left = [-(-side // step) for side, step in zip(left, steps, strict=True)]
+            units = [unit * step for unit, step in zip(units, steps, strict=True)]
+        missing = [
+            max(inside, least) * unit - side for inside, unit, side in zip(left, units, x.shape[2:], strict=True)
+        ]
+        if not any(missing):
             return x
-        return F.pad(x, (0, target_width - width, 0, target_height - height), mode="replicate")
+        return F.pad(x, [margin for more in reversed(missing) for margin in (0, more)], mode="replicate")
 
 
 def side_by_side(networks: Sequence[EncoderDecoder], inputs: Sequence[Tensor]) -> list[Tensor]:
@@ -251,8 +270,8 @@ def side_by_side(networks: Sequence[EncoderDecoder], inputs: Sequence[Tensor]) -
         # The head's few channels are computed in float32: bfloat16 has too few steps for a 16-bit picture.
         results = [network.head(network.features(x).float()) for network, x in zip(networks, widened, strict=True)]
     return [
-        network._finish(result, x.shape[-2], x.shape[-1])
-        for network, result, x in zip(networks, results, inputs, strict=True)
+        network._finish(result, wide.shape[2:], x.shape[2:])
+        for network, result, wide, x in zip(networks, results, widened, inputs, strict=True)
     ]
 
 
@@ -274,7 +293,13 @@ class _Scale(nn.Module):
         ) -> list[nn.Module]:
             return [
                 Convolution(
-                    channels_in, channels, size, padding=settings.padding, downsampling=step, generator=generator
+                    channels_in,
+                    channels,
+                    size,
+                    padding=settings.padding,
+                    downsampling=step,
+                    dimensions=settings.dimensions,
+                    generator=generator,
                 ),
                 BatchNormalisation(channels),
                 Activation(settings.activation, settings.negative_slope),

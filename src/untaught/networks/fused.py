@@ -31,7 +31,8 @@ _NARROW = 8  # of at most so many channels, a skip branch is gathered into colum
 def can_fuse(settings: NetworkSettings) -> bool:
     """Whether a network has only parts that there is a form for."""
     return bool(
-        {*settings.per_scale("down_kernel_size"), *settings.per_scale("up_kernel_size")} == {3}
+        settings.dimensions == 2
+        and {*settings.per_scale("down_kernel_size"), *settings.per_scale("up_kernel_size")} == {3}
         and set(settings.per_scale("skip_kernel_size")) == {1}
         and settings.downsampling == "stride"
         and settings.skip_join == "concatenate"

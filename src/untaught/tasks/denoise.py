@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import functools
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
@@ -37,8 +37,8 @@ def denoise(image: ArrayLike | Tensor, *, observers: Sequence[Observer] = (), **
     developed, the result's notes say so, and coarse grain stays.
 
     Args:
-        image: (H, W) or (H, W, C) array, uint8, uint16 or float in [0, 1]; or an (N, C, H, W) tensor. Values that are
-            not finite are filled in.
+        image: (H, W) or (H, W, C) array, uint8, uint16 or float in [0, 1]; or an (N, C, H, W) tensor; with a depth
+            before the height for a ``volume``. Values that are not finite are filled in.
         observers: called with each `State` of the fit.
         **options: see `DenoiseSettings` and `Options`.
 
@@ -64,12 +64,15 @@ def read(picture: Tensor, layout: Layout, settings: DenoiseSettings) -> Problem:
     finite = picture.isfinite()
     if not finite.any():
         raise InputError("the picture has no finite value: every one is NaN or infinite")
-    whole = picture if finite.all() else spread_out(torch.where(finite, picture, 0), finite.float())
+    whole = picture
+    if not finite.all():
+        filled = spread_out(_slices(torch.where(finite, picture, 0)), _slices(finite.float()))
+        whole = _stacked(filled, picture)
     if settings.kind == "impulse":
         return _impulse(picture, finite, layout)
     if settings.kind == "poisson":
         return _poisson(whole, finite, layout, settings)
-    arrays = np.moveaxis(whole.numpy(), 1, -1)
+    arrays = np.moveaxis(_slices(whole).numpy(), 1, -1)
     notes = []
     scale = layout.high - layout.low
     if settings.noise is None:
@@ -82,7 +85,7 @@ def read(picture: Tensor, layout: Layout, settings: DenoiseSettings) -> Problem:
             )
     else:
         noise = settings.noise / scale
-    correlation = max(noise_correlation(one) for one in arrays)
+    correlation = float(np.mean([noise_correlation(one) for one in arrays]))
     if correlation > _CORRELATED:
         notes.append(
             f"the noise of neighbouring pixels is correlated (by about {correlation:.1f}), and what is coarse of it "
@@ -92,19 +95,34 @@ def read(picture: Tensor, layout: Layout, settings: DenoiseSettings) -> Problem:
         observed=whole,
         known=finite,
         channels=picture.shape[1],
-        size=(picture.shape[2], picture.shape[3]),
+        size=tuple(picture.shape[2:]),
         layout=layout,
         noise=noise,
-        polish=functools.partial(_polish, noisy=whole, noise=noise),
+        polish=_polish_of(layout, whole, noise),
         finish=functools.partial(declipped, noise=noise) if _is_clipped(whole) else None,
         recipes="denoise-strong" if noise > _STRONG else "",
         notes=tuple(notes),
     )
 
 
+def _polish_of(layout: Layout, noisy: Tensor, noise: float) -> Callable[[Tensor], Tensor] | None:
+    """What is done at the very end: nothing for a volume, whose network sees more than one slice (docs/tasks.md)."""
+    return None if layout.volume else functools.partial(_polish, noisy=noisy, noise=noise)
+
+
 def _polish(average: Tensor, *, noisy: Tensor, noise: float) -> Tensor:
     """The mean of what the network has drawn and of what it helps to find in the noisy picture."""
     return ((average + collaborate(average, noisy.to(average.device), noise)) / 2).clamp(0, 1)
+
+
+def _slices(volume: Tensor) -> Tensor:
+    """The slices of (N, C, D, H, W) as pictures, (N D, C, H, W); pictures as they are."""
+    return volume if volume.ndim == 4 else volume.transpose(1, 2).flatten(0, 1)
+
+
+def _stacked(slices: Tensor, like: Tensor) -> Tensor:
+    """What `_slices` made of a volume of the size of ``like``, put together again."""
+    return slices if like.ndim == 4 else slices.view(like.shape[0], like.shape[2], *slices.shape[1:]).transpose(1, 2)
 
 
 def _is_clipped(picture: Tensor) -> bool:
@@ -126,10 +144,10 @@ def _poisson(picture: Tensor, finite: Tensor, layout: Layout, settings: DenoiseS
         observed=stabilised.values,
         known=finite,
         channels=picture.shape[1],
-        size=(picture.shape[2], picture.shape[3]),
+        size=tuple(picture.shape[2:]),
         layout=layout,
         noise=stabilised.noise,
-        polish=functools.partial(_polish, noisy=stabilised.values, noise=stabilised.noise),
+        polish=_polish_of(layout, stabilised.values, stabilised.noise),
         finish=finish,
         recipes="denoise-strong" if stabilised.noise > _STRONG else "",
     )
@@ -137,8 +155,8 @@ def _poisson(picture: Tensor, finite: Tensor, layout: Layout, settings: DenoiseS
 
 def _impulse(picture: Tensor, finite: Tensor, layout: Layout) -> Problem:
     """Pixels that were hit are missing, and the others known: what is left to do is to restore."""
-    hit = np.stack([impulses(np.moveaxis(np.nan_to_num(one), 0, -1)) for one in picture.numpy()])
-    known = finite & ~torch.from_numpy(hit)[:, None]
+    hit = np.stack([impulses(np.moveaxis(np.nan_to_num(one), 0, -1)) for one in _slices(picture).numpy()])
+    known = finite & ~_stacked(torch.from_numpy(hit)[:, None], picture)
     share = 1 - known.float().mean().item()
     if share == 0:
         raise InputError("no pixel differs from its surroundings as one that was hit by an impulse would")
@@ -146,7 +164,7 @@ def _impulse(picture: Tensor, finite: Tensor, layout: Layout) -> Problem:
         observed=torch.where(known, picture, 0),
         known=known,
         channels=picture.shape[1],
-        size=(picture.shape[2], picture.shape[3]),
+        size=tuple(picture.shape[2:]),
         layout=layout,
         kept=known,
         recipes="restore",

@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 import torch
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import ArrayLike
 from scipy import ndimage
 from torch import Tensor
 
@@ -30,9 +30,10 @@ def inpaint(
     """Fill in what is missing from a picture: writing, scratches, holes.
 
     Args:
-        image: (H, W) or (H, W, C) array, uint8, uint16 or float in [0, 1]; or an (N, C, H, W) tensor. What it holds
-            where the mask is False is never read.
-        mask: True where the picture is known, False where it is missing; (H, W), or the picture's shape.
+        image: (H, W) or (H, W, C) array, uint8, uint16 or float in [0, 1]; or an (N, C, H, W) tensor; with a depth
+            before the height for a ``volume``. What it holds where the mask is False is never read.
+        mask: True where the picture is known, False where it is missing; (H, W), (D, H, W) for a volume, or the
+            picture's shape.
         observers: called with each `State` of the fit.
         **options: see `FillSettings` and `Options`.
 
@@ -82,14 +83,15 @@ def restore(
 def read(picture: Tensor, layout: Layout, settings: FillSettings, mask: ArrayLike | Tensor | None = None) -> Problem:
     """What is known of a picture, (N, C, H, W), and of a mask of it."""
     known, notes = _known(picture, layout, mask, settings.mask_marks)
-    depth = _depth(known)
+    # Those that fill large holes have two dimensions.
+    depth = 0.0 if layout.volume else _depth(known)
     if depth > _DEEP:
         notes += (f"the mask has a hole {2 * depth:.0f} pixels across: a network for large holes fills it",)
     return Problem(
         observed=torch.where(known, picture, 0),
         known=known,
         channels=picture.shape[1],
-        size=(picture.shape[2], picture.shape[3]),
+        size=tuple(picture.shape[2:]),
         layout=layout,
         kept=known if settings.keep_known else None,
         recipes="inpaint-hole" if depth > _DEEP else "",
@@ -111,7 +113,7 @@ def _known(
     if not finite.any():
         raise InputError("the picture has no finite value: every one is NaN or infinite")
     if mask is None:
-        black = _exactly_zero(layout.original)
+        black = _exactly_zero(layout)
         known = ~(black | ~finite.all(1, keepdim=True)).expand_as(picture)
         share = 1 - known.float().mean().item()
         if share == 0:
@@ -123,7 +125,7 @@ def _known(
             raise InputError("every pixel is black or not finite: there is nothing to restore the picture from")
         notes.append(f"{share:.1%} of the pixels are exactly black or not finite and are taken as missing")
     else:
-        white = known_values(mask, tuple(layout.original.shape))
+        white = known_values(mask, tuple(layout.original.shape), volume=layout.volume)
         marked = white if marks == "known" else ~white
         if marked.all() or not marked.any():
             which, other = ("known", "missing") if marked.all() else ("missing", "known")
@@ -137,9 +139,10 @@ def _known(
     return known, tuple(notes)
 
 
-def _exactly_zero(original: NDArray[Any] | Tensor) -> Tensor:
+def _exactly_zero(layout: Layout) -> Tensor:
     """Pixels whose every channel is zero, (N, 1, H, W) bool; asked of the original, not of rounded values."""
+    original = layout.original
     if isinstance(original, Tensor):
         return (original == 0).all(1, keepdim=True).cpu()
-    zero = (original == 0).all(-1) if original.ndim == 3 else original == 0
+    zero = (original == 0).all(-1) if original.ndim > layout.dimensions else original == 0
     return torch.from_numpy(np.ascontiguousarray(zero))[None, None]

@@ -11,7 +11,7 @@ from numpy.typing import ArrayLike
 from torch import Tensor
 
 from untaught.arrays import Layout, to_tensor
-from untaught.catalogue import Options, check_names, find_task
+from untaught.catalogue import TASKS, Options, check_names, find_task
 from untaught.engine import choose_engine
 from untaught.errors import InputError, SettingError
 from untaught.jobs import Job, Run
@@ -49,7 +49,10 @@ def prepare(task: str, image: ArrayLike | Tensor, mask: ArrayLike | Tensor | Non
         if file.required and file.role not in pictures:
             raise InputError(f"{task} needs a {file.role}: {file.about}")
     read = importlib.import_module(f"untaught.tasks.{entry.module}").read
-    picture, layout = to_tensor(image, options.value_range)
+    if options.volume and not entry.volumes:
+        able = ", ".join(name for name, other in TASKS.items() if other.volumes)
+        raise InputError(f"{task} is for pictures, not yet for volumes: {able} and untaught.fit take them")
+    picture, layout = to_tensor(image, options.value_range, volume=options.volume)
     problem: Problem = read(picture, layout, settings, **pictures)
     return _job(task, problem, options)
 
@@ -59,17 +62,18 @@ def fit(
     operator: Any = None,
     *,
     channels: int | None = None,
-    size: tuple[int, int] | None = None,
+    size: tuple[int, ...] | None = None,
     **options: Any,
 ) -> Run:
     """Fit a network to what was observed of a picture: the door that every task walks through.
 
     Args:
-        observed: (N, ...), float32: what the operator made of N pictures.
+        observed: (N, ...), float32: what the operator made of N pictures; a volume where it is (N, C, D, H, W), or
+            where ``size`` says so.
         operator: what happened to the picture, any differentiable callable, or an object with ``A`` and ``A_adjoint``;
             nothing if None.
         channels: channels of the picture, if not those of ``observed``.
-        size: height and width of the picture, if not those of ``observed``.
+        size: height and width of the picture, or depth, height and width of a volume, if not those of ``observed``.
         **options: see `Options`; ``recipe`` is the name of one for "fit", or a `Recipe`.
 
     Returns:
@@ -85,11 +89,14 @@ def fit(
     check_names(options, _COMMON, kind="option")
     if observed.ndim < 2 or 0 in observed.shape:
         raise InputError(f"what was observed is (N, ...) with at least one of each: found {tuple(observed.shape)}")
-    if observed.ndim != 4 and (channels is None or size is None):
+    if observed.ndim not in (4, 5) and (channels is None or size is None):
         raise InputError(
             f"what was observed is {tuple(observed.shape)} and no picture: say how many channels the picture has, and "
             "its size, by channels=... and size=(height, width)"
         )
+    settings, size = Options(**options), tuple(size or observed.shape[2:])
+    if len(size) not in (2, 3) or (settings.volume and len(size) == 2):
+        raise InputError(f"a picture's size is (height, width), a volume's (depth, height, width): found {size}")
     if operator is not None and not callable(operator):
         operator = Physics(operator)
     known: Tensor | None = getattr(operator, "known", None)
@@ -98,15 +105,17 @@ def fit(
         known=torch.ones_like(observed, dtype=torch.bool) if known is None else known.cpu().expand_as(observed),
         operator=operator,
         channels=channels or observed.shape[1],
-        size=size or (observed.shape[2], observed.shape[3]),
-        layout=Layout(observed, 0.0, 1.0),
+        size=size,
+        layout=Layout(observed, 0.0, 1.0, len(size) == 3),
     )
-    return _job("fit", problem, Options(**options)).begin()
+    return _job("fit", problem, settings).begin()
 
 
 def _job(task: str, problem: Problem, options: Options) -> Job:
-    row = problem.recipes or task
+    dimensions = len(problem.size)
+    row = "volume" if dimensions == 3 else problem.recipes or task
     recipe = options.recipe if isinstance(options.recipe, Recipe) else find_recipe(row, options.recipe)
+    recipe = dataclasses.replace(recipe, network=dataclasses.replace(recipe.network, dimensions=dimensions))
     shows = recipe.thinning is not None or recipe.recorruption is not None
     others = ", ".join(other.name for other in RECIPES[row])
     if shows and problem.operator is not None:
@@ -120,11 +129,15 @@ def _job(task: str, problem: Problem, options: Options) -> Job:
         recipe = dataclasses.replace(recipe, iterations=options.iterations)
     if options.runs is not None:
         recipe = dataclasses.replace(recipe, runs=options.runs)
+    engine = choose_engine(options.device, options.precision)
+    if dimensions == 3:
+        # They are written for pictures.
+        engine = dataclasses.replace(engine, kernels=None)
     return Job(
         task=task,
         problem=problem,
         recipe=recipe,
-        engine=choose_engine(options.device, options.precision),
+        engine=engine,
         seed=options.seed,
         time_budget=options.time_budget,
     )
