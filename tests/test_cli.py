@@ -196,6 +196,10 @@ BAD_INPUT = {
     "a factor of 0": (["upscale", "clean.png", "--factor", "0", "-o", "out.png"], "between 1.5 and 16"),
     "a kernel larger than the picture": (["deblur", "clean.png", "--kernel", "large.png", "-o", "o.png"], "is larger"),
     "negative gain": (["denoise", "clean.png", "--kind", "poisson", "--gain", "-1", "-o", "out.png"], "gain"),
+    "a guide of another size": (["guide", "clean.png", "--guide", "small.png", "-o", "out.png"], "the guide"),
+    "layers of another size": (["separate", "clean.png", "--other", "small.png", "-o", "o.png"], "the other picture"),
+    "layers that are alike": (["separate", "clean.png", "--other", "clean.png", "-o", "o.png"], "are alike"),
+    "an unknown blur of unknown reach": (["deblur", "clean.png", "--blur", "unknown", "-o", "out.png"], "--radius"),
     "a mosaic in colour": (["demosaic", "clean.png", "-o", "out.png"], "one channel"),
     "not a record": (["repeat", "text.png", "-o", "out.png"], "not a record"),
 }
@@ -270,6 +274,7 @@ PLAIN = {
     "deblur": ["clean.png", "--kernel", "point.png"],
     "dejpeg": ["clean.png", "--consistent", "--quality", "20"],
     "demosaic": ["gray.png", "--pattern", "GRBG"],
+    "separate": ["clean.png", "--other", "photo.png"],
     "guide": ["clean.png", "--guide", "photo.png", "--noise", "10"],
 }
 

@@ -15,7 +15,7 @@ from .networks import EncoderDecoder, NetworkSettings
 from .operators import Blur, Downsample, Identity, Mask, blur_kernel
 from .optimisers import OptimiserSettings
 from .recipes import RECIPES, Recipe
-from .tasks import deblur, dejpeg, demosaic, denoise, fit, guide, inpaint, restore, upscale
+from .tasks import deblur, dejpeg, demosaic, denoise, fit, guide, inpaint, restore, separate, upscale
 
 __version__: str
 
@@ -51,5 +51,6 @@ __all__ = [
     "inpaint",
     "inspect",
     "restore",
+    "separate",
     "upscale",
 ]

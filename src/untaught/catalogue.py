@@ -30,6 +30,7 @@ __all__ = [
     "GuideSettings",
     "InputFile",
     "Options",
+    "SeparateSettings",
     "Setting",
     "Task",
     "UpscaleSettings",
@@ -310,27 +311,30 @@ class DeblurSettings:
     """Of deblurring, where no kernel is given.
 
     Attributes:
-        blur: "gaussian", "disk" (out of focus) or "motion" (a straight line).
-        radius: in pixels: standard deviation, radius, or half the line's length.
+        blur: "gaussian", "disk" (out of focus), "motion" (a straight line), or "unknown": to be found.
+        radius: in pixels: standard deviation, radius, or half the line's length; how far an unknown blur reaches.
         angle: of the line, degrees from the horizontal, anticlockwise.
     """
 
     blur: str = _setting(
         "gaussian",
-        "what blurred the picture, where no kernel is given: gaussian; disk, out of focus; motion, a straight line "
-        "(default: gaussian)",
-        choices=("gaussian", "disk", "motion"),
+        "what blurred the picture, where no kernel is given: gaussian; disk, out of focus; motion, a straight line; "
+        "unknown, to be found along with the picture (default: gaussian)",
+        choices=("gaussian", "disk", "motion", "unknown"),
     )
     radius: float | None = _setting(
-        None, "its standard deviation, radius, or half its length, in pixels", read=number, metavar="R"
+        None,
+        "its standard deviation, radius, or half its length, in pixels; of an unknown blur, how far it reaches",
+        read=number,
+        metavar="R",
     )
     angle: float = _setting(
         0.0, "of the line, degrees from the horizontal, anticlockwise (default: 0)", read=number, metavar="A"
     )
 
     def __post_init__(self) -> None:
-        if self.blur not in ("gaussian", "disk", "motion"):
-            raise SettingError(f"blur must be gaussian, disk or motion: found {self.blur!r}")
+        if self.blur not in ("gaussian", "disk", "motion", "unknown"):
+            raise SettingError(f"blur must be gaussian, disk, motion or unknown: found {self.blur!r}")
         if self.radius is not None and not 0 < self.radius < 1000:
             raise SettingError(f"the radius of a blur is a positive number of pixels: found {self.radius:g}")
 
@@ -398,6 +402,11 @@ class GuideSettings:
     def __post_init__(self) -> None:
         if self.noise is not None and not self.noise > 0:
             raise SettingError(f"noise is a positive standard deviation in the picture's units: found {self.noise}")
+
+
+@dataclass(frozen=True, kw_only=True)
+class SeparateSettings:
+    """Of taking two layers apart: none."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -515,7 +524,7 @@ _ALL = (
     ),
     Task(
         name="deblur",
-        about="Sharpen a picture that was blurred by a known kernel.",
+        about="Sharpen a picture that was blurred, by a kernel that is known or to be found.",
         example="untaught deblur photo.png --blur disk --radius 3 -o sharp.png",
         recipes=("balanced", "fast", "best", "printed", "paper"),
         module="deblur",
@@ -551,6 +560,22 @@ _ALL = (
         recipes=("balanced", "fast", "best", "noise", "printed", "paper"),
         module="demosaic",
         settings=DemosaicSettings,
+    ),
+    Task(
+        name="separate",
+        about="Take apart two layers, such as a scene and a reflection, that two pictures show in different shares.",
+        example="untaught separate window.png --other turned.png -o scene.png",
+        recipes=("balanced", "fast", "best"),
+        module="separate",
+        settings=SeparateSettings,
+        files=(
+            InputFile(
+                role="other",
+                about="another picture of both layers, with less of the first one, of the same size",
+                kind="other",
+                required=True,
+            ),
+        ),
     ),
 )
 

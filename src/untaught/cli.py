@@ -400,7 +400,7 @@ def _run(
     if reference is not None:
         meter = ReferenceMeter(unit(reference), lambda state: unit(job.picture(state)))
     display = _display(console, meter, options)
-    preview_path = options.output.with_name(f"{options.output.stem}.preview{options.output.suffix}")
+    preview_path = _beside(options.output, "preview")
     preview = None
     if options.preview_every:
         preview = Preview(
@@ -419,6 +419,10 @@ def _run(
                 raise
             restoration, code = interrupted.restoration, INTERRUPTED
     pictures.write(options.output, picture.with_pixels(restoration.picture))
+    for name, found in restoration.found.items():
+        path = _beside(options.output, name)
+        pictures.write(path, picture.with_pixels(found))
+        console.print(f"wrote {path}", highlight=False, soft_wrap=True)
     if options.uncertainty is not None and restoration.uncertainty is not None:
         pictures.write(options.uncertainty, _as_floats(picture.with_pixels(restoration.uncertainty)))
     if options.preview_every:
@@ -436,6 +440,11 @@ def _run(
     record = records.make_record(request, restoration, figures)
     _report(options, console, restoration, record, figures, job.problem.notes)
     return code
+
+
+def _beside(output: Path, name: str) -> Path:
+    """Where a picture goes that was found besides the restored one."""
+    return output.with_name(f"{output.stem}.{name}{output.suffix}")
 
 
 def _prepared(

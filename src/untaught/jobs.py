@@ -158,6 +158,8 @@ class Job:
         """A picture such as would be returned, all black: to see its shape and type before there is one."""
         problem = self.problem
         zeros = torch.zeros(problem.observed.shape[0], problem.channels, *problem.size)
+        if problem.finish is not None:
+            zeros = problem.finish(zeros)
         return from_tensor(zeros, None, problem.layout)
 
     def run(self, observers: Sequence[Observer] = ()) -> Restoration:

@@ -63,7 +63,7 @@ class ExclusiveError(MeanSquaredError):
         weight: of the price.
     """
 
-    def __init__(self, observed: Tensor, operator: Operator, known: Tensor, weight: float = 0.5) -> None:
+    def __init__(self, observed: Tensor, operator: Operator, known: Tensor, weight: float = 0.05) -> None:
         super().__init__(observed, operator, known)
         self.weight = weight
 

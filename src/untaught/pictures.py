@@ -136,8 +136,8 @@ def read_input(path: str | os.PathLike[str], kind: str, shape: tuple[int, ...]) 
 
     Args:
         path: file to read.
-        kind: a name of ``KINDS``: "mask", of which the bright half of the values is True; "picture" and "guide",
-            of the same size; "kernel", of any; "compression", how the file was compressed.
+        kind: a name of ``KINDS``: "mask", of which the bright half of the values is True; "picture", "guide" and
+            "other", of the same size; "kernel", of any; "compression", how the file was compressed.
         shape: height and width of the picture that it belongs to; depth, height and width of a volume.
 
     Returns:
@@ -177,6 +177,7 @@ KINDS: Mapping[str, Callable[[Path, tuple[int, ...]], Any]] = {
     "guide": lambda path, shape: _read_alike(path, shape, "guide"),
     "kernel": lambda path, _: read(path).pixels,
     "mask": _read_mask,
+    "other": lambda path, shape: _read_alike(path, shape, "other picture"),
     "picture": _read_alike,
 }
 """How a picture is read that goes in besides the first, by the names that `untaught.catalogue` uses."""

@@ -281,6 +281,12 @@ _PAPER_GUIDE = Recipe(
     iterations=1000,
 )
 
+_BALANCED_SEPARATE = dataclasses.replace(_BALANCED_INVERSE, iterations=500)
+
+_FAST_SEPARATE = dataclasses.replace(_BALANCED_SEPARATE, name="fast", iterations=250)
+
+_BEST_SEPARATE = dataclasses.replace(_BALANCED_SEPARATE, name="best", iterations=1000)
+
 RECIPES: Mapping[str, tuple[Recipe, ...]] = MappingProxyType(
     {
         "inpaint": (_BALANCED_INPAINT, _FAST_INPAINT, _BEST_INPAINT, _PRINTED, _PAPER_TEXT, _PAPER_HOLE),
@@ -294,6 +300,7 @@ RECIPES: Mapping[str, tuple[Recipe, ...]] = MappingProxyType(
         "dejpeg": (_BALANCED_DEJPEG, _FAST_DEJPEG, _BEST_DEJPEG, _PRINTED, _PAPER_UPSCALE),
         "demosaic": (_BALANCED_RESTORE, _FAST_RESTORE, _BEST_RESTORE, _NOISE, _PRINTED, _PAPER_DROPPED),
         "volume": (_BALANCED_VOLUME, _FAST_VOLUME, _BEST_VOLUME),
+        "separate": (_BALANCED_SEPARATE, _FAST_SEPARATE, _BEST_SEPARATE),
         "fit": (dataclasses.replace(_NOISE, name="balanced", stopping=StoppingSettings()), _PRINTED, _PAPER_DROPPED),
     }
 )

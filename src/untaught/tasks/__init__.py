@@ -10,6 +10,19 @@ from untaught.tasks.denoise import denoise
 from untaught.tasks.fill import inpaint, restore
 from untaught.tasks.guide import guide
 from untaught.tasks.preparation import fit, prepare
+from untaught.tasks.separate import separate
 from untaught.tasks.upscale import upscale
 
-__all__ = ["deblur", "dejpeg", "demosaic", "denoise", "fit", "guide", "inpaint", "prepare", "restore", "upscale"]
+__all__ = [
+    "deblur",
+    "dejpeg",
+    "demosaic",
+    "denoise",
+    "fit",
+    "guide",
+    "inpaint",
+    "prepare",
+    "restore",
+    "separate",
+    "upscale",
+]

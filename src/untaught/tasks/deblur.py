@@ -1,7 +1,8 @@
-"""Deblurring: a picture that was blurred by a kernel that is known."""
+"""Deblurring: a picture that was blurred by a kernel that is known, or that is found along with the picture."""
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from typing import Any
 
@@ -12,9 +13,9 @@ from torch import Tensor
 
 from untaught.arrays import Layout
 from untaught.catalogue import DeblurSettings
-from untaught.contracts import Observer, Restoration
+from untaught.contracts import Observer, Operator, Restoration
 from untaught.errors import InputError
-from untaught.operators import Blur, blur_kernel
+from untaught.operators import Blur, UnknownBlur, blur_kernel
 from untaught.problems import Problem
 from untaught.tasks.preparation import prepare
 
@@ -29,6 +30,9 @@ def deblur(
     **options: Any,
 ) -> Restoration:
     """Sharpen a picture that was blurred.
+
+    An unknown kernel (``blur="unknown"``) is learnt with the picture, and handed back as ``found["kernel"]``, its
+    largest value being white; the picture may come back shifted by a pixel or so, which nothing can tell.
 
     Args:
         image: (H, W) or (H, W, C) array, uint8, uint16 or float in [0, 1]; or an (N, C, H, W) tensor.
@@ -53,17 +57,8 @@ def deblur(
 
 def read(picture: Tensor, layout: Layout, settings: DeblurSettings, kernel: ArrayLike | None = None) -> Problem:
     """What is known of the sharp picture, of a blurred one, (N, C, H, W)."""
-    if kernel is None:
-        if settings.radius is None:
-            raise InputError("deblur needs a kernel, or the radius of a named blur: radius=..., or --radius")
-        point = blur_kernel(settings.blur, settings.radius, settings.angle)
-    else:
-        values = np.asarray(kernel, np.float64)
-        values = values.mean(axis=2) if values.ndim == 3 else values
-        if values.ndim != 2 or not np.isfinite(values).all() or not values.sum() > 0:
-            raise InputError("a blur's kernel is (height, width), finite, with a positive sum")
-        point = torch.from_numpy(values / values.sum()).float()
-    height, width = point.shape
+    operator = _operator(settings, kernel)
+    height, width = operator.kernel.shape
     if height > picture.shape[2] or width > picture.shape[3]:
         raise InputError(
             f"the blur's kernel, {width} x {height} pixels, is larger than the picture, {picture.shape[3]} x "
@@ -79,9 +74,32 @@ def read(picture: Tensor, layout: Layout, settings: DeblurSettings, kernel: Arra
     return Problem(
         observed=torch.where(known, picture, 0),
         known=known,
-        operator=Blur(point),
+        operator=operator,
         channels=picture.shape[1],
         size=(picture.shape[2] + height - 1, picture.shape[3] + width - 1),
         layout=layout,
         finish=cut,
+        found=_kernel if isinstance(operator, UnknownBlur) else None,
     )
+
+
+def _operator(settings: DeblurSettings, kernel: ArrayLike | None) -> Blur | UnknownBlur:
+    if kernel is not None:
+        values = np.asarray(kernel, np.float64)
+        values = values.mean(axis=2) if values.ndim == 3 else values
+        if values.ndim != 2 or not np.isfinite(values).all() or not values.sum() > 0:
+            raise InputError("a blur's kernel is (height, width), finite, with a positive sum")
+        return Blur(torch.from_numpy(values / values.sum()).float())
+    if settings.radius is None:
+        raise InputError("deblur needs a kernel, or the radius of a named blur: radius=..., or --radius")
+    if settings.blur == "unknown":
+        side = 2 * math.ceil(settings.radius) + 1
+        return UnknownBlur((side, side))
+    return Blur(blur_kernel(settings.blur, settings.radius, settings.angle))
+
+
+def _kernel(operator: Operator, _: Tensor) -> dict[str, Tensor]:
+    """What was learnt of a blur, as a picture."""
+    assert isinstance(operator, UnknownBlur)
+    kernel = operator.kernel.detach()
+    return {"kernel": (kernel / kernel.max())[None, None]}

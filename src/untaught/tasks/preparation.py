@@ -44,14 +44,14 @@ def prepare(task: str, image: ArrayLike | Tensor, mask: ArrayLike | Tensor | Non
     check_names(given, [*roles, *own, *_COMMON], kind="option")
     options = Options(**{name: given[name] for name in _COMMON if name in given})
     settings = entry.settings(**{name: given[name] for name in own if name in given})
+    if options.volume and not entry.volumes:
+        able = ", ".join(name for name, other in TASKS.items() if other.volumes)
+        raise InputError(f"{task} is for pictures, not yet for volumes: {able} and untaught.fit take them")
     pictures = {role: given[role] for role in roles if given.get(role) is not None}
     for file in entry.files:
         if file.required and file.role not in pictures:
             raise InputError(f"{task} needs a {file.role}: {file.about}")
     read = importlib.import_module(f"untaught.tasks.{entry.module}").read
-    if options.volume and not entry.volumes:
-        able = ", ".join(name for name, other in TASKS.items() if other.volumes)
-        raise InputError(f"{task} is for pictures, not yet for volumes: {able} and untaught.fit take them")
     picture, layout = to_tensor(image, options.value_range, volume=options.volume)
     problem: Problem = read(picture, layout, settings, **pictures)
     return _job(task, problem, options)
