@@ -88,7 +88,7 @@ SMALL = np.full((12, 10), 90, np.uint8)
         (lambda: untaught.deblur(SMALL, np.ones((13, 3))), "larger than the picture"),
         (lambda: untaught.deblur(SMALL, np.zeros((3, 3))), "positive sum"),
         (lambda: untaught.deblur(SMALL, blur="disk", radius=-1), "positive number of pixels"),
-        (lambda: untaught.deblur(SMALL, blur="square", radius=1), "gaussian, disk or motion"),
+        (lambda: untaught.deblur(SMALL, blur="square", radius=1), "gaussian, disk, motion or unknown"),
         (lambda: untaught.demosaic(SMALL, pattern="RGB"), "RGGB"),
         (lambda: untaught.demosaic(np.zeros((8, 8, 3), np.uint8)), "one channel"),
     ],

@@ -108,4 +108,5 @@ def test_what_else_was_found_is_written_beside_the_picture(tmp_path, tiny, monke
     assert (tmp_path / "out.layer.png").exists()
     words = ["deblur", paths[0], "--blur", "unknown", "--radius", "2", "-o", paths[2], "--quiet"]
     assert cli.main(words) == 0
-    assert Image.open(tmp_path / "out.kernel.png").size == (5, 5)
+    with Image.open(tmp_path / "out.kernel.png") as kernel:
+        assert kernel.size == (5, 5)
