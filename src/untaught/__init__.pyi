@@ -9,12 +9,13 @@ from .errors import (
     SettingError,
     UntaughtError,
 )
+from .features import Features
 from .inputs import InputSettings, PerturbationSettings
 from .networks import EncoderDecoder, NetworkSettings
 from .operators import Blur, Downsample, Identity, Mask, blur_kernel
 from .optimisers import OptimiserSettings
 from .recipes import RECIPES, Recipe
-from .tasks import deblur, dejpeg, demosaic, denoise, fit, inpaint, restore, upscale
+from .tasks import activate, deblur, dejpeg, demosaic, denoise, fit, inpaint, invert, restore, upscale
 
 __version__: str
 
@@ -24,6 +25,7 @@ __all__ = [
     "DivergenceError",
     "Downsample",
     "EncoderDecoder",
+    "Features",
     "Identity",
     "InputError",
     "InputSettings",
@@ -40,6 +42,7 @@ __all__ = [
     "State",
     "StopReason",
     "UntaughtError",
+    "activate",
     "blur_kernel",
     "deblur",
     "dejpeg",
@@ -47,6 +50,7 @@ __all__ = [
     "denoise",
     "fit",
     "inpaint",
+    "invert",
     "restore",
     "upscale",
 ]

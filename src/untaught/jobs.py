@@ -50,6 +50,7 @@ def begin(
     runs: int = 1,
     guide: Tensor | None = None,
     noise: float | None = None,
+    signed: bool = False,
 ) -> Fit:
     """Put the parts of a fit together.
 
@@ -64,6 +65,7 @@ def begin(
         runs: fits of the same pictures, side by side, from different seeds.
         guide: (N, channels, H, W), float32: the network's input in place of the recipe's.
         noise: standard deviation of the observation's noise, for a recipe that adds to it.
+        signed: whether the loss may be negative.
     """
     networks: list[EncoderDecoder] = []
     sources: list[Source] = []
@@ -97,7 +99,8 @@ def begin(
     single = len(networks) == 1
     whole = engine.place(networks[0] if single else Independent(networks))
     source = sources[0] if single else SideBySide(sources)
-    return Fit(whole, source, build_optimiser(recipe.optimiser, whole), Guard(engine.guard_interval), runs)
+    guard = Guard(engine.guard_interval, jump=None) if signed else Guard(engine.guard_interval)
+    return Fit(whole, source, build_optimiser(recipe.optimiser, whole), guard, runs)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -417,6 +420,7 @@ class Run:
             runs=job.recipe.runs,
             guide=job.problem.guide,
             noise=job.problem.noise,
+            signed=job.problem.signed,
         )
 
     def _hold_out(self) -> Tensor | None:
@@ -455,6 +459,8 @@ class Run:
         if problem.operator is None:
             return ()
         with torch.no_grad():
+            if problem.verdict is not None:
+                return (problem.verdict(state.average),)
             difference = (self._operator(state.average) - self._observed)[self._known].square().mean().sqrt()
         range_ = problem.layout.high - problem.layout.low
         return (

@@ -28,10 +28,13 @@ class Problem:
         operator: from the picture to the observation; None where the observation is the picture itself.
         noise: standard deviation of its independent normal noise; None where it has none, or none is known of.
         objective: how far a picture is from the observation.
+        signed: whether that may be negative, so that how many times it has grown says nothing.
         guide: (N, channels, H, W), float32: the network's input in place of the recipe's; none if None.
         kept: (N, C, H, W), bool: values of the picture that are returned as they were given; none if None.
         polish: what is done to the fitted picture, (N, C, H, W), at the very end, for seconds maybe; nothing if None.
         finish: what is done to each fitted picture, (N, C, H, W), before anybody sees it; nothing if None.
+        verdict: the sentence on a fitted picture, (N, C, H, W), at the very end; what the operator makes of it is
+            compared with the observation, in the picture's units, if None.
         recipes: name of the row of `untaught.recipes.RECIPES` that is for it, where that is not the task's own.
         notes: sentences that the user should read.
     """
@@ -44,10 +47,12 @@ class Problem:
     operator: Operator | None = None
     noise: float | None = None
     objective: Callable[[Tensor, Operator, Tensor], Objective] = MeanSquaredError
+    signed: bool = False
     guide: Tensor | None = None
     kept: Tensor | None = None
     polish: Callable[[Tensor], Tensor] | None = None
     finish: Callable[[Tensor], Tensor] | None = None
+    verdict: Callable[[Tensor], str] | None = None
     recipes: str = ""
     notes: tuple[str, ...] = ()
 
