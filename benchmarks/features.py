@@ -6,7 +6,8 @@ its default recipe, one seed; upsampling and iterations of that recipe were chos
 it stands the classical way (Mahendran and Vedaldi, 2015): the same normalised squared error, plus total variation with
 beta = 2, descended over the pixels, from an even gray with a little noise, by 600 steps of Adam at a rate of 0.05. The
 weight of its total variation is the one of four with the best PSNR to the original, which no one has who inverts
-features; ours has no such choice. (There were three, and 100 came after it was seen that 10 was best.) Figures are of
+features; ours has no such choice. (There were three; 100 came after it was seen that 10 was best, not at the logits.)
+Figures are of
 the returned 8-bit picture: PSNR to the original in dB, and the length of the difference of the features as a share of
 their own length. Three units, a class, a late and an early channel, are activated by ``untaught activate`` with its
 default recipe.
