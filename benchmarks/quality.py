@@ -19,15 +19,15 @@ The studies:
 
 * ``denoise``: normal noise of 10, 25 and 50 of 255, clipped to [0, 1], on f16 and house, the level told to everyone;
   non-local means (scikit-image) and BM3D (package ``bm3d``, where it is installed; colours together) beside it.
-* ``half``: the same with noise of 25 at half size (256 and 128), where the paper's settings are affordable for their own
-  3000 iterations: by our engine, and with ``--paper-code FOLDER`` by the authors' own network, plain Adam and plain
+* ``half``: the same with noise of 25 at half size (256 and 128), where the paper's settings are affordable for their
+  own 3000 iterations: by our engine, and with ``--paper-code FOLDER`` by the authors' own network, plain Adam and plain
   torch. Theirs gives two figures: its last output, and the exponential average of its outputs.
 * ``writing``: `fast` beside `balanced` under writing, 512 x 512: kate with her own mask, lena and boat with another's.
 * ``time``: kate, boat and the stripes of barbara, 256 x 256. The paper's recipe is fitted for its own number of
   iterations (by our engine, which follows the plain network: docs/speed.md), and what it took in plain torch is that
   number times the plain step's time, of ten steps measured in the same process before and after. Beside it: when
-  `balanced` reaches its quality, looking every fifth iteration, and when it ends by itself. PSNR with known pixels kept.
-  To be run with one thread: what is counted is the process's own time on the processor, so that other work beside it
+  `balanced` reaches its quality, looking every fifth iteration, and when it ends by itself. PSNR with known pixels
+  kept. To be run with one thread: what is counted is the process's own time on the processor, so that other work beside it
   does not count.
 
     python -m benchmarks.quality DATA --study restore --recipes balanced best
@@ -338,7 +338,7 @@ def writing_cases(data: Path, recipes: list[str]) -> Iterator[Case]:
         else:
             clean = read(data / f"restore/{name}.png")
             known = writing(512, 512)
-        for recipe in ("fast", "balanced"):
+        for recipe in ("fast", *recipes):
             key = {"study": "writing", "picture": name, "recipe": recipe}
             yield key, functools.partial(writing_row, clean, known, recipe)
 
@@ -365,7 +365,7 @@ def writing_table(rows: list[Row]) -> str:
     return "\n".join(lines)
 
 
-def time_cases(data: Path, recipes: list[str]) -> Iterator[Case]:
+def time_cases(data: Path, recipes: list[str]) -> Iterator[Case]:  # noqa: ARG001
     pictures = load(data)
     barbara = half_size(np.asarray(Image.open(data / "restore/barbara.png").convert("L")))
     pictures["barbara"] = (barbara, pictures["boat"][1])
@@ -419,8 +419,8 @@ def plain_seconds(step: Callable[[], None]) -> list[float]:
 
 def time_table(rows: list[Row]) -> str:
     lines = [
-        "| picture | the paper's settings, plain: PSNR | seconds | balanced reaches it in | times faster | balanced ends "
-        "with | in | times faster |",
+        "| picture | the paper's settings, plain: PSNR | seconds | balanced reaches it in | times faster | "
+        "balanced ends with | in | times faster |",
         "| --- | --- | --- | --- | --- | --- | --- | --- |",
     ]
     for row in rows:

@@ -18,6 +18,7 @@ FLOORS = [
         "collaboration",
         "compression",
         "engine",
+        "features",
         "inputs",
         "metrics",
         "networks",

@@ -166,6 +166,10 @@ def inpaint(picture="photo.png", mask="mask.png", out="out.png", *more):
     return ["inpaint", picture, "--mask", mask, "-o", out, *more]
 
 
+def looking(task, *more, model="small_models:small", layer="late"):
+    return [task, *more, "--model", model, "--layer", layer, "-o", "out.png"]
+
+
 # Command words, and what the sentence must say.
 BAD_INPUT = {
     "no such picture": (inpaint("phot.png"), "photo.png"),
@@ -201,6 +205,12 @@ BAD_INPUT = {
     "layers that are alike": (["separate", "clean.png", "--other", "clean.png", "-o", "o.png"], "are alike"),
     "an unknown blur of unknown reach": (["deblur", "clean.png", "--blur", "unknown", "-o", "out.png"], "--radius"),
     "a mosaic in colour": (["demosaic", "clean.png", "-o", "out.png"], "one channel"),
+    "no such layer": (looking("invert", "clean.png", layer="lat"), "did you mean late?"),
+    "no such model": (looking("invert", "clean.png", model="small_models:smaller"), "did you mean small?"),
+    "no such package": (looking("activate", "--unit", "1", model="no_such_package:small"), "cannot be imported"),
+    "a model of no form": (looking("activate", "--unit", "1", model="small"), "package.module:callable"),
+    "no such unit": (looking("activate", "--unit", "8", "--size", "24", "20"), "0 to 7"),
+    "a picture too small": (looking("invert", "small.png", layer="head"), "1 channels"),
     "not a record": (["repeat", "text.png", "-o", "out.png"], "not a record"),
 }
 
@@ -232,6 +242,9 @@ def test_bad_input_gets_one_sentence_and_exit_code_2(bad_files, words, expected,
         ["restore", "photo.png", "-o", "out.png", "--iterations", "many"],
         ["restore", "photo.png", "-o", "out.png", "--seed", "-1"],
         ["restore", "photo.png", "-o", "out.png", "--mask-marks", "holes"],
+        ["invert", "photo.png", "--layer", "late", "-o", "out.png"],
+        ["activate", "--model", "small_models:small", "--layer", "late", "-o", "out.png"],
+        ["activate", *looking("activate", "--unit", "1")[1:], "--value-range", "0", "1"],
     ],
 )
 def test_bad_usage_is_exit_code_2(words, capsys):
@@ -276,6 +289,8 @@ PLAIN = {
     "demosaic": ["gray.png", "--pattern", "GRBG"],
     "separate": ["clean.png", "--other", "photo.png"],
     "guide": ["clean.png", "--guide", "photo.png", "--noise", "10"],
+    "invert": ["clean.png", "--model", "small_models:small", "--layer", "late", "--std", "0.3", "0.3", "0.3"],
+    "activate": ["--model", "small_models:small", "--layer", "head", "--unit", "4", "--size", "24", "20"],
 }
 
 
@@ -289,9 +304,17 @@ def test_every_task_runs_and_can_be_repeated(files, task, picture, capsys):
     assert run(*words, folder=files) == 0
     size = (36, 30) if task == "upscale" else (24, 20)
     assert np.asarray(Image.open(files / "out.png")).shape == (*size, 3)
+    printed = capsys.readouterr().err
     if task in ("upscale", "deblur"):
-        assert "observed again" in capsys.readouterr().err
-    assert run("repeat", "run.json", "-o", "again.png", folder=files) == 0
+        assert "observed again" in printed
+    again = ["repeat", "run.json", "-o", "again.png"]
+    if task in ("invert", "activate"):
+        assert {"invert": "the result's features", "activate": "the unit's activation"}[task] in printed
+        # A record alone must not make Python import and call what it names.
+        assert run(*again, folder=files) == 2
+        assert "allow it by --model small_models:small" in capsys.readouterr().err
+        again += ["--model", "small_models:small"]
+    assert run(*again, folder=files) == 0
     assert (files / "out.png").read_bytes() == (files / "again.png").read_bytes()
 
 
@@ -302,6 +325,19 @@ def test_an_enlarged_picture_keeps_its_alpha(files, picture):
     large = np.asarray(Image.open(files / "out.png"))
     assert large.shape == (48, 40, 4)
     assert (large[..., 3] == 200).all()
+
+
+def test_a_picture_from_nothing_can_be_resumed(files, capsys):
+    words = looking("activate", "--unit", "4", "--size", "24", "20", layer="head")
+    assert run(*words, "--checkpoint", "moment", *FAST, folder=files) == 0
+    resume = ["resume", "moment", "--continue-for", "2", "-o", "more.png"]
+    assert run(*resume, folder=files) == 2
+    assert "allow it by --model" in capsys.readouterr().err
+    assert run(*resume, "--model", "small_models:small", "--json", folder=files) == 0
+    result = json.loads(capsys.readouterr().out)
+    assert result["result"]["iterations"] == 5
+    assert result["files"] == {}
+    assert result["options"]["layer"] == "head"
 
 
 def test_doctor(capsys):

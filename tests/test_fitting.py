@@ -223,3 +223,10 @@ def test_bad_input_is_refused(make, error):
 def test_bad_input_is_refused_before_the_first_state_is_asked_for():
     with pytest.raises(InputError):
         tasks.fit(torch.full((1, 1, 4, 4), torch.nan))
+
+
+def test_a_loss_that_may_be_negative_diverges_only_where_it_is_not_finite():
+    guard = Guard(jump=None)
+    assert not any(guard.diverged(1 + n, torch.tensor(loss)) for n, loss in enumerate((1e-3, 5.0, -2.0, 40.0, -3.0)))
+    assert guard.diverged(9, torch.tensor(torch.nan))
+    assert guard.diverged(10, torch.tensor(-torch.inf))

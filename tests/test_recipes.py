@@ -24,8 +24,12 @@ def test_the_catalogue_names_them():
 def test_every_task_has_the_default_and_the_published_ones():
     for task in RECIPES:
         assert RECIPES[task][0].name == Options().recipe
-        # Nothing has been published for volumes.
-        published = set() if task == "volume" else {"printed", "paper"}
+        # Nothing has been published for volumes and layers, and what is printed says nothing of features.
+        published = {"printed", "paper"}
+        if task in ("volume", "separate"):
+            published = set()
+        if task in ("invert", "activate"):
+            published = {"paper"}
         assert published <= {recipe.name for recipe in RECIPES[task]}
 
 
@@ -47,6 +51,25 @@ def test_published_settings(task, name, rate, noise, iterations, skips, upsampli
     assert recipe.network.skip_channels == (skips,) * 5
     assert recipe.network.upsampling == upsampling
     assert recipe.input.kind == ("grid" if name == "paper-hole" else "uniform")
+
+
+@pytest.mark.parametrize(
+    ("task", "name", "rate", "noise", "skips", "upsampling", "padding"),
+    [
+        ("invert", "paper", 0.001, "none", (4, 4, 4, 4, 4, 4), "nearest", "zero"),
+        ("activate", "paper", 0.01, "fresh", (0, 4, 4, 4, 4, 4), "bilinear", "reflection"),
+        ("activate", "paper-channel", 0.001, "fresh", (0, 4, 4, 4, 4, 4), "bilinear", "reflection"),
+    ],
+)
+def test_published_settings_for_features(task, name, rate, noise, skips, upsampling, padding):
+    recipe = find_recipe(task, name)
+    assert (recipe.optimiser.name, recipe.optimiser.rate, recipe.iterations) == ("adam", rate, 3100)
+    assert recipe.perturbation.kind == noise
+    assert recipe.averaging == 0
+    network = recipe.network
+    assert network.down_channels == network.up_channels == (16, 32, 64, 128, 128, 128)
+    assert (network.skip_channels, network.upsampling, network.padding) == (skips, upsampling, padding)
+    assert network.downsampling == "average"
 
 
 @pytest.mark.parametrize(

@@ -9,13 +9,14 @@ from .errors import (
     SettingError,
     UntaughtError,
 )
+from .features import Features
 from .inputs import InputSettings, PerturbationSettings
 from .inspection import inspect
 from .networks import EncoderDecoder, NetworkSettings
 from .operators import Blur, Downsample, Identity, Mask, blur_kernel
 from .optimisers import OptimiserSettings
 from .recipes import RECIPES, Recipe
-from .tasks import deblur, dejpeg, demosaic, denoise, fit, guide, inpaint, restore, separate, upscale
+from .tasks import activate, deblur, dejpeg, demosaic, denoise, fit, guide, inpaint, invert, restore, separate, upscale
 
 __version__: str
 
@@ -25,6 +26,7 @@ __all__ = [
     "DivergenceError",
     "Downsample",
     "EncoderDecoder",
+    "Features",
     "Identity",
     "InputError",
     "InputSettings",
@@ -41,6 +43,7 @@ __all__ = [
     "State",
     "StopReason",
     "UntaughtError",
+    "activate",
     "blur_kernel",
     "deblur",
     "dejpeg",
@@ -50,6 +53,7 @@ __all__ = [
     "guide",
     "inpaint",
     "inspect",
+    "invert",
     "restore",
     "separate",
     "upscale",

@@ -21,11 +21,14 @@ if TYPE_CHECKING:
     from untaught.recipes import Recipe
 
 __all__ = [
+    "SHORT_MODELS",
     "TASKS",
+    "ActivateSettings",
     "DeblurSettings",
     "DejpegSettings",
     "DemosaicSettings",
     "DenoiseSettings",
+    "FeatureSettings",
     "FillSettings",
     "GuideSettings",
     "InputFile",
@@ -104,6 +107,7 @@ class Setting:
         read: makes a value of a word.
         metavar: what stands for a value in the help, one word for each that is wanted.
         choices: the only values, if there are so few.
+        required: whether it has to be said, its default being none.
     """
 
     name: str
@@ -113,6 +117,7 @@ class Setting:
     read: Callable[[str], Any] = str
     metavar: str | tuple[str, ...] | None = None
     choices: tuple[str, ...] | None = None
+    required: bool = False
 
 
 def _setting(default: Any, about: str, **more: Any) -> Any:
@@ -384,6 +389,83 @@ class DemosaicSettings:
             raise SettingError(f"pattern must be RGGB, BGGR, GRBG or GBRG: found {self.pattern!r}")
 
 
+SHORT_MODELS = ("efficientnet_lite0",)
+"""The models of `untaught.features.MODELS`, which come with a package; any other name makes Python import and call."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class FeatureSettings:
+    """Of the tasks that look into a network.
+
+    Attributes:
+        model: a torch module, or a name for `untaught.features.load_model`.
+        layer: whose features are meant, a name of ``dict(module.named_modules())``.
+        mean: of each channel, in the units of a picture in [0, 1], which is taken off before the module sees the
+            picture; the model's own if it has a short name, otherwise ImageNet's, if None. Its length says how many
+            channels the picture has.
+        std: of each channel, what the picture is divided by then; the same.
+    """
+
+    model: Any = _setting(
+        None,
+        "the network: package.module:callable, which is imported and called and returns a torch module; or "
+        f"{', '.join(SHORT_MODELS)}, of untaught[classifier] (required)",
+        metavar="NAME",
+        required=True,
+    )
+    layer: str = _setting(
+        None,
+        "the layer whose features are meant, by its name in the module's named_modules() (required)",
+        metavar="LAYER",
+        required=True,
+    )
+    mean: tuple[float, ...] | None = _setting(
+        None,
+        "what is taken off the channels of a picture in [0, 1] first (default: the model's own if it has a short name, "
+        "otherwise ImageNet's)",
+        read=number,
+        metavar=("R", "G", "B"),
+    )
+    std: tuple[float, ...] | None = _setting(
+        None, "what the channels are divided by then (default: as for --mean)", read=number, metavar=("R", "G", "B")
+    )
+
+    def __post_init__(self) -> None:
+        if self.model is None or self.layer is None:
+            raise SettingError("a model is wanted, and the name of one of its layers")
+
+
+@dataclass(frozen=True, kw_only=True)
+class ActivateSettings(FeatureSettings):
+    """Of making a unit active.
+
+    Attributes:
+        unit: index of a channel of a convolutional layer, or of a number of a linear one, from 0.
+        size: height and width of the picture, in pixels.
+    """
+
+    unit: int = _setting(
+        None,
+        "index of a channel of a convolutional layer, or of a number of a linear one, from 0 (required)",
+        read=whole,
+        metavar="N",
+        required=True,
+    )
+    size: tuple[int, int] = _setting(
+        (224, 224), "of the picture, in pixels (default: 224 224)", read=positive, metavar=("HEIGHT", "WIDTH")
+    )
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if self.unit is None:
+            raise SettingError("the index of a unit of the layer is wanted")
+        height, width = self.size
+        if min(height, width) < 1 or height * width > 100_000_000:
+            raise SettingError(
+                f"a size is (height, width), from 1 pixel and up to 100 million in all: found {tuple(self.size)}"
+            )
+
+
 @dataclass(frozen=True, kw_only=True)
 class GuideSettings:
     """Of denoising with a guide.
@@ -437,10 +519,13 @@ class Task:
         about: what it does, in a sentence.
         example: a command line to copy.
         recipes: names of its recipes, the default first.
-        module: the module of `untaught.tasks` whose ``read`` makes a `Problem` of a picture.
+        module: the module of `untaught.tasks` whose ``read`` makes a `Problem` of a picture, or ``read_without`` of
+            none.
         settings: the class of its own settings.
         files: what it takes besides the picture.
         volumes: whether it takes volumes too.
+        picture: whether it starts from a picture.
+        instead: what Python may give in place of that picture, by name; no file holds it.
     """
 
     name: str
@@ -451,6 +536,8 @@ class Task:
     settings: type
     files: tuple[InputFile, ...] = ()
     volumes: bool = False
+    picture: bool = True
+    instead: tuple[str, ...] = ()
 
     @property
     def own_settings(self) -> tuple[Setting, ...]:
@@ -576,6 +663,24 @@ _ALL = (
                 required=True,
             ),
         ),
+    ),
+    Task(
+        name="invert",
+        about="Draw a picture that a layer of a network cannot tell from this one.",
+        example="untaught invert photo.png --model efficientnet_lite0 --layer _blocks.4 -o inverted.png",
+        recipes=("balanced", "fast", "best", "paper"),
+        module="invert",
+        settings=FeatureSettings,
+        instead=("features", "size"),
+    ),
+    Task(
+        name="activate",
+        about="Draw a picture, from nothing, that makes a unit of a network as active as can be.",
+        example="untaught activate --model efficientnet_lite0 --layer _fc --unit 130 -o flamingo.png",
+        recipes=("balanced", "fast", "best", "paper", "paper-channel"),
+        module="activate",
+        settings=ActivateSettings,
+        picture=False,
     ),
 )
 

@@ -18,7 +18,18 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, NoReturn, Self
 
 import untaught
-from untaught.catalogue import TASKS, Options, Setting, Task, duration, find_task, positive, settings_of, whole
+from untaught.catalogue import (
+    SHORT_MODELS,
+    TASKS,
+    Options,
+    Setting,
+    Task,
+    duration,
+    find_task,
+    positive,
+    settings_of,
+    whole,
+)
 from untaught.errors import InputError, Interrupted, SettingError, UntaughtError
 
 if TYPE_CHECKING:
@@ -86,6 +97,7 @@ def _parser() -> argparse.ArgumentParser:
     repeat = _command(commands, "repeat", _REPEAT, _repeat, "untaught repeat run.json -o again.png")
     repeat.add_argument("record_file", metavar="RECORD", type=Path, help="a file that --record has written")
     _output_arguments(repeat)
+    _model_argument(repeat)
 
     resume = _command(commands, "resume", _RESUME, _resume, "untaught resume restored.png.checkpoint")
     resume.add_argument("checkpoint_file", metavar="CHECKPOINT", type=Path, help="a checkpoint that a run has left")
@@ -96,6 +108,7 @@ def _parser() -> argparse.ArgumentParser:
         help="fit N iterations from there, whatever the stop rule says, even if the run had ended",
     )
     _output_arguments(resume, "the run's own")
+    _model_argument(resume)
 
     demo = _command(commands, "demo", _DEMO, _demo, "untaught demo -o demo")
     demo.add_argument("-o", "--output", metavar="FOLDER", type=Path, default=Path("untaught-demo"), help=_HELP_FOLDER)
@@ -175,13 +188,14 @@ def _command(
 
 
 def _task_arguments(parser: argparse.ArgumentParser, task: Task) -> None:
-    parser.add_argument("picture", metavar="PICTURE", type=Path, help="PNG, JPEG, TIFF or WebP of any depth")
+    if task.picture:
+        parser.add_argument("picture", metavar="PICTURE", type=Path, help="PNG, JPEG, TIFF or WebP of any depth")
     for file in task.files:
         parser.add_argument(
             f"--{file.role}", metavar=file.role.upper(), type=Path, required=file.required, help=file.about
         )
     _settings_arguments(parser, task.own_settings)
-    for setting in settings_of(Options):
+    for setting in _common_settings(task):
         named = ", ".join(task.recipes)
         _settings_arguments(
             parser,
@@ -190,9 +204,25 @@ def _task_arguments(parser: argparse.ArgumentParser, task: Task) -> None:
     _output_arguments(parser)
 
 
+def _common_settings(task: Task) -> list[Setting]:
+    """The settings of all tasks, but for those that only a picture has a use for."""
+    return [setting for setting in settings_of(Options) if task.picture or setting.name != "value_range"]
+
+
+def _model_argument(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "--model",
+        metavar="NAME",
+        help="of invert and activate: the model of the run, said again, so that it may be imported and called "
+        f"(not needed for {', '.join(SHORT_MODELS)})",
+    )
+
+
 def _settings_arguments(parser: argparse.ArgumentParser, settings: Iterable[Setting]) -> None:
     for setting in settings:
         named: dict[str, Any] = {"dest": setting.name, "default": setting.default, "help": setting.about}
+        if setting.required:
+            named["required"] = True
         if isinstance(setting.default, bool):
             parser.add_argument(setting.flag, action=f"store_{not setting.default}".lower(), **named)
         elif isinstance(setting.metavar, tuple):
@@ -271,12 +301,18 @@ def _port(text: str) -> int:
 def _task(options: argparse.Namespace) -> int:
     """Commands that restore a picture."""
     task = TASKS[options.name]
-    given = {setting.name: getattr(options, setting.name) for setting in (*task.own_settings, *settings_of(Options))}
+    given = {setting.name: getattr(options, setting.name) for setting in (*task.own_settings, *_common_settings(task))}
     own = {setting.name: given.pop(setting.name) for setting in task.own_settings}
     # What says how the files are read is not in the recipe, and a record has to tell it.
-    own |= {name: given.pop(name) for name in ("value_range", "volume")}
-    files = {file.role: getattr(options, file.role) for file in task.files}
-    return _run(options, task=task.name, files={"picture": options.picture, **files}, settings=own, **given)
+    own |= {name: given.pop(name) for name in ("value_range", "volume") if name in given}
+    own.setdefault("value_range", None)
+    files = {role: getattr(options, role) for role in _roles(task)}
+    return _run(options, task=task.name, files=files, settings=own, **given)
+
+
+def _roles(task: Task) -> list[str]:
+    """What goes in as files."""
+    return [*(["picture"] if task.picture else []), *(file.role for file in task.files)]
 
 
 def _repeat(options: argparse.Namespace) -> int:
@@ -306,8 +342,11 @@ def _run_again(options: argparse.Namespace, request: dict[str, Any], saved: Snap
     from untaught.recipes import recipe_from_record
 
     task = find_task(request["task"])
-    roles = ["picture", *(file.role for file in task.files)]
-    files = {role: Path(request["files"][role]["path"]) for role in roles if role in request["files"]}
+    files = {role: Path(request["files"][role]["path"]) for role in _roles(task) if role in request["files"]}
+    model = request["options"].get("model")
+    # A file from somebody else must not decide what Python imports and calls.
+    if model is not None and model not in SHORT_MODELS and model != options.model:
+        raise InputError(f"the run would import and call {model}: allow it by --model {model}")
     return _run(
         options,
         task=task.name,
@@ -450,20 +489,25 @@ def _beside(output: Path, name: str) -> Path:
 def _prepared(
     task: str, sources: Mapping[str, Path], settings: Mapping[str, Any], **fit_options: Any
 ) -> tuple[Job, Picture]:
-    """The job of a task and its input files, and the picture among them."""
+    """The job of a task and its input files, and the picture among them, or a blank one where there is none."""
+    import numpy as np
+
     from untaught import pictures
     from untaught.tasks import prepare
 
-    picture = pictures.read(sources["picture"], volume=settings.get("volume", False))
+    given = None
+    if "picture" in sources:
+        given = pictures.read(sources["picture"], volume=settings.get("volume", False))
+    size = (0, 0) if given is None else given.size
     more = {
-        file.role: pictures.read_input(
-            sources[file.role if file.role in sources else "picture"], file.kind, picture.size
-        )
+        file.role: pictures.read_input(sources[file.role if file.role in sources else "picture"], file.kind, size)
         for file in find_task(task).files
         if file.own or file.role in sources
     }
     value_range = None if settings["value_range"] is None else tuple(settings["value_range"])
-    job = prepare(task, picture.pixels, **more, **{**settings, "value_range": value_range}, **fit_options)
+    pixels = None if given is None else given.pixels
+    job = prepare(task, pixels, **more, **{**settings, "value_range": value_range}, **fit_options)
+    picture = given or pictures.Picture(np.asarray(job.blank()))
     return job, picture
 
 

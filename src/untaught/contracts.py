@@ -95,7 +95,7 @@ class State:
     Attributes:
         iteration: number of this iteration, from 1.
         iterations: the limit that was set.
-        loss: mean squared error over the known values; scalar tensor.
+        loss: what is descended, for most tasks the mean squared error over the known values; scalar tensor.
         output: the network's output, (N, C, H, W), float32 in [0, 1].
         average: exponential average of the outputs so far, same shape and range.
         square: exponential average of their squares.

@@ -7,6 +7,7 @@ not to pull the next state, to cancel is to close it.
 
 from __future__ import annotations
 
+import math
 import time
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any
@@ -34,11 +35,14 @@ class Guard:
     Args:
         interval: iterations between two looks at the loss; snapshots are taken at most every ``snapshot_interval``.
         snapshot_interval: iterations between two snapshots.
-        jump: a loss of more than this times its running mean counts as diverged.
+        jump: a loss of more than this times its running mean counts as diverged; only one that is not finite does, if
+            None.
         patience: this many times without one good look in between, and the fit is given up.
     """
 
-    def __init__(self, interval: int = 1, snapshot_interval: int = 50, jump: float = 10.0, patience: int = 12) -> None:
+    def __init__(
+        self, interval: int = 1, snapshot_interval: int = 50, jump: float | None = 10.0, patience: int = 12
+    ) -> None:
         self.interval = interval
         self.snapshot_interval = snapshot_interval
         self.jump = jump
@@ -55,9 +59,10 @@ class Guard:
         if iteration % self.interval and iteration != 1:
             return False
         value = float(loss)
-        bad = not value < float("inf") or (self._mean is not None and value > self.jump * self._mean)
+        mean, jump = self._mean, self.jump
+        bad = not math.isfinite(value) or (mean is not None and jump is not None and value > jump * mean)
         if not bad:
-            self._mean = value if self._mean is None else 0.9 * self._mean + 0.1 * value
+            self._mean = value if mean is None else 0.9 * mean + 0.1 * value
             self._in_a_row = 0
         return bad
 

@@ -56,6 +56,7 @@ def begin(
     noise: float | None = None,
     layers: Sequence[int] = (),
     operator: nn.Module | None = None,
+    signed: bool = False,
 ) -> Fit:
     """Put the parts of a fit together.
 
@@ -73,6 +74,7 @@ def begin(
         noise: standard deviation of the observation's noise, for a recipe that adds to it.
         layers: channels of each layer that has a network of its own; one network for all if empty.
         operator: that is learnt with the network; none if None.
+        signed: whether the loss may be negative.
     """
     networks: list[EncoderDecoder] = []
     sources: list[Source] = []
@@ -111,8 +113,8 @@ def begin(
     whole = engine.place(networks[0] if single else Independent(networks, len(layers) or 1))
     source = sources[0] if len(sources) == 1 else SideBySide(sources)
     learnt = [whole] if operator is None else [whole, operator]
-    optimiser = build_optimiser(recipe.optimiser, *learnt)
-    return Fit(whole, source, optimiser, Guard(engine.guard_interval), runs, operator)
+    guard = Guard(engine.guard_interval, jump=None) if signed else Guard(engine.guard_interval)
+    return Fit(whole, source, build_optimiser(recipe.optimiser, *learnt), guard, runs, operator)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -441,6 +443,7 @@ class Run:
             noise=job.problem.noise,
             layers=job.problem.layers,
             operator=self._learnt,
+            signed=job.problem.signed,
         )
 
     def _hold_out(self) -> Tensor | None:
@@ -479,6 +482,8 @@ class Run:
         if problem.operator is None:
             return ()
         with torch.no_grad():
+            if problem.verdict is not None:
+                return (problem.verdict(state.average),)
             difference = (self._operator(state.average) - self._observed)[self._known].square().mean().sqrt()
         range_ = problem.layout.high - problem.layout.low
         return (

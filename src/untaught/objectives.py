@@ -10,7 +10,7 @@ from torch import Tensor
 
 from untaught.contracts import Operator
 
-__all__ = ["ExclusiveError", "MeanSquaredError", "Objective"]
+__all__ = ["ExclusiveError", "MeanSquaredError", "NegativeActivation", "NormalisedSquaredError", "Objective"]
 
 
 class Objective(Protocol):
@@ -79,3 +79,45 @@ class ExclusiveError(MeanSquaredError):
                 break
             first, second = F.avg_pool2d(first, 2), F.avg_pool2d(second, 2)
         return super().__call__(picture, compared, target) + self.weight * price
+
+
+class NormalisedSquaredError(MeanSquaredError):
+    """Squared difference between what the operator makes of a picture and what was observed, of the latter's energy.
+
+    |phi(x) - phi0|^2 / |phi0|^2, summed over what is known, of any unit and number of values: Mahendran and Vedaldi,
+    2015, "Understanding deep image representations by inverting them", section 3. 1 for a picture without any features.
+
+    Args:
+        observed: (N, ...), float32; not all zero where it is known.
+        operator: from the picture to the observation.
+        known: bool, the observation's shape.
+    """
+
+    def __call__(self, picture: Tensor, compared: Tensor | None = None, target: Tensor | None = None) -> Tensor:
+        """(N, C, H, W) to (N,); see `MeanSquaredError`."""
+        where = self.known if compared is None else self.known & compared
+        wanted = self.observed if target is None else target
+        error = torch.where(where, self.operator(picture) - wanted, 0).square().flatten(1).sum(1)
+        return error / torch.where(where, wanted, 0).square().flatten(1).sum(1)
+
+
+class NegativeActivation:
+    """Minus what the operator makes of a picture, its mean where there are several numbers; so it may be negative.
+
+    Activation maximisation: Erhan, Bengio, Courville and Vincent, 2009; with this network for a prior, Ulyanov, Vedaldi
+    and Lempitsky, 2018.
+
+    Args:
+        observed: (N, ...); what is in it does not matter, as nothing was observed.
+        operator: from the picture to activations, of the same shape.
+        known: bool, the same shape: the activations that are meant.
+    """
+
+    def __init__(self, observed: Tensor, operator: Operator, known: Tensor) -> None:
+        self.operator = operator
+        self.known = known.expand_as(observed)
+        self.count = self.known.flatten(1).sum(1)
+
+    def __call__(self, picture: Tensor, compared: Tensor | None = None, target: Tensor | None = None) -> Tensor:  # noqa: ARG002
+        """(N, C, H, W) to (N,)."""
+        return -torch.where(self.known, self.operator(picture), 0).flatten(1).sum(1) / self.count

@@ -30,6 +30,7 @@ class Problem:
         layers: channels of each layer of the picture that has a network of its own, ``channels`` together; all of them
             in one if empty.
         objective: how far a picture is from the observation.
+        signed: whether that may be negative, so that how many times it has grown says nothing.
         guide: (N, channels, H, W), float32: the network's input in place of the recipe's, or beside what a recipe
             shows of a noisy picture; none if None.
         kept: (N, C, H, W), bool: values of the picture that are returned as they were given; none if None.
@@ -37,6 +38,8 @@ class Problem:
         finish: what is done to each fitted picture, (N, C, H, W), before anybody sees it; nothing if None.
         found: what else there is to be handed back, by name, each (N, C, H, W): from the operator as it was learnt and
             the fitted picture; nothing if None.
+        verdict: the sentence on a fitted picture, (N, C, H, W), at the very end; what the operator makes of it is
+            compared with the observation, in the picture's units, if None.
         recipes: name of the row of `untaught.recipes.RECIPES` that is for it, where that is not the task's own.
         notes: sentences that the user should read.
     """
@@ -50,11 +53,13 @@ class Problem:
     noise: float | None = None
     layers: tuple[int, ...] = ()
     objective: Callable[[Tensor, Operator, Tensor], Objective] = MeanSquaredError
+    signed: bool = False
     guide: Tensor | None = None
     kept: Tensor | None = None
     polish: Callable[[Tensor], Tensor] | None = None
     finish: Callable[[Tensor], Tensor] | None = None
     found: Callable[[Operator, Tensor], Mapping[str, Tensor]] | None = None
+    verdict: Callable[[Tensor], str] | None = None
     recipes: str = ""
     notes: tuple[str, ...] = ()
 

@@ -286,6 +286,65 @@ _BALANCED_SEPARATE = dataclasses.replace(_BALANCED_INVERSE, iterations=500)
 _FAST_SEPARATE = dataclasses.replace(_BALANCED_SEPARATE, name="fast", iterations=250)
 
 _BEST_SEPARATE = dataclasses.replace(_BALANCED_SEPARATE, name="best", iterations=1000)
+# Shallow features come nearer for as long as the fit goes on, and deep ones as nearly by then: docs/tasks.md.
+_BALANCED_INVERT = dataclasses.replace(
+    _BALANCED_INVERSE, network=dataclasses.replace(_BALANCED_INVERSE.network, upsampling="nearest"), iterations=400
+)
+
+_FAST_INVERT = dataclasses.replace(_BALANCED_INVERT, name="fast", iterations=200)
+
+_BEST_INVERT = dataclasses.replace(_BALANCED_INVERT, name="best", runs=2, iterations=1000)
+
+_SIX_SCALES = (16, 32, 64, 128, 128, 128)
+
+_PAPER_INVERT = Recipe(
+    name="paper",
+    source="Ulyanov, Vedaldi, Lempitsky, 2018: inversion of AlexNet (figure 9), the settings of their notebook",
+    network=dataclasses.replace(
+        PRESETS["paper"],
+        down_channels=_SIX_SCALES,
+        up_channels=_SIX_SCALES,
+        skip_channels=(4,) * 6,
+        down_kernel_size=(7, 7, 5, 5, 3, 3),
+        up_kernel_size=(7, 7, 5, 5, 3, 3),
+        downsampling="average",
+        upsampling="nearest",
+        padding="zero",
+    ),
+    optimiser=OptimiserSettings(rate=0.001),
+    averaging=0.0,
+    iterations=3100,
+)
+
+# There is no right activation to come to, and what a longer fit adds is contrast.
+_BALANCED_ACTIVATE = dataclasses.replace(_BALANCED_INVERSE, iterations=200)
+
+_FAST_ACTIVATE = dataclasses.replace(_BALANCED_ACTIVATE, name="fast", iterations=100)
+
+_BEST_ACTIVATE = dataclasses.replace(_BALANCED_ACTIVATE, name="best", iterations=500)
+
+# The noise that their notebook adds to the weights never reaches them, so there is none here.
+_PAPER_ACTIVATE = dataclasses.replace(
+    _PAPER_INVERT,
+    source="Ulyanov, Vedaldi, Lempitsky, 2018: a class of AlexNet, the settings of their notebook",
+    network=dataclasses.replace(
+        _PAPER_INVERT.network,
+        skip_channels=(0, 4, 4, 4, 4, 4),
+        down_kernel_size=(5, 3, 5, 5, 3, 5),
+        up_kernel_size=(5, 3, 5, 3, 5, 3),
+        upsampling="bilinear",
+        padding="reflection",
+    ),
+    perturbation=_FRESH,
+    optimiser=OptimiserSettings(rate=0.01),
+)
+
+_PAPER_CHANNEL = dataclasses.replace(
+    _PAPER_ACTIVATE,
+    name="paper-channel",
+    source="the same for a channel of a convolutional layer; they maximise it in a window, here it is all of it",
+    optimiser=OptimiserSettings(rate=0.001),
+)
 
 RECIPES: Mapping[str, tuple[Recipe, ...]] = MappingProxyType(
     {
@@ -301,6 +360,8 @@ RECIPES: Mapping[str, tuple[Recipe, ...]] = MappingProxyType(
         "demosaic": (_BALANCED_RESTORE, _FAST_RESTORE, _BEST_RESTORE, _NOISE, _PRINTED, _PAPER_DROPPED),
         "volume": (_BALANCED_VOLUME, _FAST_VOLUME, _BEST_VOLUME),
         "separate": (_BALANCED_SEPARATE, _FAST_SEPARATE, _BEST_SEPARATE),
+        "invert": (_BALANCED_INVERT, _FAST_INVERT, _BEST_INVERT, _PAPER_INVERT),
+        "activate": (_BALANCED_ACTIVATE, _FAST_ACTIVATE, _BEST_ACTIVATE, _PAPER_ACTIVATE, _PAPER_CHANNEL),
         "fit": (dataclasses.replace(_NOISE, name="balanced", stopping=StoppingSettings()), _PRINTED, _PAPER_DROPPED),
     }
 )

@@ -27,7 +27,7 @@ def make_request(job: Job, *, command: str, files: Mapping[str, Path], options: 
     Args:
         job: the task, read and checked.
         command: the command line that asked for it.
-        files: what went in, by role ("picture", "mask", "reference").
+        files: what went in, by role ("picture", "mask", "reference"); it may be nothing.
         options: settings outside the recipe, such as how the mask is marked.
     """
     return {

@@ -27,7 +27,13 @@ _NOT_SHOWN = ("mask_marks",)
 
 def offers() -> list[Task]:
     """The tasks that need nothing besides a picture and a mask."""
-    return [task for task in TASKS.values() if all(file.role == "mask" or not file.required for file in task.files)]
+    return [
+        task
+        for task in TASKS.values()
+        if task.picture
+        and all(file.role == "mask" or not file.required for file in task.files)
+        and not any(setting.required for setting in task.own_settings)
+    ]
 
 
 def find_offer(name: str) -> Task:
@@ -38,7 +44,7 @@ def find_offer(name: str) -> Task:
     """
     task = find_task(name)
     if task not in offers():
-        raise SettingError(f"{name} needs more files than the studio can be given: it is for the command line")
+        raise SettingError(f"{name} needs more, or less, than a picture and a mask: it is for the command line")
     return task
 
 

@@ -6,6 +6,7 @@ import dataclasses
 import importlib
 from typing import Any
 
+import numpy as np
 import torch
 from numpy.typing import ArrayLike
 from torch import Tensor
@@ -24,12 +25,13 @@ __all__ = ["fit", "prepare"]
 _COMMON = tuple(field.name for field in dataclasses.fields(Options))
 
 
-def prepare(task: str, image: ArrayLike | Tensor, mask: ArrayLike | Tensor | None = None, **given: Any) -> Job:
+def prepare(task: str, image: ArrayLike | Tensor | None, mask: ArrayLike | Tensor | None = None, **given: Any) -> Job:
     """Read and check everything that a task needs, and begin nothing.
 
     Args:
         task: name of a task.
-        image: the picture; see the task's own function.
+        image: the picture; see the task's own function. None for a task that starts from none, or where something
+            else is given in its place.
         mask: for the tasks that take one.
         **given: what else the task takes, its settings, and `Options`.
 
@@ -39,7 +41,7 @@ def prepare(task: str, image: ArrayLike | Tensor, mask: ArrayLike | Tensor | Non
     entry = find_task(task)
     if mask is not None:
         given["mask"] = mask
-    roles = [file.role for file in entry.files]
+    roles = [*(file.role for file in entry.files), *entry.instead]
     own = [setting.name for setting in entry.own_settings]
     check_names(given, [*roles, *own, *_COMMON], kind="option")
     options = Options(**{name: given[name] for name in _COMMON if name in given})
@@ -51,9 +53,21 @@ def prepare(task: str, image: ArrayLike | Tensor, mask: ArrayLike | Tensor | Non
     for file in entry.files:
         if file.required and file.role not in pictures:
             raise InputError(f"{task} needs a {file.role}: {file.about}")
-    read = importlib.import_module(f"untaught.tasks.{entry.module}").read
-    picture, layout = to_tensor(image, options.value_range, volume=options.volume)
-    problem: Problem = read(picture, layout, settings, **pictures)
+    module = importlib.import_module(f"untaught.tasks.{entry.module}")
+    problem: Problem
+    instead = [name for name in entry.instead if name in pictures]
+    if not entry.picture or instead:
+        if image is not None:
+            raise InputError(f"{task} starts from {' and '.join(instead) or 'nothing'}: a picture was given too")
+        if len(instead) < len(entry.instead):
+            raise InputError(f"without a picture, {task} needs {' and '.join(entry.instead)}")
+        if options.value_range is not None:
+            raise SettingError("without a picture there are no values that a value_range could be of")
+        problem = module.read_without(settings, **pictures)
+    else:
+        whole = np.asarray(image) if image is None else image
+        picture, layout = to_tensor(whole, options.value_range, volume=options.volume)
+        problem = module.read(picture, layout, settings, **pictures)
     return _job(task, problem, options)
 
 
