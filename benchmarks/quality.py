@@ -27,8 +27,8 @@ The studies:
   iterations (by our engine, which follows the plain network: docs/speed.md), and what it took in plain torch is that
   number times the plain step's time, of ten steps measured in the same process before and after. Beside it: when
   `balanced` reaches its quality, looking every fifth iteration, and when it ends by itself. PSNR with known pixels
-  kept. To be run with one thread: what is counted is the process's own time on the processor, so that other work beside it
-  does not count.
+  kept. To be run with one thread: what is counted is the process's own time on the processor, so that other work
+  beside it does not count.
 
     python -m benchmarks.quality DATA --study restore --recipes balanced best
 

@@ -45,10 +45,10 @@ def prepare(task: str, image: ArrayLike | Tensor | None, mask: ArrayLike | Tenso
     own = [setting.name for setting in entry.own_settings]
     check_names(given, [*roles, *own, *_COMMON], kind="option")
     options = Options(**{name: given[name] for name in _COMMON if name in given})
-    settings = entry.settings(**{name: given[name] for name in own if name in given})
     if options.volume and not entry.volumes:
         able = ", ".join(name for name, other in TASKS.items() if other.volumes)
         raise InputError(f"{task} is for pictures, not yet for volumes: {able} and untaught.fit take them")
+    settings = entry.settings(**{name: given[name] for name in own if name in given})
     pictures = {role: given[role] for role in roles if given.get(role) is not None}
     for file in entry.files:
         if file.required and file.role not in pictures:
