@@ -258,3 +258,64 @@ def test_light_and_dark_and_labels(page):
         ).map((one) => one.id)"""
     )
     assert unnamed == []
+
+
+def test_a_picture_that_is_dropped_before_the_page_is_ready_stays(page, studio, photo):
+    """The answers of the server come in the worst order: the tasks after the picture was shown, then the upload."""
+    held = []
+    page.route("**/api/tasks", lambda route: held.append(route))
+    page.route("**/api/pictures?name=*", lambda route: held.append(route))
+    page.goto("about:blank")
+    page.goto(studio.address)
+    page.set_input_files("#file", photo / "photo.png")
+    page.locator("#tools").wait_for()
+    page.set_input_files("#mask-file", photo / "mask.png")
+    playwright.expect(page.locator("#missing")).to_contain_text("6.2%")
+    tasks, upload = held
+    assert tasks.request.url.endswith("tasks")
+    tasks.continue_()
+    page.locator("#task option").first.wait_for(state="attached")
+    playwright.expect(page.locator("#start")).to_be_enabled()
+    upload.continue_()
+    until(page, "location.hash.startsWith('#picture=')")
+    playwright.expect(page.locator("#missing")).to_contain_text("6.2%")
+    playwright.expect(page.locator("#start")).to_be_enabled()
+
+
+def finished_picture(page):
+    playwright.expect(page.locator("#job-title")).to_have_text("Restored", timeout=120_000)
+    page.locator("#download").wait_for()
+    with page.expect_download() as download:
+        page.click("#download")
+    return download.value.path().read_bytes()
+
+
+def test_a_killed_studio_goes_on_to_the_same_picture(browser, photo, tmp_path):
+    with RunningStudio(tmp_path) as studio, browser.new_context() as context:
+        page = context.new_page()
+        page.goto(studio.address)
+        open_photo(page, photo)
+        page.set_input_files("#mask-file", photo / "mask.png")
+        playwright.expect(page.locator("#start")).to_be_enabled()
+        job = start(page, 100)
+        # A pause leaves a checkpoint, from which it is to go on.
+        studio.wait_until(lambda: studio.get(f"jobs/{job}")["progress"])
+        page.click("#pause")
+        playwright.expect(page.locator("#job-title")).to_have_text("Paused", timeout=60_000)
+        at = studio.get(f"jobs/{job}")["progress"]["iteration"]
+        page.click("#resume")
+        studio.wait_until(lambda: studio.get(f"jobs/{job}")["progress"]["iteration"] > at)
+        studio.kill()
+        page.locator("#connection").wait_for()
+        assert (tmp_path / "jobs" / job / "checkpoint").exists()
+        assert not (tmp_path / "jobs" / job / "result.json").exists()
+        studio.start()
+        page.goto(studio.address)
+        page.locator(f"[data-job='{job}']").click()
+        gone_on = finished_picture(page)
+        assert page.locator("[data-job]").count() == 1
+        page.click("#again")
+        page.locator("#tools").wait_for()
+        playwright.expect(page.locator("#start")).to_be_enabled()
+        assert start(page, 100) != job
+        assert finished_picture(page) == gone_on
