@@ -11,6 +11,7 @@ pytest.importorskip("fastapi", reason="the studio is an extra: pip install 'unta
 
 from untaught import cli
 from untaught.errors import SettingError
+from untaught.studio import worker
 from untaught.studio.guard import Door
 from untaught.studio.offers import check_settings, command_line, find_offer, offers
 from untaught.studio.proposals import propose
@@ -53,6 +54,25 @@ def test_moments_are_few_and_dense_where_the_picture_changes():
     assert gaps[0] < gaps[-2]
     assert set(dropped).isdisjoint(moments.kept)
     assert moments.add(50, best=40)[0] > 50  # going on from a checkpoint takes back what came later
+
+
+@pytest.mark.parametrize("cost", [0.001, 0.2])
+def test_previews_take_no_more_than_their_share(monkeypatch, cost):
+    now, made = [0.0], []
+    monkeypatch.setattr(worker.time, "monotonic", lambda: now[0])
+    monkeypatch.setattr(worker.time, "thread_time", lambda: now[0])
+
+    def make():
+        now[0] += cost
+        made.append(now[0])
+
+    sparingly = worker._Sparingly(make, 1.0)
+    while now[0] < 100:
+        now[0] += 0.05
+        sparingly(None)
+    assert len(made) * cost < 0.05 * now[0]
+    assert len(made) > (90 if cost < 0.04 else 15)
+    assert np.diff(made).min() >= 1.0
 
 
 def test_the_store_clears_what_is_old_and_what_is_too_much(tmp_path):

@@ -257,15 +257,17 @@ class _Reporter:
         self._figures = _Sparingly(self.report_figures, 0.25)
         self._pictures = _Sparingly(self.report, 1.0)
         self._began: tuple[int, float] | None = None
+        self._aside = 0.0
 
     def __call__(self, state: State) -> None:
         """Write what it is time for; the first state always, with its picture."""
+        started = time.perf_counter()
         if self._began is None:
             self._began = (state.iteration, state.elapsed)
             self.report()
-            return
-        if not self._pictures.try_now():
+        elif not self._pictures.try_now():
             self._figures.try_now()
+        self._aside += time.perf_counter() - started
 
     def report_figures(self, stop_reason: StopReason | None = None, **more: Any) -> None:
         """Write a line."""
@@ -277,6 +279,7 @@ class _Reporter:
             "until": outlook.until,
             "loss": float(state.loss),
             "elapsed": state.elapsed,
+            "aside": self._aside,  # of these seconds, what all earlier lines and their pictures have taken
             "left": self._seconds_left(state, outlook),
             "in_search": outlook.in_search,
             "best": outlook.best_iteration,

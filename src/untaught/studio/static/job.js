@@ -31,6 +31,7 @@ export class JobView {
     stage.canvas.style.cursor = "grab";
     this.#setView("divider");
     this.#setDivide(0.5);
+    this.#showNothing();
     try {
       await this.#take(await get(`/jobs/${identity}`));
     } catch (error) {
@@ -143,6 +144,14 @@ export class JobView {
   }
 
   // What is shown ---------------------------------------------------------------------------------------------------
+
+  // Until it is known what there is: not the last job's figures, and not its files to download.
+  #showNothing() {
+    $("job-title").textContent = "Opening…";
+    for (const id of ["job-about", "why"]) $(id).textContent = "";
+    for (const id of ["bar", "running-actions", "ended-actions", "continue-part", "downloads", "uncertainty-choice"]) $(id).hidden = true;
+    for (const id of ["iteration", "left", "loss"]) $(id).textContent = "–";
+  }
 
   #showState() {
     const { facts } = this, { state, result, wish } = facts, running = state === "running" || state === "queued";
