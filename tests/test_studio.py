@@ -216,6 +216,13 @@ def test_a_killed_server_goes_on_to_the_same_result(tmp_path, photo, mask):
         assert file_of(studio, job, "result").content == file_of(studio, undisturbed, "result").content
 
 
+def test_a_device_that_is_not_there_gets_a_sentence(studio, photo, mask):
+    job = begin(studio, painted(studio, photo, mask), device="cuda:93")
+    facts = studio.wait_for(job, "failed")
+    assert "--device cuda:93" in facts["command"]
+    assert facts["message"]
+
+
 # What must not get in -------------------------------------------------------------------------------------------------
 
 

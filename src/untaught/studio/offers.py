@@ -21,7 +21,7 @@ _TITLES = {
 }
 _QUALITIES = ("fast", "balanced", "best")
 # The common settings that a page shows; the rest is for the command line. Masks are always white for known here.
-_SHOWN = ("recipe", "time_budget", "iterations", "runs", "seed")
+_SHOWN = ("recipe", "time_budget", "iterations", "runs", "seed", "device")
 _NOT_SHOWN = ("mask_marks",)
 
 
@@ -80,7 +80,7 @@ def _describe(setting: Setting) -> dict[str, Any]:
         "kind": kind,
         "default": setting.default,
         "choices": choices or (),
-        "common": setting.name not in ("time_budget", "iterations", "runs", "seed", "keep_known"),
+        "common": setting.name not in (*_SHOWN[1:], "keep_known"),
     }
 
 

@@ -178,7 +178,7 @@ export class JobView {
     $("command").textContent = facts.command;
     this.line = facts.progress ?? this.line;
     if (state === "failed") $("why").textContent = `${facts.message[0]?.toUpperCase() ?? ""}${facts.message.slice(1)}.`;
-    else if (state === "queued") $("why").textContent = "Another job has the machine. This one begins by itself.";
+    else if (state === "queued") $("why").textContent = "Another job has the device. This one begins by itself.";
     else if (state === "cancelled") $("why").textContent = "What it had shown is still here to look at. Resume goes on from its last checkpoint.";
     else if (state === "paused") $("why").textContent = "It keeps until you resume it, also when the studio is closed.";
     else if (state === "done" && result) {
