@@ -241,6 +241,21 @@ def test_what_is_downloaded_is_what_the_command_line_gives(page, photo, tmp_path
     assert download.value.path().read_bytes() == (tmp_path / "photo-restored.png").read_bytes()
 
 
+def test_a_job_ended_by_hand_says_that_it_cannot_be_repeated(page, studio, photo):
+    open_photo(page, photo)
+    page.set_input_files("#mask-file", photo / "mask.png")
+    playwright.expect(page.locator("#start")).to_be_enabled()
+    job = start(page, 100_000)
+    studio.wait_until(lambda: studio.get(f"jobs/{job}")["progress"])
+    page.click("#finish")
+    finished_picture(page)
+    assert "another picture" in page.inner_text("#command-about")
+    page.fill("#more-iterations", "2")
+    page.click("#continue")
+    playwright.expect(page.locator("#why")).to_contain_text("iteration limit", timeout=60_000)
+    assert "another picture" in page.inner_text("#command-about")
+
+
 def test_a_refused_file_is_explained(page, tmp_path):
     (tmp_path / "letter.png").write_bytes(b"%PDF-1.7 not a picture")
     page.set_input_files("#file", tmp_path / "letter.png")

@@ -303,6 +303,9 @@ async def _add_job(studio: _Here, wanted: JobRequest) -> dict[str, Any]:
     crop = wanted.crop
     if crop is not None and not _fits(crop, info["width"], info["height"]):
         raise HTTPException(422, "the region to try is not inside the picture, or is smaller than 16 x 16")
+    own = [file.role for file in task.files if file.own]
+    if crop is not None and own:
+        crop = _whole_blocks(crop, info["width"], info["height"])
     studio.queue.check_room()
     studio.store.check_room()
     name = info["name"] if crop is None else f"{info['name']}-part"
@@ -312,9 +315,12 @@ async def _add_job(studio: _Here, wanted: JobRequest) -> dict[str, Any]:
     files = {"picture": f"picture{suffix}", "result": f"result{info['result']}"}
     if has_mask:
         names["mask"], files["mask"] = f"{name}-mask.png", "mask.png"
-    command = command_line(task, settings, picture=names["picture"], mask=names.get("mask"), output=names["result"])
+    whole = None if crop is None else f"whole{original.suffix}"
+    if whole is not None:
+        # What is read from the picture's own file is not in that of a part.
+        for role in own:
+            names[role], files[role] = f"{info['name']}{original.suffix}", whole
     with studio.store.adding("jobs") as (identity, folder):
-        whole = None if crop is None else f"whole{original.suffix}"
         _link(original, folder / (whole or files["picture"]))
         if has_mask:
             # Copied, not linked: the picture's own mask may be painted on.
@@ -334,7 +340,6 @@ async def _add_job(studio: _Here, wanted: JobRequest) -> dict[str, Any]:
             "height": info["height"] if crop is None else crop[3],
             "names": names,
             "files": files,
-            "command": command,
             "continue_for": [],
         }
         write_json(folder / "request.json", request)
@@ -346,6 +351,13 @@ async def _add_job(studio: _Here, wanted: JobRequest) -> dict[str, Any]:
 def _fits(crop: tuple[int, int, int, int], width: int, height: int) -> bool:
     left, top, wide, tall = crop
     return min(wide, tall) >= 16 and min(left, top) >= 0 and left + wide <= width and top + tall <= height
+
+
+def _whole_blocks(crop: tuple[int, int, int, int], width: int, height: int) -> tuple[int, int, int, int]:
+    """A region that a JPEG's blocks fit into, those of colours spared too, as they fit into the whole picture."""
+    left, top = (start // 16 * 16 for start in crop[:2])
+    right, bottom = (-(-(start + side) // 16) * 16 for start, side in zip(crop[:2], crop[2:], strict=True))
+    return left, top, min(right, width) - left, min(bottom, height) - top
 
 
 def _link(source: Path, target: Path) -> None:
@@ -360,11 +372,13 @@ def _job_facts(studio: Studio, identity: str) -> dict[str, Any]:
     """A job as a client sees it."""
     folder = studio.store.entry("jobs", identity)
     request = read_json(folder / "request.json")
-    shown = ("id", "picture", "name", "task", "settings", "crop", "width", "height", "command", "continue_for")
+    shown = ("id", "picture", "name", "task", "settings", "crop", "width", "height", "continue_for")
+    task = find_offer(request["task"])
     return {
         **{name: request[name] for name in shown},
         **studio.queue.state(identity),
-        "title": title(find_offer(request["task"])),
+        "title": title(task),
+        "command": command_line(task, request["settings"], request["names"], request["continue_for"]),
         "progress": last_line(folder / "log.jsonl"),
         "has_mask": (folder / "mask.png").exists() or (folder / "whole-mask.png").exists(),
         "has_uncertainty": (folder / "uncertainty.tif").exists(),

@@ -176,6 +176,9 @@ export class JobView {
     $("download-mask").parentElement.hidden = !facts.has_mask;
     $("download-uncertainty").parentElement.hidden = !facts.has_uncertainty;
     $("command").textContent = facts.command;
+    $("command-about").textContent = result?.repeatable === false
+      ? "The command line gives another picture: this one was ended by hand or by the clock, which cannot be done again at the same moment."
+      : "The same by the command line:";
     this.line = facts.progress ?? this.line;
     if (state === "failed") $("why").textContent = `${facts.message[0]?.toUpperCase() ?? ""}${facts.message.slice(1)}.`;
     else if (state === "queued") $("why").textContent = "Another job has the device. This one begins by itself.";
