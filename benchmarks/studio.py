@@ -1,6 +1,7 @@
 """The studio in a real Chromium: how fast it answers, and what it looks like in each of its states.
 
-    python -m benchmarks.studio
+    python -m benchmarks.studio             # all of it
+    python -m benchmarks.studio previews    # only what previews cost: no browser, and the machine need not be idle
 
 Needs Debian's chromium. Writes docs/figures/studio.json, docs/figures/studio-*.jpg and the table of docs/studio.md.
 """
@@ -9,16 +10,19 @@ from __future__ import annotations
 
 import io
 import json
+import os
 import re
 import shutil
 import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from statistics import median, quantiles
 from typing import Any
 
+import httpx
 import numpy as np
 from PIL import Image
 from playwright.sync_api import Browser, FilePayload, Page, sync_playwright
@@ -119,33 +123,79 @@ def tour(page: Page) -> None:
     shoot(page, "phone")
 
 
+def preview_share(client: httpx.Client, side: int, seconds: float) -> float:
+    """Seconds of figures and pictures over seconds of fitting, in per cent, of the first seconds of a job."""
+    pixels = np.asarray(Image.fromarray(data.astronaut()).resize((side, side)))
+    known = np.full((side, side), 255, np.uint8)
+    known[side // 3 : side // 3 + side // 20, side // 8 : side // 2] = 0
+    picture = client.post("pictures", content=picture_file(pixels, "PNG")["buffer"]).json()["id"]
+    client.put(f"pictures/{picture}/mask", content=picture_file(known, "PNG")["buffer"]).raise_for_status()
+    wanted = {"picture": picture, "task": "inpaint", "settings": {"iterations": 100_000}}
+    job = client.post("jobs", json=wanted).raise_for_status().json()["id"]
+
+    def far_enough() -> Any:
+        line = client.get(f"jobs/{job}").json()["progress"]
+        return line if line and line["elapsed"] >= seconds else None
+
+    line = wait_until(far_enough, 20 * seconds)
+    client.post(f"jobs/{job}/cancel").raise_for_status()
+    return float(100 * line["aside"] / (line["elapsed"] - line["aside"]))
+
+
+def previews() -> dict[str, float]:
+    # One thread: with more, the fit alone would get faster, and what it is compared with not.
+    with running_studio({"OMP_NUM_THREADS": "1"}) as address:
+        base, _, token = address.partition("/?token=")
+        bearer = {"authorization": f"Bearer {token}"}
+        with httpx.Client(base_url=f"{base}/api/", headers=bearer, timeout=120, trust_env=False) as client:
+            return {
+                f"previews, % of the fit's time, {side} x {side}": preview_share(client, side, seconds)
+                for side, seconds in ((512, 60), (1536, 120))
+            }
+
+
+@contextmanager
+def running_studio(more: dict[str, str]) -> Iterator[str]:
+    """The address of a studio of its own, with more in its environment."""
+    with tempfile.TemporaryDirectory() as folder:
+        words = [sys.executable, "-m", "untaught", "studio", "--no-browser", "--port", "0", "--folder", folder]
+        server = subprocess.Popen(words, stdout=subprocess.PIPE, text=True, env={**os.environ, **more})
+        try:
+            assert server.stdout is not None
+            yield server.stdout.readline().split()[-1]
+        finally:
+            server.terminate()
+            server.wait()
+
+
 def opened(browser: Browser, address: str) -> Page:
     page = browser.new_context(viewport={"width": 1280, "height": 800}).new_page()
     page.goto(address)
     return page
 
 
-def main() -> None:
+def in_a_browser() -> dict[str, float]:
     chromium = shutil.which("chromium")
     if chromium is None:
         raise SystemExit("there is no chromium: apt-get install chromium")
-    with tempfile.TemporaryDirectory() as folder, sync_playwright() as driver:
-        words = [sys.executable, "-m", "untaught", "studio", "--no-browser", "--port", "0", "--folder", folder]
-        server = subprocess.Popen(words, stdout=subprocess.PIPE, text=True)
-        try:
-            assert server.stdout is not None
-            address = server.stdout.readline().split()[-1]
-            browser = driver.chromium.launch(executable_path=chromium, args=["--no-sandbox"])
-            tour(opened(browser, address))
-            figures = measure(opened(browser, address))
-            browser.close()
-        finally:
-            server.terminate()
-            server.wait()
-    (DOCS / "figures/studio.json").write_text(json.dumps(figures, indent=1) + "\n")
+    with running_studio({}) as address, sync_playwright() as driver:
+        browser = driver.chromium.launch(executable_path=chromium, args=["--no-sandbox"])
+        tour(opened(browser, address))
+        figures = measure(opened(browser, address))
+        browser.close()
+    return figures
+
+
+def main(words: list[str]) -> None:
+    if words not in ([], ["previews"]):
+        raise SystemExit(__doc__)
+    path = DOCS / "figures/studio.json"
+    figures = json.loads(path.read_text()) if words else in_a_browser()
+    figures |= previews()
+    path.write_text(json.dumps(figures, indent=1) + "\n")
     rows = [f"| {name} | {value:.2g} |" for name, value in figures.items()]
     replace_table(DOCS / "studio.md", "studio", "\n".join(["| what | measured |", "| --- | --- |", *rows]))
 
 
 if __name__ == "__main__":
-    main()
+    main(sys.argv[1:])

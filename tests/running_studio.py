@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import re
 import signal
@@ -44,9 +45,15 @@ class RunningStudio:
         )
 
     def kill(self) -> None:
-        """As a crash would."""
+        """As a loss of power would: the server and its workers at once."""
         self.client.close()
+        server = self.process.pid
+        listed = Path(f"/proc/{server}/task/{server}/children")
+        workers = listed.read_text().split() if listed.exists() else []  # elsewhere they end by themselves, soon
         self.process.kill()
+        for worker in workers:
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(int(worker), signal.SIGKILL)
         self.process.wait()
         self.process.stdout.close()
 

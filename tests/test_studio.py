@@ -66,24 +66,30 @@ def file_of(studio, job, which):
 # From upload to download ---------------------------------------------------------------------------------------------
 
 
+def type_in(command, folder):
+    for line in command.split(" && "):
+        # Sums are cut into as many shares as there are threads: as many as the studio's here.
+        subprocess.run(
+            [sys.executable, "-m", *line.split(), "--quiet"],
+            cwd=folder,
+            env={**os.environ, "OMP_NUM_THREADS": "1"},
+            check=True,
+        )
+
+
+def same_pictures(path, content):
+    ours, theirs = Image.open(path), Image.open(io.BytesIO(content))
+    np.testing.assert_array_equal(np.asarray(ours), np.asarray(theirs))
+
+
 def test_a_job_gives_what_the_command_line_gives(studio, photo, mask, tmp_path):
     job = begin(studio, painted(studio, photo, mask), seed=5)
     facts = studio.wait_for(job, "done")
     Image.fromarray(photo).save(tmp_path / "photo.png")
     Image.fromarray(mask).save(tmp_path / "photo-mask.png")
     assert facts["command"].startswith("untaught inpaint photo.png --mask photo-mask.png -o photo-restored.png")
-    # Sums are cut into as many shares as there are threads: as many as the studio's here.
-    subprocess.run(
-        [sys.executable, "-m", *facts["command"].split(), "--quiet"],
-        cwd=tmp_path,
-        env={**os.environ, "OMP_NUM_THREADS": "1"},
-        check=True,
-    )
-    ours, theirs = (
-        Image.open(tmp_path / "photo-restored.png"),
-        Image.open(io.BytesIO(file_of(studio, job, "result").content)),
-    )
-    np.testing.assert_array_equal(np.asarray(ours), np.asarray(theirs))
+    type_in(facts["command"], tmp_path)
+    same_pictures(tmp_path / "photo-restored.png", file_of(studio, job, "result").content)
     record = file_of(studio, job, "record").json()
     assert record["task"] == "inpaint"
     assert record["seed"] == 5
@@ -111,6 +117,51 @@ def test_progress_is_told_and_moments_are_kept(studio, photo, mask):
     preview = file_of(studio, job, "preview")
     again = studio.client.get(f"jobs/{job}/files/preview", headers={"if-none-match": preview.headers["etag"]})
     assert again.status_code == 304
+
+
+def test_a_continued_job_gives_what_the_command_line_gives(studio, photo, mask, tmp_path):
+    job = begin(studio, painted(studio, photo, mask), iterations=6)
+    studio.wait_for(job, "done")
+    for iterations in (3, 4):
+        studio.post(f"jobs/{job}/continue", {"iterations": iterations})
+        facts = studio.wait_for(job, "done")
+    assert facts["result"]["iterations"] > 10
+    assert facts["result"]["repeatable"]
+    assert file_of(studio, job, "record").json()["command"] == facts["command"]
+    Image.fromarray(photo).save(tmp_path / "photo.png")
+    Image.fromarray(mask).save(tmp_path / "photo-mask.png")
+    type_in(facts["command"], tmp_path)
+    same_pictures(tmp_path / "photo-restored.png", file_of(studio, job, "result").content)
+
+
+def test_what_was_ended_by_hand_cannot_be_repeated(studio, photo, mask):
+    job = begin(studio, painted(studio, photo, mask), iterations=100_000)
+    studio.wait_until(lambda: iteration(studio, job) > 2)
+    studio.post(f"jobs/{job}/finish")
+    stopped = studio.wait_for(job, "done")["result"]
+    assert (stopped["stop_reason"], stopped["repeatable"]) == ("it was interrupted", False)
+    studio.post(f"jobs/{job}/continue", {"iterations": 2})
+    longer = studio.wait_for(job, "done")["result"]
+    assert (longer["stop_reason"], longer["repeatable"]) == ("the iteration limit was reached", False)
+    assert longer["iterations"] == stopped["iterations"] + 2
+
+
+def test_a_jpeg_is_read_with_its_own_tables(studio, photo, tmp_path):
+    Image.fromarray(photo).save(tmp_path / "photo.jpg", quality=20)
+    picture = studio.upload((tmp_path / "photo.jpg").read_bytes(), "photo.jpg")["id"]
+    body = {"picture": picture, "task": "dejpeg", "settings": {"consistent": True, "iterations": 4}}
+    whole, part = (studio.post("jobs", {**body, **more}, 201)["id"] for more in ({}, {"crop": [5, 17, 20, 16]}))
+    facts = studio.wait_for(whole, "done")
+    type_in(facts["command"], tmp_path)
+    same_pictures(tmp_path / "photo-restored.png", file_of(studio, whole, "result").content)
+    facts = studio.wait_for(part, "done")
+    assert facts["crop"] == [0, 16, 32, 32], "whole blocks"
+    (tmp_path / "photo-part.png").write_bytes(file_of(studio, part, "picture").content)
+    type_in(facts["command"], tmp_path)
+    same_pictures(tmp_path / "photo-part-restored.png", file_of(studio, part, "result").content)
+    bare = studio.upload(as_png(photo))["id"]
+    refused = studio.post("jobs", {**body, "picture": bare}, 201)["id"]
+    assert "how the picture was compressed" in studio.wait_for(refused, "failed")["message"]
 
 
 def test_a_part_can_be_tried(studio, photo, mask):
@@ -214,6 +265,13 @@ def test_a_killed_server_goes_on_to_the_same_result(tmp_path, photo, mask):
         studio.start()
         studio.wait_for(job, "done")
         assert file_of(studio, job, "result").content == file_of(studio, undisturbed, "result").content
+
+
+def test_a_device_that_is_not_there_gets_a_sentence(studio, photo, mask):
+    job = begin(studio, painted(studio, photo, mask), device="cuda:93")
+    facts = studio.wait_for(job, "failed")
+    assert "--device cuda:93" in facts["command"]
+    assert facts["message"]
 
 
 # What must not get in -------------------------------------------------------------------------------------------------

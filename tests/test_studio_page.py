@@ -241,6 +241,21 @@ def test_what_is_downloaded_is_what_the_command_line_gives(page, photo, tmp_path
     assert download.value.path().read_bytes() == (tmp_path / "photo-restored.png").read_bytes()
 
 
+def test_a_job_ended_by_hand_says_that_it_cannot_be_repeated(page, studio, photo):
+    open_photo(page, photo)
+    page.set_input_files("#mask-file", photo / "mask.png")
+    playwright.expect(page.locator("#start")).to_be_enabled()
+    job = start(page, 100_000)
+    studio.wait_until(lambda: studio.get(f"jobs/{job}")["progress"])
+    page.click("#finish")
+    finished_picture(page)
+    assert "another picture" in page.inner_text("#command-about")
+    page.fill("#more-iterations", "2")
+    page.click("#continue")
+    playwright.expect(page.locator("#why")).to_contain_text("iteration limit", timeout=60_000)
+    assert "another picture" in page.inner_text("#command-about")
+
+
 def test_a_refused_file_is_explained(page, tmp_path):
     (tmp_path / "letter.png").write_bytes(b"%PDF-1.7 not a picture")
     page.set_input_files("#file", tmp_path / "letter.png")
@@ -258,3 +273,281 @@ def test_light_and_dark_and_labels(page):
         ).map((one) => one.id)"""
     )
     assert unnamed == []
+
+
+def test_a_picture_that_is_dropped_before_the_page_is_ready_stays(page, studio, photo):
+    """The answers of the server come in the worst order: the tasks after the picture was shown, then the upload."""
+    held = []
+    page.route("**/api/tasks", lambda route: held.append(route))
+    page.route("**/api/pictures?name=*", lambda route: held.append(route))
+    page.goto("about:blank")
+    page.goto(studio.address)
+    page.set_input_files("#file", photo / "photo.png")
+    page.locator("#tools").wait_for()
+    page.set_input_files("#mask-file", photo / "mask.png")
+    playwright.expect(page.locator("#missing")).to_contain_text("6.2%")
+    tasks, upload = held
+    assert tasks.request.url.endswith("tasks")
+    tasks.continue_()
+    page.locator("#task option").first.wait_for(state="attached")
+    playwright.expect(page.locator("#start")).to_be_enabled()
+    upload.continue_()
+    until(page, "location.hash.startsWith('#picture=')")
+    playwright.expect(page.locator("#missing")).to_contain_text("6.2%")
+    playwright.expect(page.locator("#start")).to_be_enabled()
+
+
+def finished_picture(page):
+    playwright.expect(page.locator("#job-title")).to_have_text("Restored", timeout=120_000)
+    page.locator("#download").wait_for()
+    with page.expect_download() as download:
+        page.click("#download")
+    return download.value.path().read_bytes()
+
+
+def test_a_killed_studio_goes_on_to_the_same_picture(browser, photo, tmp_path):
+    with RunningStudio(tmp_path) as studio, browser.new_context() as context:
+        page = context.new_page()
+        page.goto(studio.address)
+        open_photo(page, photo)
+        page.set_input_files("#mask-file", photo / "mask.png")
+        playwright.expect(page.locator("#start")).to_be_enabled()
+        job = start(page, 100)
+        # A pause leaves a checkpoint, from which it is to go on.
+        studio.wait_until(lambda: studio.get(f"jobs/{job}")["progress"])
+        page.click("#pause")
+        playwright.expect(page.locator("#job-title")).to_have_text("Paused", timeout=60_000)
+        at = studio.get(f"jobs/{job}")["progress"]["iteration"]
+        page.click("#resume")
+        studio.wait_until(lambda: studio.get(f"jobs/{job}")["progress"]["iteration"] > at)
+        studio.kill()
+        page.locator("#connection").wait_for()
+        assert (tmp_path / "jobs" / job / "checkpoint").exists()
+        assert not (tmp_path / "jobs" / job / "result.json").exists()
+        studio.start()
+        page.goto(studio.address)
+        page.locator(f"[data-job='{job}']").click()
+        gone_on = finished_picture(page)
+        assert page.locator("[data-job]").count() == 1
+        page.click("#again")
+        page.locator("#tools").wait_for()
+        playwright.expect(page.locator("#start")).to_be_enabled()
+        assert start(page, 100) != job
+        assert finished_picture(page) == gone_on
+
+
+# Strokes, steps, proposals ------------------------------------------------------------------------------------------
+
+
+def share(page):
+    """How much is marked, in per cent."""
+    text = marked(page)
+    return 0.0 if text.startswith("Nothing") else float(text.split("%")[0])
+
+
+def exported(page):
+    """The mask as it is now, True where something is missing."""
+    with page.expect_download() as download:
+        page.click("#export-mask")
+    return np.asarray(Image.open(io.BytesIO(download.value.path().read_bytes())).convert("L")) == 0
+
+
+def test_steps_go_back_and_forth(page, photo):
+    open_photo(page, photo)
+    shares = [share(page)]
+    for height in (0.42, 0.5, 0.58):
+        drag(page, (0.42, height), (0.58, height))
+        shares.append(share(page))
+    assert shares == sorted(set(shares))
+    for before in shares[-2::-1]:
+        page.click("#undo")
+        assert share(page) == before
+    assert page.is_disabled("#undo")
+    for after in shares[1:]:
+        page.click("#redo")
+        assert share(page) == after
+    assert page.is_disabled("#redo")
+    page.keyboard.press("Control+z")
+    assert share(page) == shares[2]
+    page.keyboard.press("Control+y")
+    assert share(page) == shares[3]
+    page.keyboard.press("Control+z")
+    drag(page, (0.5, 0.4), (0.5, 0.62))
+    assert page.is_disabled("#redo"), "a new step is another way on"
+
+
+def test_keys_make_the_brush_smaller_and_larger(page, photo):
+    def size():
+        return int(page.input_value("#brush-size"))
+
+    def pressed(key):
+        before = size()
+        page.keyboard.press(key)
+        return size() - before
+
+    def dab():
+        page.mouse.click(*middle)
+        dabbed = share(page)
+        page.click("#undo")
+        return dabbed
+
+    open_photo(page, photo)
+    box = page.locator("#canvas").bounding_box()
+    middle = box["x"] + box["width"] / 2, box["y"] + box["height"] / 2
+    small = dab()
+    assert pressed("]") > 0
+    while pressed("]"):
+        pass
+    assert str(size()) == page.get_attribute("#brush-size", "max")
+    assert dab() > 10 * small
+    assert pressed("[") < 0
+    while pressed("["):
+        pass
+    assert size() == 1
+    assert 0 < dab() < small
+
+
+def test_fingers_paint_and_move(browser, studio, photo):
+    with browser.new_context(viewport={"width": 1100, "height": 760}, has_touch=True) as context:
+        page = context.new_page()
+        page.goto(studio.address)
+        open_photo(page, photo)
+        box = page.locator("#canvas").bounding_box()
+        x, y = box["x"] + box["width"] / 2, box["y"] + box["height"] / 2
+        session = context.new_cdp_session(page)
+
+        def touch(kind, *fingers):
+            points = [{"x": across, "y": down, "id": number} for number, (across, down) in enumerate(fingers)]
+            session.send("Input.dispatchTouchEvent", {"type": kind, "touchPoints": points})
+
+        def swipe(*ways):
+            """One finger for each way from a point to another."""
+            touch("touchStart", *(ways[0][:1]))
+            if len(ways) > 1:
+                touch("touchStart", *(way[0] for way in ways))
+            for step in range(1, 9):
+                touch("touchMove", *((a + (c - a) * step / 8, b + (d - b) * step / 8) for (a, b), (c, d) in ways))
+            touch("touchEnd")
+
+        swipe([(x - 60, y), (x + 60, y)])
+        until(page, "!document.getElementById('undo').disabled")
+        line = share(page)
+        found = exported(page)
+        assert found.any(0).sum() > 3 * found.any(1).sum() > 0
+        # Two fingers move the picture, and what the first had begun to paint is taken back.
+        swipe([(x - 40, y), (x - 40, y + 70)], [(x + 40, y), (x + 40, y + 70)])
+        zoomed = page.locator("#zoom-shown").inner_text()
+        assert share(page) == line
+        np.testing.assert_array_equal(exported(page), found)
+        page.touchscreen.tap(x, y + 70)
+        assert share(page) == line, "the line has moved along"
+        page.touchscreen.tap(x, y)
+        until(page, f"parseFloat(document.getElementById('missing').textContent) > {line}")
+        page.click("#undo")
+        swipe([(x - 20, y), (x - 80, y)], [(x + 20, y), (x + 80, y)])
+        assert int(page.locator("#zoom-shown").inner_text().split()[0]) > 1.5 * int(zoomed.split()[0])
+        np.testing.assert_array_equal(exported(page), found)
+
+
+@pytest.fixture(scope="module")
+def damaged(tmp_path_factory):
+    """A picture with a line of each kind, and where they are."""
+    random = np.random.default_rng(0)
+    pixels = np.full((96, 96, 3), 120, np.uint8) + random.integers(0, 8, (96, 96, 3), np.uint8)
+    lines = {}
+    for place, (kind, colour) in enumerate(
+        {"dark": (30, 30, 30), "bright": (250, 250, 250), "coloured": (250, 60, 60), "black": (0, 0, 0)}.items()
+    ):
+        lines[kind] = np.zeros((96, 96), bool)
+        lines[kind][12 + 20 * place : 15 + 20 * place, 16:80] = True
+        pixels[lines[kind]] = colour
+    path = tmp_path_factory.mktemp("damaged") / "damaged.png"
+    Image.fromarray(pixels).save(path)
+    return path, lines
+
+
+def test_proposals_are_marked_and_taken_back(page, damaged):
+    path, lines = damaged
+    page.set_input_files("#file", path)
+    until(page, "location.hash.startsWith('#picture=')")
+
+    def look(act):
+        with page.expect_response(lambda answer: "/proposal?" in answer.url):
+            act()
+        playwright.expect(page.locator("#propose")).to_have_text("Mark")
+
+    for kind, line in lines.items():
+        page.select_option("#proposal", kind)
+        look(lambda: page.click("#propose"))
+        found = exported(page)
+        assert found[line].mean() > 0.9, kind
+        others = [other for name, other in lines.items() if {name, kind} != {"dark", "black"} and name != kind]
+        assert not found[np.any(others, 0)].any(), kind
+        if kind == "dark":
+            # With another strength it comes in the place of the last one.
+            look(lambda: page.locator("#strength").fill("60"))
+            assert exported(page).sum() >= found.sum()
+        page.click("#undo")
+        playwright.expect(page.locator("#missing")).to_have_text("Nothing is marked yet")
+        assert page.is_disabled("#undo")
+
+
+# Parts, uncertainty -------------------------------------------------------------------------------------------------
+
+
+def looks(page):
+    """The canvas as it is when all that was asked for has been drawn."""
+    return page.evaluate(
+        """() => new Promise((resolve) => requestAnimationFrame(() => requestAnimationFrame(
+            () => resolve(document.getElementById("canvas").toDataURL()))))"""
+    )
+
+
+def test_a_part_is_tried_then_all_of_it(page, studio, photo):
+    open_photo(page, photo)
+    page.set_input_files("#mask-file", photo / "mask.png")
+    playwright.expect(page.locator("#start")).to_be_enabled()
+    page.locator("summary").click()
+    page.locator("[data-option=iterations]").fill("6")
+    page.click("#try")
+    page.keyboard.press("Escape")
+    assert page.get_attribute("#try", "aria-pressed") == "false"
+    page.click("#try")
+    drag(page, (0.4, 0.4), (0.6, 0.6))
+    page.locator("#job-panel").wait_for()
+    part = Image.open(io.BytesIO(finished_picture(page)))
+    job = studio.get(f"jobs/{page.url[-16:]}")
+    assert list(part.size) == job["crop"][2:]
+    assert 16 <= min(part.size) <= max(part.size) < 64
+    assert "part" in page.inner_text("#job-about")
+    page.click("#whole")
+    until(page, f"!location.hash.endsWith('{job['id']}')")
+    whole = Image.open(io.BytesIO(finished_picture(page)))
+    assert whole.size == (64, 64)
+    # Where nothing was missing, both are the picture itself.
+    left, top, wide, tall = job["crop"]
+    known = np.asarray(Image.open(photo / "mask.png"))[top : top + tall, left : left + wide] > 0
+    same = np.asarray(whole)[top : top + tall, left : left + wide]
+    np.testing.assert_array_equal(np.asarray(part)[known], same[known])
+
+
+def test_uncertainty_is_laid_over(page, photo):
+    open_photo(page, photo)
+    page.set_input_files("#mask-file", photo / "mask.png")
+    playwright.expect(page.locator("#start")).to_be_enabled()
+    start(page, 30)
+    finished_picture(page)
+    until(page, "document.body.dataset.shown === 'result'")
+    page.click("[data-view=after]")
+    without = looks(page)
+    page.check("#uncertainty")
+    deadline = time.monotonic() + 30
+    while (over := looks(page)) == without:
+        assert time.monotonic() < deadline, "nothing was laid over"
+    page.uncheck("#uncertainty")
+    while looks(page) != without:
+        assert time.monotonic() < deadline + 30, "it was not taken away"
+    with page.expect_download() as download:
+        page.click("#download-uncertainty")
+    assert download.value.suggested_filename == "photo-uncertainty.tif"
+    assert over != without

@@ -1,5 +1,6 @@
 """The parts of the studio by themselves: offers, moments, the store, names, proposals, the door."""
 
+import asyncio
 import os
 import sys
 import time
@@ -11,10 +12,12 @@ pytest.importorskip("fastapi", reason="the studio is an extra: pip install 'unta
 
 from untaught import cli
 from untaught.errors import SettingError
+from untaught.studio import worker
 from untaught.studio.guard import Door
 from untaught.studio.offers import check_settings, command_line, find_offer, offers
 from untaught.studio.proposals import propose
-from untaught.studio.store import FullError, MissingError, Store, shown_name
+from untaught.studio.queueing import Queue
+from untaught.studio.store import FullError, MissingError, Store, shown_name, write_json
 from untaught.studio.worker import Moments
 
 
@@ -26,10 +29,14 @@ def test_the_offers_are_the_catalogues():
         task, {"recipe": "fast", "time_budget": "2m", "seed": 3.0, "runs": "", "keep_known": False}
     )
     assert settings == {"recipe": "fast", "time_budget": 120.0, "seed": 3, "keep_known": False}
-    line = command_line(task, settings, picture="a b.png", mask=None, output="out.png")
+    line = command_line(task, settings, {"picture": "a b.png", "result": "out.png"})
     assert line.startswith("untaught restore 'a b.png' -o out.png --network-output")
     words = cli._parser().parse_args(["restore", "a b.png", "-o", "out.png", *line.split("out.png ")[1].split()])
     assert (words.recipe, words.time_budget, words.seed, words.keep_known) == ("fast", 120.0, 3, False)
+    line = command_line(task, {}, {"picture": "a.png", "mask": "m.png", "result": "b c.png"}, [5, 7])
+    first, *more = line.split(" && ")
+    assert first == "untaught restore a.png --mask m.png -o 'b c.png' --checkpoint 'b c.png.checkpoint'"
+    assert more == [f"untaught resume 'b c.png.checkpoint' --continue-for {count}" for count in (5, 7)]
 
 
 @pytest.mark.parametrize(
@@ -53,6 +60,79 @@ def test_moments_are_few_and_dense_where_the_picture_changes():
     assert gaps[0] < gaps[-2]
     assert set(dropped).isdisjoint(moments.kept)
     assert moments.add(50, best=40)[0] > 50  # going on from a checkpoint takes back what came later
+
+
+WORKER = """
+import sys
+sys.stdin.readline()
+sys.exit(0 if sys.stdin.readline() == "finish\\n" else 3)
+"""
+
+
+class QueueOfIdlers(Queue):
+    """Whose workers have nothing to do, and end when they are told to."""
+
+    async def _worker(self):
+        return await asyncio.create_subprocess_exec(sys.executable, "-S", "-c", WORKER, stdin=asyncio.subprocess.PIPE)
+
+
+def test_one_job_a_device_at_a_time(tmp_path):
+    async def follow():
+        queue = QueueOfIdlers(Store(tmp_path))
+        running = asyncio.create_task(queue.run())
+
+        async def now_running(*devices):
+            expected = {jobs[device] for device in devices}
+            until = time.monotonic() + 60
+            while {name for name in queue.all() if queue.state(name)["state"] == "running"} != expected:
+                assert time.monotonic() < until, devices
+                await asyncio.sleep(0.01)
+
+        jobs = {}
+        for device in ("cuda:0", "cuda:1", "cuda", None, "cpu"):
+            with queue.store.adding("jobs") as (identity, folder):
+                settings = {} if device is None else {"device": device}
+                write_json(folder / "request.json", {"settings": settings, "continue_for": []})
+                write_json(folder / "state.json", {})
+            queue.add(identity)
+            jobs[device] = identity
+        await now_running("cuda:0", "cuda:1")
+        assert queue.waiting() == [jobs["cuda"], jobs[None], jobs["cpu"]]
+        queue.wish(jobs["cuda:0"], "finish")
+        await now_running("cuda:1", "cuda")
+        assert queue.state(jobs["cuda:0"])["state"] == "done"
+        queue.cancel(jobs["cuda"])
+        queue.wish(jobs["cuda:1"], "pause")
+        await now_running(None)  # which may be any device, so it has them all
+        assert queue.state(jobs["cuda:1"])["state"] == "paused"
+        queue.wish(jobs[None], "finish")
+        await now_running("cpu")
+        queue.resume(jobs["cuda"])
+        await now_running("cpu", "cuda")
+        await queue.close()
+        assert queue.state(jobs["cpu"])["state"] == "running", "it is taken up at the next start"
+        await running
+
+    asyncio.run(follow())
+
+
+@pytest.mark.parametrize("cost", [0.001, 0.2])
+def test_previews_take_no_more_than_their_share(monkeypatch, cost):
+    now, made = [0.0], []
+    monkeypatch.setattr(worker.time, "monotonic", lambda: now[0])
+    monkeypatch.setattr(worker.time, "thread_time", lambda: now[0])
+
+    def make():
+        now[0] += cost
+        made.append(now[0])
+
+    sparingly = worker._Sparingly(make, 1.0)
+    while now[0] < 100:
+        now[0] += 0.05
+        sparingly(None)
+    assert len(made) * cost < 0.05 * now[0]
+    assert len(made) > (90 if cost < 0.04 else 15)
+    assert np.diff(made).min() >= 1.0
 
 
 def test_the_store_clears_what_is_old_and_what_is_too_much(tmp_path):

@@ -277,6 +277,7 @@ class Run:
             self._put_back()
         self._in_search, self._finished = False, False
         self._until = self._fit.iteration + iterations
+        self.stop_reason = StopReason.ITERATIONS
 
     @property
     def finished(self) -> bool:

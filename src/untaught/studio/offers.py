@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import shlex
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from untaught.catalogue import TASKS, Options, Setting, Task, find_task, settings_of
@@ -21,7 +21,7 @@ _TITLES = {
 }
 _QUALITIES = ("fast", "balanced", "best")
 # The common settings that a page shows; the rest is for the command line. Masks are always white for known here.
-_SHOWN = ("recipe", "time_budget", "iterations", "runs", "seed")
+_SHOWN = ("recipe", "time_budget", "iterations", "runs", "seed", "device")
 _NOT_SHOWN = ("mask_marks",)
 
 
@@ -86,7 +86,7 @@ def _describe(setting: Setting) -> dict[str, Any]:
         "kind": kind,
         "default": setting.default,
         "choices": choices or (),
-        "common": setting.name not in ("time_budget", "iterations", "runs", "seed", "keep_known"),
+        "common": setting.name not in (*_SHOWN[1:], "keep_known"),
     }
 
 
@@ -119,24 +119,30 @@ def check_settings(task: Task, given: Mapping[str, object]) -> dict[str, Any]:
     return chosen
 
 
-def command_line(task: Task, settings: Mapping[str, Any], *, picture: str, mask: str | None, output: str) -> str:
+def command_line(
+    task: Task, settings: Mapping[str, Any], names: Mapping[str, str], continue_for: Sequence[int] = ()
+) -> str:
     """What to type to get the same picture.
 
     Args:
         task: the task.
         settings: as `check_settings` gave them.
-        picture: file name of the picture.
-        mask: file name of the mask, if there is one.
-        output: file name of the result.
+        names: of the files: "picture", "result", and by their roles others that go in.
+        continue_for: iterations that were fitted on after the end, each time that they were.
     """
-    words = ["untaught", task.name, picture]
-    if mask is not None:
-        words += ["--mask", mask]
-    words += ["-o", output]
+    words = ["untaught", task.name, names["picture"]]
+    for file in task.files:
+        if file.role in names:
+            words += [f"--{file.role}", names[file.role]]
+    words += ["-o", names["result"]]
     for setting in _settings(task):
         value = settings.get(setting.name, setting.default)
         if isinstance(value, bool):
             words += [setting.flag] if value != setting.default else []
         elif setting.name in settings:
             words += [setting.flag, str(value)]
-    return shlex.join(words)
+    checkpoint = f"{names['result']}.checkpoint"
+    if continue_for:
+        words += ["--checkpoint", checkpoint]
+    more = [["untaught", "resume", checkpoint, "--continue-for", str(iterations)] for iterations in continue_for]
+    return " && ".join(shlex.join(line) for line in [words, *more])

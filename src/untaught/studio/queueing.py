@@ -1,7 +1,8 @@
-"""The queue: which job is fitted now, which are waiting, and what became of the others.
+"""The queue: which jobs are fitted now, which are waiting, and what became of the others.
 
-One job at a time has the machine. Where a job stands is in its folder, so the queue is the same after a restart: what
-was running is queued again, and goes on from its checkpoint.
+One job at a time has a device; those for different devices, named in their settings, run side by side. Where a job
+stands is in its folder, so the queue is the same after a restart: what was running is queued again, and goes on from
+its checkpoint.
 """
 
 from __future__ import annotations
@@ -12,7 +13,8 @@ import json
 import os
 import sys
 import time
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
@@ -35,8 +37,28 @@ class RefusedError(Exception):
     """A job cannot do that in the state that it is in."""
 
 
+@dataclass
+class _Fitting:
+    """A job that is being fitted.
+
+    Attributes:
+        process: that fits it.
+        device: that it has.
+        wish: that it was told of.
+    """
+
+    process: asyncio.subprocess.Process
+    device: str
+    wish: Wish | None = None
+
+    def kill(self) -> None:
+        """End it at once."""
+        with contextlib.suppress(ProcessLookupError):
+            self.process.kill()
+
+
 class Queue:
-    """All jobs of a store, and the process that fits one of them.
+    """All jobs of a store, and the processes that fit some of them.
 
     Args:
         store: where they are.
@@ -47,10 +69,9 @@ class Queue:
         self.closing = False
         self.changes = 0
         self._states = {identity: self._read(identity) for identity in store.entries("jobs")}
-        self._process: asyncio.subprocess.Process | None = None
-        self._running: str | None = None
+        self._fittings: dict[str, _Fitting] = {}
+        self._ends: set[asyncio.Task[None]] = set()
         self._spare: asyncio.subprocess.Process | None = None
-        self._wish: Wish | None = None
         self._more = asyncio.Event()
         for identity, state in self._states.items():
             if state["state"] == "running":
@@ -73,15 +94,13 @@ class Queue:
     def state(self, identity: str) -> dict[str, Any]:
         """Where a job stands: "state", "message", "created", "turn", and "wish" while one is being fulfilled."""
         self.store.entry("jobs", identity)
-        wish = self._wish if identity == self._running else None
-        return {**self._states[identity], "wish": wish}
+        fitting = self._fittings.get(identity)
+        return {**self._states[identity], "wish": fitting and fitting.wish}
 
     def last_activity(self) -> float:
-        """When the running job last wrote a line of its log; 0 where there is none."""
-        if self._running is None:
-            return 0.0
-        log = self.store.folder / "jobs" / self._running / "log.jsonl"
-        return log.stat().st_mtime if log.exists() else 0.0
+        """When a running job last wrote a line of its log; 0 where there is none."""
+        logs = [self.store.folder / "jobs" / identity / "log.jsonl" for identity in self._fittings]
+        return max((log.stat().st_mtime for log in logs if log.exists()), default=0.0)
 
     def in_use(self) -> set[str]:
         """Names of the jobs that are not at their end."""
@@ -113,10 +132,11 @@ class Queue:
         if wish == "pause" and state == "queued":
             self._set(identity, state="paused")
             return
-        if state != "running" or self._process is None or self._process.stdin is None:
+        fitting = self._fittings.get(identity)
+        if state != "running" or fitting is None or fitting.process.stdin is None:
             raise RefusedError(f"the job is {state}, not running")
-        self._wish = wish
-        self._process.stdin.write(f"{wish}\n".encode())
+        fitting.wish = wish
+        fitting.process.stdin.write(f"{wish}\n".encode())
         self.changes += 1
 
     def resume(self, identity: str) -> None:
@@ -158,8 +178,8 @@ class Queue:
         if state in FINAL:
             raise RefusedError(f"the job is {state} already")
         self._set(identity, state="cancelled")
-        if identity == self._running:
-            self._kill()
+        if identity in self._fittings:
+            self._fittings[identity].kill()
 
     def remove(self, identity: str) -> None:
         """Cancel a job if need be, and forget it with all its files."""
@@ -174,11 +194,6 @@ class Queue:
             self._states.pop(identity, None)
         self.changes += 1
 
-    def _kill(self) -> None:
-        if self._process is not None:
-            with contextlib.suppress(ProcessLookupError):
-                self._process.kill()
-
     def _set(self, identity: str, **changes: Any) -> None:
         self._states[identity] |= changes
         self.changes += 1
@@ -189,35 +204,55 @@ class Queue:
     # What it does ----------------------------------------------------------------------------------------------------
 
     async def run(self) -> None:
-        """Fit one job after the other, until the queue is closed."""
+        """Fit one job after the other on each device, until the queue is closed."""
         while not self.closing:
-            if self._spare is None:
+            if self._spare is None and (not self._fittings or self._next()):
                 self._spare = await self._worker()
-            waiting = self.waiting()
-            if waiting:
-                await self._fit(waiting[0])
-                self.forget(self.store.clear(self.in_use()))
+                continue  # what is next may have changed meanwhile
+            identity = self._next()
+            if identity is not None:
+                self._begin(identity)
                 continue
             self._more.clear()
             await self._more.wait()
 
-    async def _fit(self, identity: str) -> None:
-        folder = self.store.folder / "jobs" / identity
-        process = self._spare if self._spare is not None and self._spare.returncode is None else await self._worker()
-        self._spare = None
+    def _next(self) -> str | None:
+        """The first waiting job whose device is free, and not what one before it is waiting for."""
+        taken = [fitting.device for fitting in self._fittings.values()]
+        for identity in self.waiting():
+            device = self._device(identity)
+            if not _collides(device, taken):
+                return identity
+            taken.append(device)
+        return None
+
+    def _device(self, identity: str) -> str:
+        """Where a job is to be fitted: "auto" if it does not say."""
+        request = read_json(self.store.folder / "jobs" / identity / "request.json")
+        device = str(request["settings"].get("device", "auto"))
+        return f"{device}:0" if device in ("cuda", "xpu") else device
+
+    def _begin(self, identity: str) -> None:
+        """Give a job to the spare worker."""
+        process, self._spare = self._spare, None
+        if process is None or process.returncode is not None:
+            return  # it ended while it waited; there will be another
         assert process.stdin is not None
-        process.stdin.write(f"{folder}\n".encode())
-        self._process, self._running, self._wish = process, identity, None
+        folder = self.store.folder / "jobs" / identity
         (folder / "error.txt").unlink(missing_ok=True)
+        process.stdin.write(f"{folder}\n".encode())
+        self._fittings[identity] = _Fitting(process, self._device(identity))
         self._set(identity, state="running")
-        try:
-            code = await process.wait()
-        except asyncio.CancelledError:
-            self._kill()
-            raise
-        finally:
-            self._process, self._running, self._wish = None, None, None
+        end = asyncio.create_task(self._see_to_its_end(identity))
+        self._ends.add(end)
+        end.add_done_callback(self._ends.discard)
+
+    async def _see_to_its_end(self, identity: str) -> None:
+        code = await self._fittings[identity].process.wait()
+        del self._fittings[identity]
         self._take_note(identity, code)
+        self.forget(self.store.clear(self.in_use()))
+        self._more.set()
 
     async def _worker(self) -> asyncio.subprocess.Process:
         """A process that waits for a job, so that what it has to import is there when one comes."""
@@ -249,18 +284,23 @@ class Queue:
         self._set(identity, state="failed", message=message)
 
     async def close(self) -> None:
-        """Leave the running job at a checkpoint, for the next start, and end."""
+        """Leave the running jobs at a checkpoint, for the next start, and end."""
         self.closing = True
         self._more.set()
         if self._spare is not None and self._spare.stdin is not None:
             self._spare.stdin.close()
-        if self._process is None or self._running is None:
-            return
-        with contextlib.suppress(RefusedError, ConnectionError):
-            self.wish(self._running, "pause")
-        with contextlib.suppress(TimeoutError):
-            await asyncio.wait_for(self._process.wait(), _SECONDS_TO_LEAVE)
-        self._kill()
+        for identity in self._fittings:
+            with contextlib.suppress(RefusedError, ConnectionError):
+                self.wish(identity, "pause")
+        if self._ends:
+            await asyncio.wait(self._ends, timeout=_SECONDS_TO_LEAVE)
+        for fitting in self._fittings.values():
+            fitting.kill()
+
+
+def _collides(device: str, taken: Iterable[str]) -> bool:
+    """Whether a device is one of those taken; "auto" may be any of them."""
+    return any("auto" in (device, other) or device == other for other in taken)
 
 
 def last_line(path: Path) -> Mapping[str, Any] | None:

@@ -34,6 +34,7 @@ from untaught.files import write_bytes, write_text
 from untaught.jobs import Job, Outlook, Run
 from untaught.pictures import Picture
 from untaught.studio.display import as_jpeg, as_shown, heat
+from untaught.studio.offers import command_line
 from untaught.tasks import prepare
 
 __all__ = ["BAD_INPUT", "DONE", "FAILED", "GONE", "PAUSED", "Moments", "main", "why_it_will_stop"]
@@ -95,24 +96,28 @@ class _PauseError(Exception):
 def _fit(folder: Path, wishes: _Wishes) -> int:
     request = json.loads((folder / "request.json").read_text(encoding="utf-8"))
     _crop(folder, request)
-    picture_path, mask_path = folder / request["files"]["picture"], folder / "mask.png"
-    picture = pictures.read(picture_path)
+    files = request["files"]
+    picture = pictures.read(folder / files["picture"])
     if request["crop"] is not None:
         pictures.write(folder / "before.png", as_shown(picture))
     height, width = picture.pixels.shape[:2]
-    mask = pictures.read_input(mask_path, "mask", (height, width)) if mask_path.exists() else None
-    job = prepare(request["task"], picture.pixels, mask, **request["settings"])
+    more = {
+        file.role: pictures.read_input(folder / files.get(file.role, files["picture"]), file.kind, (height, width))
+        for file in find_task(request["task"]).files
+        if file.own or file.role in files
+    }
+    job = prepare(request["task"], picture.pixels, **more, **request["settings"])
 
     checkpoint_path = folder / "checkpoint"
     saved = checkpoint.load(checkpoint_path) if checkpoint_path.exists() else None
     run = job.begin(saved)
-    applied = 0 if saved is None else int(saved.values["continued"])
+    applied, repeatable = (0, True) if saved is None else (saved.values["continued"], saved.values["repeatable"])
     for iterations in request["continue_for"][applied:]:
         run.continue_for(iterations)
 
     def keep() -> None:
         moment = run.snapshot()
-        values = {**moment.values, "continued": len(request["continue_for"])}
+        values = {**moment.values, "continued": len(request["continue_for"]), "repeatable": repeatable}
         checkpoint.save(checkpoint_path, checkpoint.Snapshot(moment.tensors, values))
 
     with (folder / "log.jsonl").open("a", encoding="utf-8") as log:
@@ -128,8 +133,10 @@ def _fit(folder: Path, wishes: _Wishes) -> int:
                 raise
             restoration = interrupted.restoration
         reporter.report(restoration.stop_reason)
+    # Nobody can end another run at the same moment, neither by hand nor by the clock.
+    repeatable &= restoration.stop_reason not in (StopReason.INTERRUPTED, StopReason.TIME)
     keep()
-    _write_result(folder, request, job, picture, restoration)
+    _write_result(folder, request, job, picture, restoration, repeatable=repeatable)
     return DONE
 
 
@@ -146,8 +153,19 @@ def _crop(folder: Path, request: dict[str, Any]) -> None:
             pictures.write(folder / target, Picture(np.ascontiguousarray(whole.pixels[window]), alpha, whole.metadata))
 
 
-def _write_result(folder: Path, request: dict[str, Any], job: Job, picture: Picture, restoration: Restoration) -> None:
-    """Everything that came of the run; its figures last, since they say that there is a result."""
+def _write_result(
+    folder: Path, request: dict[str, Any], job: Job, picture: Picture, restoration: Restoration, *, repeatable: bool
+) -> None:
+    """Everything that came of the run; its figures last, since they say that there is a result.
+
+    Args:
+        folder: of the job.
+        request: what was asked for.
+        job: that was fitted.
+        picture: as it was read.
+        restoration: what came of it.
+        repeatable: whether the command line gives the same picture.
+    """
     files, names, given = request["files"], request["names"], request["settings"]
     result = picture.with_pixels(restoration.picture)
     pictures.write(folder / files["result"], result)
@@ -158,12 +176,13 @@ def _write_result(folder: Path, request: dict[str, Any], job: Job, picture: Pict
         pictures.write(folder / "uncertainty.tif", Picture(restoration.uncertainty.astype("float32")))
         write_bytes(folder / "uncertainty.png", heat(restoration.uncertainty))
     present = {role: folder / name for role, name in files.items() if role != "result" and (folder / name).exists()}
+    task = find_task(job.task)
     made = records.make_request(
         job,
-        command=request["command"],
+        command=command_line(task, given, names, request["continue_for"]),
         files=present,
         options={
-            **{setting.name: given.get(setting.name, setting.default) for setting in find_task(job.task).own_settings},
+            **{setting.name: given.get(setting.name, setting.default) for setting in task.own_settings},
             "value_range": None,
         },
     )
@@ -171,7 +190,7 @@ def _write_result(folder: Path, request: dict[str, Any], job: Job, picture: Pict
     made["files"] = {role: {**entry, "path": names[role]} for role, entry in made["files"].items()}
     record = records.make_record(made, restoration, {})
     write_text(folder / "record.json", json.dumps(record, indent=1) + "\n")
-    write_text(folder / "result.json", json.dumps(record["result"]) + "\n")
+    write_text(folder / "result.json", json.dumps({**record["result"], "repeatable": repeatable}) + "\n")
 
 
 class _Sparingly:
@@ -257,15 +276,17 @@ class _Reporter:
         self._figures = _Sparingly(self.report_figures, 0.25)
         self._pictures = _Sparingly(self.report, 1.0)
         self._began: tuple[int, float] | None = None
+        self._aside = 0.0
 
     def __call__(self, state: State) -> None:
         """Write what it is time for; the first state always, with its picture."""
+        started = time.perf_counter()
         if self._began is None:
             self._began = (state.iteration, state.elapsed)
             self.report()
-            return
-        if not self._pictures.try_now():
+        elif not self._pictures.try_now():
             self._figures.try_now()
+        self._aside += time.perf_counter() - started
 
     def report_figures(self, stop_reason: StopReason | None = None, **more: Any) -> None:
         """Write a line."""
@@ -277,6 +298,7 @@ class _Reporter:
             "until": outlook.until,
             "loss": float(state.loss),
             "elapsed": state.elapsed,
+            "aside": self._aside,  # of these seconds, what all earlier lines and their pictures have taken
             "left": self._seconds_left(state, outlook),
             "in_search": outlook.in_search,
             "best": outlook.best_iteration,

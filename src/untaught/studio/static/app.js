@@ -14,7 +14,7 @@ const job = new JobView(stage, { onError: complain, onGone: () => go(""), onSubj
 let offers = [];
 let picture = null;   // what the server knows of the picture that is painted on
 let uploading = null; // the promise of it, while it is on its way
-let opened = 0;       // counts pictures opened, so that a late answer to an earlier one is not taken for a new one
+let opened = 0;       // counts what was opened, so that a late answer for what came before is not taken for a new one
 let saving = 0;
 
 // States -----------------------------------------------------------------------------------------------------------
@@ -46,11 +46,13 @@ async function arrive() {
   quieten();
   showCurrent();
   if (kind === "job") {
+    opened++;
     setMode("job");
     await job.open(identity);
   } else if (kind === "picture") {
     if (picture?.id !== identity || document.body.dataset.mode !== "paint") await openStored(identity);
   } else {
+    opened++;
     picture = uploading = null;
     setMode("empty");
   }
@@ -77,13 +79,15 @@ async function openFile(file) {
   sent.catch(() => {});
   uploading = sent;
   picture = null;
+  painting.end(); // what was painted is not for this one
+  maskChanged();
   const decoded = /\.tiff?$/i.test(file.name) ? null : await createImageBitmap(file).catch(() => null);
-  if (decoded && turn === opened) await paint(decoded, decoded.width, decoded.height, file.name);
+  if (decoded && turn === opened) await paint(decoded, decoded.width, decoded.height, file.name || "pasted.png");
   try {
     const facts = await sent;
     if (turn !== opened) return;
     if (!decoded || decoded.width !== facts.width || decoded.height !== facts.height) {
-      await paint(await bitmap(`/pictures/${facts.id}/view`), facts.width, facts.height, facts.name);
+      if (!await paint(await bitmap(`/pictures/${facts.id}/view`), facts.width, facts.height, facts.name)) return;
     }
     took(facts);
   } catch (error) {
@@ -95,9 +99,11 @@ async function openFile(file) {
 }
 
 async function openExample(name, task) {
+  const turn = ++opened;
   quieten();
   try {
     const facts = await post(`/examples/${name}`);
+    if (turn !== opened) return;
     $("task").value = task;
     await openStored(facts.id);
   } catch (error) {
@@ -109,28 +115,32 @@ async function openStored(identity) {
   const turn = ++opened;
   try {
     const facts = await get(`/pictures/${identity}`);
-    const shown = await bitmap(`/pictures/${identity}/view`);
+    // With its mask, so that this does not come later and wipe out what has been painted meanwhile.
+    const [shown, mask] = await Promise.all(["view", "mask"].map((part) => bitmap(`/pictures/${identity}/${part}`)));
     if (turn !== opened) return;
     uploading = Promise.resolve(facts);
-    await paint(shown, facts.width, facts.height, facts.name);
+    if (!await paint(shown, facts.width, facts.height, facts.name)) return;
+    if (mask) painting.restore(mask);
     took(facts);
-    await painting.restore(identity);
   } catch (error) {
+    if (turn !== opened) return;
     setMode("empty");
     complain(error);
   }
 }
 
+// The tools are not there before there is a mask to use them on. Returns false where something else was opened meanwhile.
 async function paint(shown, width, height, name) {
   job.close();
+  stage.view = "single";
+  if (!await stage.open(shown, width, height)) return false;
+  painting.begin(width, height);
   setMode("paint");
   $("subject").textContent = `${name.replace(/\.[^.]*$/, "")} · ${width} × ${height}`;
-  stage.view = "single";
-  await stage.open(shown, width, height);
   stage.onStroke = painting.stroke;
-  painting.begin(width, height);
   painting.setTool("brush");
   chooseTask();
+  return true;
 }
 
 function took(facts) {
@@ -376,12 +386,14 @@ function listen() {
 
 async function loadMask(file) {
   quieten();
-  const decoded = await createImageBitmap(file).catch(() => null);
+  const { mask } = painting, decoded = await createImageBitmap(file).catch(() => null);
+  if (!mask || mask !== painting.mask) return; // another picture has been opened meanwhile
   if (decoded) painting.load(decoded);
   else complain(new Error("This mask could not be read: a PNG, JPEG or WebP of the picture's size is wanted."));
 }
 
 async function exportMask() {
+  if (!painting.mask) return;
   const link = make("a", { href: URL.createObjectURL(await painting.mask.toBlob()), download: `${picture?.name ?? "picture"}-mask.png` });
   link.click();
   setTimeout(() => URL.revokeObjectURL(link.href), 1000);
@@ -407,7 +419,8 @@ async function begin() {
     $("task").replaceChildren(...offers.map((offer) => make("option", { value: offer.name, textContent: offer.title })));
     chooseTask();
     showExamples().catch(() => {});
-    await arrive();
+    // The page answers before the server has: a picture that was dropped meanwhile is not to be thrown away.
+    if (!opened) await arrive();
   } catch (error) {
     setMode("empty");
     complain(error);

@@ -31,6 +31,7 @@ export class JobView {
     stage.canvas.style.cursor = "grab";
     this.#setView("divider");
     this.#setDivide(0.5);
+    this.#showNothing();
     try {
       await this.#take(await get(`/jobs/${identity}`));
     } catch (error) {
@@ -144,6 +145,14 @@ export class JobView {
 
   // What is shown ---------------------------------------------------------------------------------------------------
 
+  // Until it is known what there is: not the last job's figures, and not its files to download.
+  #showNothing() {
+    $("job-title").textContent = "Opening…";
+    for (const id of ["job-about", "why"]) $(id).textContent = "";
+    for (const id of ["bar", "running-actions", "ended-actions", "continue-part", "downloads", "uncertainty-choice"]) $(id).hidden = true;
+    for (const id of ["iteration", "left", "loss"]) $(id).textContent = "–";
+  }
+
   #showState() {
     const { facts } = this, { state, result, wish } = facts, running = state === "running" || state === "queued";
     $("job-panel").dataset.state = state;
@@ -167,9 +176,12 @@ export class JobView {
     $("download-mask").parentElement.hidden = !facts.has_mask;
     $("download-uncertainty").parentElement.hidden = !facts.has_uncertainty;
     $("command").textContent = facts.command;
+    $("command-about").textContent = result?.repeatable === false
+      ? "The command line gives another picture: this one was ended by hand or by the clock, which cannot be done again at the same moment."
+      : "The same by the command line:";
     this.line = facts.progress ?? this.line;
     if (state === "failed") $("why").textContent = `${facts.message[0]?.toUpperCase() ?? ""}${facts.message.slice(1)}.`;
-    else if (state === "queued") $("why").textContent = "Another job has the machine. This one begins by itself.";
+    else if (state === "queued") $("why").textContent = "Another job has the device. This one begins by itself.";
     else if (state === "cancelled") $("why").textContent = "What it had shown is still here to look at. Resume goes on from its last checkpoint.";
     else if (state === "paused") $("why").textContent = "It keeps until you resume it, also when the studio is closed.";
     else if (state === "done" && result) {

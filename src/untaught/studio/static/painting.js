@@ -1,6 +1,6 @@
 // Painting the mask: the tools, their keys, and what is proposed, loaded and exported.
 
-import { put, bitmap } from "./api.js";
+import { bitmap, put } from "./api.js";
 import { Mask } from "./mask.js";
 
 const $ = (id) => document.getElementById(id);
@@ -25,6 +25,7 @@ export class Painting {
     this.stage.overlay = this.mask.canvas;
     this.saved = 0;
     this.steps = 0;
+    this.proposed = "";
     this.setSize(Math.max(3, Math.round(Math.min(width, height) / 30)));
     $("brush-size").max = Math.max(40, Math.round(Math.min(width, height) / 4));
     this.#changed(false);
@@ -180,9 +181,7 @@ export class Painting {
   }
 
   // As it was saved, or as an example has it.
-  async restore(identity) {
-    const picture = await bitmap(`/pictures/${identity}/mask`);
-    if (!picture || !this.mask) return;
+  restore(picture) {
     this.load(picture);
     this.mask.past = [];
     this.saved = this.steps;
@@ -190,24 +189,28 @@ export class Painting {
   }
 
   async propose(identity) {
-    const button = $("propose");
+    const button = $("propose"), { mask } = this;
     button.disabled = true;
     button.textContent = "Looking…";
     try {
       const kind = $("proposal").value, strength = $("strength").value / 100;
       const answer = await bitmap(`/pictures/${identity}/proposal?kind=${kind}&strength=${strength}`);
       if (!answer) throw new Error("Nothing could be proposed for this picture.");
-      // Again with another strength: in place of the last proposal, not on top of it.
-      if (this.proposed === `${kind} ${this.steps}`) this.mask.undo();
-      this.mask.load(answer, true);
-      this.#changed();
-      this.proposed = `${kind} ${this.steps}`;
-      this.stage.draw();
+      if (mask === this.mask) this.#add(answer, kind);
     } catch (error) {
       this.onError(error);
     }
     button.disabled = false;
     button.textContent = "Mark";
+  }
+
+  #add(proposal, kind) {
+    // Again with another strength: in place of the last proposal, not on top of it.
+    if (this.proposed === `${kind} ${this.steps}`) this.mask.undo();
+    this.mask.load(proposal, true);
+    this.#changed();
+    this.proposed = `${kind} ${this.steps}`;
+    this.stage.draw();
   }
 
   // Buttons and keys ------------------------------------------------------------------------------------------------

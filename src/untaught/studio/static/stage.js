@@ -27,25 +27,33 @@ export class Stage {
     this.dirty = null;
     this.fitted = true;
     this.pointers = new Map();
+    this.turn = 0;                     // counts pictures opened, so that the levels of an earlier one come too late
     this.#listen();
   }
 
   // Pictures --------------------------------------------------------------------------------------------------------
 
+  // Shows a picture, all at once when it is ready. Returns whether it still was the one that is wanted by then.
   async open(bitmap, width = bitmap.width, height = bitmap.height) {
+    const turn = ++this.turn, before = await levels(bitmap);
+    if (turn !== this.turn) return false;
     this.width = width;
     this.height = height;
     this.after = this.heat = this.overlay = this.selection = this.outline = this.cursor = null;
-    this.before = await levels(bitmap);
+    this.before = before;
     this.fit();
+    return true;
   }
 
   async setAfter(bitmap) {
-    this.after = bitmap && await levels(bitmap);
+    const { turn } = this, after = bitmap && await levels(bitmap);
+    if (turn !== this.turn) return;
+    this.after = after;
     this.draw();
   }
 
   close() {
+    this.turn++;
     this.before = this.after = this.heat = this.overlay = this.selection = null;
     this.width = this.height = 0;
     this.draw();

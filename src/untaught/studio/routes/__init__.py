@@ -1,0 +1,11 @@
+"""The HTTP interface under /api, one module a subject."""
+
+from fastapi import APIRouter
+
+from untaught.studio.routes import beginnings, events, jobs, outcomes, pictures
+
+__all__ = ["api"]
+
+api = APIRouter(prefix="/api")
+for subject in (beginnings, pictures, jobs, outcomes, events):
+    api.include_router(subject.routes)
