@@ -15,7 +15,7 @@ from torch import Tensor
 from untaught.arrays import from_tensor
 from untaught.jobs import Job
 from untaught.noise import estimate_noise
-from untaught.operators import Blur
+from untaught.operators import Blur, UnknownBlur
 from untaught.problems import Problem
 
 __all__ = ["classical"]
@@ -34,8 +34,8 @@ def classical(job: Job) -> dict[str, Callable[[], NDArray[np.generic] | Tensor]]
         job: of one picture.
     """
     problem = job.problem
-    if len(problem.size) == 3:
-        # Their two-dimensional forms are not what anybody would take for a volume.
+    if len(problem.size) == 3 or isinstance(problem.operator, UnknownBlur):
+        # Their two-dimensional forms are not what anybody would take for a volume; and they want to know the blur.
         return {}
     observed = np.moveaxis(torch.where(problem.known, problem.observed, 0)[0].double().numpy(), 0, -1)
 

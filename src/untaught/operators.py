@@ -172,6 +172,10 @@ class Blur(LinearOperator):
         return size[0] - height + 1, size[1] - width + 1
 
 
+_PACE = 10.0
+"""How much faster an unknown kernel moves than the network's numbers: else the picture takes up the blur first."""
+
+
 class UnknownBlur(nn.Module):
     """Convolution with a kernel that is learnt with the picture, where all of the kernel lies on the picture.
 
@@ -187,12 +191,12 @@ class UnknownBlur(nn.Module):
         y, x = torch.meshgrid(*(torch.linspace(-1, 1, length) for length in size), indexing="ij")
         # A soft spot in the middle, so that the picture does not begin to drift sideways.
         self.size = size
-        self.logits = nn.Parameter(-4 * (x**2 + y**2).flatten())
+        self.logits = nn.Parameter(-4 / _PACE * (x**2 + y**2).flatten())
 
     @property
     def kernel(self) -> Tensor:
         """(height, width), as it is now."""
-        return self.logits.softmax(0).view(self.size)
+        return (_PACE * self.logits).softmax(0).view(self.size)
 
     def forward(self, picture: Tensor) -> Tensor:
         """(N, C, H, W) to (N, C, H - height + 1, W - width + 1)."""
