@@ -357,7 +357,8 @@ RECIPES: Mapping[str, tuple[Recipe, ...]] = MappingProxyType(
         "upscale": (_BALANCED_INVERSE, _FAST_INVERSE, _BEST_INVERSE, _PRINTED, _PAPER_UPSCALE),
         "deblur": (_BALANCED_INVERSE, _FAST_INVERSE, _BEST_INVERSE, _PRINTED, _PAPER_UPSCALE),
         "dejpeg": (_BALANCED_DEJPEG, _FAST_DEJPEG, _BEST_DEJPEG, _PRINTED, _PAPER_UPSCALE),
-        "demosaic": (_BALANCED_RESTORE, _FAST_RESTORE, _BEST_RESTORE, _NOISE, _PRINTED, _PAPER_DROPPED),
+        # No thinning: what is hidden from the network is never what a filter has hidden, green at a red pixel.
+        "demosaic": (_BALANCED_INVERSE, _FAST_INVERSE, _BEST_INVERSE, _NOISE, _PRINTED, _PAPER_DROPPED),
         "volume": (_BALANCED_VOLUME, _FAST_VOLUME, _BEST_VOLUME),
         "separate": (_BALANCED_SEPARATE, _FAST_SEPARATE, _BEST_SEPARATE),
         "invert": (_BALANCED_INVERT, _FAST_INVERT, _BEST_INVERT, _PAPER_INVERT),
