@@ -131,8 +131,8 @@ def cases(data: Path) -> Iterator[Case]:
         yield Case("upscale", "zebra", f"x {factor}", small, clean, {"factor": factor}, border=factor, luma=True)
 
     for name, clean, blur, radius in (
-        ("boat", boat, "disk", 3),
-        ("lena", lena, "gaussian", 2),
+        ("boat, half", boat, "disk", 3),
+        ("lena, half", lena, "gaussian", 2),
         ("house", house, "motion", 6),
     ):
         kernel = blur_kernel(blur, radius)

@@ -31,7 +31,7 @@ FLOORS = [
         "stopping",
         "thinning",
     },
-    {"checkpoint", "comparison", "fitting", "inspection", "observers", "problems", "recipes"},
+    {"checkpoint", "comparison", "fitting", "inspection", "memory", "observers", "problems", "recipes"},
     {"jobs"},
     {"baselines", "records", "tasks"},
     {"demo"},
@@ -47,6 +47,7 @@ NEIGHBOURS = {
     ("pictures", "compression"),  # one reads the file that says how
     ("recorruption", "thinning"),  # both average by the same Gaussians
     ("recorruption", "inputs"),  # what is mirrored is mirrored back by the loop
+    ("memory", "recipes"),  # a recipe is cut down to what there is
     ("errors", "contracts"),  # for type checkers only
     ("fitting", "checkpoint"),  # a snapshot is taken and put back by the loop
 }

@@ -16,6 +16,7 @@ from untaught.catalogue import TASKS, Options, check_names, find_task
 from untaught.engine import choose_engine
 from untaught.errors import InputError, SettingError
 from untaught.jobs import Job, Run
+from untaught.memory import available_memory, fitted_to_memory
 from untaught.operators import Physics
 from untaught.problems import Problem
 from untaught.recipes import RECIPES, Recipe, find_recipe
@@ -147,6 +148,13 @@ def _job(task: str, problem: Problem, options: Options) -> Job:
     if dimensions == 3:
         # They are written for pictures.
         engine = dataclasses.replace(engine, kernels=None)
+    if not isinstance(options.recipe, Recipe):
+        # One of the user's own, or of a record that is to be repeated, is left as it is.
+        drawn = len(problem.observed) * max(1, len(problem.layers))
+        available = available_memory(engine.device)
+        recipe, sentence = fitted_to_memory(recipe, drawn, problem.size, engine, available)
+        if sentence is not None:
+            problem = dataclasses.replace(problem, notes=(sentence, *problem.notes))
     return Job(
         task=task,
         problem=problem,
