@@ -13,7 +13,8 @@ test: .venv/installed  ## all tests; those of the studio's page want a Chromium,
 		|| echo "no chromium: the tests of the studio's page are skipped"
 	$(BIN)/python -m pytest
 
-check: .venv/installed test  ## lint, types and tests
+check: .venv/installed test  ## lint, types and all tests, the slow ones too
+	$(BIN)/python -m pytest -m slow
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy

@@ -82,6 +82,7 @@ def same_pictures(path, content):
     np.testing.assert_array_equal(np.asarray(ours), np.asarray(theirs))
 
 
+@pytest.mark.slow
 def test_a_job_gives_what_the_command_line_gives(studio, photo, mask, tmp_path):
     job = begin(studio, painted(studio, photo, mask), seed=5)
     facts = studio.wait_for(job, "done")
@@ -119,6 +120,7 @@ def test_progress_is_told_and_moments_are_kept(studio, photo, mask):
     assert again.status_code == 304
 
 
+@pytest.mark.slow
 def test_a_continued_job_gives_what_the_command_line_gives(studio, photo, mask, tmp_path):
     job = begin(studio, painted(studio, photo, mask), iterations=6)
     studio.wait_for(job, "done")
@@ -134,6 +136,7 @@ def test_a_continued_job_gives_what_the_command_line_gives(studio, photo, mask, 
     same_pictures(tmp_path / "photo-restored.png", file_of(studio, job, "result").content)
 
 
+@pytest.mark.slow
 def test_what_was_ended_by_hand_cannot_be_repeated(studio, photo, mask):
     job = begin(studio, painted(studio, photo, mask), iterations=100_000)
     studio.wait_until(lambda: iteration(studio, job) > 2)
@@ -254,6 +257,7 @@ def test_cancel_is_immediate(studio, photo, mask):
     assert studio.client.get(f"jobs/{job}").status_code == 404
 
 
+@pytest.mark.slow
 def test_a_killed_server_goes_on_to_the_same_result(tmp_path, photo, mask):
     with RunningStudio(tmp_path) as studio:
         picture = painted(studio, photo, mask)

@@ -513,7 +513,7 @@ def test_a_part_is_tried_then_all_of_it(page, studio, photo):
     page.keyboard.press("Escape")
     assert page.get_attribute("#try", "aria-pressed") == "false"
     page.click("#try")
-    drag(page, (0.4, 0.4), (0.6, 0.6))
+    drag(page, (0.4, 0.3), (0.6, 0.7))
     page.locator("#job-panel").wait_for()
     part = Image.open(io.BytesIO(finished_picture(page)))
     job = studio.get(f"jobs/{page.url[-16:]}")
