@@ -56,6 +56,13 @@ def test_each_makes_a_picture_of_it(task):
             assert psnr(picture, PHOTO) > least, name
 
 
+def test_photons_are_counted_again():
+    counts = DRAW.poisson(PHOTO * 50).astype(float)
+    job = prepare("denoise", counts / 50, kind="poisson", gain=1 / 50, value_range=(0, 1))
+    for method in classical(job).values():
+        assert psnr(method().clip(0, 1), PHOTO) > 20
+
+
 def test_what_is_known_is_kept():
     pictures, settings, _ = CASES["restore"]
     (method,) = classical(prepare("restore", *pictures, **settings)).values()

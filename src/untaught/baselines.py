@@ -40,8 +40,10 @@ def classical(job: Job) -> dict[str, Callable[[], NDArray[np.generic] | Tensor]]
     observed = np.moveaxis(torch.where(problem.known, problem.observed, 0)[0].double().numpy(), 0, -1)
 
     def run(method: Method) -> NDArray[np.generic] | Tensor:
-        picture = np.moveaxis(method(problem, observed), -1, 0)[None].clip(0, 1)
-        return from_tensor(torch.from_numpy(np.ascontiguousarray(picture)).float(), problem.kept, problem.layout)
+        picture = torch.from_numpy(np.moveaxis(method(problem, observed), -1, 0)[None].copy()).float()
+        if problem.finish is not None:
+            picture = problem.finish(picture)
+        return from_tensor(picture.clamp(0, 1), problem.kept, problem.layout)
 
     return {name: partial(run, method) for name, method in _METHODS.get(job.task, {}).items()}
 
@@ -109,8 +111,7 @@ def _richardson_lucy(problem: Problem, observed: Picture) -> Picture:
     layers = [richardson_lucy(padded[..., c], kernel, num_iter=30) for c in range(observed.shape[2])]
     # Larger by the kernel, as the picture of the problem is before it is cut.
     top, left = height - (height - 1) // 2, width - (width - 1) // 2
-    sharp = np.stack(layers, axis=-1)[top : top + problem.size[0], left : left + problem.size[1]]
-    return _finished(problem, sharp)
+    return np.stack(layers, axis=-1)[top : top + problem.size[0], left : left + problem.size[1]]
 
 
 def _wiener(problem: Problem, observed: Picture) -> Picture:
@@ -123,15 +124,7 @@ def _wiener(problem: Problem, observed: Picture) -> Picture:
     padded = np.pad(observed, ((height, height), (width, width), (0, 0)), mode="symmetric")
     layers = [unsupervised_wiener(padded[..., c], kernel, clip=False, rng=0)[0] for c in range(observed.shape[2])]
     top, left = height - (height - 1) // 2, width - (width - 1) // 2
-    sharp = np.stack(layers, axis=-1)[top : top + problem.size[0], left : left + problem.size[1]]
-    return _finished(problem, sharp)
-
-
-def _finished(problem: Problem, picture: Picture) -> Picture:
-    """What the problem does to a fitted picture before anybody sees it."""
-    tensor = torch.from_numpy(np.moveaxis(picture, -1, 0)[None].copy()).float()
-    finished = tensor if problem.finish is None else problem.finish(tensor)
-    return np.moveaxis(finished[0].double().numpy(), 0, -1)
+    return np.stack(layers, axis=-1)[top : top + problem.size[0], left : left + problem.size[1]]
 
 
 def _bilinear(problem: Problem, observed: Picture) -> Picture:

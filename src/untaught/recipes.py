@@ -106,7 +106,8 @@ _BALANCED_RESTORE = Recipe(
     thinning=ThinningSettings(),
     optimiser=_MUON,
     averaging=0.98,
-    stopping=_HELD_OUT,
+    # A thinned network takes up no damage, so there is no haste: with 60, lena came out 0.3 to 0.6 dB worse.
+    stopping=StoppingSettings(rule="held-out", patience=200),
     iterations=800,
 )
 
