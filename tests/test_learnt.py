@@ -7,7 +7,6 @@ from PIL import Image
 from skimage import data
 from skimage.transform import resize
 
-import untaught
 from untaught import cli
 from untaught.objectives import ExclusiveError, MeanSquaredError
 from untaught.operators import Blur, Mixture, UnknownBlur, blur_kernel
@@ -88,13 +87,6 @@ def test_edges_in_both_layers_cost_and_edges_in_one_do_not():
         plain = MeanSquaredError(observed, Mixture(), known)(layers)
         exclusive = ExclusiveError(observed, Mixture(), known)(layers)
         assert bool((exclusive > plain + 1e-6).all()) == dearer
-
-
-def test_the_layers_come_apart_a_little(tiny):
-    result = untaught.separate(FIRST, OTHER, recipe=tiny, iterations=30)
-    assert result.picture.shape == FIRST.shape
-    assert result.found["layer"].shape == FIRST.shape
-    assert np.abs(result.picture - result.found["layer"]).max() > 0.01
 
 
 def test_what_else_was_found_is_written_beside_the_picture(tmp_path, tiny, monkeypatch):

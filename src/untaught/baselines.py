@@ -100,31 +100,30 @@ def _resized(order: int, problem: Problem, observed: Picture) -> Picture:
     return np.asarray(resize(observed, problem.size, order=order, mode="edge"))
 
 
-def _richardson_lucy(problem: Problem, observed: Picture) -> Picture:
-    """Richardson, 1972, and Lucy, 1974: 30 iterations, the edges mirrored so that no dark rim grows inwards."""
-    from skimage.restoration import richardson_lucy
-
+def _deconvolved(method: Callable[[Picture, Picture], Picture], problem: Problem, observed: Picture) -> Picture:
+    """Channel by channel, the edges mirrored so that no dark rim grows inwards; of the size of the problem's picture."""
     assert isinstance(problem.operator, Blur)
-    kernel = problem.operator.kernel.double().numpy().reshape(problem.operator.kernel.shape[-2:])
+    kernel = problem.operator.kernel.double().numpy()
     height, width = kernel.shape
     padded = np.pad(observed, ((height, height), (width, width), (0, 0)), mode="symmetric")
-    layers = [richardson_lucy(padded[..., c], kernel, num_iter=30) for c in range(observed.shape[2])]
+    layers = [method(padded[..., channel], kernel) for channel in range(observed.shape[2])]
     # Larger by the kernel, as the picture of the problem is before it is cut.
     top, left = height - (height - 1) // 2, width - (width - 1) // 2
     return np.stack(layers, axis=-1)[top : top + problem.size[0], left : left + problem.size[1]]
 
 
-def _wiener(problem: Problem, observed: Picture) -> Picture:
+def _richardson_lucy(picture: Picture, kernel: Picture) -> Picture:
+    """Richardson, 1972, and Lucy, 1974: 30 iterations."""
+    from skimage.restoration import richardson_lucy
+
+    return np.asarray(richardson_lucy(picture, kernel, num_iter=30))
+
+
+def _wiener(picture: Picture, kernel: Picture) -> Picture:
     """Orieux, Giovannelli and Rodet, 2010, which finds the strength of the noise by itself."""
     from skimage.restoration import unsupervised_wiener
 
-    assert isinstance(problem.operator, Blur)
-    kernel = problem.operator.kernel.double().numpy().reshape(problem.operator.kernel.shape[-2:])
-    height, width = kernel.shape
-    padded = np.pad(observed, ((height, height), (width, width), (0, 0)), mode="symmetric")
-    layers = [unsupervised_wiener(padded[..., c], kernel, clip=False, rng=0)[0] for c in range(observed.shape[2])]
-    top, left = height - (height - 1) // 2, width - (width - 1) // 2
-    return np.stack(layers, axis=-1)[top : top + problem.size[0], left : left + problem.size[1]]
+    return np.asarray(unsupervised_wiener(picture, kernel, clip=False, rng=0)[0])
 
 
 def _bilinear(problem: Problem, observed: Picture) -> Picture:
@@ -151,7 +150,12 @@ _METHODS: Mapping[str, Mapping[str, Method]] = MappingProxyType(
         "guide": _NOISE,
         "dejpeg": MappingProxyType({"non-local means": _non_local, "total variation": _total_variation}),
         "upscale": MappingProxyType({"bilinear": partial(_resized, 1), "bicubic": partial(_resized, 3)}),
-        "deblur": MappingProxyType({"Richardson-Lucy": _richardson_lucy, "unsupervised Wiener": _wiener}),
+        "deblur": MappingProxyType(
+            {
+                "Richardson-Lucy": partial(_deconvolved, _richardson_lucy),
+                "unsupervised Wiener": partial(_deconvolved, _wiener),
+            }
+        ),
         "demosaic": MappingProxyType({"bilinear": _bilinear}),
     }
 )
