@@ -101,7 +101,7 @@ def _resized(order: int, problem: Problem, observed: Picture) -> Picture:
 
 
 def _deconvolved(method: Callable[[Picture, Picture], Picture], problem: Problem, observed: Picture) -> Picture:
-    """Channel by channel, the edges mirrored so that no dark rim grows inwards; of the size of the problem's picture."""
+    """Channel by channel, the edges mirrored so that no dark rim grows inwards; as large as the problem's picture."""
     assert isinstance(problem.operator, Blur)
     kernel = problem.operator.kernel.double().numpy()
     height, width = kernel.shape
