@@ -137,6 +137,15 @@ def test_uncertainty_covers_the_error_as_often_as_it_says(thinned):
     assert abs(result.expected_psnr + 10 * np.log10(error)) < 2.5
 
 
+def test_the_interval_is_of_the_moment_when_it_was_measured(picture, mask, thinned):
+    """Going on with every value makes the outputs agree, and does not make the interval narrower."""
+    run = prepare("restore", picture, mask, recipe=thinned).begin()
+    ended = run.finish()
+    run.continue_for(10)
+    np.testing.assert_array_equal(run.finish().uncertainty, ended.uncertainty)
+    assert (ended.uncertainty[~mask] > 0).all()
+
+
 def test_too_few_known_pixels_are_not_held_out(thinned):
     image = np.arange(1, 17, dtype=np.uint8).reshape(4, 4)
     known = np.ones((4, 4), bool)

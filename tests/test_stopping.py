@@ -83,6 +83,33 @@ def test_patience_grows_with_the_run():
     assert state.iteration - patience.best_iteration == patience.best_iteration // 4
 
 
+def test_what_is_hardly_better_is_kept_but_not_waited_for():
+    settings = StoppingSettings(rule="held-out", every=1, patience=10, tolerance=0.05)
+
+    class Creeping:
+        """Falls to 100 in 20 iterations, and from there by a thousandth each."""
+
+        def __call__(self, state):
+            return torch.tensor(120.0 - state.iteration if state.iteration <= 20 else 102.0 - 0.1 * state.iteration)
+
+        def state(self):
+            return {}
+
+        def restore(self, state):
+            pass
+
+    patience = Patience(Creeping(), settings)
+    for state in states(100):
+        patience(state)
+        if patience.exhausted:
+            break
+    assert state.iteration == patience.best_iteration  # it was still falling,
+    assert state.iteration == patience.clear_iteration + 10  # and not by enough
+    again = Patience(Creeping(), settings)
+    again.restore(patience.facts(), {})
+    assert again.gives_up_at == patience.gives_up_at
+
+
 def test_the_rules_are_built_from_settings():
     held = torch.ones(CLEAN.shape, dtype=torch.bool)
     assert build_score(StoppingSettings(), CLEAN, None, Identity()) is None

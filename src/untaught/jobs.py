@@ -506,18 +506,21 @@ class Run:
         if self._held is None or self.job.problem.operator is not None:
             return None
         error = (state.average - self._observed).abs()[self._held]
-        return float((error / self._scale(state)[self._held]).quantile(_COVERAGE)) if error.numel() < 2**24 else None
+        scale = _raised(state.spread)[self._held]
+        return float((error / scale).quantile(_COVERAGE)) if error.numel() < 2**24 else None
 
-    def _scale(self, state: State) -> Tensor:
-        """The spread, raised by its mean: where all outputs agree they may still be wrong together."""
-        # In one memory layout, so that the sum has the same order after resuming from a file.
-        spread = state.spread.contiguous()
-        return spread + spread.mean() + 1e-6
+    def _interval(self, last: State) -> NDArray[np.float32] | Tensor:
+        """Half the width of the interval that covers the error of 90 % of the values.
 
-    def _interval(self, state: State) -> NDArray[np.float32] | Tensor:
+        Of the best moment, when it was measured: afterwards the outputs come to agree by more than they come nearer.
+        """
         problem = self.job.problem
         assert self._factor is not None
-        half_width = (self._scale(state) * self._factor).clamp(0, 1).cpu()
+        assert self._best is not None
+        averages = part(self._best.tensors, "averages")
+        average, square = (self._fit.over_runs(averages[name]) for name in ("average", "square"))
+        then = dataclasses.replace(last, average=average, square=square)
+        half_width = (_raised(then.spread) * self._factor).clamp(0, 1).cpu()
         if problem.kept is not None:
             half_width = torch.where(problem.kept, 0, half_width)
         half_width = half_width * (problem.layout.high - problem.layout.low)
@@ -551,6 +554,13 @@ class Run:
                 )
         except (KeyError, RuntimeError, IndexError, ValueError) as error:
             raise InputError("the checkpoint does not belong to this picture and recipe") from error
+
+
+def _raised(spread: Tensor) -> Tensor:
+    """Raised by its mean: where all outputs agree they may still be wrong together."""
+    # In one memory layout, so that the sum has the same order after resuming from a file.
+    spread = spread.contiguous()
+    return spread + spread.mean() + 1e-6
 
 
 def _repeated(tensor: Tensor, runs: int) -> Tensor:

@@ -48,9 +48,9 @@ class StoppingSettings:
         pattern: "pixels" holds out scattered ones; "shapes" what the missing part itself would cover, moved and turned,
             so that what is measured is as hard as what is missing.
         every: iterations between two looks.
-        patience: stop after so many iterations without a better score, and no sooner than after a quarter of the
-            iterations that the best one took.
-        tolerance: a score counts as better when it is lower by this share.
+        patience: stop after so many iterations without a clearly better score, and no sooner than after a quarter of
+            the iterations that the last such one took.
+        tolerance: a score is clearly better when it is lower by this share. The best moment is that of the lowest.
         refit: share of the whole fit, 0 to 1, that is spent at its end with the held-out values put back.
         window: outputs that a variance is taken over.
         noise: standard deviation of the noise for "discrepancy", in [0, 1].
@@ -240,6 +240,9 @@ class Patience:
         self.settings = settings
         self.best = float("inf")
         self.best_iteration = 0
+        # What is better by less than the tolerance is kept, but is no reason to wait for longer.
+        self.clear = float("inf")
+        self.clear_iteration = 0
         self.improved = False
         self.exhausted = False
 
@@ -250,20 +253,28 @@ class Patience:
         if state.iteration % self.settings.every:
             return
         figure = float(value)
-        if figure < self.best * (1 - self.settings.tolerance):
+        if figure < self.best:
             self.best, self.best_iteration, self.improved = figure, state.iteration, True
-        self.exhausted = self.best_iteration > 0 and state.iteration >= self.gives_up_at
+        if figure < self.clear * (1 - self.settings.tolerance):
+            self.clear, self.clear_iteration = figure, state.iteration
+        self.exhausted = self.clear_iteration > 0 and state.iteration >= self.gives_up_at
 
     @property
     def gives_up_at(self) -> int:
         """The iteration at which waiting for a better score has been long enough, once there is a best one."""
-        return self.best_iteration + max(self.settings.patience, self.best_iteration // 4)
+        return self.clear_iteration + max(self.settings.patience, self.clear_iteration // 4)
 
     def facts(self) -> dict[str, Any]:
         """The best moment, as plain values."""
-        return {"best": self.best, "best_iteration": self.best_iteration}
+        return {
+            "best": self.best,
+            "best_iteration": self.best_iteration,
+            "clear": self.clear,
+            "clear_iteration": self.clear_iteration,
+        }
 
     def restore(self, facts: dict[str, Any], state: dict[str, Tensor]) -> None:
         """Go back to an earlier moment."""
         self.best, self.best_iteration = facts["best"], facts["best_iteration"]
+        self.clear, self.clear_iteration = facts["clear"], facts["clear_iteration"]
         self.score.restore(state)
