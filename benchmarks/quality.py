@@ -168,17 +168,6 @@ def crops(data: Path) -> dict[str, NDArray[np.float64]]:
 def stop_cases(data: Path, recipes: list[str]) -> Iterator[Case]:
     pictures = crops(data)
     for recipe in recipes:
-        for seed in (0, 1):
-            for name, clean in pictures.items():
-                for missing in (0.1, 0.5, 0.8):
-                    known = dropped_pixels(128, 128, missing, seed)
-                    key = {"study": "stop", "recipe": recipe, "task": "restore", "picture": name, "seed": seed}
-                    yield (
-                        {**key, "damage": f"{missing:.0%}"},
-                        functools.partial(
-                            stop_row, clean, known, "restore", recipe, seed, strict=seed == 0 and name in PUBLISHED
-                        ),
-                    )
         for name in ("lena", "coffee", "page"):
             known = writing(128, 128, 12)
             key = {"study": "stop", "recipe": recipe, "task": "inpaint", "picture": name, "seed": 0}
@@ -194,6 +183,17 @@ def stop_cases(data: Path, recipes: list[str]) -> Iterator[Case]:
                     {**key, "damage": f"noise {level}"},
                     functools.partial(stop_noise_row, pictures[name], level / 255, recipe),
                 )
+        for seed in (0, 1):
+            for name, clean in pictures.items():
+                for missing in (0.1, 0.5, 0.8):
+                    known = dropped_pixels(128, 128, missing, seed)
+                    key = {"study": "stop", "recipe": recipe, "task": "restore", "picture": name, "seed": seed}
+                    yield (
+                        {**key, "damage": f"{missing:.0%}"},
+                        functools.partial(
+                            stop_row, clean, known, "restore", recipe, seed, strict=seed == 0 and name in PUBLISHED
+                        ),
+                    )
 
 
 class BestMoment:

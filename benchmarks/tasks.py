@@ -31,6 +31,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 from PIL import Image
+from scipy.ndimage import gaussian_filter
 from skimage import data as photographs
 from skimage.transform import resize
 
@@ -114,6 +115,12 @@ def dark(picture: Picture) -> Picture:
     return np.asarray(picture * light * np.array([1, 0.75, 0.5]))
 
 
+def grain(picture: Picture, noise: float) -> Picture:
+    """A picture with noise that neighbouring pixels share, as in a photograph that a camera has developed."""
+    shared = gaussian_filter(np.random.default_rng(2).normal(0, 1, picture.shape), (0.8, 0.8, 0))
+    return np.asarray((picture + shared / shared.std() * noise).clip(0, 1))
+
+
 def cases(data: Path) -> Iterator[Case]:
     draw, draw_more = np.random.default_rng(0), np.random.default_rng(1)
     boat, lena, barbara = (
@@ -172,6 +179,10 @@ def cases(data: Path) -> Iterator[Case]:
         noisy = (clean + draw.normal(0, 12 / 255, clean.shape)).clip(0, 1)
         yield Case("guide", name, "dark, noise of 12", noisy, clean, {"guide": flash**0.8})
         yield Case("denoise", f"{name}, without the guide", "dark, noise of 12", noisy, clean, {})
+
+    for name, flash in (("astronaut", astronaut), ("coffee", coffee), ("house", house), ("f16, half", f16)):
+        clean = dark(flash)
+        yield Case("guide", name, "dark, grain of 12", grain(clean, 12 / 255), clean, {"guide": flash**0.8})
 
     for photons in (20, 100):
         counts = draw.poisson(house * photons).astype(np.float64)

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import dataclasses
 import functools
 from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
 import torch
-from numpy.typing import ArrayLike
+from numpy.typing import ArrayLike, NDArray
 from torch import Tensor
 
 from untaught.arrays import Layout
@@ -21,12 +22,12 @@ from untaught.problems import Problem
 from untaught.tasks.preparation import prepare
 from untaught.thinning import spread_out
 
-__all__ = ["denoise", "read"]
+__all__ = ["CORRELATED", "correlation_of_noise", "denoise", "fill_in", "read", "read_normal"]
 
 _STRONG = 0.14
 """From this standard deviation on, of a range of 1, noise counts as strong."""
 
-_CORRELATED = 0.2
+CORRELATED = 0.2
 """From this correlation of neighbours on, noise is told to be correlated."""
 
 
@@ -59,50 +60,82 @@ def denoise(image: ArrayLike | Tensor, *, observers: Sequence[Observer] = (), **
 
 def read(picture: Tensor, layout: Layout, settings: DenoiseSettings) -> Problem:
     """What is known of a noisy picture, (N, C, H, W), and of its noise."""
+    whole, finite = fill_in(picture)
+    if settings.kind == "impulse":
+        return _impulse(picture, finite, layout)
+    if settings.kind == "poisson":
+        return _poisson(whole, finite, layout, settings)
+    problem = read_normal(whole, finite, layout, settings.noise)
+    correlation = correlation_of_noise(whole)
+    if correlation <= CORRELATED:
+        return problem
+    warning = (
+        f"the noise of neighbouring pixels is correlated (by about {correlation:.1f}), and what is coarse of it will "
+        "stay: make the picture smaller by 2 first, or take the raw one"
+    )
+    return dataclasses.replace(problem, notes=(*problem.notes, warning))
+
+
+def fill_in(picture: Tensor) -> tuple[Tensor, Tensor]:
+    """A noisy picture, (N, C, H, W), with values in place of those that are not finite, and which are.
+
+    Raises:
+        InputError: for a picture that is too small, or has no finite value.
+    """
     if min(picture.shape[-2:]) < 8:
         raise InputError(f"a picture to be denoised has at least 8 pixels each way: found {tuple(picture.shape[-2:])}")
     finite = picture.isfinite()
     if not finite.any():
         raise InputError("the picture has no finite value: every one is NaN or infinite")
-    whole = picture
-    if not finite.all():
-        filled = spread_out(_slices(torch.where(finite, picture, 0)), _slices(finite.float()))
-        whole = _stacked(filled, picture)
-    if settings.kind == "impulse":
-        return _impulse(picture, finite, layout)
-    if settings.kind == "poisson":
-        return _poisson(whole, finite, layout, settings)
-    arrays = np.moveaxis(_slices(whole).numpy(), 1, -1)
-    notes = []
+    if finite.all():
+        return picture, finite
+    filled = spread_out(_slices(torch.where(finite, picture, 0)), _slices(finite.float()))
+    return _stacked(filled, picture), finite
+
+
+def read_normal(picture: Tensor, finite: Tensor, layout: Layout, noise: float | None) -> Problem:
+    """What is known of a picture with normal noise.
+
+    Args:
+        picture: (N, C, H, W), finite.
+        finite: the same shape, bool: what was not filled in.
+        layout: of what was given.
+        noise: standard deviation in the units of what was given; estimated if None.
+    """
+    notes: tuple[str, ...] = ()
     scale = layout.high - layout.low
-    if settings.noise is None:
-        noise = float(np.mean([estimate_noise(one) for one in arrays]))
-        notes.append(f"the noise is estimated to have a standard deviation of {noise * scale:.3g}")
-        if noise < 1e-4:
+    if noise is None:
+        deviation = float(np.mean([estimate_noise(one) for one in _arrays(picture)]))
+        notes = (f"the noise is estimated to have a standard deviation of {deviation * scale:.3g}",)
+        if deviation < 1e-4:
             raise InputError(
-                f"no noise can be told in the picture (a standard deviation of {noise * scale:.2g}): if there is some, "
-                "say how much by noise=..., or --noise"
+                f"no noise can be told in the picture (a standard deviation of {deviation * scale:.2g}): if there is "
+                "some, say how much by noise=..., or --noise"
             )
     else:
-        noise = settings.noise / scale
-    correlation = float(np.mean([noise_correlation(one) for one in arrays]))
-    if correlation > _CORRELATED:
-        notes.append(
-            f"the noise of neighbouring pixels is correlated (by about {correlation:.1f}), and what is coarse of it "
-            "will stay: make the picture smaller by 2 first, or take the raw one"
-        )
+        deviation = noise / scale
     return Problem(
-        observed=whole,
+        observed=picture,
         known=finite,
         channels=picture.shape[1],
         size=tuple(picture.shape[2:]),
         layout=layout,
-        noise=noise,
-        polish=_polish_of(layout, whole, noise),
-        finish=functools.partial(declipped, noise=noise) if _is_clipped(whole) else None,
-        recipes="denoise-strong" if noise > _STRONG else "",
-        notes=tuple(notes),
+        noise=deviation,
+        polish=_polish_of(layout, picture, deviation),
+        finish=functools.partial(declipped, noise=deviation) if _is_clipped(picture) else None,
+        recipes="denoise-strong" if deviation > _STRONG else "",
+        notes=notes,
     )
+
+
+def correlation_of_noise(picture: Tensor) -> float:
+    """Correlation of the noise of neighbouring pixels of (N, C, H, W), -1 to 1; from `CORRELATED` on it counts."""
+    return float(np.mean([noise_correlation(one) for one in _arrays(picture)]))
+
+
+def _arrays(picture: Tensor) -> NDArray[np.float32]:
+    """The pictures, or the slices of the volumes, as (N, H, W, C)."""
+    return np.moveaxis(_slices(picture).numpy(), 1, -1)
 
 
 def _polish_of(layout: Layout, noisy: Tensor, noise: float) -> Callable[[Tensor], Tensor] | None:

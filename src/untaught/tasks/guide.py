@@ -10,11 +10,11 @@ from numpy.typing import ArrayLike
 from torch import Tensor
 
 from untaught.arrays import Layout, to_tensor
-from untaught.catalogue import DenoiseSettings, GuideSettings
+from untaught.catalogue import GuideSettings
 from untaught.contracts import Observer, Restoration
 from untaught.errors import InputError
 from untaught.problems import Problem
-from untaught.tasks.denoise import read as read_noisy
+from untaught.tasks.denoise import CORRELATED, correlation_of_noise, fill_in, read_normal
 from untaught.tasks.preparation import prepare
 
 __all__ = ["guide", "read"]
@@ -26,7 +26,9 @@ def guide(
     """Take the noise off a picture with the help of another of the same scene.
 
     The colours and the light are the picture's, and the guide only shows where edges and textures are. What it shows
-    and the picture does not, such as the shadows of a flash, may be taken over faintly.
+    and the picture does not, such as the shadows of a flash, may be taken over faintly. Where the noise of neighbouring
+    pixels is correlated, as in a photograph that a camera has developed, the network sees the guide alone, and is
+    stopped before it takes up the noise (Ulyanov, Vedaldi, Lempitsky, 2018, figure 10).
 
     Args:
         image: the noisy picture: (H, W) or (H, W, C) array, uint8, uint16 or float in [0, 1]; or an (N, C, H, W)
@@ -62,5 +64,20 @@ def read(picture: Tensor, layout: Layout, settings: GuideSettings, guide: ArrayL
         )
     if not shown.isfinite().all():
         raise InputError("the guide has values that are not finite: fill them in first")
-    problem = read_noisy(picture, layout, DenoiseSettings(noise=settings.noise))
-    return dataclasses.replace(problem, guide=shown.expand(len(picture), -1, -1, -1), recipes="")
+    whole, finite = fill_in(picture)
+    problem = read_normal(whole, finite, layout, settings.noise)
+    problem = dataclasses.replace(problem, guide=shown.expand(len(picture), -1, -1, -1), recipes="")
+    correlation = correlation_of_noise(whole)
+    if correlation <= CORRELATED:
+        return problem
+    # Its level is not known then, as it is estimated from what is finest.
+    return dataclasses.replace(
+        problem,
+        polish=None,
+        finish=None,
+        recipes="guide-correlated",
+        notes=(
+            f"the noise of neighbouring pixels is correlated (by about {correlation:.1f}): the network sees the guide "
+            "alone, and is stopped before it takes up the noise",
+        ),
+    )
