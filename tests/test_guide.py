@@ -31,12 +31,12 @@ def test_where_noise_is_correlated_the_network_sees_the_guide_alone():
     dark = flash * [0.5, 0.35, 0.2]
     grain = gaussian_filter(np.random.default_rng(1).normal(0, 1, flash.shape), (0.8, 0.8, 0))
     grainy = (dark + grain / grain.std() * 0.06).clip(0, 1)
-    job = prepare("guide", grainy, guide=flash, noise=0.06)
+    job = prepare("guide", grainy, guide=flash, noise=0.06, iterations=110)
     assert job.recipe.recorruption is None
     assert any("the guide alone" in note for note in job.problem.notes)
     guided = job.run()
     beside = untaught.guide(grainy, flash, noise=0.06, recipe=find_recipe("guide", "balanced"), iterations=100)
-    assert psnr(guided.picture, dark) > psnr(grainy, dark) + 3
+    assert psnr(guided.picture, dark) > psnr(grainy, dark) + 5
     assert psnr(guided.picture, dark) > psnr(beside.picture, dark) + 1
 
 
