@@ -9,6 +9,7 @@ from untaught.stopping import (
     ExponentialVariance,
     HeldOutError,
     Patience,
+    ResidualPeak,
     StoppingSettings,
     WindowedVariance,
     build_score,
@@ -110,16 +111,49 @@ def test_what_is_hardly_better_is_kept_but_not_waited_for():
     assert again.gives_up_at == patience.gives_up_at
 
 
+def test_the_residual_peaks_where_the_noise_is_off():
+    """As for a network that is shown the noisy picture: all of the noise at first, least at 200, then more again."""
+    noise = NOISY - CLEAN
+    known = torch.ones(CLEAN.shape, dtype=torch.bool)
+    score = ResidualPeak(NOISY, known)
+    patience = Patience(score, StoppingSettings(rule="residual-peak", every=1, patience=10, tolerance=0.0))
+    for iteration in range(1, 400):
+        blur = 0.5 ** (iteration / 5)
+        left = 0.9 * 0.5 ** (iteration / 30) + max(0, iteration - 200) / 200
+        output = CLEAN + blur * (0.5 - CLEAN) + left * noise
+        patience(State(iteration, 400, blur, output, output, output.square(), 0.0, 0.01, 0))
+        if iteration == 100:
+            kept, score = score.state(), ResidualPeak(NOISY, known)
+            score.restore(kept)
+            patience.score = score
+        if patience.exhausted:
+            break
+    assert 180 <= patience.best_iteration <= 220
+    assert iteration == patience.best_iteration + patience.best_iteration // 4
+
+
+def test_a_residual_that_only_falls_has_no_peak():
+    """A weak noise may never come off by more than the picture comes nearer: then the fit goes on to its limit."""
+    patience = Patience(ResidualPeak(NOISY, torch.ones(CLEAN.shape, dtype=torch.bool)), StoppingSettings(every=1))
+    for iteration in range(1, 200):
+        output = NOISY + 0.5 ** (iteration / 20) * (0.5 - NOISY)
+        patience(State(iteration, 200, output.mean(), output, output, output.square(), 0.0, 0.01, 0))
+    assert patience.best_iteration == 0
+    assert not patience.exhausted
+
+
 def test_the_rules_are_built_from_settings():
     held = torch.ones(CLEAN.shape, dtype=torch.bool)
-    assert build_score(StoppingSettings(), CLEAN, None, Identity()) is None
-    assert isinstance(build_score(StoppingSettings(rule="held-out"), CLEAN, held, Identity()), HeldOutError)
-    assert isinstance(build_score(StoppingSettings(rule="variance"), CLEAN, None, Identity()), ExponentialVariance)
+    assert build_score(StoppingSettings(), CLEAN, held, None, Identity()) is None
+    assert isinstance(build_score(StoppingSettings(rule="held-out"), CLEAN, held, held, Identity()), HeldOutError)
     assert isinstance(
-        build_score(StoppingSettings(rule="windowed-variance"), CLEAN, None, Identity()), WindowedVariance
+        build_score(StoppingSettings(rule="variance"), CLEAN, held, None, Identity()), ExponentialVariance
     )
     assert isinstance(
-        build_score(StoppingSettings(rule="discrepancy", noise=0.1), CLEAN, None, Identity()), Discrepancy
+        build_score(StoppingSettings(rule="windowed-variance"), CLEAN, held, None, Identity()), WindowedVariance
+    )
+    assert isinstance(
+        build_score(StoppingSettings(rule="discrepancy", noise=0.1), CLEAN, held, None, Identity()), Discrepancy
     )
 
 

@@ -80,6 +80,7 @@ class StopReason(enum.StrEnum):
     HELD_OUT = "the error on held-out pixels stopped falling"
     VARIANCE = "the outputs had come to rest and began to move again"
     DISCREPANCY = "what was left of the error was the noise"
+    RESIDUAL_PEAK = "the noise was off and began to come back"
     TIME = "the time budget was spent"
     INTERRUPTED = "it was interrupted"
     DIVERGED = "it kept diverging, however far the rate was lowered"

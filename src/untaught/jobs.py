@@ -219,7 +219,7 @@ class Run:
         self._in_search = stopping.rule != "none"
         self._until = job.recipe.iterations
         self._fit = self._begin(held if self._in_search else None)
-        score = build_score(stopping, self._observed, held, self._operator)
+        score = build_score(stopping, self._observed, self._known, held, self._operator)
         self._patience = None if score is None else Patience(score, stopping)
         self._best: Snapshot | None = None
         self._factor: float | None = None
@@ -366,7 +366,7 @@ class Run:
         if self._in_search:
             if self._patience is not None:
                 self._patience(state)
-                if self._patience.improved:
+                if self._patience.improved and self.job.recipe.stopping.returns_best:
                     self._best = self._fit.snapshot()
                     self._factor = self._calibrate(state)
                 if self._patience.exhausted:

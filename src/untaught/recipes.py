@@ -191,6 +191,8 @@ _BALANCED_DENOISE = Recipe(
     recorruption=RecorruptionSettings(),
     optimiser=_MUON,
     averaging=0.99,
+    # The best moment comes a quarter later than the peak, which Patience waits in any case.
+    stopping=StoppingSettings(rule="residual-peak", patience=20, tolerance=0.0),
     iterations=400,
 )
 

@@ -20,19 +20,21 @@ __all__ = [
     "ExponentialVariance",
     "HeldOutError",
     "Patience",
+    "ResidualPeak",
     "Score",
     "StoppingSettings",
     "WindowedVariance",
     "build_score",
 ]
 
-RuleName = Literal["held-out", "variance", "windowed-variance", "discrepancy", "none"]
+RuleName = Literal["held-out", "variance", "windowed-variance", "discrepancy", "residual-peak", "none"]
 
 _REASONS = {
     "held-out": StopReason.HELD_OUT,
     "variance": StopReason.VARIANCE,
     "windowed-variance": StopReason.VARIANCE,
     "discrepancy": StopReason.DISCREPANCY,
+    "residual-peak": StopReason.RESIDUAL_PEAK,
 }
 
 
@@ -43,7 +45,8 @@ class StoppingSettings:
     Attributes:
         rule: "held-out" watches the error on known values that the fit is not shown; "variance" and
             "windowed-variance" watch how much the outputs move; "discrepancy" stops when the loss has come down to the
-            noise; "none" goes on to the last iteration.
+            noise; "residual-peak" when more of the noise has been taken off than is left off later, for a network that
+            is shown the noisy picture; "none" goes on to the last iteration.
         held_out: share of the known values that is held out, 0 to 1.
         pattern: "pixels" holds out scattered ones; "shapes" what the missing part itself would cover, moved and turned,
             so that what is measured is as hard as what is missing.
@@ -77,6 +80,11 @@ class StoppingSettings:
             raise SettingError("every and patience are whole numbers from 1, window from 2")
         if self.rule == "discrepancy" and not (self.noise and self.noise > 0):
             raise SettingError("the discrepancy rule needs the standard deviation of the noise")
+
+    @property
+    def returns_best(self) -> bool:
+        """Whether the best moment by the score is returned, and not that at which the rule ends the fit."""
+        return self.rule != "residual-peak"
 
     @property
     def reason(self) -> StopReason:
@@ -212,7 +220,45 @@ class Discrepancy:
         """Nothing to do."""
 
 
-def build_score(settings: StoppingSettings, observed: Tensor, held: Tensor | None, operator: Operator) -> Score | None:
+class ResidualPeak:
+    """How far the averaged output is from the noisy picture: the farther, the more of the noise is off.
+
+    While the picture is taken up the two come nearer, while the noise is cast off they part, and when it is taken up
+    they come nearer again. The picture goes on getting better for a little longer, which is left to the patience. Found
+    on networks that are shown the noisy picture (docs/quality.md).
+
+    Args:
+        observed: (N, ...), float32.
+        known: the same shape, bool.
+    """
+
+    def __init__(self, observed: Tensor, known: Tensor) -> None:
+        self.observed = observed
+        self.known = known
+        self.least = torch.tensor(torch.inf, device=observed.device)
+        self.parting = torch.tensor(False, device=observed.device)
+
+    def __call__(self, state: State) -> Tensor:
+        """The inverse of their mean squared difference; infinite until they have begun to part."""
+        difference = torch.where(self.known, state.average - self.observed, 0)
+        residual = difference.square().mean().clamp_min(1e-12)
+        self.least = torch.minimum(self.least, residual)
+        self.parting = self.parting | (residual > 1.01 * self.least)
+        return torch.where(self.parting, 1 / residual, torch.inf)
+
+    def state(self) -> dict[str, Tensor]:
+        """How near they have come, and whether they have begun to part."""
+        return {"least": self.least, "parting": self.parting}
+
+    def restore(self, state: dict[str, Tensor]) -> None:
+        """Put them back."""
+        self.least = state["least"].to(self.observed.device)
+        self.parting = state["parting"].to(self.observed.device)
+
+
+def build_score(
+    settings: StoppingSettings, observed: Tensor, known: Tensor, held: Tensor | None, operator: Operator
+) -> Score | None:
     """Make the score that a rule watches; None for the rule "none", or where no value could be held out."""
     match settings.rule:
         case "held-out":
@@ -224,6 +270,8 @@ def build_score(settings: StoppingSettings, observed: Tensor, held: Tensor | Non
         case "discrepancy":
             assert settings.noise is not None
             return Discrepancy(settings.noise)
+        case "residual-peak":
+            return ResidualPeak(observed, known)
     return None
 
 

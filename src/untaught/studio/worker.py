@@ -354,10 +354,11 @@ def why_it_will_stop(job: Job, outlook: Outlook, iteration: int) -> str:
         return f"It ends at iteration {outlook.until}{budget}: every known pixel is being fitted now."
     if outlook.gives_up_at is None:
         return f"It ends at iteration {outlook.until} at the latest{budget}."
-    rule = "held-out pixels are" if job.recipe.stopping.rule == "held-out" else "the picture is"
+    rules = {"held-out": "held-out pixels are no better", "residual-peak": "no more of the noise has come off"}
+    rule = rules.get(job.recipe.stopping.rule, "the picture is no better")
     waited, patience = iteration - outlook.best_iteration, outlook.gives_up_at - outlook.best_iteration
     return (
-        f"It ends when {rule} no better for {patience} iterations (now {waited}), "
+        f"It ends when {rule} for {patience} iterations (now {waited}), "
         f"at iteration {outlook.until} at the latest{budget}."
     )
 
