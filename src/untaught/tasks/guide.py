@@ -28,7 +28,7 @@ def guide(
     The colours and the light are the picture's, and the guide only shows where edges and textures are. What it shows
     and the picture does not, such as the shadows of a flash, may be taken over faintly. Where the noise of neighbouring
     pixels is correlated, as in a photograph that a camera has developed, the network sees the guide alone, and is
-    stopped before it takes up the noise (Ulyanov, Vedaldi, Lempitsky, 2018, figure 10).
+    stopped before it takes up the noise (Ulyanov, Vedaldi, Lempitsky, 2018).
 
     Args:
         image: the noisy picture: (H, W) or (H, W, C) array, uint8, uint16 or float in [0, 1]; or an (N, C, H, W)
