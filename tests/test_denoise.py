@@ -8,9 +8,11 @@ import torch
 from skimage import data
 
 import untaught
+from untaught.contracts import StopReason
 from untaught.errors import InputError, SettingError
 from untaught.metrics import psnr
 from untaught.recipes import find_recipe
+from untaught.stopping import StoppingSettings
 from untaught.tasks import prepare
 
 CAMERA = data.camera()[60:156:2, 180:308:2]
@@ -35,6 +37,19 @@ def test_noise_goes_and_the_picture_stays(small):
     assert psnr(result.picture / 255, CAMERA / 255) > psnr(seen / 255, CAMERA / 255) + 4
     again = untaught.denoise(seen, noise=25, recipe=small)
     np.testing.assert_array_equal(result.picture, again.picture)
+
+
+def test_it_ends_before_the_noise_is_back(small):
+    rows, columns = np.mgrid[:32, :32] / 32
+    clean = 0.5 + 0.25 * np.sin(6 * columns) * np.cos(5 * rows)
+    seen = (clean + np.random.default_rng(0).normal(0, 0.2, clean.shape)).clip(0, 1)
+    recipe = dataclasses.replace(small, iterations=300)
+    result = prepare("denoise", seen, noise=0.2, recipe=recipe).run()
+    assert result.stop_reason is StopReason.RESIDUAL_PEAK
+    assert result.iterations < 300
+    to_the_end = dataclasses.replace(recipe, stopping=StoppingSettings())
+    longer = prepare("denoise", seen, noise=0.2, recipe=to_the_end).run()
+    assert psnr(result.picture, clean) > psnr(longer.picture, clean)
 
 
 def test_the_level_is_estimated_and_said(small):

@@ -278,7 +278,7 @@ _PAPER_DENOISE = Recipe(
 
 _PAPER_GUIDE = Recipe(
     name="paper",
-    source="Ulyanov, Vedaldi, Lempitsky, 2018: flash and no flash (figure 9), the guide alone as input",
+    source="Ulyanov, Vedaldi, Lempitsky, 2018: flash and no flash, the guide alone as input",
     network=dataclasses.replace(PRESETS["paper"], skip_channels=(128,) * 5),
     optimiser=OptimiserSettings(rate=0.01),
     iterations=1000,
@@ -319,7 +319,7 @@ _SIX_SCALES = (16, 32, 64, 128, 128, 128)
 
 _PAPER_INVERT = Recipe(
     name="paper",
-    source="Ulyanov, Vedaldi, Lempitsky, 2018: inversion of AlexNet (figure 9), the settings of their notebook",
+    source="Ulyanov, Vedaldi, Lempitsky, 2018: inversion of AlexNet, the settings of their notebook",
     network=dataclasses.replace(
         PRESETS["paper"],
         down_channels=_SIX_SCALES,

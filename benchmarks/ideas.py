@@ -1,0 +1,440 @@
+"""What else was tried for a recipe, and what it brought: coarse to fine, other inputs, total variation and more.
+
+Protocol, fixed before the runs. 128 x 128 crops (those of `benchmarks.quality`), masks by the seed of the fit, no rule
+and no values held out: PSNR in dB of the averaged output over the missing pixels only, at four moments of each fit. No
+fit looks at the clean picture; every figure that was measured is shown. Seconds are the process's own, of one thread.
+
+* ``writing``: under writing, a change at a time to `balanced` of ``inpaint``, which draws from noise.
+* ``half``: half of the pixels dropped, a change at a time to `balanced` of ``restore``, which is shown known values.
+
+    python -m benchmarks.ideas DATA --study writing half
+
+Rows that are there already are not run again. Writes docs/figures/ideas.json and the tables of docs/recipes.md.
+"""
+
+from __future__ import annotations
+
+import argparse
+import copy
+import dataclasses
+import functools
+import json
+import math
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from statistics import mean
+from typing import Any
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from numpy.typing import NDArray
+from skimage.restoration import inpaint_biharmonic
+from torch import Tensor, nn
+
+from benchmarks.quality import crops
+from benchmarks.reference import DOCS
+from benchmarks.tables import replace_table
+from untaught.contracts import State
+from untaught.demo import dropped_pixels, writing
+from untaught.engine import choose_engine
+from untaught.files import write_text
+from untaught.fitting import Fit, Guard, iterate
+from untaught.inputs import InputSettings, PerturbationSettings, PerturbedInput
+from untaught.jobs import begin
+from untaught.metrics import psnr
+from untaught.objectives import MeanSquaredError, Objective
+from untaught.operators import Identity
+from untaught.optimisers import OptimiserSettings, build_optimiser, learning_rate
+from untaught.recipes import Recipe, find_recipe
+
+RESULTS = DOCS / "figures/ideas.json"
+
+PICTURES = {"writing": ("lena", "page", "boat"), "half": ("barbara", "lena")}
+
+RUNS = 4
+
+Row = dict[str, Any]
+
+
+class Trial:
+    """A damaged picture, and the figures of one fit of it.
+
+    Attributes:
+        observed: (1, C, H, W), float32, zero where it is not known.
+        known: the same shape, bool.
+    """
+
+    def __init__(self, clean: NDArray[np.float64], where: NDArray[np.bool_], seed: int) -> None:
+        self.clean, self.missing, self.seed = clean, ~where, seed
+        picture = torch.from_numpy(np.atleast_3d(clean)).float().movedim(-1, 0)[None]
+        self.known = torch.from_numpy(where).expand_as(picture)
+        self.observed = torch.where(self.known, picture, 0)
+        self.engine = choose_engine()
+        self.figures: list[float] = []
+        self.average: Tensor | None = None
+
+    def begin(self, recipe: Recipe) -> Fit:
+        """The fit of a recipe, about to begin."""
+        size = (self.observed.shape[2], self.observed.shape[3])
+        channels = self.observed.shape[1]
+        return begin(
+            self.observed, self.known, channels=channels, size=size, recipe=recipe, seed=self.seed, engine=self.engine
+        )
+
+    def mean_squared_error(self) -> MeanSquaredError:
+        """The plain objective."""
+        return MeanSquaredError(self.observed, Identity(), self.known)
+
+    def follow(
+        self,
+        fit: Fit,
+        recipe: Recipe,
+        objective: Objective | None = None,
+        rate: Callable[[int], float] | None = None,
+        each: Callable[[State], None] | None = None,
+    ) -> None:
+        """Fit to the recipe's last iteration, with a figure after each quarter of it.
+
+        Args:
+            fit: what `begin` gave.
+            recipe: how to fit.
+            objective: the plain one if None.
+            rate: of an iteration, the recipe's if None.
+            each: called with each state.
+        """
+        for state in iterate(
+            fit,
+            objective=objective or self.mean_squared_error(),
+            rate=rate or (lambda iteration: learning_rate(recipe.optimiser, iteration, recipe.iterations)),
+            iterations=recipe.iterations,
+            averaging=recipe.averaging,
+            engine=self.engine,
+        ):
+            if each is not None:
+                each(state)
+            if state.iteration % (recipe.iterations // 4) == 0:
+                self.figures.append(self.figure(state.average))
+                self.average = state.average
+
+    def smaller(self, step: int) -> Trial:
+        """The same picture at a fraction of its size: the means of what is known in squares of so many pixels."""
+        smaller = copy.copy(self)
+        share = F.avg_pool2d(self.known.float(), step)
+        smaller.observed, smaller.known = F.avg_pool2d(self.observed, step) / share.clamp_min(1e-6), share > 0
+        return smaller
+
+    def go_through(self, fit: Fit, recipe: Recipe) -> None:
+        """Fit to the recipe's last iteration, without figures."""
+        objective, rate = self.mean_squared_error(), recipe.optimiser.rate
+        stream = iterate(
+            fit,
+            objective=objective,
+            rate=lambda _: rate,
+            iterations=recipe.iterations,
+            averaging=recipe.averaging,
+            engine=self.engine,
+        )
+        for _ in stream:
+            pass
+
+    def figure(self, average: Tensor) -> float:
+        """PSNR of the missing pixels."""
+        picture = average[0].movedim(0, -1).double().numpy()
+        return psnr(picture.reshape(self.clean.shape), self.clean, self.missing)
+
+
+Idea = Callable[[Trial, Recipe], None]
+
+
+def as_it_is(trial: Trial, recipe: Recipe) -> None:
+    """Fit by the recipe itself."""
+    trial.follow(trial.begin(recipe), recipe)
+
+
+def changed(**changes: Any) -> Idea:
+    """The recipe with other settings."""
+
+    def fit(trial: Trial, recipe: Recipe) -> None:
+        as_it_is(trial, dataclasses.replace(recipe, **changes))
+
+    return fit
+
+
+def one_run_of_best(task: str) -> Idea:
+    """The recipe `best` of a task, one run of it."""
+
+    def fit(trial: Trial, _: Recipe) -> None:
+        as_it_is(trial, dataclasses.replace(find_recipe(task, "best"), runs=1))
+
+    return fit
+
+
+def fading_perturbation(first: float, last: float) -> Idea:
+    """Fresh noise whose standard deviation goes from one value to another."""
+
+    def fit(trial: Trial, recipe: Recipe) -> None:
+        fit = trial.begin(recipe)
+        source = fit.source
+        assert isinstance(source, PerturbedInput)
+
+        def fade(state: State) -> None:
+            deviation = first + (last - first) * state.iteration / state.iterations
+            source.perturbation = PerturbationSettings(kind="fresh", standard_deviation=deviation)
+
+        source.perturbation = PerturbationSettings(kind="fresh", standard_deviation=first)
+        trial.follow(fit, recipe, each=fade)
+
+    return fit
+
+
+def band_limited(pixels: int) -> Idea:
+    """Noise without anything finer than so many pixels, of the same range."""
+
+    def fit(trial: Trial, recipe: Recipe) -> None:
+        fit = trial.begin(recipe)
+        source = fit.source
+        assert isinstance(source, PerturbedInput)
+        noise = source.current
+        source.current = noise.copy_(
+            F.interpolate(noise[..., ::pixels, ::pixels], size=noise.shape[2:], mode="bicubic")
+        )
+        trial.follow(fit, recipe)
+
+    return fit
+
+
+def fourier_input(trial: Trial, recipe: Recipe) -> None:
+    """Sines and cosines of the coordinates, six octaves, in place of noise."""
+    network = dataclasses.replace(recipe.network, input_channels=24)
+    as_it_is(trial, dataclasses.replace(recipe, network=network, input=InputSettings(kind="fourier", channels=24)))
+
+
+class DeepDecoder(nn.Module):
+    """1 x 1 convolutions and bilinear upsampling alone (Heckel and Hand, 2019), from an input of 1/32 of the size."""
+
+    def __init__(self, channels: int, pictures: int, generator: torch.Generator) -> None:
+        super().__init__()
+        layers: list[nn.Module] = []
+        for _ in range(5):
+            layers += [nn.Conv2d(channels, channels, 1, bias=False)]
+            layers += [nn.Upsample(scale_factor=2, mode="bilinear"), nn.ReLU(), nn.BatchNorm2d(channels)]
+        layers += [nn.Conv2d(channels, channels, 1, bias=False), nn.ReLU(), nn.BatchNorm2d(channels)]
+        self.layers = nn.Sequential(*layers, nn.Conv2d(channels, pictures, 1), nn.Sigmoid())
+        for parameter in self.parameters():
+            if parameter.ndim == 4:
+                nn.init.kaiming_uniform_(parameter, a=math.sqrt(5), generator=generator)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """(1, channels, H / 32, W / 32) to (1, C, H, W)."""
+        return self.layers(x)  # type: ignore[no-any-return]
+
+
+def deep_decoder(channels: int, iterations: int) -> Idea:
+    """A low-resolution input and a small decoder, with Adam at 0.01 as its authors fit it."""
+
+    def fit(trial: Trial, recipe: Recipe) -> None:
+        trial.engine = choose_engine(precision="float32")
+        generator = torch.Generator().manual_seed(trial.seed)
+        _, planes, height, width = trial.observed.shape
+        network = DeepDecoder(channels, planes, generator)
+        base = torch.rand(1, channels, height // 32, width // 32, generator=generator)
+        settings = OptimiserSettings(rate=0.01)
+        source = PerturbedInput(base, PerturbationSettings(), generator)
+        recipe = dataclasses.replace(recipe, iterations=iterations, optimiser=settings)
+        trial.follow(Fit(network, source, build_optimiser(settings, network), Guard()), recipe)
+
+    return fit
+
+
+def total_variation(weight: float) -> Idea:
+    """The mean absolute difference of neighbours, weighted, in the loss."""
+
+    def fit(trial: Trial, recipe: Recipe) -> None:
+        plain = trial.mean_squared_error()
+
+        def objective(picture: Tensor, compared: Tensor | None = None, target: Tensor | None = None) -> Tensor:
+            differences = sum(picture.diff(dim=axis).abs().flatten(1).mean(1) for axis in (-2, -1))
+            return plain(picture, compared, target) + weight * differences
+
+        trial.follow(trial.begin(recipe), recipe, objective)
+
+    return fit
+
+
+def warm_start(trial: Trial, recipe: Recipe) -> None:
+    """A tenth of the iterations on the biharmonic guess, whole, and then the known values alone."""
+    fit, plain = trial.begin(recipe), trial.mean_squared_error()
+    observed = trial.observed[0].movedim(0, -1).double().numpy()
+    guess = inpaint_biharmonic(observed, trial.missing, channel_axis=-1)
+    whole = torch.from_numpy(guess).float().movedim(-1, 0)[None]
+    first = MeanSquaredError(whole, Identity(), torch.ones_like(whole, dtype=torch.bool))
+
+    def objective(picture: Tensor, compared: Tensor | None = None, target: Tensor | None = None) -> Tensor:
+        return (first if fit.iteration <= recipe.iterations // 10 else plain)(picture, compared, target)
+
+    trial.follow(fit, recipe, objective)
+
+
+def restarts(trial: Trial, recipe: Recipe) -> None:
+    """The rate falls to nothing along a cosine and starts anew, ten times (Loshchilov and Hutter, 2017)."""
+    period = recipe.iterations // 10
+
+    def rate(iteration: int) -> float:
+        return recipe.optimiser.rate * (1 + math.cos(math.pi * ((iteration - 1) % period) / period)) / 2
+
+    trial.follow(trial.begin(recipe), recipe, rate=rate)
+
+
+def coarse_to_fine(trial: Trial, recipe: Recipe) -> None:
+    """A fifth of the iterations at a quarter of the size, inner scales alone; a fifth at half; the rest at full size.
+
+    Weights go over to the next network wherever it has some of the same place and shape. Figures of full size only.
+    """
+    network, short = recipe.network, recipe.iterations // 5
+    upsampling = network.per_scale("upsampling")
+    last: Fit | None = None
+    for outermost in (2, 1):
+        inner = dataclasses.replace(
+            network,
+            down_channels=network.down_channels[outermost:],
+            up_channels=network.up_channels[outermost:],
+            skip_channels=network.skip_channels[outermost:],
+            upsampling=upsampling[outermost:],
+        )
+        fit = trial.smaller(2**outermost).begin(dataclasses.replace(recipe, network=inner))
+        if last is not None:
+            inherit(fit.network, last.network)
+        trial.smaller(2**outermost).go_through(fit, dataclasses.replace(recipe, iterations=short))
+        last = fit
+    fit = trial.begin(recipe)
+    assert last is not None
+    inherit(fit.network, last.network)
+    trial.follow(fit, dataclasses.replace(recipe, iterations=recipe.iterations - 2 * short))
+
+
+def inherit(network: nn.Module, inner: nn.Module) -> None:
+    """Take over the weights of a network without the outermost scale."""
+    own = network.state_dict()
+    for name, values in inner.state_dict().items():
+        place = name
+        if name.startswith("scales."):
+            _, scale, rest = name.split(".", 2)
+            place = f"scales.{int(scale) + 1}.{rest}"
+        if place in own and own[place].shape == values.shape:
+            own[place] = values
+    network.load_state_dict(own)
+
+
+def half_size_first(trial: Trial, recipe: Recipe) -> None:
+    """The same network, a quarter of the iterations on the picture at half size, the rest at full size."""
+    short = recipe.iterations // 4
+    smaller = trial.smaller(2)
+    first, fit = smaller.begin(recipe), trial.begin(recipe)
+    smaller.go_through(first, dataclasses.replace(recipe, iterations=short))
+    fit.network.load_state_dict(first.network.state_dict())
+    trial.follow(fit, dataclasses.replace(recipe, iterations=recipe.iterations - short))
+
+
+IDEAS: dict[str, dict[str, Idea]] = {
+    "writing": {
+        "balanced": as_it_is,
+        "coarse to fine": coarse_to_fine,
+        "input of 8 pixels": band_limited(8),
+        "input of 16 pixels": band_limited(16),
+        "input of 4 pixels": band_limited(4),
+        "total variation 0.001": total_variation(1e-3),
+        "total variation 0.0001": total_variation(1e-4),
+        "biharmonic warm start": warm_start,
+        "restarts of the rate": restarts,
+        "Adam 0.01": changed(optimiser=OptimiserSettings(rate=0.01)),
+        "fresh noise from 0.1 to 0.01": fading_perturbation(0.1, 0.01),
+        "fresh noise from 0.03 to 0": fading_perturbation(0.03, 0.0),
+        "Fourier input": fourier_input,
+        "deep decoder 64": deep_decoder(64, 2000),
+        "shown known values: a run of best": one_run_of_best("inpaint"),
+    },
+    "half": {
+        "balanced": as_it_is,
+        "Adam 0.003": changed(optimiser=OptimiserSettings(rate=0.003)),
+        "total variation 0.0001": total_variation(1e-4),
+        "restarts of the rate": restarts,
+        "half size first": half_size_first,
+        "64-128 outermost, a run of best": one_run_of_best("restore"),
+    },
+}
+
+
+def cases(data: Path, study: str) -> Iterator[tuple[Row, Callable[[], Row]]]:
+    """What there is to be measured."""
+    pictures = crops(data)
+    task = "inpaint" if study == "writing" else "restore"
+    known = writing(128, 128, 12) if study == "writing" else dropped_pixels(128, 128, seed=0)
+    recipe = find_recipe(task, "balanced")
+    for idea, fit in IDEAS[study].items():
+        for name in PICTURES[study]:
+            key = {"study": study, "picture": name, "idea": idea}
+            yield key, functools.partial(measure, pictures[name], known, recipe, fit)
+    for name in PICTURES[study]:
+        key = {"study": study, "picture": name, "idea": "one, two and four runs"}
+        yield key, functools.partial(several_runs, pictures[name], known, recipe)
+
+
+def measure(clean: NDArray[np.float64], known: NDArray[np.bool_], recipe: Recipe, idea: Idea) -> Row:
+    """The figures of one fit."""
+    trial, started = Trial(clean, known, 0), time.process_time()
+    idea(trial, recipe)
+    return {"figures": trial.figures, "seconds": time.process_time() - started}
+
+
+def several_runs(clean: NDArray[np.float64], known: NDArray[np.bool_], recipe: Recipe) -> Row:
+    """The mean of one, two and four runs from different seeds, at their end."""
+    averages, started = [], time.process_time()
+    for seed in range(RUNS):
+        trial = Trial(clean, known, seed)
+        as_it_is(trial, recipe)
+        assert trial.average is not None
+        averages.append(trial.average)
+    together = torch.stack(averages)
+    figures = [trial.figure(together[:count].mean(0)) for count in (1, 2, RUNS)]
+    return {"figures": figures, "seconds": time.process_time() - started}
+
+
+def table(rows: list[Row]) -> str:
+    """One line an idea, with the figures at the four moments, and the mean gain at the end over `balanced`."""
+    names = list(dict.fromkeys(row["picture"] for row in rows))
+    lines = [f"| | {' | '.join(names)} | mean gain | seconds |", "| --- " * (len(names) + 3) + "|"]
+    own = {(row["idea"], row["picture"]): row for row in rows}
+    for idea in dict.fromkeys(row["idea"] for row in rows):
+        there = [name for name in names if (idea, name) in own]
+        gain = mean(own[idea, name]["figures"][-1] - own["balanced", name]["figures"][-1] for name in there)
+        shown = (
+            ", ".join(f"{figure:.2f}" for figure in own[idea, name]["figures"]) if name in there else ""
+            for name in names
+        )
+        seconds = mean(own[idea, name]["seconds"] for name in there)
+        lines.append(f"| {idea} | {' | '.join(shown)} | {gain:+.2f} | {seconds:.0f} |")
+    return "\n".join(lines)
+
+
+def main() -> None:
+    """Run what was asked for."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("data", type=Path)
+    parser.add_argument("--study", choices=list(IDEAS), nargs="+", required=True)
+    parser.add_argument("--results", type=Path, default=RESULTS, help="where the rows are kept")
+    options = parser.parse_args()
+    rows: list[Row] = json.loads(options.results.read_text()) if options.results.exists() else []
+    for study in options.study:
+        for key, run in cases(options.data, study):
+            if any(all(row.get(name) == value for name, value in key.items()) for row in rows):
+                continue
+            rows.append({**key, **run()})
+            print(rows[-1], flush=True)
+            write_text(options.results, json.dumps(rows, indent=1) + "\n")
+        replace_table(DOCS / "recipes.md", f"ideas-{study}", table([row for row in rows if row["study"] == study]))
+
+
+if __name__ == "__main__":
+    main()
