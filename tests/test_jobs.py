@@ -64,6 +64,15 @@ def test_a_damaged_checkpoint_is_refused(tmp_path, content):
         checkpoint.load(tmp_path / "broken")
 
 
+def test_the_history_is_that_of_every_state(picture, mask, thinned):
+    losses = []
+    recipe = dataclasses.replace(thinned, stopping=StoppingSettings(), iterations=150)
+    job = prepare("restore", picture, mask, recipe=recipe)
+    result = job.run([lambda state: losses.append(float(state.loss))])
+    assert result.history["loss"] == losses
+    assert result.history["iteration"] == list(range(1, 151))
+
+
 def test_fitting_goes_on_after_the_end(picture, mask, thinned):
     run = prepare("restore", picture, mask, recipe=thinned).begin()
     ended = run.finish().iterations

@@ -224,7 +224,7 @@ class Run:
         self._best: Snapshot | None = None
         self._factor: float | None = None
         self._points: dict[str, list[float]] = {"iteration": [], "elapsed": []}
-        self._losses: list[Tensor] = []
+        self._losses = torch.empty(0, device=device)
         self._finished = False
         if saved is not None:
             self._restore(saved)
@@ -235,9 +235,7 @@ class Run:
             limit = self._stage_until()
             for state in self._stage(limit):
                 self.last = state
-                self._points["iteration"].append(state.iteration)
-                self._points["elapsed"].append(state.elapsed)
-                self._losses.append(state.loss)
+                self._note(state)
                 turn = self._look(state) or state.iteration >= limit
                 if turn:
                     self._turn(state)
@@ -342,6 +340,16 @@ class Run:
             values["patience"] = self._patience.facts()
             tensors |= {f"score.{name}": tensor for name, tensor in self._patience.score.state().items()}
         return Snapshot(tensors, values)
+
+    def _note(self, state: State) -> None:
+        """Add a point to the history."""
+        count = len(self._points["iteration"])
+        # In one block: thousands of small tensors, between large ones that come and go, would leave the heap in pieces.
+        if count == len(self._losses):
+            self._losses = torch.cat((self._losses, self._losses.new_empty(max(64, count))))
+        self._losses[count] = state.loss
+        self._points["iteration"].append(state.iteration)
+        self._points["elapsed"].append(state.elapsed)
 
     # How a run goes ------------------------------------------------------------------------------------------------
 
@@ -528,7 +536,7 @@ class Run:
 
     def _loss_history(self) -> list[float]:
         # The losses come over from the device all at once.
-        return torch.stack(self._losses).tolist() if self._losses else []
+        return self._losses[: len(self._points["iteration"])].tolist()
 
     def _restore(self, saved: Snapshot) -> None:
         values = saved.values
@@ -540,7 +548,7 @@ class Run:
             self._factor, self.stop_reason = values["factor"], StopReason[values["stop_reason"]]
             points = values["points"]
             self._points = {"iteration": list(points["iteration"]), "elapsed": list(points["elapsed"])}
-            self._losses = list(torch.tensor(points["loss"], device=self._observed.device))
+            self._losses = torch.tensor(points["loss"], device=self._observed.device)
             if "best" in values:
                 self._best = Snapshot(part(saved.tensors, "best"), values["best"])
             if self._patience is not None:
@@ -548,7 +556,7 @@ class Run:
             fit = self._fit
             if fit.average is not None and fit.square is not None:
                 average, square = fit.over_runs(fit.average), fit.over_runs(fit.square)
-                loss = self._losses[-1]
+                loss = self._losses[len(self._points["iteration"]) - 1]
                 self.last = State(
                     fit.iteration, self._until, loss, average, average, square, fit.elapsed, 0.0, fit.guard.rollbacks
                 )
