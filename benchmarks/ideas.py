@@ -2,10 +2,10 @@
 
 Protocol, fixed before the runs. 128 x 128 crops (those of `benchmarks.quality`), masks by the seed of the fit, no rule
 and no values held out: PSNR in dB of the averaged output over the missing pixels only, at four moments of each fit. No
-fit looks at the clean picture; every figure that was measured is shown. Seconds are the process's own, of one thread.
+fit looks at the clean picture. Seconds are the process's own, of one thread.
 
 * ``writing``: under writing, a change at a time to what `balanced` of ``inpaint`` was, which draws from noise and has
-  bilinear upsampling at its outermost scale only; with three such scales it is what it has become.
+  bilinear upsampling at its outermost scale only; with two such scales it is what it has become.
 * ``half``: half of the pixels dropped, a change at a time to `balanced` of ``restore``, which is shown known values.
 
     python -m benchmarks.ideas DATA --study writing half
@@ -34,7 +34,7 @@ from numpy.typing import NDArray
 from skimage.restoration import inpaint_biharmonic
 from torch import Tensor, nn
 
-from benchmarks.quality import crops
+from benchmarks.quality import crops, find_row
 from benchmarks.reference import DOCS
 from benchmarks.tables import replace_table
 from untaught.contracts import State
@@ -90,34 +90,27 @@ class Trial:
         """The plain objective."""
         return MeanSquaredError(self.observed, Identity(), self.known)
 
-    def follow(
+    def states(
         self,
         fit: Fit,
         recipe: Recipe,
         objective: Objective | None = None,
         rate: Callable[[int], float] | None = None,
-        each: Callable[[State], None] | None = None,
-    ) -> None:
-        """Fit to the recipe's last iteration, with a figure after each quarter of it.
-
-        Args:
-            fit: what `begin` gave.
-            recipe: how to fit.
-            objective: the plain one if None.
-            rate: of an iteration, the recipe's if None.
-            each: called with each state.
-        """
-        for state in iterate(
+    ) -> Iterator[State]:
+        """Fit to the recipe's last iteration, by another objective or other rates where they are given."""
+        return iterate(
             fit,
             objective=objective or self.mean_squared_error(),
             rate=rate or (lambda iteration: learning_rate(recipe.optimiser, iteration, recipe.iterations)),
             iterations=recipe.iterations,
             averaging=recipe.averaging,
             engine=self.engine,
-        ):
-            if each is not None:
-                each(state)
-            if state.iteration % (recipe.iterations // 4) == 0:
+        )
+
+    def measure(self, states: Iterator[State]) -> None:
+        """Go through a fit, with a figure after each quarter of it."""
+        for state in states:
+            if state.iteration % (state.iterations // 4) == 0:
                 self.figures.append(self.figure(state.average))
                 self.average = state.average
 
@@ -127,20 +120,6 @@ class Trial:
         share = F.avg_pool2d(self.known.float(), step)
         smaller.observed, smaller.known = F.avg_pool2d(self.observed, step) / share.clamp_min(1e-6), share > 0
         return smaller
-
-    def go_through(self, fit: Fit, recipe: Recipe) -> None:
-        """Fit to the recipe's last iteration, without figures."""
-        objective, rate = self.mean_squared_error(), recipe.optimiser.rate
-        stream = iterate(
-            fit,
-            objective=objective,
-            rate=lambda _: rate,
-            iterations=recipe.iterations,
-            averaging=recipe.averaging,
-            engine=self.engine,
-        )
-        for _ in stream:
-            pass
 
     def figure(self, average: Tensor) -> float:
         """PSNR of the missing pixels."""
@@ -153,7 +132,7 @@ Idea = Callable[[Trial, Recipe], None]
 
 def as_it_is(trial: Trial, recipe: Recipe) -> None:
     """Fit by the recipe itself."""
-    trial.follow(trial.begin(recipe), recipe)
+    trial.measure(trial.states(trial.begin(recipe), recipe))
 
 
 def changed(**changes: Any) -> Idea:
@@ -193,12 +172,17 @@ def fading_perturbation(first: float, last: float) -> Idea:
         source = fit.source
         assert isinstance(source, PerturbedInput)
 
-        def fade(state: State) -> None:
-            deviation = first + (last - first) * state.iteration / state.iterations
+        def shake(iteration: int) -> None:
+            deviation = first + (last - first) * iteration / recipe.iterations
             source.perturbation = PerturbationSettings(kind="fresh", standard_deviation=deviation)
 
-        source.perturbation = PerturbationSettings(kind="fresh", standard_deviation=first)
-        trial.follow(fit, recipe, each=fade)
+        def fading() -> Iterator[State]:
+            for state in trial.states(fit, recipe):
+                shake(state.iteration)
+                yield state
+
+        shake(0)
+        trial.measure(fading())
 
     return fit
 
@@ -214,7 +198,7 @@ def band_limited(pixels: int) -> Idea:
         source.current = noise.copy_(
             F.interpolate(noise[..., ::pixels, ::pixels], size=noise.shape[2:], mode="bicubic")
         )
-        trial.follow(fit, recipe)
+        trial.measure(trial.states(fit, recipe))
 
     return fit
 
@@ -257,7 +241,7 @@ def deep_decoder(channels: int, iterations: int) -> Idea:
         settings = OptimiserSettings(rate=0.01)
         source = PerturbedInput(base, PerturbationSettings(), generator)
         recipe = dataclasses.replace(recipe, iterations=iterations, optimiser=settings)
-        trial.follow(Fit(network, source, build_optimiser(settings, network), Guard()), recipe)
+        trial.measure(trial.states(Fit(network, source, build_optimiser(settings, network), Guard()), recipe))
 
     return fit
 
@@ -272,7 +256,7 @@ def total_variation(weight: float) -> Idea:
             differences = sum(picture.diff(dim=axis).abs().flatten(1).mean(1) for axis in (-2, -1))
             return plain(picture, compared, target) + weight * differences
 
-        trial.follow(trial.begin(recipe), recipe, objective)
+        trial.measure(trial.states(trial.begin(recipe), recipe, objective))
 
     return fit
 
@@ -288,7 +272,7 @@ def warm_start(trial: Trial, recipe: Recipe) -> None:
     def objective(picture: Tensor, compared: Tensor | None = None, target: Tensor | None = None) -> Tensor:
         return (first if fit.iteration <= recipe.iterations // 10 else plain)(picture, compared, target)
 
-    trial.follow(fit, recipe, objective)
+    trial.measure(trial.states(fit, recipe, objective))
 
 
 def restarts(trial: Trial, recipe: Recipe) -> None:
@@ -298,7 +282,7 @@ def restarts(trial: Trial, recipe: Recipe) -> None:
     def rate(iteration: int) -> float:
         return recipe.optimiser.rate * (1 + math.cos(math.pi * ((iteration - 1) % period) / period)) / 2
 
-    trial.follow(trial.begin(recipe), recipe, rate=rate)
+    trial.measure(trial.states(trial.begin(recipe), recipe, rate=rate))
 
 
 def coarse_to_fine(trial: Trial, recipe: Recipe) -> None:
@@ -317,15 +301,17 @@ def coarse_to_fine(trial: Trial, recipe: Recipe) -> None:
             skip_channels=network.skip_channels[outermost:],
             upsampling=upsampling[outermost:],
         )
-        fit = trial.smaller(2**outermost).begin(dataclasses.replace(recipe, network=inner))
+        smaller = trial.smaller(2**outermost)
+        fit = smaller.begin(dataclasses.replace(recipe, network=inner))
         if last is not None:
             inherit(fit.network, last.network)
-        trial.smaller(2**outermost).go_through(fit, dataclasses.replace(recipe, iterations=short))
+        for _ in smaller.states(fit, dataclasses.replace(recipe, iterations=short)):
+            pass
         last = fit
     fit = trial.begin(recipe)
     assert last is not None
     inherit(fit.network, last.network)
-    trial.follow(fit, dataclasses.replace(recipe, iterations=recipe.iterations - 2 * short))
+    trial.measure(trial.states(fit, dataclasses.replace(recipe, iterations=recipe.iterations - 2 * short)))
 
 
 def inherit(network: nn.Module, inner: nn.Module) -> None:
@@ -346,9 +332,10 @@ def half_size_first(trial: Trial, recipe: Recipe) -> None:
     short = recipe.iterations // 4
     smaller = trial.smaller(2)
     first, fit = smaller.begin(recipe), trial.begin(recipe)
-    smaller.go_through(first, dataclasses.replace(recipe, iterations=short))
+    for _ in smaller.states(first, dataclasses.replace(recipe, iterations=short)):
+        pass
     fit.network.load_state_dict(first.network.state_dict())
-    trial.follow(fit, dataclasses.replace(recipe, iterations=recipe.iterations - short))
+    trial.measure(trial.states(fit, dataclasses.replace(recipe, iterations=recipe.iterations - short)))
 
 
 IDEAS: dict[str, dict[str, Idea]] = {
@@ -449,7 +436,7 @@ def main() -> None:
     rows: list[Row] = json.loads(options.results.read_text()) if options.results.exists() else []
     for study in options.study:
         for key, run in cases(options.data, study):
-            if any(all(row.get(name) == value for name, value in key.items()) for row in rows):
+            if find_row(rows, key) is not None:
                 continue
             rows.append({**key, **run()})
             print(rows[-1], flush=True)

@@ -29,8 +29,8 @@ The studies:
   iterations (by our engine, which follows the plain network: docs/speed.md), and what it took in plain torch is that
   number times the plain step's time, of ten steps measured before and after `balanced` in the same process: when it
   reaches the paper's quality, looking every fifth iteration, and when it ends by itself. PSNR with known pixels
-  kept. To be run with one thread: what is counted is the process's own time on the processor, so that other work
-  beside it does not count.
+  kept. To be run with one thread: what is counted is the process's own time on the processor, in which other work
+  beside it counts for little, but for something: a plain step is bound by memory.
 
     python -m benchmarks.quality DATA --study restore --recipes balanced best
 
@@ -442,8 +442,8 @@ def time_cases(data: Path, recipes: list[str], rows: list[Row]) -> Iterator[Case
         task = "inpaint" if name == "kate" else "restore"
         key = {"study": "time", "picture": name, "method": "paper"}
         yield key, functools.partial(paper_row, clean / 255, known, task)
-        # The row above is among the rows by now.
-        paper = next(row for row in rows if all(row.get(part) == value for part, value in key.items()))
+        paper = find_row(rows, key)
+        assert paper is not None, "the row asked for above is among the rows by now"
         yield {**key, "method": "balanced"}, functools.partial(time_row, clean / 255, known, task, paper)
 
 
@@ -522,6 +522,11 @@ STUDIES: dict[str, tuple[Callable[..., Iterator[Case]], Callable[[list[Row]], st
 }
 
 
+def find_row(rows: list[Row], key: Row) -> Row | None:
+    """The row of this key, if it has been measured."""
+    return next((row for row in rows if all(row.get(name) == value for name, value in key.items())), None)
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("data", type=Path)
@@ -537,7 +542,7 @@ def main() -> None:
     if options.study == "time":
         cases = functools.partial(time_cases, rows=rows)
     for key, measure in cases(options.data, options.recipes):
-        if any(all(row.get(name) == value for name, value in key.items()) for row in rows):
+        if find_row(rows, key) is not None:
             continue
         rows.append({**key, **measure()})
         print(rows[-1], flush=True)

@@ -46,7 +46,6 @@ def test_it_ends_before_the_noise_is_back(small):
     recipe = dataclasses.replace(small, iterations=300)
     result = prepare("denoise", seen, noise=0.2, recipe=recipe).run()
     assert result.stop_reason is StopReason.RESIDUAL_PEAK
-    assert result.iterations < 300
     to_the_end = dataclasses.replace(recipe, stopping=StoppingSettings())
     longer = prepare("denoise", seen, noise=0.2, recipe=to_the_end).run()
     assert psnr(result.picture, clean) > psnr(longer.picture, clean)

@@ -341,6 +341,8 @@ class Run:
             tensors |= {f"score.{name}": tensor for name, tensor in self._patience.score.state().items()}
         return Snapshot(tensors, values)
 
+    # How a run goes ------------------------------------------------------------------------------------------------
+
     def _note(self, state: State) -> None:
         """Add a point to the history."""
         count = len(self._points["iteration"])
@@ -350,8 +352,6 @@ class Run:
         self._losses[count] = state.loss
         self._points["iteration"].append(state.iteration)
         self._points["elapsed"].append(state.elapsed)
-
-    # How a run goes ------------------------------------------------------------------------------------------------
 
     def _stage(self, limit: int) -> Iterator[State]:
         """The states of the stage that the run is in."""
@@ -556,7 +556,7 @@ class Run:
             fit = self._fit
             if fit.average is not None and fit.square is not None:
                 average, square = fit.over_runs(fit.average), fit.over_runs(fit.square)
-                loss = self._losses[len(self._points["iteration"]) - 1]
+                loss = self._losses[-1]
                 self.last = State(
                     fit.iteration, self._until, loss, average, average, square, fit.elapsed, 0.0, fit.guard.rollbacks
                 )
