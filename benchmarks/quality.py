@@ -450,7 +450,8 @@ def time_cases(data: Path, recipes: list[str], rows: list[Row]) -> Iterator[Case
 def paper_row(clean: NDArray[np.float64], known: NDArray[np.bool_], task: str) -> Row:
     damaged = np.where(known if clean.ndim == 2 else known[..., None], clean, 0)
     started = time.process_time()
-    result = prepare(task, damaged, known, recipe="paper").run()
+    # In the arithmetic of the plain network.
+    result = prepare(task, damaged, known, recipe="paper", precision="float32").run()
     seconds = time.process_time() - started
     return {"psnr": psnr(result.picture, clean), "iterations": result.iterations, "seconds_engine": seconds}
 
@@ -539,12 +540,13 @@ def main() -> None:
     if options.study == "half" and options.paper_code is not None:
         cases = functools.partial(half_cases, paper_code=options.paper_code.resolve())
     rows: list[Row] = json.loads(options.results.read_text()) if options.results.exists() else []
+    device = torch.cuda.get_device_name() if torch.cuda.is_available() else "cpu"
     if options.study == "time":
         cases = functools.partial(time_cases, rows=rows)
     for key, measure in cases(options.data, options.recipes):
         if find_row(rows, key) is not None:
             continue
-        rows.append({**key, **measure()})
+        rows.append({**key, **measure(), "device": device})
         print(rows[-1], flush=True)
         write_text(options.results, json.dumps(rows, indent=1) + "\n")
     replace_table(DOCS / "quality.md", options.study, table([row for row in rows if row["study"] == options.study]))

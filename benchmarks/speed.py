@@ -48,8 +48,9 @@ from untaught.fitting import Fit
 from untaught.inputs import InputSettings, PerturbationSettings, PerturbedInput, make_input
 from untaught.jobs import begin
 from untaught.networks import PRESETS, EncoderDecoder, fused
-from untaught.networks.blocks import Convolution, upsample
+from untaught.networks.blocks import Convolution
 from untaught.networks.forms import Columns
+from untaught.networks.interpolation import upsample
 from untaught.objectives import MeanSquaredError
 from untaught.operators import Identity
 from untaught.optimisers import OptimiserSettings

@@ -64,3 +64,9 @@ def picture() -> np.ndarray:
 def mask() -> np.ndarray:
     """What is known of it: (24, 20), bool."""
     return np.random.default_rng(3).random((24, 20)) > 0.3
+
+
+@pytest.fixture(autouse=True)
+def on_the_processor(monkeypatch):
+    """Where nothing else is said a test runs on the processor, also on a machine with a GPU."""
+    monkeypatch.setattr(torch.accelerator, "is_available", lambda: False)

@@ -11,10 +11,10 @@ from hypothesis import strategies as st
 from untaught import kernels
 from untaught.errors import SettingError
 from untaught.networks import PRESETS, EncoderDecoder, Independent, NetworkSettings
-from untaught.networks.blocks import BatchNormalisation, Convolution, Downsample, upsample
+from untaught.networks.blocks import BatchNormalisation, Convolution, Downsample, _Reflection
 from untaught.networks.forms import Workspace
 from untaught.networks.fused import can_fuse
-from untaught.networks.interpolation import interpolation
+from untaught.networks.interpolation import _by_matrices, interpolation, upsample
 
 
 def small(**changes) -> NetworkSettings:
@@ -236,6 +236,41 @@ def gradients(network, x: torch.Tensor, weights: torch.Tensor, evaluate=None) ->
     output = network(x) if evaluate is None else evaluate(network, x)
     (output * weights).sum().backward()
     return {name: parameter.grad.clone() for name, parameter in network.named_parameters()}
+
+
+# On CUDA -------------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("shape", [(2, 3, 4, 5), (1, 2, 3, 2), (1, 2, 3, 4, 3)], ids=str)
+@pytest.mark.parametrize("margin", [1, 2])
+def test_the_reflection_for_cuda_is_that_of_torch(shape, margin):
+    if min(shape[2:]) <= margin:
+        pytest.skip("torch reflects no further than a picture reaches")
+    ours, theirs = (
+        torch.randn(shape, dtype=torch.double, generator=torch.Generator().manual_seed(0)) for _ in range(2)
+    )
+    padded = _Reflection.apply(ours.requires_grad_(), margin)
+    expected = F.pad(theirs.requires_grad_(), (margin,) * (2 * (len(shape) - 2)), mode="reflect")
+    assert torch.equal(padded, expected)
+    weights = torch.randn(padded.shape, dtype=torch.double, generator=torch.Generator().manual_seed(1))
+    for result in (padded, expected):
+        (result * weights).sum().backward()
+    torch.testing.assert_close(ours.grad, theirs.grad)
+
+
+@pytest.mark.parametrize("dtype", [torch.double, torch.bfloat16], ids=str)
+@pytest.mark.parametrize("size", [(2, 3, 4, 5), (1, 2, 1, 7), (1, 2, 3, 4, 5)], ids=str)
+@pytest.mark.parametrize("kind", ["bilinear", "bicubic"])
+def test_upsampling_by_matrices_is_that_of_torch(kind, size, dtype):
+    if len(size) == 5 and kind == "bicubic":
+        pytest.skip("there is none of volumes")
+    x = torch.rand(size, generator=torch.Generator().manual_seed(0)).to(dtype)
+    result = _by_matrices(x, kind, [2 * side for side in size[2:]])
+    expected = upsample(x.double(), kind)
+    assert result.shape == expected.shape
+    assert result.dtype == dtype
+    # In bfloat16, rounded once along each axis.
+    torch.testing.assert_close(result.double(), expected, atol=1e-12 if dtype == torch.double else 0.015, rtol=0)
 
 
 def test_which_networks_run_on_kernels():

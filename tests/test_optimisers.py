@@ -9,7 +9,7 @@ from untaught.optimisers import Muon, OptimiserSettings, build_optimiser, learni
 @pytest.mark.parametrize("shape", [(2, 16, 144), (1, 32, 32), (3, 40, 8)])
 def test_orthogonalise_keeps_the_singular_vectors_and_levels_the_values(shape):
     matrices = torch.randn(shape, generator=torch.Generator().manual_seed(0))
-    result = orthogonalise(matrices)
+    (result,) = orthogonalise([matrices])
     values = torch.linalg.svdvals(result)
     assert values.min() > 0.3
     assert values.max() < 1.3
@@ -26,11 +26,19 @@ def test_orthogonalise_agrees_with_the_iteration_on_the_whole_matrix():
     for _ in range(5):
         gram = x @ x.mT
         x = 3.4445 * x + (-4.7750 * gram + 2.0315 * gram @ gram) @ x
-    torch.testing.assert_close(orthogonalise(matrices).double(), x, atol=2e-4, rtol=0)
+    torch.testing.assert_close(orthogonalise([matrices])[0].double(), x, atol=2e-4, rtol=0)
 
 
 def test_orthogonalise_of_nothing_is_nothing():
-    assert torch.equal(orthogonalise(torch.zeros(1, 4, 9)), torch.zeros(1, 4, 9))
+    assert torch.equal(orthogonalise([torch.zeros(1, 4, 9)])[0], torch.zeros(1, 4, 9))
+
+
+def test_orthogonalise_of_many_shapes_is_that_of_each():
+    generator = torch.Generator().manual_seed(2)
+    stacks = [torch.randn(shape, generator=generator) for shape in ((2, 8, 36), (1, 40, 8), (3, 8, 8), (1, 1, 12))]
+    for together, stack in zip(orthogonalise(stacks), stacks, strict=True):
+        assert together.shape == stack.shape
+        torch.testing.assert_close(together, orthogonalise([stack])[0], atol=1e-6, rtol=0)
 
 
 def test_muon_on_vectors_is_adam():

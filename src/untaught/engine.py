@@ -6,9 +6,10 @@ float32.
 
 from __future__ import annotations
 
+import contextlib
 import functools
 import os
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal, get_args
 
@@ -75,6 +76,27 @@ class Engine:
             return functions
         graphs = Graphs(functions, self.device, generators)
         return [functools.partial(graphs, index) for index in range(len(functions))]
+
+    @contextlib.contextmanager
+    def repeatable(self) -> Iterator[None]:
+        """While it lasts, torch adds up in an order that is the same from run to run, on CUDA too where it can.
+
+        Where it cannot, it says so in a warning.
+        """
+        if self.device.type != "cuda":
+            yield
+            return
+        settings: Any = torch.utils.deterministic
+        filled, enabled = settings.fill_uninitialized_memory, torch.are_deterministic_algorithms_enabled()
+        warn_only = torch.is_deterministic_algorithms_warn_only_enabled()
+        # To fill memory with NaN before it is written would be work for nothing.
+        settings.fill_uninitialized_memory = False
+        torch.use_deterministic_algorithms(True, warn_only=True)
+        try:
+            yield
+        finally:
+            torch.use_deterministic_algorithms(enabled, warn_only=warn_only)
+            settings.fill_uninitialized_memory = filled
 
     def record(self) -> dict[str, Any]:
         """The choices as plain values."""

@@ -54,9 +54,9 @@ class Guard:
         self._snapshot: Snapshot | None = None
         self._next_snapshot = 0
 
-    def diverged(self, iteration: int, loss: Tensor) -> bool:
-        """Look at the loss of this iteration, if it is time to."""
-        if iteration % self.interval and iteration != 1:
+    def diverged(self, iteration: int, loss: Tensor, *, last: bool = False) -> bool:
+        """Look at the loss of this iteration, if it is time to; it is at the first and at the last."""
+        if iteration % self.interval and iteration != 1 and not last:
             return False
         value = float(loss)
         mean, jump = self._mean, self.jump
@@ -72,6 +72,11 @@ class Guard:
         if looked and iteration >= self._next_snapshot:
             self._snapshot = take()
             self._next_snapshot = iteration + self.snapshot_interval
+
+    @property
+    def good(self) -> Snapshot | None:
+        """The last good moment."""
+        return self._snapshot
 
     def facts(self) -> dict[str, Any]:
         """What it remembers besides the snapshot, as plain values."""
@@ -210,6 +215,21 @@ class _Step:
 
     def look(self) -> None:
         """Draw an input, and see what the network makes of it."""
+        with self.engine.repeatable():
+            self._look()
+
+    def learn(self) -> None:
+        """Take one step down the losses, summed."""
+        self.fit.optimiser.zero_grad()
+        with self.engine.repeatable():
+            torch.autograd.backward(self.losses.sum())
+        self.fit.optimiser.step()
+
+    def halves(self) -> Sequence[Callable[[], None]]:
+        """Both of them, as the engine calls them, captured anew."""
+        return self.engine.capture((self.look, self.learn), self.fit.source.generators)
+
+    def _look(self) -> None:
         drawn = self.fit.source.draw()
         output = self.engine.run(self.fit.network, drawn.input)
         if drawn.mirrored is not None:
@@ -221,16 +241,6 @@ class _Step:
         if drawn.shown is not None and drawn.guess is not None:
             # Nothing is asked of the network where it was shown the value, so nothing is taken from it there.
             self.output = torch.where(drawn.shown, drawn.guess, self.output)
-
-    def learn(self) -> None:
-        """Take one step down the losses, summed."""
-        self.fit.optimiser.zero_grad()
-        torch.autograd.backward(self.losses.sum())
-        self.fit.optimiser.step()
-
-    def halves(self) -> Sequence[Callable[[], None]]:
-        """Both of them, as the engine calls them, captured anew."""
-        return self.engine.capture((self.look, self.learn), self.fit.source.generators)
 
 
 def iterate(
@@ -265,7 +275,7 @@ def iterate(
         # New tensors, both of them, as the averages are too: a state keeps what another iteration does not overwrite.
         loss, picture = step.losses.detach().mean(), step.output.clamp(0, 1)
 
-        if guard.diverged(fit.iteration, loss):
+        if guard.diverged(fit.iteration, loss, last=fit.iteration == iterations):
             fit.restore(guard.roll_back(), everything=False)
             # What was put back stands elsewhere in memory.
             look, learn = step.halves()

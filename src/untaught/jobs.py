@@ -292,8 +292,9 @@ class Run:
 
     def restoration(self) -> Restoration:
         """The result, as of now."""
-        job, last = self.job, self.last
-        assert last is not None, "a fit has at least one iteration"
+        job = self.job
+        assert self.last is not None, "a fit has at least one iteration"
+        last = self._sound(self.last)
         uncertainty, expected = None, None
         if self._factor is not None:
             uncertainty = self._interval(last)
@@ -309,7 +310,7 @@ class Run:
             task=job.task,
             recipe=job.recipe.record(),
             engine=job.engine.record(),
-            rollbacks=last.rollbacks,
+            rollbacks=self._fit.guard.rollbacks,
             missing=job.problem.missing,
             uncertainty=uncertainty,
             expected_psnr=expected,
@@ -483,6 +484,15 @@ class Run:
         window[..., first_row : first_row + rows, first_column : first_column + columns] = True
         return held & window
 
+    def _sound(self, last: State) -> State:
+        """The state, or where it has diverged since the guard's last look, its averages of the last good moment."""
+        good = self._fit.guard.good
+        if good is None or bool(last.loss.isfinite()):
+            return last
+        averages = part(good.tensors, "averages")
+        average, square = (self._fit.over_runs(averages[name]) for name in ("average", "square"))
+        return dataclasses.replace(last, average=average, square=square)
+
     # What is said of the result ------------------------------------------------------------------------------------
 
     def _residual(self, state: State) -> tuple[str, ...]:
@@ -539,7 +549,8 @@ class Run:
         return self._losses[: len(self._points["iteration"])].tolist()
 
     def _restore(self, saved: Snapshot) -> None:
-        values = saved.values
+        values, device = saved.values, self._observed.device
+        saved = Snapshot({name: tensor.to(device) for name, tensor in saved.tensors.items()}, values)
         try:
             self._in_search, self._until, self._finished = values["in_search"], values["until"], values["finished"]
             if not self._in_search:

@@ -20,8 +20,8 @@ from untaught.recipes import Recipe
 __all__ = ["available_memory", "fitted_to_memory", "needed_memory"]
 
 _BASE = 150e6
-_COPIES, _PLAIN_COPIES = 5.5, 18.0
-"""How often all the network's maps are held at once, with the compiled kernels and without (docs/speed.md)."""
+_COPIES, _CUDA_COPIES, _PLAIN_COPIES = 5.5, 7.0, 18.0
+"""How often all the network's maps are held at once: with compiled kernels, on CUDA, otherwise (docs/speed.md)."""
 
 _USABLE = 0.9
 _NARROWEST = 8
@@ -39,7 +39,10 @@ def needed_memory(recipe: Recipe, pictures: int, size: Sequence[int], engine: En
     network, dimensions = recipe.network, len(size)
     widths = zip(network.down_channels, network.up_channels, network.skip_channels, strict=True)
     maps = sum(sum(width) / 2 ** (dimensions * scale) for scale, width in enumerate(widths))
-    copies = _PLAIN_COPIES if engine.kernels is None or dimensions == 3 else _COPIES
+    if engine.device.type == "cuda":
+        copies = _CUDA_COPIES
+    else:
+        copies = _PLAIN_COPIES if engine.kernels is None or dimensions == 3 else _COPIES
     values = pictures * recipe.runs * math.prod(size) * (maps + network.input_channels)
     return _BASE + float(copies * values * engine.arithmetic.itemsize)
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections import defaultdict
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal, overload
 
@@ -145,10 +145,11 @@ class Muon(torch.optim.Optimizer):
             momentum = state["momentum"].lerp_(parameter.grad, 1 - group["momentum"])
             ahead = parameter.grad.lerp(momentum, group["momentum"]).reshape(parameter.shape[0], -1)
             by_shape[ahead.shape[0], ahead.shape[1]].append((parameter, ahead))
-        for (rows, columns), pairs in by_shape.items():
-            directions = orthogonalise(torch.stack([ahead for _, ahead in pairs]))
+        shapes = list(by_shape)
+        stacks = orthogonalise([torch.stack([ahead for _, ahead in by_shape[shape]]) for shape in shapes])
+        for (rows, columns), directions in zip(shapes, stacks, strict=True):
             scale = math.sqrt(max(1, rows / columns))
-            for (parameter, _), direction in zip(pairs, directions, strict=True):
+            for (parameter, _), direction in zip(by_shape[rows, columns], directions, strict=True):
                 if group["capturable"]:
                     parameter.addcmul_(direction.view_as(parameter), group["lr"], value=-scale)
                 else:
@@ -196,26 +197,37 @@ def _correction(decay: float, steps: int | Tensor) -> float | Tensor:
     return -torch.expm1(steps * math.log(decay)) if isinstance(steps, Tensor) else 1 - decay**steps
 
 
-def orthogonalise(matrices: Tensor, steps: int = 5) -> Tensor:
+def orthogonalise(stacks: Sequence[Tensor], steps: int = 5) -> list[Tensor]:
     """The nearest (semi-)orthogonal matrices, roughly: singular values end up between about 0.7 and 1.2.
 
     Args:
-        matrices: (B, rows, columns), float32.
+        stacks: (B, rows, columns) each, float32. Those whose shorter sides are equal share their small products.
         steps: Newton-Schulz steps, with the quintic of Jordan et al., 2024.
 
     Returns:
-        (B, rows, columns), float32.
+        The same shapes, float32.
     """
-    if matrices.shape[1] > matrices.shape[2]:
-        return orthogonalise(matrices.mT, steps).mT
+    wide = [stack.mT if stack.shape[1] > stack.shape[2] else stack for stack in stacks]
+    gathered = list(wide)
+    for side in dict.fromkeys(stack.shape[1] for stack in wide):
+        alike = [index for index, stack in enumerate(wide) if stack.shape[1] == side]
+        together = _newton_schulz(torch.cat([wide[index] @ wide[index].mT for index in alike]), steps)
+        for index, own in zip(alike, torch.split(together, [len(wide[index]) for index in alike]), strict=True):
+            gathered[index] = own
+    results = [own @ stack for own, stack in zip(gathered, wide, strict=True)]
+    return [one.mT if one.shape != stack.shape else one for one, stack in zip(results, stacks, strict=True)]
+
+
+def _newton_schulz(gram: Tensor, steps: int) -> Tensor:
+    """Q of each Gram matrix M Mᵀ, (B, side, side), so that Q M is orthogonal."""
     a, b, c = 3.4445, -4.7750, 2.0315
-    norms = torch.linalg.matrix_norm(matrices, keepdim=True).clamp_min(1e-30)
-    matrices = matrices / norms
-    gram = matrices @ matrices.mT
-    identity = torch.eye(gram.shape[-1], device=gram.device)
-    gathered = identity.expand_as(gram)
-    for _ in range(steps):
-        polynomial = a * identity + b * gram + c * (gram @ gram)
-        gathered = polynomial @ gathered
-        gram = polynomial @ gram @ polynomial
-    return gathered @ matrices
+    # The squared norm of M is the trace of its Gram matrix.
+    squares = gram.diagonal(dim1=-2, dim2=-1).sum(-1).clamp_min(1e-36).view(-1, 1, 1)
+    gram, gathered = gram / squares, squares.rsqrt()
+    for step in range(steps):
+        polynomial = torch.baddbmm(gram, gram, gram, beta=b, alpha=c)
+        polynomial.diagonal(dim1=-2, dim2=-1).add_(a)
+        gathered = polynomial @ gathered if step else polynomial * gathered
+        if step < steps - 1:
+            gram = polynomial @ gram @ polynomial
+    return gathered

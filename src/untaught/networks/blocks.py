@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from typing import Literal
+from typing import Any, Literal
 
 import torch
 import torch.nn.functional as F
@@ -40,7 +40,8 @@ def strides(size: Sequence[int]) -> tuple[int, ...]:
 class Convolution(nn.Module):
     """A convolution that keeps the size (or halves it, see `strides`), with the boundary rule of choice.
 
-    Weights and bias start uniform in ±1/sqrt(fan_in), torch's own rule, drawn from ``generator``.
+    Weights and bias start uniform in ±1/sqrt(fan_in), torch's own rule, drawn from ``generator``. ``normalised`` says
+    that a normalisation follows, which takes away what a bias adds.
     """
 
     def __init__(
@@ -52,6 +53,7 @@ class Convolution(nn.Module):
         padding: Padding = "reflection",
         downsampling: Downsampling | None = None,
         dimensions: int = 2,
+        normalised: bool = False,
         generator: torch.Generator | None = None,
     ) -> None:
         super().__init__()
@@ -59,6 +61,7 @@ class Convolution(nn.Module):
         weight = torch.empty(out_channels, in_channels, *[kernel_size] * dimensions)
         self.weight = nn.Parameter(weight.uniform_(-bound, bound, generator=generator))
         self.bias = nn.Parameter(torch.empty(out_channels).uniform_(-bound, bound, generator=generator))
+        self.normalised = normalised
         self.margin = kernel_size // 2
         self.padding: Padding = padding
         self.strided = downsampling == "stride"
@@ -68,11 +71,69 @@ class Convolution(nn.Module):
         """(N, C, H, W) to (N, out_channels, H, W), or half of H and W where it downsamples."""
         margin = self.margin
         stride = strides(x.shape[2:]) if self.strided else 1
-        if margin and self.padding != "zero":
+        if margin and self.padding == "reflection" and x.is_cuda:
+            x, margin = _Reflection.apply(x, margin), 0  # type: ignore[no-untyped-call]
+        elif margin and self.padding != "zero":
             x = F.pad(x, (margin,) * (2 * (x.ndim - 2)), mode=_TORCH_PADDING[self.padding])
             margin = 0
-        x = _CONVOLUTIONS[x.ndim - 2](x, self.weight.to(x.dtype), self.bias.to(x.dtype), stride, margin)
+        # The compiled kernels leave out a bias that does nothing; on CUDA it is left out here.
+        bias = None if self.normalised and x.is_cuda else self.bias.to(x.dtype)
+        if x.is_cuda and x.dtype == torch.float32 and self.weight[0, 0].numel() == 1 and stride == 1:
+            # As a matrix product: torch rounds what goes into a convolution in float32 to ten bits there.
+            x = F.linear(x.movedim(1, -1), self.weight.flatten(1), bias).movedim(-1, 1)
+            return x if self.shrink is None else self.shrink(x)
+        x = _CONVOLUTIONS[x.ndim - 2](x, self.weight.to(x.dtype), bias, stride, margin)
         return x if self.shrink is None else self.shrink(x)
+
+
+class _Reflection(torch.autograd.Function):
+    """Padding by what lies inside of the edge, as torch's "reflect", for CUDA.
+
+    torch's own there turns the memory layout round, to and fro, and adds up its gradient in an order that changes from
+    run to run.
+    """
+
+    @staticmethod
+    def forward(ctx: Any, x: Tensor, margin: int) -> Tensor:
+        """(N, C, H, W) to (N, C, H + 2 margin, W + 2 margin), in the same memory layout; a volume alike."""
+        axes, layout = range(2, x.ndim), torch.channels_last if x.ndim == 4 else torch.contiguous_format
+        size = [*x.shape[:2], *(side + 2 * margin for side in x.shape[2:])]
+        padded = torch.empty(size, dtype=x.dtype, device=x.device, memory_format=layout)
+        inside = padded
+        for axis in axes:
+            inside = inside.narrow(axis, margin, x.shape[axis])
+        inside.copy_(x)
+        for axis in axes:
+            for outside, source in _reflected(margin, x.shape[axis]):
+                padded.narrow(axis, outside, 1).copy_(padded.narrow(axis, source, 1))
+        ctx.margin = margin
+        return padded
+
+    @staticmethod
+    @torch.autograd.function.once_differentiable
+    def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor, None]:
+        """What every value has gone into."""
+        return _folded(gradient, range(2, gradient.ndim), ctx.margin), None
+
+
+def _reflected(margin: int, side: int) -> list[tuple[int, int]]:
+    """Places outside of a line of ``side`` places with a margin at both ends, and the places that they repeat."""
+    last = margin + side - 1
+    return [
+        pair for step in range(1, margin + 1) for pair in ((margin - step, margin + step), (last + step, last - step))
+    ]
+
+
+def _folded(gradient: Tensor, axes: Sequence[int], margin: int) -> Tensor:
+    """The gradient of what was padded along these axes, from that of the padded."""
+    if not axes:
+        return gradient.clone(memory_format=torch.preserve_format)
+    axis, rest = axes[0], axes[1:]
+    side = gradient.shape[axis] - 2 * margin
+    inside = _folded(gradient.narrow(axis, margin, side), rest, margin)
+    for outside, source in _reflected(margin, side):
+        inside.narrow(axis, source - margin, 1).add_(_folded(gradient.narrow(axis, outside, 1), rest, margin))
+    return inside
 
 
 class Downsample(nn.Module):
@@ -140,17 +201,3 @@ class Activation(nn.Module):
                 return F.silu(x)
             case "none":
                 return x
-
-
-def upsample(x: Tensor, kind: Upsampling, size: Sequence[int] | None = None) -> Tensor:
-    """Enlarge (N, C, H, W) by interpolation, pixel centres aligned as in a picture viewer.
-
-    Args:
-        x: what is enlarged.
-        kind: how; "bilinear" is linear along every axis, of a volume too.
-        size: of the result; twice that of ``x`` if None.
-    """
-    size = [2 * side for side in x.shape[2:]] if size is None else list(size)
-    if kind == "nearest":
-        return F.interpolate(x, size, mode="nearest")
-    return F.interpolate(x, size, mode="trilinear" if x.ndim == 5 else kind, align_corners=False)

@@ -35,9 +35,9 @@ from untaught.networks.blocks import (
     Padding,
     Upsampling,
     strides,
-    upsample,
 )
 from untaught.networks.fused import Fused, can_fuse, evaluate
+from untaught.networks.interpolation import upsample
 
 __all__ = ["PRESETS", "EncoderDecoder", "NetworkSettings", "side_by_side"]
 
@@ -299,6 +299,7 @@ class _Scale(nn.Module):
                     padding=settings.padding,
                     downsampling=step,
                     dimensions=settings.dimensions,
+                    normalised=True,
                     generator=generator,
                 ),
                 BatchNormalisation(channels),

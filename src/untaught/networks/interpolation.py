@@ -1,17 +1,20 @@
-"""A 3x3 convolution's taps over a picture that was upsampled by two, as tables along one axis."""
+"""Upsampling by two; and for the compiled kernels a 3x3 convolution's taps over an upsampled picture, as tables."""
 
 from __future__ import annotations
 
 import functools
+import math
 from collections import defaultdict
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor
 
 from untaught.networks.blocks import Padding, Upsampling
 
-__all__ = ["Interpolation", "interpolation"]
+__all__ = ["Interpolation", "interpolation", "upsample"]
 
 
 def _cubic(t: float) -> dict[int, float]:
@@ -32,6 +35,64 @@ _PHASES: dict[Upsampling, tuple[dict[int, float], dict[int, float]]] = {
     "bilinear": ({-1: 0.25, 0: 0.75}, {0: 0.75, 1: 0.25}),
     "bicubic": ({offset - 1: weight for offset, weight in _cubic(0.75).items()}, _cubic(0.25)),
 }
+
+
+def upsample(x: Tensor, kind: Upsampling, size: Sequence[int] | None = None) -> Tensor:
+    """Enlarge (N, C, H, W) by interpolation, pixel centres aligned as in a picture viewer.
+
+    Args:
+        x: what is enlarged.
+        kind: how; "bilinear" is linear along every axis, of a volume too.
+        size: of the result; twice that of ``x`` if None.
+    """
+    size = [2 * side for side in x.shape[2:]] if size is None else list(size)
+    if kind == "nearest":
+        return F.interpolate(x, size, mode="nearest")
+    if x.is_cuda:
+        return _by_matrices(x, kind, size)
+    return F.interpolate(x, size, mode="trilinear" if x.ndim == 5 else kind, align_corners=False)
+
+
+def _by_matrices(x: Tensor, kind: Upsampling, size: Sequence[int]) -> Tensor:
+    """The same as a matrix product along each axis that is doubled.
+
+    A GPU does that several times faster than torch's kernels interpolate, and its gradient, which is such a product
+    too, is the same from run to run.
+    """
+    # In the order of memory, channels last for a picture.
+    axes = [0, 2, 3, 1] if x.ndim == 4 else list(range(x.ndim))
+    x = x.permute(axes).contiguous()
+    for axis, side in enumerate(size, start=1 if x.ndim == 4 else 2):
+        if side != x.shape[axis]:
+            before, after = x.shape[:axis], x.shape[axis + 1 :]
+            lines = x.reshape(math.prod(before), x.shape[axis], math.prod(after))
+            matrix = _matrix(x.shape[axis], kind, x.dtype, x.device)
+            if lines.shape[2] == 1:
+                x = (lines.squeeze(2) @ matrix.T).view(*before, side, *after)
+            else:
+                x = torch.bmm(matrix.expand(len(lines), -1, -1), lines).view(*before, side, *after)
+    return x.movedim(-1, 1) if x.ndim == 4 else x
+
+
+@functools.lru_cache(maxsize=256)
+def _matrix(length: int, kind: Upsampling, dtype: torch.dtype, device: torch.device) -> Tensor:
+    """(2 length, length): from a line to the interpolated one. All its entries are exact in bfloat16."""
+    matrix = torch.zeros(2 * length, length)
+    for place, made_of in enumerate(_upsampled(length, kind)):
+        for line, share in made_of.items():
+            matrix[place, line] = share
+    return matrix.to(device, dtype)
+
+
+def _upsampled(length: int, kind: Upsampling) -> list[dict[int, float]]:
+    """For each of the 2 length places of an interpolated line the places that it is made of, and their shares."""
+    places = []
+    for place in range(2 * length):
+        made_of: dict[int, float] = defaultdict(float)
+        for offset, share in _PHASES[kind][place % 2].items():
+            made_of[min(max(place // 2 + offset, 0), length - 1)] += share
+        places.append(made_of)
+    return places
 
 
 @dataclass(frozen=True)
@@ -63,12 +124,8 @@ def interpolation(length: int, kind: Upsampling, padding: Padding) -> Interpolat
     phases = _PHASES[kind]
     reach = max(max(phase) - min(phase) for phase in phases)
     gram, weight = torch.zeros(length, 2 * reach + 1), torch.zeros(length)
-    upsampled: list[dict[int, float]] = []
-    for place in range(2 * length):
-        made_of: dict[int, float] = defaultdict(float)
-        for offset, share in phases[place % 2].items():
-            made_of[min(max(place // 2 + offset, 0), length - 1)] += share
-        upsampled.append(made_of)
+    upsampled = _upsampled(length, kind)
+    for made_of in upsampled:
         for one, share in made_of.items():
             weight[one] += share
             for other, second in made_of.items():
