@@ -1,8 +1,8 @@
 """What an iteration costs on a GPU, beside the same network in plain torch there; and whether the host ever waits.
 
-Compared on one device, in turns, over rounds of so many iterations each with one wait at a round's end: plain (float32,
-layer after layer, torch's Adam and noise), the paper's authors' own code if its folder is given, and untaught's loop,
-captured as it is captured for a user. The states of the loop are let go unread, as between two previews.
+Compared on one device, in turns, over rounds of so many iterations each with one wait at a round's end: plain (our
+layers, in float32 and not captured, torch's Adam and noise), the paper's authors' own code if its folder is given, and
+untaught's loop, captured as it is captured for a user. The states of the loop are let go unread, as between previews.
 
     python -m benchmarks.accelerator --sizes 512 1024 [--paper-code FOLDER] [--device cuda]
 

@@ -4,7 +4,7 @@ Protocol, fixed before the runs. 128 x 128 crops (those of `benchmarks.quality`)
 and no values held out: PSNR in dB of the averaged output over the missing pixels only, at four moments of each fit. No
 fit looks at the clean picture. Seconds are the process's own, of one thread.
 
-* ``writing``: under writing, a change at a time to what `balanced` of ``inpaint`` was, which draws from noise and has
+* ``writing``: under writing, a change at a time to what `noise` of ``inpaint`` was, which draws from noise and has
   bilinear upsampling at its outermost scale only; with two such scales it is what it has become.
 * ``half``: half of the pixels dropped, a change at a time to `balanced` of ``restore``, which is shown known values.
 
@@ -374,7 +374,7 @@ def cases(data: Path, study: str) -> Iterator[tuple[Row, Callable[[], Row]]]:
     pictures = crops(data)
     task = "inpaint" if study == "writing" else "restore"
     known = writing(128, 128, 12) if study == "writing" else dropped_pixels(128, 128, seed=0)
-    recipe = find_recipe(task, "balanced")
+    recipe = find_recipe(task, "noise" if study == "writing" else "balanced")
     if study == "writing":
         recipe = dataclasses.replace(recipe, network=with_bilinear(recipe.network, 1))
     for idea, fit in IDEAS[study].items():

@@ -24,7 +24,8 @@ The studies:
 * ``half``: the same with noise of 25 at half size (256 and 128), where the paper's settings are affordable for their
   own 3000 iterations: by our engine, and with ``--paper-code FOLDER`` by the authors' own network, plain Adam and plain
   torch. Theirs gives two figures: its last output, and the exponential average of its outputs.
-* ``writing``: `fast` beside `balanced` under writing, 512 x 512: kate with her own mask, lena and boat with another's.
+* ``writing``: recipes under writing, PSNR of the missing pixels: kate with her own mask, lena, boat, barbara, astronaut
+  and brick, all 512 x 512, and crops of coffee and chelsea with another's.
 * ``time``: kate, boat and the stripes of barbara, 256 x 256. The paper's recipe is fitted for its own number of
   iterations (by our engine, which follows the plain network: docs/speed.md), and what it took in plain torch is that
   number times the plain step's time, of ten steps measured before and after `balanced` in the same process: when it
@@ -341,9 +342,15 @@ def denoise_table(rows: list[Row]) -> str:
     for name in dict.fromkeys(row["picture"] for row in rows):
         for level in sorted({row["noise"] for row in rows}):
             own = {row["method"]: row for row in rows if row["picture"] == name and row["noise"] == level}
-            shown = (f"{own[m]['psnr']:.2f} ({own[m]['seconds']:.0f} s)" if m in own else "" for m in methods)
+            shown = (
+                f"{own[m]['psnr']:.2f} ({own[m]['seconds']:.0f} s{on_gpu(own[m])})" if m in own else "" for m in methods
+            )
             lines.append(f"| {name} | {level} | {' | '.join(shown)} |")
     return "\n".join(lines)
+
+
+def on_gpu(row: Row) -> str:
+    return "" if row.get("device", "cpu") == "cpu" else " on a GPU"
 
 
 # The paper's own settings -------------------------------------------------------------------------------------------
@@ -400,14 +407,19 @@ def half_table(rows: list[Row]) -> str:
 
 
 def writing_cases(data: Path, recipes: list[str]) -> Iterator[Case]:
-    for name in ("kate", "lena", "boat"):
+    pictures = {name: read(data / f"restore/{name}.png") for name in ("lena", "boat", "barbara")}
+    pictures |= {
+        "astronaut": photographs.astronaut() / 255,
+        "brick": photographs.brick() / 255,
+        "coffee": photographs.coffee()[:400, 100:500] / 255,
+        "chelsea": photographs.chelsea()[:300, 60:360] / 255,
+    }
+    kate = np.asarray(Image.open(data / "inpaint/kate.png").convert("RGB")) / 255
+    for name, clean in {"kate": kate, **pictures}.items():
+        known = writing(*clean.shape[:2])
         if name == "kate":
-            clean = np.asarray(Image.open(data / "inpaint/kate.png").convert("RGB")) / 255
             known = np.asarray(Image.open(data / "inpaint/kate_mask.png").convert("L")) == 255
-        else:
-            clean = read(data / f"restore/{name}.png")
-            known = writing(512, 512)
-        for recipe in ("fast", *recipes):
+        for recipe in recipes:
             key = {"study": "writing", "picture": name, "recipe": recipe}
             yield key, functools.partial(writing_row, clean, known, recipe)
 
@@ -425,13 +437,18 @@ def writing_row(clean: NDArray[np.float64], known: NDArray[np.bool_], recipe: st
 
 
 def writing_table(rows: list[Row]) -> str:
-    lines = ["| picture | recipe | PSNR | missing only | iterations | seconds | threads |", "| --- " * 7 + "|"]
-    lines += [
-        f"| {row['picture']} | {row['recipe']} | {row['psnr']:.2f} | {row['missing']:.2f} | {row['iterations']} | "
-        f"{row['seconds']:.0f} | {row['threads']} |"
-        for row in rows
-    ]
+    names = list(dict.fromkeys(row["picture"] for row in rows))
+    lines = [f"| recipe | {' | '.join(names)} | mean | seconds |", "| --- " * (len(names) + 3) + "|"]
+    for recipe in dict.fromkeys(row["recipe"] for row in rows):
+        own = {row["picture"]: row for row in rows if row["recipe"] == recipe}
+        shown = [f"{own[name]['missing']:.2f}" if name in own else "" for name in names]
+        whole = f"{mean(row['missing'] for row in own.values()):.2f}" if len(own) == len(names) else ""
+        seconds = [f"{row['seconds']:.0f}" for row in own.values() if row["threads"] == 2]
+        lines.append(f"| {recipe} | {' | '.join(shown)} | {whole} | {', '.join(seconds)} |")
     return "\n".join(lines)
+
+
+# Time ---------------------------------------------------------------------------------------------------------------
 
 
 def time_cases(data: Path, recipes: list[str], rows: list[Row]) -> Iterator[Case]:  # noqa: ARG001

@@ -20,7 +20,7 @@ from untaught.recipes import Recipe
 __all__ = ["available_memory", "fitted_to_memory", "needed_memory"]
 
 _BASE = 150e6
-_COPIES, _CUDA_COPIES, _PLAIN_COPIES = 5.5, 7.0, 18.0
+_COPIES, _CUDA_COPIES, _PLAIN_COPIES = 5.5, 8.0, 18.0
 """How often all the network's maps are held at once: with compiled kernels, on CUDA, otherwise (docs/speed.md)."""
 
 _USABLE = 0.9

@@ -72,7 +72,7 @@ class RecorruptedInput:
         self.generator = generator
         self.generators = (generator,)
         widths = (settings.guess, *settings.widths)
-        self._kernels = [gaussian(width, observed.device) for width in widths]
+        self._kernels = [gaussian(width) for width in widths]
         everywhere = torch.ones_like(observed[:, :1])
         self._weights = [smooth(everywhere, kernel) for kernel in self._kernels]
 

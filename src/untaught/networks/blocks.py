@@ -80,7 +80,7 @@ class Convolution(nn.Module):
         bias = None if self.normalised and x.is_cuda else self.bias.to(x.dtype)
         if x.is_cuda and x.dtype == torch.float32 and self.weight[0, 0].numel() == 1 and stride == 1:
             # As a matrix product: torch rounds what goes into a convolution in float32 to ten bits there.
-            x = F.linear(x.movedim(1, -1), self.weight.flatten(1), bias).movedim(-1, 1)
+            x = F.linear(x.movedim(1, -1), self.weight.to(x.dtype).flatten(1), bias).movedim(-1, 1)
             return x if self.shrink is None else self.shrink(x)
         x = _CONVOLUTIONS[x.ndim - 2](x, self.weight.to(x.dtype), bias, stride, margin)
         return x if self.shrink is None else self.shrink(x)
