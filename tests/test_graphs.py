@@ -93,7 +93,7 @@ def paper(monkeypatch):
     return capture
 
 
-@pytest.fixture(params=["fresh", "accumulated", "thinned", "two runs"])
+@pytest.fixture(params=["fresh", "accumulated", "thinned", "two runs", "windows"])
 def recipe(request, tiny, tiny_accumulated):
     plain = dataclasses.replace(tiny, network=dataclasses.replace(tiny.network, padding="zero"), iterations=60)
     thinned = dataclasses.replace(
@@ -108,6 +108,7 @@ def recipe(request, tiny, tiny_accumulated):
         "accumulated": dataclasses.replace(plain, perturbation=tiny_accumulated.perturbation),
         "thinned": thinned,
         "two runs": dataclasses.replace(thinned, runs=2),
+        "windows": dataclasses.replace(thinned, thinning=dataclasses.replace(thinned.thinning, window=16)),
     }[request.param]
 
 

@@ -16,7 +16,7 @@ from untaught.tasks import prepare
 from untaught.thinning import ThinningSettings
 
 
-@pytest.fixture(params=["thinned", "shapes", "held-out noise", "variance", "accumulated", "two runs"])
+@pytest.fixture(params=["thinned", "shapes", "held-out noise", "variance", "accumulated", "two runs", "windows"])
 def recipe(request, tiny, tiny_accumulated, thinned):
     return {
         "thinned": thinned,
@@ -31,6 +31,8 @@ def recipe(request, tiny, tiny_accumulated, thinned):
         ),
         "accumulated": tiny_accumulated,
         "two runs": dataclasses.replace(thinned, runs=2),
+        # Of the pictures of these tests, 24 x 20, there are four in the first sweep.
+        "windows": dataclasses.replace(thinned, runs=2, thinning=ThinningSettings(pattern="shapes", window=16)),
     }[request.param]
 
 
@@ -170,3 +172,24 @@ def test_what_is_shown_stands_in_the_output(picture, mask, thinned):
     state = list(job.begin())[-1]
     error, known = (state.average - job.problem.observed).abs(), job.problem.known
     assert error[known].mean() < 0.5 * error[~known].mean()
+
+
+def test_a_place_has_the_average_of_the_windows_that_it_was_in(picture, mask, thinned):
+    recipe = dataclasses.replace(
+        thinned, thinning=ThinningSettings(window=16), stopping=StoppingSettings(), averaging=0.95
+    )
+    run = prepare("restore", picture, mask, recipe=recipe, iterations=20).begin()
+    fit, outputs = run._fit, []
+    real = fit.take_up
+    fit.take_up = lambda output, decay, window: (outputs.append((output, window)), real(output, decay, window))
+    *_, last = run
+    decay = max(0.9, 0.95 ** (24 * 20 / (16 * 16)))
+    total, weight = torch.zeros(2, 3, 24, 20), torch.zeros(24, 20)
+    for output, (rows, columns) in outputs:
+        place = (..., rows[0][:, None], columns[0])
+        weight[place] = weight[place] * decay + 1
+        total[place] = total[place] * decay + torch.stack([output[0], output[0].square()])
+    assert (weight > 0).all()
+    torch.testing.assert_close(last.average[0], total[0] / weight)
+    torch.testing.assert_close(last.square[0], total[1] / weight)
+    assert last.output is last.average

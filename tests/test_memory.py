@@ -16,6 +16,7 @@ from untaught.recipes import RECIPES, find_recipe
 
 ENGINE = choose_engine("cpu")
 BEST = find_recipe("restore", "best")
+BEST = dataclasses.replace(BEST, thinning=dataclasses.replace(BEST.thinning, window=4000))  # large ones in one piece
 
 MEASURE = """
 import sys, numpy as np, untaught
@@ -38,6 +39,12 @@ def test_the_reckoning_is_not_far_off(task, name):
     took = int(subprocess.check_output([sys.executable, "-c", MEASURE, task, name]))
     needed = needed_memory(find_recipe(task, name), 1, (320, 320), ENGINE)
     assert 0.6 * took < needed < 2.5 * took
+
+
+def test_a_picture_that_is_seen_in_windows_needs_little_more_for_being_large():
+    recipe = find_recipe("inpaint", "balanced")
+    small, large = (needed_memory(recipe, 1, size, ENGINE) for size in ((512, 512), (3000, 4000)))
+    assert large < small + 12e6 * 250
 
 
 @pytest.mark.parametrize("recipe", [recipe for row in RECIPES.values() for recipe in row], ids=lambda r: r.name)

@@ -560,7 +560,7 @@ _ALL = (
         name="inpaint",
         about="Fill in what a mask marks as missing: writing, scratches, holes.",
         example="untaught inpaint photo.png --mask writing.png -o restored.png",
-        recipes=("balanced", "fast", "best", "printed", "paper", "paper-hole"),
+        recipes=("balanced", "fast", "best", "noise", "printed", "paper", "paper-hole"),
         module="fill",
         settings=FillSettings,
         files=(_mask(required=True),),

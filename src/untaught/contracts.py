@@ -41,7 +41,10 @@ class Drawn(NamedTuple):
         shown: (N, C, H, W), bool: where the guess is what was observed, and stands as it is; nowhere if None.
         mirrored: (N, 2), bool: whether the input was mirrored left to right and top to bottom, as the network's output
             then is too; not at all if None.
-        target: (N, C, H, W), float32: what is compared with in place of what was observed; that itself if None.
+        target: (N, C, H, W), float32: what is compared with in place of what was observed; that itself if None. With
+            it, ``compared`` stands by itself.
+        window: the rows, (N, h), and columns, (N, w), int64, of the picture that all of these are of, with h and w in
+            place of H and W; they are of the whole picture if None.
     """
 
     input: Tensor
@@ -50,6 +53,7 @@ class Drawn(NamedTuple):
     shown: Tensor | None = None
     target: Tensor | None = None
     mirrored: Tensor | None = None
+    window: tuple[Tensor, Tensor] | None = None
 
 
 class Source(Protocol):
@@ -97,7 +101,7 @@ class State:
         iteration: number of this iteration, from 1.
         iterations: the limit that was set.
         loss: what is descended, for most tasks the mean squared error over the known values; scalar tensor.
-        output: the network's output, (N, C, H, W), float32 in [0, 1].
+        output: the network's output, (N, C, H, W), float32 in [0, 1]; the average, where that is of a window only.
         average: exponential average of the outputs so far, same shape and range.
         square: exponential average of their squares.
         elapsed: seconds since the first iteration began.

@@ -25,6 +25,9 @@ from untaught.optimisers import set_rate
 
 __all__ = ["Fit", "Guard", "iterate"]
 
+_LEAST_DECAY = 0.9
+"""Of the averages of a place that is not seen each iteration: they reach over the last ten times at least."""
+
 
 class Guard:
     """Takes a fit back when it diverges: when the loss is not finite or has jumped.
@@ -114,6 +117,7 @@ class Fit:
         guard: what to do when the fit diverges.
         runs: the N pictures are so many runs of N / runs pictures, whose outputs are averaged.
         operator: of the objective, where it is learnt with the network, by the same optimiser; None if it is not.
+        size: height and width of the picture, for a source that draws windows of it.
     """
 
     def __init__(
@@ -124,6 +128,7 @@ class Fit:
         guard: Guard,
         runs: int = 1,
         operator: nn.Module | None = None,
+        size: Sequence[int] = (),
     ) -> None:
         self.network = network
         self.operator = operator
@@ -133,18 +138,40 @@ class Fit:
         self.runs = runs
         self.iteration = 0
         self.elapsed = 0.0
-        self.weight = 0.0
+        self.size = tuple(size)
+        self.weight: float | Tensor = 0.0
         self.average: Tensor | None = None
         self.square: Tensor | None = None
 
-    def take_up(self, picture: Tensor, decay: float) -> None:
-        """Let an output, (N, C, H, W), enter the averages."""
+    def take_up(self, picture: Tensor, decay: float, window: tuple[Tensor, Tensor] | None = None) -> None:
+        """Let an output, (N, C, H, W), enter the averages; or (N, C, h, w), by the rows and columns of its window."""
+        if window is not None:
+            self._take_up_window(picture, decay, *window)
+            return
         self.weight = decay * self.weight + 1
         if self.average is None or self.square is None:
             self.average, self.square = picture, picture.square()
         else:
             self.average = self.average.lerp(picture, 1 / self.weight)
             self.square = self.square.lerp(picture.square(), 1 / self.weight)
+
+    def _take_up_window(self, picture: Tensor, decay: float, rows: Tensor, columns: Tensor) -> None:
+        if self.average is None or self.square is None:
+            average = picture.new_zeros(*picture.shape[:2], *self.size)
+            square, weight = average.clone(), average[:, :1].clone()
+        else:
+            average, square = self.average.clone(), self.square.clone()
+            assert isinstance(self.weight, Tensor)
+            weight = self.weight
+        # A place is seen more rarely, and what it was long ago is not to count for longer than need be.
+        decay = max(_LEAST_DECAY, decay ** (average.numel() / picture.numel()))
+        for one, across, down, *averages in zip(picture, columns, rows, average, square, weight, strict=True):
+            place = (slice(None), down[:, None], across)
+            own = averages[2][place] * decay + 1
+            averages[2][place] = own
+            for whole, new in zip(averages, (one, one.square()), strict=False):
+                whole[place] = torch.lerp(whole[place], new, 1 / own)
+        self.average, self.square, self.weight = average, square, weight
 
     def over_runs(self, pictures: Tensor) -> Tensor:
         """The mean of (N, C, H, W) over the runs: (N / runs, C, H, W)."""
@@ -158,15 +185,17 @@ class Fit:
             "operator": {} if self.operator is None else self.operator.state_dict(),
             "optimiser": optimiser_tensors,
             "source": self.source.state(),
-            "averages": {}
-            if self.average is None or self.square is None
-            else {"average": self.average, "square": self.square},
+            "averages": {
+                name: value
+                for name, value in (("average", self.average), ("square", self.square), ("weight", self.weight))
+                if isinstance(value, Tensor)
+            },
         }
         tensors = {f"{level}.{name}": tensor for level, named in levels.items() for name, tensor in named.items()}
         values = {
             "iteration": self.iteration,
             "elapsed": self.elapsed,
-            "weight": self.weight,
+            "weight": None if isinstance(self.weight, Tensor) else self.weight,
             "optimiser": optimiser_values,
             "guard": self.guard.facts(),
         }
@@ -189,7 +218,7 @@ class Fit:
         device = next(self.network.parameters()).device
         averages = {name: tensor.to(device) for name, tensor in part(tensors, "averages").items()}
         self.average, self.square = averages.get("average"), averages.get("square")
-        self.weight = values["weight"]
+        self.weight = averages["weight"].clone() if values["weight"] is None else values["weight"]
         if everything:
             self.iteration, self.elapsed = values["iteration"], values["elapsed"]
             self.guard.restore(values["guard"])
@@ -203,10 +232,12 @@ class _Step:
     Attributes:
         losses: (N,), one of each picture, with the way back to the weights.
         output: (N, C, H, W), without it.
+        window: where that lies in the picture, if it is of a window only.
     """
 
     losses: Tensor
     output: Tensor
+    window: tuple[Tensor, Tensor] | None
 
     def __init__(self, fit: Fit, objective: Objective, engine: Engine) -> None:
         self.fit = fit
@@ -237,7 +268,7 @@ class _Step:
         if drawn.guess is not None:
             output = output + drawn.guess
         self.losses = self.objective(output, drawn.compared, drawn.target)
-        self.output = output.detach()
+        self.output, self.window = output.detach(), drawn.window
         if drawn.shown is not None and drawn.guess is not None:
             # Nothing is asked of the network where it was shown the value, so nothing is taken from it there.
             self.output = torch.where(drawn.shown, drawn.guess, self.output)
@@ -280,7 +311,7 @@ def iterate(
             # What was put back stands elsewhere in memory.
             look, learn = step.halves()
             continue
-        fit.take_up(picture, averaging)
+        fit.take_up(picture, averaging, step.window)
         guard.keep(fit.iteration, fit.snapshot)
 
         now = rate(fit.iteration) * guard.rate_factor
@@ -295,7 +326,7 @@ def iterate(
             fit.iteration,
             iterations,
             loss,
-            fit.over_runs(picture),
+            fit.over_runs(picture if step.window is None else average),
             fit.over_runs(average),
             fit.over_runs(square),
             fit.elapsed,

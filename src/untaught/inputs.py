@@ -191,6 +191,7 @@ class SideBySide:
         shown = [one.shown for one in drawn if one.shown is not None]
         targets = [one.target for one in drawn if one.target is not None]
         mirrored = [one.mirrored for one in drawn if one.mirrored is not None]
+        windows = [one.window for one in drawn if one.window is not None]
         return Drawn(
             torch.cat([one.input for one in drawn]),
             torch.cat(guesses) if guesses else None,
@@ -198,6 +199,9 @@ class SideBySide:
             torch.cat(shown) if shown else None,
             torch.cat(targets) if targets else None,
             torch.cat(mirrored) if mirrored else None,
+            (torch.cat([rows for rows, _ in windows]), torch.cat([columns for _, columns in windows]))
+            if windows
+            else None,
         )
 
     def state(self) -> dict[str, Tensor]:

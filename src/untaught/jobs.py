@@ -114,7 +114,7 @@ def begin(
     source = sources[0] if len(sources) == 1 else SideBySide(sources)
     learnt = [whole] if operator is None else [whole, operator]
     guard = Guard(engine.guard_interval, jump=None) if signed else Guard(engine.guard_interval)
-    return Fit(whole, source, build_optimiser(recipe.optimiser, *learnt), guard, runs, operator)
+    return Fit(whole, source, build_optimiser(recipe.optimiser, *learnt), guard, runs, operator, size)
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -23,6 +23,9 @@ _BASE = 150e6
 _COPIES, _CUDA_COPIES, _PLAIN_COPIES = 5.5, 8.0, 18.0
 """How often all the network's maps are held at once: with compiled kernels, on CUDA, otherwise (docs/speed.md)."""
 
+_KEPT = 220.0
+"""Bytes a pixel of a picture that is seen in windows: what is observed and known, averages, and their good moments."""
+
 _USABLE = 0.9
 _NARROWEST = 8
 
@@ -36,15 +39,18 @@ def needed_memory(recipe: Recipe, pictures: int, size: Sequence[int], engine: En
         size: of each, (height, width), or with a depth before them.
         engine: how a step runs.
     """
-    network, dimensions = recipe.network, len(size)
+    network, dimensions, thinning = recipe.network, len(size), recipe.thinning
+    whole, seen = math.prod(size), math.prod(size if thinning is None else thinning.seen(size))
     widths = zip(network.down_channels, network.up_channels, network.skip_channels, strict=True)
     maps = sum(sum(width) / 2 ** (dimensions * scale) for scale, width in enumerate(widths))
     if engine.device.type == "cuda":
         copies = _CUDA_COPIES
     else:
         copies = _PLAIN_COPIES if engine.kernels is None or dimensions == 3 else _COPIES
-    values = pictures * recipe.runs * math.prod(size) * (maps + network.input_channels)
-    return _BASE + float(copies * values * engine.arithmetic.itemsize)
+    values = copies * seen * (maps + network.input_channels) * engine.arithmetic.itemsize
+    # Of a picture larger than what the network sees of it there are more of it itself than of maps.
+    kept = _KEPT * whole if whole > seen else 0
+    return _BASE + float(pictures * recipe.runs * (values + kept))
 
 
 def available_memory(device: torch.device) -> float | None:

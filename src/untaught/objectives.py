@@ -43,8 +43,12 @@ class MeanSquaredError:
         self.count = known.flatten(1).sum(1)
 
     def __call__(self, picture: Tensor, compared: Tensor | None = None, target: Tensor | None = None) -> Tensor:
-        """(N, C, H, W) to (N,); a bool ``compared`` of the observation's shape narrows down what is known."""
-        where = self.known if compared is None else self.known & compared
+        """(N, C, H, W) to (N,); a bool ``compared`` of the observation's shape narrows down what is known.
+
+        With a ``target`` it may be of a window of the observation, as the picture and the target then are: it says by
+        itself which of the target's values count.
+        """
+        where = self.known if compared is None else compared if target is not None else self.known & compared
         count = self.count if compared is None else where.flatten(1).sum(1).clamp_min(1)
         difference = torch.where(where, self.operator(picture) - (self.observed if target is None else target), 0)
         return difference.square().flatten(1).sum(1) / count

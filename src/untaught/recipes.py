@@ -391,7 +391,7 @@ RECIPES: Mapping[str, tuple[Recipe, ...]] = MappingProxyType(
             _PAPER_TEXT,
             _PAPER_HOLE,
         ),
-        "inpaint-hole": (_HOLE, _FAST_HOLE, _BEST_HOLE, _PRINTED, _PAPER_TEXT, _PAPER_HOLE),
+        "inpaint-hole": (_HOLE, _FAST_HOLE, _BEST_HOLE, _NOISE_INPAINT, _PRINTED, _PAPER_TEXT, _PAPER_HOLE),
         "restore": (_BALANCED_RESTORE, _FAST_RESTORE, _BEST_RESTORE, _NOISE, _PRINTED, _PAPER_DROPPED),
         "denoise": (_BALANCED_DENOISE, _FAST_DENOISE, _BEST_DENOISE, _PRINTED, _PAPER_DENOISE),
         "denoise-strong": (_BALANCED_STRONG, _FAST_STRONG, _BEST_STRONG, _PRINTED, _PAPER_DENOISE),

@@ -142,6 +142,8 @@ def _job(task: str, problem: Problem, options: Options) -> Job:
         raise SettingError(f"the recipe {recipe.name} is for noise, and none is known of here: choose one of {others}")
     if options.iterations is not None:
         recipe = dataclasses.replace(recipe, iterations=options.iterations)
+    elif recipe.thinning is not None and not isinstance(options.recipe, Recipe):
+        recipe = dataclasses.replace(recipe, iterations=recipe.thinning.enough(recipe.iterations, problem.size))
     if options.runs is not None:
         recipe = dataclasses.replace(recipe, runs=options.runs)
     engine = choose_engine(options.device, options.precision)
