@@ -26,6 +26,8 @@ The studies:
   torch. Theirs gives two figures: its last output, and the exponential average of its outputs.
 * ``writing``: recipes under writing, PSNR of the missing pixels: kate with her own mask, lena, boat, barbara, astronaut
   and brick, all 512 x 512, and crops of coffee and chelsea with another's.
+* ``windows``: lena, boat, barbara and brick side by side, 1024 x 1024, with writing: by windows of 512 and of 256, and
+  whole. PSNR of the missing pixels; seconds are the process's own. The network has nothing to gain from four pictures.
 * ``time``: kate, boat and the stripes of barbara, 256 x 256. The paper's recipe is fitted for its own number of
   iterations (by our engine, which follows the plain network: docs/speed.md), and what it took in plain torch is that
   number times the plain step's time, of ten steps measured before and after `balanced` in the same process: when it
@@ -403,6 +405,41 @@ def half_table(rows: list[Row]) -> str:
     return "\n".join(lines)
 
 
+# Windows of a large picture -----------------------------------------------------------------------------------------
+
+
+def windows_cases(data: Path, recipes: list[str]) -> Iterator[Case]:
+    lena, boat, barbara = (read(data / f"restore/{name}.png") for name in ("lena", "boat", "barbara"))
+    clean = np.block([[lena, boat], [barbara, photographs.brick() / 255]])
+    for recipe in recipes:
+        for window in (512, 256, 1024):
+            key = {"study": "windows", "recipe": recipe, "window": window}
+            yield key, functools.partial(windows_row, clean, recipe, window)
+
+
+def windows_row(clean: NDArray[np.float64], recipe: str, window: int) -> Row:
+    settings = find_recipe("inpaint", recipe)
+    assert settings.thinning is not None, "a network that draws from noise sees the whole picture"
+    settings = dataclasses.replace(settings, thinning=dataclasses.replace(settings.thinning, window=window))
+    known, started = writing(*clean.shape), time.process_time()
+    result = prepare("inpaint", np.where(known, clean, 0), known, recipe=settings).run()
+    seconds = time.process_time() - started
+    parts = {"lena": (0, 0), "boat": (0, 512), "barbara": (512, 0), "brick": (512, 512)}
+    cut = {name: (slice(top, top + 512), slice(left, left + 512)) for name, (top, left) in parts.items()}
+    missing = {name: psnr(result.picture[own], clean[own], ~known[own]) for name, own in cut.items()}
+    return {"missing": missing, "iterations": result.iterations, "seconds": seconds, "stop": str(result.stop_reason)}
+
+
+def windows_table(rows: list[Row]) -> str:
+    names = list(rows[0]["missing"])
+    lines = [f"| recipe | window | {' | '.join(names)} | iterations | seconds |", "| --- " * (len(names) + 4) + "|"]
+    for row in rows:
+        window = "whole" if row["window"] == 1024 else row["window"]
+        shown = " | ".join(f"{row['missing'][name]:.2f}" for name in names)
+        lines.append(f"| {row['recipe']} | {window} | {shown} | {row['iterations']} | {row['seconds']:.0f} |")
+    return "\n".join(lines)
+
+
 # Time ---------------------------------------------------------------------------------------------------------------
 
 
@@ -536,6 +573,7 @@ STUDIES: dict[str, tuple[Callable[..., Iterator[Case]], Callable[[list[Row]], st
     "denoise": (denoise_cases, denoise_table),
     "half": (half_cases, half_table),
     "writing": (writing_cases, writing_table),
+    "windows": (windows_cases, windows_table),
     "time": (time_cases, time_table),
 }
 

@@ -12,7 +12,7 @@ import untaught
 SOURCE = Path(untaught.__file__).parent
 
 FLOORS = [
-    {"catalogue", "contracts", "errors", "files", "graphs", "kernels"},
+    {"catalogue", "contracts", "errors", "files", "graphs", "kernels", "windows"},
     {
         "arrays",
         "collaboration",

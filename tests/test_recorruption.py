@@ -10,7 +10,7 @@ OBSERVED = torch.rand(1, 2, 64, 48, generator=torch.Generator().manual_seed(0))
 
 def source(strength=2.0, seed=1):
     settings = RecorruptionSettings(strength=strength)
-    return RecorruptedInput(OBSERVED, 0.1, settings, torch.Generator().manual_seed(seed))
+    return RecorruptedInput(OBSERVED, OBSERVED > -1, 0.1, settings, torch.Generator().manual_seed(seed))
 
 
 def test_input_and_target_share_no_noise():
@@ -18,7 +18,7 @@ def test_input_and_target_share_no_noise():
     generator = torch.Generator().manual_seed(3)
     clean = torch.full((1, 1, 200, 200), 0.5)
     seen = clean + 0.1 * torch.randn(clean.shape, generator=generator)
-    drawn = RecorruptedInput(seen, 0.1, RecorruptionSettings(strength=0.7), generator).draw()
+    drawn = RecorruptedInput(seen, seen > -9, 0.1, RecorruptionSettings(strength=0.7), generator).draw()
     shown = mirror(drawn.input[:, :1], drawn.mirrored) - clean
     shown, target = shown.flatten(), (drawn.target - clean).flatten()
     assert abs(torch.corrcoef(torch.stack([shown, target]))[0, 1]) < 0.02
@@ -32,6 +32,16 @@ def test_channels_and_guess():
     seen = mirror(drawn.input, drawn.mirrored)
     assert torch.equal(drawn.guess, seen[:, 2:4])
     torch.testing.assert_close((seen[:, :2] + 4 * drawn.target) / 5, OBSERVED)
+
+
+def test_a_window_is_of_that_window_and_its_noise_is_its_own():
+    settings = RecorruptionSettings(window=32)
+    drawn = RecorruptedInput(OBSERVED, OBSERVED > 0.1, 0.1, settings, torch.Generator().manual_seed(1)).draw()
+    rows, columns = (one[0] for one in drawn.window)
+    own = OBSERVED[..., rows[:, None], columns]
+    assert own.shape == (1, 2, 32, 32)
+    assert torch.equal(drawn.compared, own > 0.1)
+    torch.testing.assert_close((mirror(drawn.input, drawn.mirrored)[:, :2] + drawn.target) / 2, own)
 
 
 def test_all_mirrorings_are_drawn():

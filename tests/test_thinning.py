@@ -4,7 +4,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from untaught.errors import SettingError
-from untaught.thinning import ThinnedInput, ThinningSettings, hide, moved, places, spread_out
+from untaught.thinning import ThinnedInput, ThinningSettings, hide, moved, spread_out
 
 PATTERNS = [ThinningSettings(), ThinningSettings(pattern="shapes", least=0.7, most=0.7)]
 
@@ -114,22 +114,6 @@ def test_impossible_settings_are_refused(change):
         ThinningSettings(**change)
 
 
-@settings(deadline=None, max_examples=40)
-@given(height=st.integers(1, 60), width=st.integers(1, 60), window=st.integers(8, 40))
-def test_windows_go_over_the_whole_picture_time_and_again(height, width, window):
-    corners = places((height, width), window)
-    if max(height, width) <= window:
-        assert corners is None
-        return
-    seen = torch.zeros(height, width)
-    for top, left in corners.tolist():
-        assert 0 <= top <= max(0, height - window)
-        assert 0 <= left <= max(0, width - window)
-        seen[top : top + window, left : left + window] += 1
-    # A sweep has at most one window more along an axis than the picture takes.
-    assert seen.min() >= len(corners) // ((height // window + 2) * (width // window + 2))
-
-
 def test_what_is_drawn_of_a_window_is_of_that_window():
     observed, known = scene((1, 2, 40, 25))
     drawn = source(observed, known, ThinningSettings(window=16)).draw()
@@ -139,9 +123,3 @@ def test_what_is_drawn_of_a_window_is_of_that_window():
     assert torch.equal(drawn.target, torch.where(own, observed[..., rows[:, None], columns], 0))
     assert not (drawn.compared & ~own).any()
     assert torch.equal(drawn.input[:, :2], torch.where(drawn.shown, drawn.target, 0))
-
-
-def test_a_large_picture_has_more_iterations():
-    assert ThinningSettings().enough(600, (512, 512)) == 600
-    assert ThinningSettings().enough(600, (2048, 2048)) == 600
-    assert ThinningSettings().enough(600, (3000, 4000)) == 1373

@@ -93,8 +93,9 @@ def begin(
                 settings = dataclasses.replace(settings, input_channels=inputs)
             elif recipe.recorruption is not None:
                 assert noise is not None, "a problem without known noise has other recipes"
+                own = known[picture : picture + 1].to(engine.device)
                 values = observed[picture : picture + 1].to(engine.device)
-                source = RecorruptedInput(values, noise, recipe.recorruption, generator, own_guide)
+                source = RecorruptedInput(values, own, noise, recipe.recorruption, generator, own_guide)
                 inputs = recipe.recorruption.channels(channels, 0 if own_guide is None else own_guide.shape[1])
                 settings = dataclasses.replace(settings, input_channels=inputs)
             else:

@@ -16,6 +16,7 @@ import torch
 from untaught.engine import Engine
 from untaught.errors import InputError
 from untaught.recipes import Recipe
+from untaught.windows import seen
 
 __all__ = ["available_memory", "fitted_to_memory", "needed_memory"]
 
@@ -39,17 +40,17 @@ def needed_memory(recipe: Recipe, pictures: int, size: Sequence[int], engine: En
         size: of each, (height, width), or with a depth before them.
         engine: how a step runs.
     """
-    network, dimensions, thinning = recipe.network, len(size), recipe.thinning
-    whole, seen = math.prod(size), math.prod(size if thinning is None else thinning.seen(size))
+    network, dimensions = recipe.network, len(size)
+    whole, shown = math.prod(size), math.prod(size if recipe.window is None else seen(size, recipe.window))
     widths = zip(network.down_channels, network.up_channels, network.skip_channels, strict=True)
     maps = sum(sum(width) / 2 ** (dimensions * scale) for scale, width in enumerate(widths))
     if engine.device.type == "cuda":
         copies = _CUDA_COPIES
     else:
         copies = _PLAIN_COPIES if engine.kernels is None or dimensions == 3 else _COPIES
-    values = copies * seen * (maps + network.input_channels) * engine.arithmetic.itemsize
+    values = copies * shown * (maps + network.input_channels) * engine.arithmetic.itemsize
     # Of a picture larger than what the network sees of it there are more of it itself than of maps.
-    kept = _KEPT * whole if whole > seen else 0
+    kept = _KEPT * whole if whole > shown else 0
     return _BASE + float(pictures * recipe.runs * (values + kept))
 
 

@@ -80,6 +80,12 @@ class Recipe:
                 "shapes for volumes"
             )
 
+    @property
+    def window(self) -> int | None:
+        """Side of the window that the network is shown of a larger picture, in pixels; None if it sees all of it."""
+        shown = self.thinning or self.recorruption
+        return None if shown is None else shown.window
+
     def record(self) -> dict[str, Any]:
         """The recipe as plain nested values."""
         return dataclasses.asdict(self)

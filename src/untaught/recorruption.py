@@ -17,6 +17,7 @@ from untaught.contracts import Drawn
 from untaught.errors import SettingError
 from untaught.inputs import mirror
 from untaught.thinning import gaussian, smooth
+from untaught.windows import Windows
 
 __all__ = ["RecorruptedInput", "RecorruptionSettings"]
 
@@ -30,16 +31,20 @@ class RecorruptionSettings:
         guess: standard deviation of the Gaussian, in pixels, that makes the guess to which the network's output is
             added.
         widths: the same, of those that make its further inputs.
+        window: side of the window, in pixels, that the network is shown of a larger picture (`untaught.windows`).
     """
 
     strength: float = 1.0
     guess: float = 1.0
     widths: tuple[float, ...] = (0.6, 1.2, 3.0)
+    window: int = 512
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "widths", tuple(self.widths))
         if not (self.strength > 0 and self.guess > 0 and all(width > 0 for width in self.widths)):
             raise SettingError("strength, guess and widths of recorruption are positive")
+        if self.window < 8:
+            raise SettingError(f"a window has sides of at least 8 pixels: found {self.window}")
 
     def channels(self, picture_channels: int, guide_channels: int = 0) -> int:
         """Channels of the network's input: the picture, the guess, an average for each width, and the guide."""
@@ -51,6 +56,7 @@ class RecorruptedInput:
 
     Args:
         observed: (1, C, H, W), float32, finite.
+        known: (1, C, H, W), bool: which of it count.
         noise: standard deviation of its noise, above 0, in the same units.
         settings: how much is added.
         generator: source of the random numbers, on the same device.
@@ -60,12 +66,14 @@ class RecorruptedInput:
     def __init__(
         self,
         observed: Tensor,
+        known: Tensor,
         noise: float,
         settings: RecorruptionSettings,
         generator: torch.Generator,
         guide: Tensor | None = None,
     ) -> None:
         self.observed = observed
+        self.known = known
         self.guide = [] if guide is None else [guide]
         self.noise = noise
         self.settings = settings
@@ -73,25 +81,28 @@ class RecorruptedInput:
         self.generators = (generator,)
         widths = (settings.guess, *settings.widths)
         self._kernels = [gaussian(width) for width in widths]
-        everywhere = torch.ones_like(observed[:, :1])
+        self._windows = Windows(observed.shape[-2:], settings.window, observed.device)
+        everywhere = observed.new_ones(1, 1, *self._windows.size)
         self._weights = [smooth(everywhere, kernel) for kernel in self._kernels]
 
     def draw(self) -> Drawn:
         """The next iteration's input, the guess to be corrected, and the target."""
-        added = torch.empty_like(self.observed).normal_(0, self.noise, generator=self.generator)
-        shown = self.observed + self.settings.strength * added
-        target = self.observed - added / self.settings.strength
+        (observed, known, *guide), window = self._windows.cut(self.observed, self.known, *self.guide)
+        added = torch.empty_like(observed).normal_(0, self.noise, generator=self.generator)
+        shown = observed + self.settings.strength * added
+        target = observed - added / self.settings.strength
         averages = [smooth(shown, kernel) / weight for kernel, weight in zip(self._kernels, self._weights, strict=True)]
         # Mirrored pictures are pictures too, and keep the network from learning this one by heart.
         turned = torch.rand(1, 2, generator=self.generator, device=shown.device) < 0.5
-        features = mirror(torch.cat([shown, *averages, *self.guide], dim=1), turned)
-        return Drawn(features, guess=averages[0], target=target, mirrored=turned)
+        features = mirror(torch.cat([shown, *averages, *guide], dim=1), turned)
+        return Drawn(features, averages[0], known, target=target, mirrored=turned, window=window)
 
     def state(self) -> dict[str, Tensor]:
         """What changes from draw to draw."""
-        return {"generator": self.generator.get_state()}
+        return {"generator": self.generator.get_state(), **self._windows.state()}
 
     def restore(self, state: dict[str, Tensor], *, randomness: bool = True) -> None:
         """Go back to a state; without ``randomness`` the random numbers go on."""
         if randomness:
             self.generator.set_state(state["generator"].cpu())
+            self._windows.restore(state)

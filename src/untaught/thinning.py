@@ -22,6 +22,7 @@ from torch import Tensor
 
 from untaught.contracts import Drawn
 from untaught.errors import SettingError
+from untaught.windows import Windows
 
 __all__ = [
     "ThinnedInput",
@@ -30,18 +31,9 @@ __all__ = [
     "hide",
     "mask_channels",
     "moved",
-    "places",
     "smooth",
     "spread_out",
 ]
-
-
-_LEAST_PLACES = 4000
-"""Windows before they begin anew; more than fits have iterations."""
-
-
-_MANY = 20
-"""Windows in a picture from which on it has more iterations."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -55,8 +47,7 @@ class ThinningSettings:
         most: largest share that is left; each iteration draws between the two.
         copies: at most so many copies of the missing part are hidden by "shapes".
         widths: standard deviations of the Gaussians, in pixels, by which the shown values are averaged over gaps.
-        window: side of the square that the network is shown of a larger picture, another one each iteration, in pixels:
-            what it learns of one place it knows at every other, so an iteration need not see all of them.
+        window: side of the window, in pixels, that the network is shown of a larger picture (`untaught.windows`).
     """
 
     pattern: Literal["pixels", "shapes"] = "pixels"
@@ -83,15 +74,6 @@ class ThinningSettings:
         """Channels of the network's input: values, where they are, the guess, and an average for each width."""
         return picture_channels * (2 + len(self.widths)) + mask_channels
 
-    def seen(self, size: Sequence[int]) -> tuple[int, ...]:
-        """Height and width of what the network is shown at a time of a picture of this height and width."""
-        return tuple(min(self.window, side) for side in size)
-
-    def enough(self, iterations: int, size: Sequence[int]) -> int:
-        """So many iterations, or more for a picture of which every place would be seen in fewer than a twentieth."""
-        windows = math.prod(size) / math.prod(self.seen(size))
-        return round(iterations * max(1.0, windows / _MANY))
-
 
 class ThinnedInput:
     """The input of each iteration in turn: a part of what is known, and what is to be guessed from it.
@@ -115,14 +97,11 @@ class ThinnedInput:
         self.copies = max(1, min(settings.copies, round(math.log(0.7) / math.log(1 - area))))
         self._kernels = [gaussian(width) for width in settings.widths]
         self._missing = ~known.all(dim=1, keepdim=True)
-        self._places = places(observed.shape[-2:], settings.window)
-        if self._places is not None:
-            self._places = self._places.to(observed.device)
-            self._drawn = torch.zeros(1, dtype=torch.int64, device=observed.device)
+        self._windows = Windows(observed.shape[-2:], settings.window, observed.device)
 
     def draw(self) -> Drawn:
         """The next iteration's input, the guess to be corrected, and the values to compare."""
-        observed, known, window = self._seen()
+        (observed, known), window = self._windows.cut(self.observed, self.known)
         hidden = hide(self._missing, self.settings, self.generator, self.copies, known.shape[-2:])
         shown = known & ~hidden
         compared = known & hidden
@@ -140,30 +119,13 @@ class ThinnedInput:
 
     def state(self) -> dict[str, Tensor]:
         """What changes from draw to draw."""
-        drawn = {} if self._places is None else {"drawn": self._drawn}
-        return {"generator": self.generator.get_state(), **drawn}
+        return {"generator": self.generator.get_state(), **self._windows.state()}
 
     def restore(self, state: dict[str, Tensor], *, randomness: bool = True) -> None:
         """Go back to a state; without ``randomness`` the random numbers go on, and the windows too."""
         if randomness:
             self.generator.set_state(state["generator"].cpu())
-            if self._places is not None:
-                self._drawn.copy_(state["drawn"])
-
-    def _seen(self) -> tuple[Tensor, Tensor, tuple[Tensor, Tensor] | None]:
-        """What is observed and known of the picture, or of its next window, and where that is."""
-        if self._places is None:
-            return self.observed, self.known, None
-        corner = self._places.index_select(0, self._drawn)[0]
-        self._drawn.add_(1).remainder_(len(self._places))
-        rows, columns = (
-            start + torch.arange(min(self.settings.window, side), device=corner.device)
-            for start, side in zip(corner, self.observed.shape[-2:], strict=True)
-        )
-        observed, known = (
-            whole.index_select(-2, rows).index_select(-1, columns) for whole in (self.observed, self.known)
-        )
-        return observed, known, (rows[None], columns[None])
+            self._windows.restore(state)
 
 
 def mask_channels(known: Tensor) -> int:
@@ -221,38 +183,6 @@ def _moved_places(length: int, move: Tensor, turned: Tensor) -> Tensor:
     """Where the places of a line, (length,), come from that is turned about, if that is not 0, and then moved."""
     places = (torch.arange(length, device=move.device) - move) % length
     return torch.where(turned > 0, length - 1 - places, places)
-
-
-def places(size: Sequence[int], window: int) -> Tensor | None:
-    """The top left corners of the windows that are shown of a picture in turn; None if it is no larger than one.
-
-    They go over the whole picture time and again, first in rows from the top, then in other places each time and in any
-    order. They are the same for all pictures of a size.
-
-    Args:
-        size: height and width of the picture.
-        window: side of a window.
-
-    Returns:
-        (count, 2), int64.
-    """
-    height, width = size
-    if height <= window and width <= window:
-        return None
-    generator, count = torch.Generator().manual_seed(0), 0
-    sweeps: list[Tensor] = []
-    while count < _LEAST_PLACES:
-        lines = []
-        for side in (height, width):
-            move = 0 if not sweeps else int(torch.randint(window, (), generator=generator))
-            tops = torch.arange(-move, side, window) if side > window else torch.zeros(1, dtype=torch.int64)
-            lines.append(torch.unique(tops.clamp(0, max(0, side - window))))
-        sweep = torch.cartesian_prod(*lines)
-        if sweeps:
-            sweep = sweep[torch.randperm(len(sweep), generator=generator)]
-        sweeps.append(sweep)
-        count += len(sweep)
-    return torch.cat(sweeps)
 
 
 def spread_out(values: Tensor, weights: Tensor) -> Tensor:

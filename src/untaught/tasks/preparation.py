@@ -20,6 +20,7 @@ from untaught.memory import available_memory, fitted_to_memory
 from untaught.operators import Physics
 from untaught.problems import Problem
 from untaught.recipes import RECIPES, Recipe, find_recipe
+from untaught.windows import enough
 
 __all__ = ["fit", "prepare"]
 
@@ -142,8 +143,8 @@ def _job(task: str, problem: Problem, options: Options) -> Job:
         raise SettingError(f"the recipe {recipe.name} is for noise, and none is known of here: choose one of {others}")
     if options.iterations is not None:
         recipe = dataclasses.replace(recipe, iterations=options.iterations)
-    elif recipe.thinning is not None and not isinstance(options.recipe, Recipe):
-        recipe = dataclasses.replace(recipe, iterations=recipe.thinning.enough(recipe.iterations, problem.size))
+    elif recipe.window is not None and not isinstance(options.recipe, Recipe):
+        recipe = dataclasses.replace(recipe, iterations=enough(recipe.iterations, problem.size, recipe.window))
     if options.runs is not None:
         recipe = dataclasses.replace(recipe, runs=options.runs)
     engine = choose_engine(options.device, options.precision)
