@@ -59,6 +59,15 @@ def test_resuming_gives_the_same_picture_to_the_bit(task, recipe, picture, mask,
     np.testing.assert_array_equal(resumed.picture, expected.picture)
 
 
+def test_a_picture_in_windows_gives_the_same_to_the_bit_resumed_or_not(picture, mask):
+    thinning = dataclasses.replace(find_recipe("restore", "balanced").thinning, window=16)
+    job = prepared("restore", "balanced", picture, mask, thinning=thinning, runs=2)
+    first, second, begun = job.run(), job.run(), job.begin()
+    np.testing.assert_array_equal(first.picture, second.picture)
+    list(itertools.islice(begun, 30))
+    np.testing.assert_array_equal(job.begin(begun.snapshot()).finish().picture, first.picture)
+
+
 @pytest.mark.parametrize("value", [0, 255])
 def test_hidden_values_cannot_leak(value, picture, mask):
     spoilt = np.where(mask[..., None], picture, np.uint8(value))

@@ -117,7 +117,7 @@ class Fit:
         guard: what to do when the fit diverges.
         runs: the N pictures are so many runs of N / runs pictures, whose outputs are averaged.
         operator: of the objective, where it is learnt with the network, by the same optimiser; None if it is not.
-        size: height and width of the picture, for a source that draws windows of it.
+        first: (N, C, H, W), in [0, 1]: what stands where no window has been yet, for a source that draws windows.
     """
 
     def __init__(
@@ -128,7 +128,7 @@ class Fit:
         guard: Guard,
         runs: int = 1,
         operator: nn.Module | None = None,
-        size: Sequence[int] = (),
+        first: Tensor | None = None,
     ) -> None:
         self.network = network
         self.operator = operator
@@ -138,7 +138,7 @@ class Fit:
         self.runs = runs
         self.iteration = 0
         self.elapsed = 0.0
-        self.size = tuple(size)
+        self.first = first
         self.weight: float | Tensor = 0.0
         self.average: Tensor | None = None
         self.square: Tensor | None = None
@@ -157,8 +157,8 @@ class Fit:
 
     def _take_up_window(self, picture: Tensor, decay: float, rows: Tensor, columns: Tensor) -> None:
         if self.average is None or self.square is None:
-            average = picture.new_zeros(*picture.shape[:2], *self.size)
-            square, weight = average.clone(), average[:, :1].clone()
+            assert self.first is not None, "a source of windows comes with a picture to begin with"
+            average, square, weight = self.first.clone(), self.first.square(), torch.zeros_like(self.first[:, :1])
         else:
             average, square = self.average.clone(), self.square.clone()
             assert isinstance(self.weight, Tensor)

@@ -11,7 +11,7 @@ import dataclasses
 import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 import torch
@@ -115,7 +115,11 @@ def begin(
     source = sources[0] if len(sources) == 1 else SideBySide(sources)
     learnt = [whole] if operator is None else [whole, operator]
     guard = Guard(engine.guard_interval, jump=None) if signed else Guard(engine.guard_interval)
-    return Fit(whole, source, build_optimiser(recipe.optimiser, *learnt), guard, runs, operator, size)
+    first = None
+    if recipe.window is not None and max(size) > recipe.window:
+        shown = cast("list[ThinnedInput | RecorruptedInput]", sources)
+        first = torch.cat([one.first() for one in shown]).clamp(0, 1)
+    return Fit(whole, source, build_optimiser(recipe.optimiser, *learnt), guard, runs, operator, first)
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -97,6 +97,11 @@ class RecorruptedInput:
         features = mirror(torch.cat([shown, *averages, *guide], dim=1), turned)
         return Drawn(features, averages[0], known, target=target, mirrored=turned, window=window)
 
+    def first(self) -> Tensor:
+        """The whole picture, (1, C, H, W), as far as it can be told without a network."""
+        kernel = self._kernels[0]
+        return smooth(self.observed, kernel) / smooth(torch.ones_like(self.observed[:, :1]), kernel)
+
     def state(self) -> dict[str, Tensor]:
         """What changes from draw to draw."""
         return {"generator": self.generator.get_state(), **self._windows.state()}

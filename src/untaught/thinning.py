@@ -117,6 +117,10 @@ class ThinnedInput:
         features = torch.cat([values, weights, guess, *averages], dim=1)
         return Drawn(features, guess, compared, shown, observed, window=window)
 
+    def first(self) -> Tensor:
+        """The whole picture, (1, C, H, W), as far as it can be told without a network."""
+        return spread_out(self.observed, self.known.float())
+
     def state(self) -> dict[str, Tensor]:
         """What changes from draw to draw."""
         return {"generator": self.generator.get_state(), **self._windows.state()}

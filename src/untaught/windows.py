@@ -52,7 +52,7 @@ class Windows:
             self.drawn = torch.zeros(1, dtype=torch.int64, device=device)
 
     def cut(self, *pictures: Tensor) -> tuple[tuple[Tensor, ...], tuple[Tensor, Tensor] | None]:
-        """The next window of pictures, (1, C, H, W), and its rows and columns; they themselves if they are no larger."""
+        """The next window of pictures, (1, C, H, W), and its rows and columns; they as they are if no larger."""
         if self.corners is None:
             return pictures, None
         # All of it stays on the device: the host does not know which window it is.
