@@ -79,3 +79,13 @@ def test_a_record_with_impossible_settings_is_refused(change):
     values = find_recipe("restore", "paper").record()
     with pytest.raises(SettingError):
         recipe_from_record({**values, **change})
+
+
+def test_a_large_picture_is_waited_for():
+    recipe = find_recipe("denoise", "balanced")
+    assert recipe.for_size((512, 400)) is recipe
+    assert find_recipe("inpaint", "noise").for_size((4000, 3000)) is find_recipe("inpaint", "noise")
+    larger = recipe.for_size((1024, 1024))
+    assert (larger.iterations, larger.stopping.rule) == (800, "none")
+    larger = find_recipe("inpaint", "balanced").for_size((1024, 1024))
+    assert (larger.iterations, larger.stopping.every, larger.stopping.patience) == (1200, 40, 400)

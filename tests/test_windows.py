@@ -40,5 +40,5 @@ def test_they_go_on_where_they_were():
 
 def test_a_large_picture_has_more_iterations():
     assert enough(600, (512, 512), 512) == 600
-    assert enough(600, (2048, 2048), 512) == 600
-    assert enough(600, (3000, 4000), 512) == 1373
+    assert enough(600, (1024, 1024), 512) == 1200
+    assert enough(600, (3000, 4000), 512) == 4059

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Mapping
+import math
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from types import MappingProxyType
 from typing import Any
@@ -16,6 +17,7 @@ from untaught.optimisers import OptimiserSettings
 from untaught.recorruption import RecorruptionSettings
 from untaught.stopping import StoppingSettings
 from untaught.thinning import ThinningSettings
+from untaught.windows import enough, seen
 
 __all__ = ["RECIPES", "Recipe", "find_recipe", "recipe_from_record"]
 
@@ -85,6 +87,22 @@ class Recipe:
         """Side of the window that the network is shown of a larger picture, in pixels; None if it sees all of it."""
         shown = self.thinning or self.recorruption
         return None if shown is None else shown.window
+
+    def for_size(self, size: Sequence[int]) -> Recipe:
+        """What it is for a picture, (height, width), that the network is shown in windows; itself for a smaller one.
+
+        Each place is seen more rarely, so there are more iterations, and the rule looks more rarely and waits longer. The
+        peak of a residual cannot be told from the windows' own ups and downs, so there that rule is left out.
+        """
+        if self.window is None or max(size) <= self.window:
+            return self
+        windows = math.prod(size) / math.prod(seen(size, self.window))
+        stopping = dataclasses.replace(
+            self.stopping, every=round(self.stopping.every * windows), patience=round(self.stopping.patience * windows)
+        )
+        if stopping.rule == "residual-peak":
+            stopping = StoppingSettings()
+        return dataclasses.replace(self, stopping=stopping, iterations=enough(self.iterations, size, self.window))
 
     def record(self) -> dict[str, Any]:
         """The recipe as plain nested values."""

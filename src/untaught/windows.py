@@ -14,9 +14,6 @@ from torch import Tensor
 
 __all__ = ["Windows", "enough", "seen"]
 
-_MANY = 20
-"""Windows in a picture from which on it has more iterations."""
-
 _LEAST = 4000
 """Windows before they begin anew; more than most fits have iterations."""
 
@@ -27,9 +24,11 @@ def seen(size: Sequence[int], side: int) -> tuple[int, ...]:
 
 
 def enough(iterations: int, size: Sequence[int], side: int) -> int:
-    """So many iterations, or more for a picture whose places would each be seen in fewer than a twentieth of them."""
-    windows = math.prod(size) / math.prod(seen(size, side))
-    return round(iterations * max(1.0, windows / _MANY))
+    """Iterations for a picture that is seen in windows, of as many for one that is seen whole.
+
+    As many again for four windows: there is more to be learnt, but not four times as much (docs/recipes.md).
+    """
+    return round(iterations * math.sqrt(math.prod(size) / math.prod(seen(size, side))))
 
 
 class Windows:

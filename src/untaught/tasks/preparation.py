@@ -20,7 +20,6 @@ from untaught.memory import available_memory, fitted_to_memory
 from untaught.operators import Physics
 from untaught.problems import Problem
 from untaught.recipes import RECIPES, Recipe, find_recipe
-from untaught.windows import enough
 
 __all__ = ["fit", "prepare"]
 
@@ -141,10 +140,10 @@ def _job(task: str, problem: Problem, options: Options) -> Job:
         )
     if recipe.recorruption is not None and problem.noise is None:
         raise SettingError(f"the recipe {recipe.name} is for noise, and none is known of here: choose one of {others}")
+    if not isinstance(options.recipe, Recipe):
+        recipe = recipe.for_size(problem.size)
     if options.iterations is not None:
         recipe = dataclasses.replace(recipe, iterations=options.iterations)
-    elif recipe.window is not None and not isinstance(options.recipe, Recipe):
-        recipe = dataclasses.replace(recipe, iterations=enough(recipe.iterations, problem.size, recipe.window))
     if options.runs is not None:
         recipe = dataclasses.replace(recipe, runs=options.runs)
     engine = choose_engine(options.device, options.precision)
