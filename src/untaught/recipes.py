@@ -91,8 +91,8 @@ class Recipe:
     def for_size(self, size: Sequence[int]) -> Recipe:
         """What it is for a picture, (height, width), that the network is shown in windows; itself for a smaller one.
 
-        Each place is seen more rarely, so there are more iterations, and the rule looks more rarely and waits longer. The
-        peak of a residual cannot be told from the windows' own ups and downs, so there that rule is left out.
+        Each place is seen more rarely, so there are more iterations, and the rule looks more rarely and waits longer.
+        The peak of a residual cannot be told from the windows' own ups and downs, so there that rule is left out.
         """
         if self.window is None or max(size) <= self.window:
             return self
