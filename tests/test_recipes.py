@@ -89,3 +89,4 @@ def test_a_large_picture_is_waited_for():
     assert (larger.iterations, larger.stopping.rule) == (800, "none")
     larger = find_recipe("inpaint", "balanced").for_size((1024, 1024))
     assert (larger.iterations, larger.stopping.every, larger.stopping.patience) == (1200, 40, 400)
+    assert find_recipe("inpaint", "balanced").for_size((3000, 4000)).iterations == 4059

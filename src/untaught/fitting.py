@@ -165,12 +165,11 @@ class Fit:
             weight = self.weight
         # A place is seen more rarely, and what it was long ago is not to count for longer than need be.
         decay = max(_LEAST_DECAY, decay ** (average.numel() / picture.numel()))
-        for one, across, down, *averages in zip(picture, columns, rows, average, square, weight, strict=True):
-            place = (slice(None), down[:, None], across)
-            own = averages[2][place] * decay + 1
-            averages[2][place] = own
-            for whole, new in zip(averages, (one, one.square()), strict=False):
-                whole[place] = torch.lerp(whole[place], new, 1 / own)
+        for number, output in enumerate(picture):
+            place = (number, slice(None), rows[number][:, None], columns[number])
+            weight[place] = own = weight[place] * decay + 1
+            average[place] = average[place].lerp(output, 1 / own)
+            square[place] = square[place].lerp(output.square(), 1 / own)
         self.average, self.square, self.weight = average, square, weight
 
     def over_runs(self, pictures: Tensor) -> Tensor:

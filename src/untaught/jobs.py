@@ -33,6 +33,7 @@ from untaught.recipes import Recipe
 from untaught.recorruption import RecorruptedInput
 from untaught.stopping import Patience, build_score
 from untaught.thinning import ThinnedInput, moved
+from untaught.windows import count
 
 __all__ = ["Job", "Outlook", "Run", "begin"]
 
@@ -116,7 +117,7 @@ def begin(
     learnt = [whole] if operator is None else [whole, operator]
     guard = Guard(engine.guard_interval, jump=None) if signed else Guard(engine.guard_interval)
     first = None
-    if recipe.window is not None and max(size) > recipe.window:
+    if recipe.window is not None and count(size, recipe.window) > 1:
         shown = cast("list[ThinnedInput | RecorruptedInput]", sources)
         first = torch.cat([one.first() for one in shown]).clamp(0, 1)
     return Fit(whole, source, build_optimiser(recipe.optimiser, *learnt), guard, runs, operator, first)

@@ -17,7 +17,7 @@ from untaught.optimisers import OptimiserSettings
 from untaught.recorruption import RecorruptionSettings
 from untaught.stopping import StoppingSettings
 from untaught.thinning import ThinningSettings
-from untaught.windows import enough, seen
+from untaught.windows import count
 
 __all__ = ["RECIPES", "Recipe", "find_recipe", "recipe_from_record"]
 
@@ -91,18 +91,18 @@ class Recipe:
     def for_size(self, size: Sequence[int]) -> Recipe:
         """What it is for a picture, (height, width), that the network is shown in windows; itself for a smaller one.
 
-        Each place is seen more rarely, so there are more iterations, and the rule looks more rarely and waits longer.
-        The peak of a residual cannot be told from the windows' own ups and downs, so there that rule is left out.
+        Four windows take twice the iterations of one: there is more to be learnt, but not four times as much
+        (docs/recipes.md). Each place is seen more rarely, so the rule looks more rarely and waits longer. The peak of a
+        residual cannot be told from the windows' own ups and downs, so there that rule is left out.
         """
-        if self.window is None or max(size) <= self.window:
+        windows = 1.0 if self.window is None else count(size, self.window)
+        if windows == 1:
             return self
-        windows = math.prod(size) / math.prod(seen(size, self.window))
-        stopping = dataclasses.replace(
-            self.stopping, every=round(self.stopping.every * windows), patience=round(self.stopping.patience * windows)
-        )
+        every, patience = (round(number * windows) for number in (self.stopping.every, self.stopping.patience))
+        stopping = dataclasses.replace(self.stopping, every=every, patience=patience)
         if stopping.rule == "residual-peak":
             stopping = StoppingSettings()
-        return dataclasses.replace(self, stopping=stopping, iterations=enough(self.iterations, size, self.window))
+        return dataclasses.replace(self, stopping=stopping, iterations=round(self.iterations * math.sqrt(windows)))
 
     def record(self) -> dict[str, Any]:
         """The recipe as plain nested values."""

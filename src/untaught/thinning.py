@@ -177,13 +177,13 @@ def moved(
     height, width = size or pattern.shape[-2:]
     # The numbers stay on the device, so that the host need not wait for them.
     for down, right, turn in torch.randint(2**31, (copies, 3), generator=generator, device=pattern.device):
-        rows = _moved_places(pattern.shape[-2], down, turn & 2)[:height]
-        columns = _moved_places(pattern.shape[-1], right, turn & 1)[:width]
+        rows = _places(pattern.shape[-2], down, turn & 2)[:height]
+        columns = _places(pattern.shape[-1], right, turn & 1)[:width]
         rowwise = pattern.index_select(-2, rows)
         yield rowwise.gather(-1, columns.expand(1, 1, height, width))  # in lines, gather is faster
 
 
-def _moved_places(length: int, move: Tensor, turned: Tensor) -> Tensor:
+def _places(length: int, move: Tensor, turned: Tensor) -> Tensor:
     """Where the places of a line, (length,), come from that is turned about, if that is not 0, and then moved."""
     places = (torch.arange(length, device=move.device) - move) % length
     return torch.where(turned > 0, length - 1 - places, places)

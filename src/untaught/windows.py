@@ -12,7 +12,7 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
-__all__ = ["Windows", "enough", "seen"]
+__all__ = ["Windows", "count", "seen"]
 
 _LEAST = 4000
 """Windows before they begin anew; more than most fits have iterations."""
@@ -23,12 +23,9 @@ def seen(size: Sequence[int], side: int) -> tuple[int, ...]:
     return tuple(min(side, length) for length in size)
 
 
-def enough(iterations: int, size: Sequence[int], side: int) -> int:
-    """Iterations for a picture that is seen in windows, of as many for one that is seen whole.
-
-    As many again for four windows: there is more to be learnt, but not four times as much (docs/recipes.md).
-    """
-    return round(iterations * math.sqrt(math.prod(size) / math.prod(seen(size, side))))
+def count(size: Sequence[int], side: int) -> float:
+    """How many windows of a side make up a picture of this height and width; 1 if it is shown whole."""
+    return math.prod(size) / math.prod(seen(size, side))
 
 
 class Windows:
@@ -51,7 +48,7 @@ class Windows:
             self.drawn = torch.zeros(1, dtype=torch.int64, device=device)
 
     def cut(self, *pictures: Tensor) -> tuple[tuple[Tensor, ...], tuple[Tensor, Tensor] | None]:
-        """The next window of pictures, (1, C, H, W), and its rows and columns; they as they are if no larger."""
+        """The next window of pictures, (1, C, H, W), and its rows and columns; small ones whole, and None."""
         if self.corners is None:
             return pictures, None
         # All of it stays on the device: the host does not know which window it is.
@@ -75,9 +72,9 @@ class Windows:
 
 def _corners(size: Sequence[int], side: int) -> Tensor:
     """Top left corners: (count, 2), int64."""
-    generator, count = torch.Generator().manual_seed(0), 0
+    generator = torch.Generator().manual_seed(0)
     sweeps: list[Tensor] = []
-    while count < _LEAST:
+    while sum(map(len, sweeps)) < _LEAST:
         lines = []
         for length in size:
             move = int(torch.randint(side, (), generator=generator)) if sweeps else 0
@@ -87,5 +84,4 @@ def _corners(size: Sequence[int], side: int) -> Tensor:
         if sweeps:
             sweep = sweep[torch.randperm(len(sweep), generator=generator)]
         sweeps.append(sweep)
-        count += len(sweep)
     return torch.cat(sweeps)

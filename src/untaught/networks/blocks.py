@@ -78,11 +78,12 @@ class Convolution(nn.Module):
             margin = 0
         # The compiled kernels leave out a bias that does nothing; on CUDA it is left out here.
         bias = None if self.normalised and x.is_cuda else self.bias.to(x.dtype)
-        if x.is_cuda and x.dtype == torch.float32 and self.weight[0, 0].numel() == 1 and stride == 1:
-            # As a matrix product: torch rounds what goes into a convolution in float32 to ten bits there.
-            x = F.linear(x.movedim(1, -1), self.weight.to(x.dtype).flatten(1), bias).movedim(-1, 1)
-            return x if self.shrink is None else self.shrink(x)
-        x = _CONVOLUTIONS[x.ndim - 2](x, self.weight.to(x.dtype), bias, stride, margin)
+        weight = self.weight.to(x.dtype)
+        if x.is_cuda and x.dtype == torch.float32 and not self.margin and not self.strided:
+            # One pixel at a time, as a product: torch rounds what goes into a convolution in float32 to ten bits there.
+            x = F.linear(x.movedim(1, -1), weight.flatten(1), bias).movedim(-1, 1)
+        else:
+            x = _CONVOLUTIONS[x.ndim - 2](x, weight, bias, stride, margin)
         return x if self.shrink is None else self.shrink(x)
 
 
