@@ -22,9 +22,9 @@ check: .venv/installed test  ## lint, types and all tests, the slow ones too
 format: .venv/installed
 	$(BIN)/ruff format .
 	$(BIN)/ruff check --fix .
-	$(BIN)/clang-format -i src/untaught/kernels/*.h src/untaught/kernels/*.cpp
+	$(BIN)/clang-format -i src/untaught/backend/kernels/*.h src/untaught/backend/kernels/*.cpp
 
-.venv/installed: pyproject.toml constraints.txt hatch_build.py src/untaught/kernels/kernels.cpp $(wildcard src/untaught/kernels/*.h)
+.venv/installed: pyproject.toml constraints.txt hatch_build.py src/untaught/backend/kernels/kernels.cpp $(wildcard src/untaught/backend/kernels/*.h)
 	$(PYTHON) -m venv .venv
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt --editable ".[dev]"
 	touch $@

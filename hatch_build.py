@@ -12,7 +12,7 @@ from typing import Any
 
 from hatchling.builders.hooks.plugin.interface import BuildHookInterface
 
-ROOT = Path("src/untaught/kernels")
+ROOT = Path("src/untaught/backend/kernels")
 # One library for each kind of processor, so that a package works on another machine than the one that built it.
 PROCESSORS = {
     "x86_64": {
@@ -26,7 +26,7 @@ COMPILE = ("-std=c++17", "-O3", "-fno-math-errno", "-fno-trapping-math", "-fopen
 
 
 class KernelsHook(BuildHookInterface):  # type: ignore[type-arg]
-    """Compiles the kernels of src/untaught/kernels into shared libraries beside their source."""
+    """Compiles the kernels of src/untaught/backend/kernels into shared libraries beside their source."""
 
     PLUGIN_NAME = "custom"
 

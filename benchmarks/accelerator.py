@@ -24,12 +24,12 @@ from typing import Any
 import torch
 
 from benchmarks.speed import RATE, ROOT, paper_code_network, picture, plain_network, plain_step, step_recipe
-from untaught.engine import Engine, choose_engine
-from untaught.fitting import iterate
-from untaught.jobs import begin
-from untaught.networks import PRESETS
-from untaught.objectives import MeanSquaredError
-from untaught.operators import Identity
+from untaught.backend.engine import Engine, choose_engine
+from untaught.fitting.loop import iterate
+from untaught.fitting.losses import MeanSquaredError
+from untaught.fitting.run import begin
+from untaught.physics.operators import Identity
+from untaught.priors.encoder_decoder import PRESETS
 
 WAITS = ("Synchronize", "Memcpy DtoH")
 

@@ -38,10 +38,10 @@ from torch import Tensor
 import untaught
 from benchmarks.reference import DOCS
 from benchmarks.tables import replace_table
-from untaught.features import Features, features_of
-from untaught.files import write_text
-from untaught.metrics import psnr
-from untaught.objectives import NormalisedSquaredError
+from untaught.fitting.losses import NormalisedSquaredError
+from untaught.imaging.files import write_text
+from untaught.imaging.metrics import psnr
+from untaught.physics.features import Features, features_of
 
 MODEL = "efficientnet_lite0"
 LAYERS = ("_blocks.4", "_blocks.10", "_fc")

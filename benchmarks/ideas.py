@@ -37,19 +37,19 @@ from torch import Tensor, nn
 from benchmarks.quality import crops, find_row
 from benchmarks.reference import DOCS
 from benchmarks.tables import replace_table
-from untaught.contracts import State
-from untaught.demo import dropped_pixels, writing
-from untaught.engine import choose_engine
-from untaught.files import write_text
-from untaught.fitting import Fit, Guard, iterate
-from untaught.inputs import InputSettings, PerturbationSettings, PerturbedInput
-from untaught.jobs import begin
-from untaught.metrics import psnr
-from untaught.networks import NetworkSettings
-from untaught.networks.blocks import Upsampling
-from untaught.objectives import MeanSquaredError, Objective
-from untaught.operators import Identity
-from untaught.optimisers import OptimiserSettings, build_optimiser, learning_rate
+from untaught.backend.engine import choose_engine
+from untaught.cli.demo import dropped_pixels, writing
+from untaught.fitting.loop import Fit, Guard, iterate
+from untaught.fitting.losses import MeanSquaredError, Objective
+from untaught.fitting.optimisers import OptimiserSettings, build_optimiser, learning_rate
+from untaught.fitting.run import begin
+from untaught.fitting.state import State
+from untaught.imaging.files import write_text
+from untaught.imaging.metrics import psnr
+from untaught.physics.operators import Identity
+from untaught.priors.blocks import Upsampling
+from untaught.priors.encoder_decoder import NetworkSettings
+from untaught.priors.inputs import InputSettings, PerturbationSettings, PerturbedInput
 from untaught.recipes import Recipe, find_recipe
 
 RESULTS = DOCS / "figures/ideas.json"

@@ -24,8 +24,8 @@ from PIL import Image
 from skimage import data
 
 from benchmarks.reference import DOCS
-from untaught.demo import dropped_pixels
-from untaught.files import write_text
+from untaught.cli.demo import dropped_pixels
+from untaught.imaging.files import write_text
 
 COMMAND = [sys.executable, "-m", "untaught"]
 

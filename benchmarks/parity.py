@@ -27,11 +27,11 @@ from PIL import Image
 
 from benchmarks.reference import DOCS, half_size, load
 from benchmarks.tables import replace_table
-from untaught.inputs import PerturbationSettings
-from untaught.metrics import psnr
-from untaught.networks import PRESETS
+from untaught.imaging.metrics import psnr
+from untaught.priors.encoder_decoder import PRESETS
+from untaught.priors.inputs import PerturbationSettings
 from untaught.recipes import Recipe, find_recipe
-from untaught.tasks import prepare
+from untaught.tasks.preparation import prepare
 
 SEEDS = (0, 1, 2)
 

@@ -64,15 +64,15 @@ from skimage.restoration import inpaint_biharmonic
 from benchmarks.reference import DOCS, half_size, load
 from benchmarks.speed import PlainNetwork, paper_code_network, plain_step
 from benchmarks.tables import replace_table
-from untaught.contracts import Restoration, State, StopReason
-from untaught.demo import dropped_pixels, writing
-from untaught.files import write_text
-from untaught.jobs import Job
-from untaught.metrics import psnr
-from untaught.networks import EncoderDecoder
+from untaught.cli.demo import dropped_pixels, writing
+from untaught.fitting.run import Job
+from untaught.fitting.state import Restoration, State, StopReason
+from untaught.fitting.stopping import StoppingSettings
+from untaught.imaging.files import write_text
+from untaught.imaging.metrics import psnr
+from untaught.priors.encoder_decoder import EncoderDecoder
 from untaught.recipes import Recipe, find_recipe
-from untaught.stopping import StoppingSettings
-from untaught.tasks import prepare
+from untaught.tasks.preparation import prepare
 
 RESULTS = DOCS / "figures/quality.json"
 SEEDS = (0, 1, 2)

@@ -27,9 +27,9 @@ from skimage.restoration import inpaint_biharmonic
 
 import untaught
 from benchmarks.tables import replace_table
-from untaught.inputs import PerturbationSettings
-from untaught.metrics import psnr, ssim
-from untaught.networks import PRESETS
+from untaught.imaging.metrics import psnr, ssim
+from untaught.priors.encoder_decoder import PRESETS
+from untaught.priors.inputs import PerturbationSettings
 from untaught.recipes import Recipe, find_recipe
 
 DOCS = Path(__file__).parent.parent / "docs"

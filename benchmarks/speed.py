@@ -4,7 +4,7 @@ A step is a forward and a backward pass, the optimiser (Adam, 0.01) and the shak
 of 0.03, for the mean squared error over half of the pixels of a random picture of one channel. Compared are
 
 * plain: the network as published, layer after layer in float32, with torch's own functions, optimiser and noise;
-* untaught: what `untaught.jobs.begin` puts together for this machine's processor;
+* untaught: what `untaught.fitting.run.begin` puts together for this machine's processor;
 * paper code: with ``--paper-code FOLDER``, the paper's authors' own network from your checkout of it, for ``paper``.
 
 The sides take turns, step by step, so that a drift of the machine meets them all: reported are the medians over the
@@ -43,17 +43,18 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from benchmarks.tables import replace_table
-from untaught.engine import Engine, choose_engine
-from untaught.fitting import Fit
-from untaught.inputs import InputSettings, PerturbationSettings, PerturbedInput, make_input
-from untaught.jobs import begin
-from untaught.networks import PRESETS, EncoderDecoder, fused
-from untaught.networks.blocks import Convolution
-from untaught.networks.forms import Columns
-from untaught.networks.interpolation import upsample
-from untaught.objectives import MeanSquaredError
-from untaught.operators import Identity
-from untaught.optimisers import OptimiserSettings
+from untaught.backend import fused
+from untaught.backend.engine import Engine, choose_engine
+from untaught.backend.forms import Columns
+from untaught.fitting.loop import Fit
+from untaught.fitting.losses import MeanSquaredError
+from untaught.fitting.optimisers import OptimiserSettings
+from untaught.fitting.run import begin
+from untaught.physics.operators import Identity
+from untaught.priors.blocks import Convolution
+from untaught.priors.encoder_decoder import PRESETS, EncoderDecoder
+from untaught.priors.inputs import InputSettings, PerturbationSettings, PerturbedInput, make_input
+from untaught.priors.interpolation import upsample
 from untaught.recipes import Recipe
 
 ROOT = Path(__file__).parent.parent
@@ -161,7 +162,7 @@ def step_recipe(preset: str) -> Recipe:
 
 
 def untaught_fit(preset: str, size: int, engine: Engine, pictures: int = 1) -> tuple[Fit, Step]:
-    """What `untaught.jobs` puts together, and a step of it."""
+    """What `untaught.fitting.run` puts together, and a step of it."""
     observed, known = picture(size, pictures)
     recipe = step_recipe(preset)
     fit = begin(observed, known, channels=1, size=(size, size), recipe=recipe, seed=0, engine=engine)

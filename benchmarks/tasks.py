@@ -3,10 +3,10 @@
 Protocol, fixed before the runs. Recipe ``balanced``, seed 0, unattended; nothing in a run looks at the clean picture.
 PSNR in dB over the whole picture as a user gets it, values clipped to [0, 1]; for ``upscale`` of the luma (ITU-R
 BT.601), without a border as wide as the factor, as the paper has it. Damage is drawn from seed 0. The classical methods
-are those of `untaught.baselines`, which is what ``untaught compare --baselines`` shows; with Menon's demosaicing (2007)
-where the package ``colour_demosaicing`` is installed. An unknown blur leaves open where the picture lies, so there the
-best of all moves by up to 3 pixels counts, for every method. For ``separate`` there is no classical method here: what
-is given is compared.
+are those of `untaught.tasks.classical`, which is what ``untaught compare --baselines`` shows; with Menon's
+demosaicing (2007) where the package ``colour_demosaicing`` is installed. An unknown blur leaves
+open where the picture lies, so there the best of all moves by up to 3 pixels counts, for every method. For ``separate``
+there is no classical method here: what is given is compared.
 
     python -m benchmarks.tasks DATA
 
@@ -38,12 +38,12 @@ from skimage.transform import resize
 from benchmarks.quality import read
 from benchmarks.reference import DOCS, half_size
 from benchmarks.tables import replace_table
-from untaught.baselines import classical
-from untaught.demo import dropped_pixels
-from untaught.files import write_text
-from untaught.metrics import psnr
-from untaught.operators import Blur, Downsample, LinearOperator, blur_kernel
-from untaught.tasks import prepare
+from untaught.cli.demo import dropped_pixels
+from untaught.imaging.files import write_text
+from untaught.imaging.metrics import psnr
+from untaught.physics.operators import Blur, Downsample, LinearOperator, blur_kernel
+from untaught.tasks.classical import classical
+from untaught.tasks.preparation import prepare
 
 RESULTS = DOCS / "figures/tasks.json"
 Picture = NDArray[np.float64]

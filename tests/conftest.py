@@ -6,12 +6,12 @@ import numpy as np
 import pytest
 import torch
 
-from untaught.inputs import InputSettings, PerturbationSettings
-from untaught.networks import NetworkSettings
-from untaught.optimisers import OptimiserSettings
+from untaught.fitting.optimisers import OptimiserSettings
+from untaught.fitting.stopping import StoppingSettings
+from untaught.priors.encoder_decoder import NetworkSettings
+from untaught.priors.inputs import InputSettings, PerturbationSettings
+from untaught.priors.masked_input import ThinningSettings
 from untaught.recipes import Recipe
-from untaught.stopping import StoppingSettings
-from untaught.thinning import ThinningSettings
 
 # Two threads that share two cores with nobody are fastest, and the same from run to run.
 torch.set_num_threads(min(2, torch.get_num_threads()))

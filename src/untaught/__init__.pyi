@@ -1,6 +1,5 @@
 """The public names, and where each lives: read by type checkers, and by the lazy import of `untaught`."""
 
-from .contracts import Operator, Restoration, State, StopReason
 from .errors import (
     DivergenceError,
     InputError,
@@ -9,14 +8,26 @@ from .errors import (
     SettingError,
     UntaughtError,
 )
-from .features import Features
-from .inputs import InputSettings, PerturbationSettings
-from .inspection import inspect
-from .networks import EncoderDecoder, NetworkSettings
-from .operators import Blur, Downsample, Identity, Mask, blur_kernel
-from .optimisers import OptimiserSettings
+from .fitting.optimisers import OptimiserSettings
+from .fitting.state import Restoration, State, StopReason
+from .imaging.inspection import inspect
+from .physics.features import Features
+from .physics.operator import Operator
+from .physics.operators import Blur, Downsample, Identity, Mask, blur_kernel
+from .priors.encoder_decoder import EncoderDecoder, NetworkSettings
+from .priors.inputs import InputSettings, PerturbationSettings
 from .recipes import RECIPES, Recipe
-from .tasks import activate, deblur, dejpeg, demosaic, denoise, fit, guide, inpaint, invert, restore, separate, upscale
+from .tasks.activate import activate
+from .tasks.deblur import deblur
+from .tasks.dejpeg import dejpeg
+from .tasks.demosaic import demosaic
+from .tasks.denoise import denoise
+from .tasks.fill import inpaint, restore
+from .tasks.guide import guide
+from .tasks.invert import invert
+from .tasks.preparation import fit
+from .tasks.separate import separate
+from .tasks.upscale import upscale
 
 __version__: str
 

@@ -17,7 +17,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from untaught.contracts import Restoration
+    from untaught.fitting.state import Restoration
 
 __all__ = ["DivergenceError", "InputError", "Interrupted", "PictureError", "SettingError", "UntaughtError"]
 

@@ -18,11 +18,11 @@ from fastapi.staticfiles import StaticFiles
 
 import untaught
 from untaught.errors import InputError, SettingError
-from untaught.studio.guard import Door, Guard
-from untaught.studio.hub import Studio
-from untaught.studio.queueing import RefusedError
+from untaught.studio.context import Studio
+from untaught.studio.queue import RefusedError
 from untaught.studio.routes import api
-from untaught.studio.store import FullError, MissingError, Store
+from untaught.studio.security import Door, Guard
+from untaught.studio.storage import FullError, MissingError, Store
 
 __all__ = ["DEFAULT_PORT", "create_app", "serve"]
 

@@ -26,16 +26,18 @@ import torch
 from PIL import Image
 from torch import Tensor
 
-from untaught import checkpoint, pictures, records
-from untaught.catalogue import find_task
-from untaught.contracts import Restoration, State, StopReason
 from untaught.errors import Interrupted, UntaughtError
-from untaught.files import write_bytes, write_text
-from untaught.jobs import Job, Outlook, Run
-from untaught.pictures import Picture
-from untaught.studio.display import as_jpeg, as_shown, heat
-from untaught.studio.offers import command_line
-from untaught.tasks import prepare
+from untaught.fitting import checkpoint
+from untaught.fitting import record as records
+from untaught.fitting.run import Job, Outlook, Run
+from untaught.fitting.state import Restoration, State, StopReason
+from untaught.imaging import pictures
+from untaught.imaging.files import write_bytes, write_text
+from untaught.imaging.pictures import Picture
+from untaught.studio.previews import as_jpeg, as_shown, heat
+from untaught.studio.task_schema import command_line
+from untaught.tasks.catalogue import find_task
+from untaught.tasks.preparation import prepare
 
 __all__ = ["BAD_INPUT", "DONE", "FAILED", "GONE", "PAUSED", "Moments", "main", "why_it_will_stop"]
 

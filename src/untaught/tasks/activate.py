@@ -10,13 +10,13 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from untaught.arrays import Layout
-from untaught.catalogue import ActivateSettings
-from untaught.contracts import Observer, Restoration
 from untaught.errors import SettingError
-from untaught.features import Unit, features_of
-from untaught.objectives import NegativeActivation
-from untaught.problems import Problem
+from untaught.fitting.losses import NegativeActivation
+from untaught.fitting.problem import Problem
+from untaught.fitting.state import Observer, Restoration
+from untaught.imaging.arrays import Layout
+from untaught.physics.features import Unit, features_of
+from untaught.tasks.catalogue import ActivateSettings
 from untaught.tasks.preparation import prepare
 
 __all__ = ["activate", "read_without"]
@@ -38,8 +38,8 @@ def activate(
     of a linear one.
 
     Args:
-        module: any torch module that takes (N, C, H, W), or a name for `untaught.features.load_model`. It is copied,
-            and stays as it is.
+        module: any torch module that takes (N, C, H, W), or a name for `untaught.physics.features.load_model`. It is
+            copied, and stays as it is.
         layer: a name of ``dict(module.named_modules())``.
         unit: index of the channel, or of the number, from 0.
         size: height and width of the picture.

@@ -11,12 +11,13 @@ import torch
 from numpy.typing import ArrayLike
 from torch import Tensor
 
-from untaught.arrays import Layout
-from untaught.catalogue import DeblurSettings
-from untaught.contracts import Observer, Operator, Restoration
 from untaught.errors import InputError
-from untaught.operators import Blur, UnknownBlur, blur_kernel
-from untaught.problems import Problem
+from untaught.fitting.problem import Problem
+from untaught.fitting.state import Observer, Restoration
+from untaught.imaging.arrays import Layout
+from untaught.physics.operator import Operator
+from untaught.physics.operators import Blur, UnknownBlur, blur_kernel
+from untaught.tasks.catalogue import DeblurSettings
 from untaught.tasks.preparation import prepare
 
 __all__ = ["deblur", "read"]

@@ -9,12 +9,12 @@ import torch
 from numpy.typing import ArrayLike
 from torch import Tensor
 
-from untaught.arrays import Layout
-from untaught.catalogue import DejpegSettings
-from untaught.compression import JPEG, Compression, compression_of_quality
-from untaught.contracts import Observer, Restoration
 from untaught.errors import InputError
-from untaught.problems import Problem
+from untaught.fitting.problem import Problem
+from untaught.fitting.state import Observer, Restoration
+from untaught.imaging.arrays import Layout
+from untaught.physics.compression import JPEG, Compression, compression_of_quality
+from untaught.tasks.catalogue import DejpegSettings
 from untaught.tasks.preparation import prepare
 
 __all__ = ["dejpeg", "read"]
@@ -34,8 +34,8 @@ def dejpeg(
     Args:
         image: (H, W) or (H, W, 3) array, uint8, or float in [0, 1]; all of the JPEG, not cut or turned, if it is to be
             ``consistent``.
-        compression: for ``consistent``: how it was compressed, as `untaught.compression.compression_of` reads it from
-            the file's bytes; or None and ``quality``, for files of libjpeg.
+        compression: for ``consistent``: how it was compressed, as `compression_of` reads it from the
+            file's bytes; or None and ``quality``, for files of libjpeg.
         observers: called with each `State` of the fit.
         **options: see `DejpegSettings` and `Options`.
 

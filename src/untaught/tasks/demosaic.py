@@ -9,11 +9,11 @@ import torch
 from numpy.typing import ArrayLike
 from torch import Tensor
 
-from untaught.arrays import Layout
-from untaught.catalogue import DemosaicSettings
-from untaught.contracts import Observer, Restoration
 from untaught.errors import InputError
-from untaught.problems import Problem
+from untaught.fitting.problem import Problem
+from untaught.fitting.state import Observer, Restoration
+from untaught.imaging.arrays import Layout
+from untaught.tasks.catalogue import DemosaicSettings
 from untaught.tasks.preparation import prepare
 
 __all__ = ["demosaic", "read"]

@@ -12,15 +12,15 @@ import torch
 from numpy.typing import ArrayLike, NDArray
 from torch import Tensor
 
-from untaught.arrays import Layout
-from untaught.catalogue import DenoiseSettings
-from untaught.collaboration import collaborate
-from untaught.contracts import Observer, Restoration
 from untaught.errors import InputError
-from untaught.noise import Stabilised, declipped, estimate_noise, impulses, noise_correlation
-from untaught.problems import Problem
+from untaught.fitting.problem import Problem
+from untaught.fitting.state import Observer, Restoration
+from untaught.imaging.arrays import Layout
+from untaught.imaging.collaborative_filter import collaborate
+from untaught.imaging.noise import Stabilised, declipped, estimate_noise, impulses, noise_correlation
+from untaught.priors.masked_input import spread_out
+from untaught.tasks.catalogue import DenoiseSettings
 from untaught.tasks.preparation import prepare
-from untaught.thinning import spread_out
 
 __all__ = ["CORRELATED", "correlation_of_noise", "denoise", "fill_in", "read", "read_normal"]
 

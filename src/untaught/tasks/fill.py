@@ -11,11 +11,11 @@ from numpy.typing import ArrayLike
 from scipy import ndimage
 from torch import Tensor
 
-from untaught.arrays import Layout, known_values
-from untaught.catalogue import FillSettings
-from untaught.contracts import Observer, Restoration
 from untaught.errors import InputError
-from untaught.problems import Problem
+from untaught.fitting.problem import Problem
+from untaught.fitting.state import Observer, Restoration
+from untaught.imaging.arrays import Layout, known_values
+from untaught.tasks.catalogue import FillSettings
 from untaught.tasks.preparation import prepare
 
 __all__ = ["inpaint", "read", "restore"]

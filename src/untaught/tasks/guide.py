@@ -9,11 +9,11 @@ from typing import Any
 from numpy.typing import ArrayLike
 from torch import Tensor
 
-from untaught.arrays import Layout, to_tensor
-from untaught.catalogue import GuideSettings
-from untaught.contracts import Observer, Restoration
 from untaught.errors import InputError
-from untaught.problems import Problem
+from untaught.fitting.problem import Problem
+from untaught.fitting.state import Observer, Restoration
+from untaught.imaging.arrays import Layout, to_tensor
+from untaught.tasks.catalogue import GuideSettings
 from untaught.tasks.denoise import CORRELATED, correlation_of_noise, fill_in, read_normal
 from untaught.tasks.preparation import prepare
 

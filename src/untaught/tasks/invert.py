@@ -10,13 +10,13 @@ import torch
 from numpy.typing import ArrayLike
 from torch import Tensor, nn
 
-from untaught.arrays import Layout
-from untaught.catalogue import FeatureSettings
-from untaught.contracts import Observer, Restoration
 from untaught.errors import InputError
-from untaught.features import Features, features_of
-from untaught.objectives import NormalisedSquaredError
-from untaught.problems import Problem
+from untaught.fitting.losses import NormalisedSquaredError
+from untaught.fitting.problem import Problem
+from untaught.fitting.state import Observer, Restoration
+from untaught.imaging.arrays import Layout
+from untaught.physics.features import Features, features_of
+from untaught.tasks.catalogue import FeatureSettings
 from untaught.tasks.preparation import prepare
 
 __all__ = ["invert", "read", "read_without"]
@@ -40,8 +40,8 @@ def invert(
     Args:
         image_or_features: the picture, (H, W, C) array, uint8, uint16 or float in [0, 1], or an (N, C, H, W) tensor;
             or with ``size`` the features, (N, ...) array or tensor, in the shape that the layer gives.
-        module: any torch module that takes (N, C, H, W), or a name for `untaught.features.load_model`. It is copied,
-            and stays as it is.
+        module: any torch module that takes (N, C, H, W), or a name for `untaught.physics.features.load_model`. It is
+            copied, and stays as it is.
         layer: a name of ``dict(module.named_modules())``.
         size: height and width of the picture that is to be drawn, which says that features were given.
         observers: called with each `State` of the fit.

@@ -11,15 +11,15 @@ import torch
 from numpy.typing import ArrayLike
 from torch import Tensor
 
-from untaught.arrays import Layout, to_tensor
-from untaught.catalogue import TASKS, Options, check_names, find_task
-from untaught.engine import choose_engine
+from untaught.backend.engine import choose_engine
 from untaught.errors import InputError, SettingError
-from untaught.jobs import Job, Run
-from untaught.memory import available_memory, fitted_to_memory
-from untaught.operators import Physics
-from untaught.problems import Problem
+from untaught.fitting.memory import available_memory, fitted_to_memory
+from untaught.fitting.problem import Problem
+from untaught.fitting.run import Job, Run
+from untaught.imaging.arrays import Layout, to_tensor
+from untaught.physics.operators import Physics
 from untaught.recipes import RECIPES, Recipe, find_recipe
+from untaught.tasks.catalogue import TASKS, Options, check_names, find_task
 
 __all__ = ["fit", "prepare"]
 

@@ -9,13 +9,14 @@ import torch
 from numpy.typing import ArrayLike
 from torch import Tensor
 
-from untaught.arrays import Layout, to_tensor
-from untaught.catalogue import SeparateSettings
-from untaught.contracts import Observer, Operator, Restoration
 from untaught.errors import InputError
-from untaught.objectives import ExclusiveError
-from untaught.operators import Mixture
-from untaught.problems import Problem
+from untaught.fitting.losses import ExclusiveError
+from untaught.fitting.problem import Problem
+from untaught.fitting.state import Observer, Restoration
+from untaught.imaging.arrays import Layout, to_tensor
+from untaught.physics.operator import Operator
+from untaught.physics.operators import Mixture
+from untaught.tasks.catalogue import SeparateSettings
 from untaught.tasks.preparation import prepare
 
 __all__ = ["read", "separate"]

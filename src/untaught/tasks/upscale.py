@@ -9,12 +9,12 @@ import torch
 from numpy.typing import ArrayLike
 from torch import Tensor
 
-from untaught.arrays import Layout
-from untaught.catalogue import UpscaleSettings
-from untaught.contracts import Observer, Restoration
 from untaught.errors import InputError
-from untaught.operators import Downsample
-from untaught.problems import Problem
+from untaught.fitting.problem import Problem
+from untaught.fitting.state import Observer, Restoration
+from untaught.imaging.arrays import Layout
+from untaught.physics.operators import Downsample
+from untaught.tasks.catalogue import UpscaleSettings
 from untaught.tasks.preparation import prepare
 
 __all__ = ["read", "upscale"]

@@ -2,7 +2,9 @@
 
 from fastapi import APIRouter
 
-from untaught.studio.routes import beginnings, events, jobs, outcomes, pictures
+from untaught.studio.routes import events, jobs, pictures
+from untaught.studio.routes import examples as beginnings
+from untaught.studio.routes import results as outcomes
 
 __all__ = ["api"]
 

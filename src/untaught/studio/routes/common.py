@@ -15,10 +15,10 @@ from fastapi.responses import FileResponse
 from starlette.datastructures import Headers as RequestHeaders
 from starlette.types import Receive, Scope, Send
 
-from untaught.studio.hub import Studio
-from untaught.studio.offers import command_line, find_offer, title
-from untaught.studio.queueing import last_line
-from untaught.studio.store import Store, read_json
+from untaught.studio.context import Studio
+from untaught.studio.queue import last_line
+from untaught.studio.storage import Store, read_json
+from untaught.studio.task_schema import command_line, find_offer, title
 
 __all__ = ["Here", "Identity", "job_facts", "original", "scratch", "send_file"]
 

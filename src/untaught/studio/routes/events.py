@@ -12,9 +12,9 @@ from typing import Annotated
 from fastapi import APIRouter, Header, Response
 from fastapi.responses import StreamingResponse
 
-from untaught.studio.hub import Studio
+from untaught.studio.context import Studio
 from untaught.studio.routes.common import Here, Identity, job_facts
-from untaught.studio.store import MissingError
+from untaught.studio.storage import MissingError
 
 __all__ = ["routes"]
 

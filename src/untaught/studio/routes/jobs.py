@@ -10,9 +10,9 @@ from typing import Annotated, Any
 from fastapi import APIRouter, HTTPException
 from pydantic import BaseModel, ConfigDict, Field
 
-from untaught.studio.offers import check_settings, find_offer, mask_need
 from untaught.studio.routes.common import Here, Identity, job_facts, original
-from untaught.studio.store import read_json, write_json
+from untaught.studio.storage import read_json, write_json
+from untaught.studio.task_schema import check_settings, find_offer, mask_need
 
 __all__ = ["routes"]
 

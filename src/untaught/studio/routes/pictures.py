@@ -7,9 +7,9 @@ from typing import Annotated, Any, Literal
 
 from fastapi import APIRouter, Query, Request, Response
 
-from untaught.studio.hub import Studio
+from untaught.studio.context import Studio
 from untaught.studio.routes.common import Here, Identity, original, scratch, send_file
-from untaught.studio.store import read_json, shown_name, write_json
+from untaught.studio.storage import read_json, shown_name, write_json
 
 __all__ = ["picture_facts", "routes"]
 

@@ -1,0 +1,1 @@
+"""How a step runs on this machine: device, precision, compiled kernels, CUDA graphs, memory."""

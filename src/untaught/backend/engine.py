@@ -1,0 +1,168 @@
+"""How a step runs on the device at hand: device, arithmetic, memory layout, threads; and why.
+
+Nothing here changes what is computed beyond rounding: with bfloat16 arithmetic, weights, statistics and loss stay
+float32.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import functools
+import os
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any, Literal, get_args
+
+import torch
+from torch import Tensor, nn
+
+from untaught.backend.cuda_graphs import Graphs
+from untaught.backend.kernels import Kernels, load
+from untaught.errors import SettingError
+
+__all__ = ["DeviceName", "Engine", "Precision", "choose_engine"]
+
+DeviceName = Literal["auto", "cpu", "cuda", "xpu", "mps"]
+Precision = Literal["auto", "float32", "bfloat16"]
+
+
+@dataclass(frozen=True)
+class Engine:
+    """How a step runs.
+
+    Attributes:
+        device: where.
+        arithmetic: type of the tensors between the layers.
+        threads: processor threads that torch uses.
+        kernels: compiled passes between the layers, or None for torch's own.
+        reasons: one sentence for each choice.
+    """
+
+    device: torch.device
+    arithmetic: torch.dtype
+    threads: int
+    kernels: Kernels | None = None
+    reasons: tuple[str, ...] = ()
+
+    @property
+    def guard_interval(self) -> int:
+        """Iterations between two looks at the loss: on an accelerator a look makes the host wait."""
+        return 1 if self.device.type == "cpu" else 25
+
+    def place(self, network: nn.Module) -> nn.Module:
+        """Move a network to the device, in the memory layout that convolutions are fastest in."""
+        network = network.to(self.device)
+        # Convolutions of volumes are no faster with the channels last.
+        if any(parameter.ndim == 5 for parameter in network.parameters()):
+            return network
+        return network.to(memory_format=torch.channels_last)  # type: ignore[call-overload, no-any-return]
+
+    def run(self, network: nn.Module, network_input: Tensor) -> Tensor:
+        """Evaluate the network: (N, C, H, W), float32, to (N, channels, H, W), float32."""
+        layout = torch.channels_last if network_input.ndim == 4 else torch.contiguous_format
+        converted = network_input.to(self.arithmetic).contiguous(memory_format=layout)
+        return network(converted)  # type: ignore[no-any-return]
+
+    def capture(
+        self, functions: Sequence[Callable[[], None]], generators: Sequence[torch.Generator]
+    ) -> Sequence[Callable[[], None]]:
+        """The functions of a step, to be called in this order; on CUDA, such as are captured after a few calls.
+
+        Args:
+            functions: what they find they leave in attributes or in place; see `untaught.backend.cuda_graphs.Graphs`.
+            generators: what they draw random numbers from.
+        """
+        if self.device.type != "cuda":
+            return functions
+        graphs = Graphs(functions, self.device, generators)
+        return [functools.partial(graphs, index) for index in range(len(functions))]
+
+    @contextlib.contextmanager
+    def repeatable(self) -> Iterator[None]:
+        """While it lasts, torch adds up in an order that is the same from run to run, on CUDA too where it can.
+
+        Where it cannot, it says so in a warning.
+        """
+        if self.device.type != "cuda":
+            yield
+            return
+        settings: Any = torch.utils.deterministic
+        filled, enabled = settings.fill_uninitialized_memory, torch.are_deterministic_algorithms_enabled()
+        warn_only = torch.is_deterministic_algorithms_warn_only_enabled()
+        # To fill memory with NaN before it is written would be work for nothing.
+        settings.fill_uninitialized_memory = False
+        torch.use_deterministic_algorithms(True, warn_only=True)
+        try:
+            yield
+        finally:
+            torch.use_deterministic_algorithms(enabled, warn_only=warn_only)
+            settings.fill_uninitialized_memory = filled
+
+    def record(self) -> dict[str, Any]:
+        """The choices as plain values."""
+        return {
+            "device": str(self.device),
+            "precision": str(self.arithmetic).removeprefix("torch."),
+            "threads": self.threads,
+            "kernels": None if self.kernels is None else self.kernels.processor,
+            "torch": torch.__version__,
+        }
+
+
+def choose_engine(device: str = "auto", precision: str = "auto") -> Engine:
+    """Choose how to run, out of what this machine has.
+
+    Args:
+        device: "auto", or the device to use, with an index where there are several ("cuda:1").
+        precision: "auto" or the type of the arithmetic.
+
+    Raises:
+        SettingError: for a device that is not there, or an unknown name.
+    """
+    if precision not in get_args(Precision):
+        raise SettingError(f"precision must be one of {', '.join(get_args(Precision))}: found {precision!r}")
+    chosen, why_device = _choose_device(device)
+    arithmetic, why_arithmetic = _choose_arithmetic(chosen, precision)
+    threads = torch.get_num_threads()
+    why_threads = f"{threads} threads: torch's own choice for {os.cpu_count()} processors"
+    kernels = load(arithmetic) if chosen.type == "cpu" else None
+    why_kernels = _why_kernels(chosen, kernels)
+    return Engine(chosen, arithmetic, threads, kernels, (why_device, why_arithmetic, why_threads, why_kernels))
+
+
+def _why_kernels(device: torch.device, kernels: Kernels | None) -> str:
+    if kernels is not None:
+        return f"kernels: compiled for {kernels.processor}, between torch's matrix products"
+    if device.type == "cuda":
+        return "kernels: torch's own, captured once a stage as CUDA graphs and replayed"
+    if device.type != "cpu":
+        return "kernels: torch's own; the compiled ones are for processors"
+    return "kernels: torch's own, which take several times longer; none were compiled when untaught was installed"
+
+
+def _choose_device(device: str) -> tuple[torch.device, str]:
+    accelerator = torch.accelerator.current_accelerator() if torch.accelerator.is_available() else None
+    if device == "auto":
+        if accelerator is None:
+            return torch.device("cpu"), "cpu: torch finds no accelerator"
+        return accelerator, f"{accelerator.type}: torch finds this accelerator"
+    kind = device.partition(":")[0]
+    if kind not in get_args(DeviceName):
+        raise SettingError(f"device must be one of {', '.join(get_args(DeviceName))}: found {device!r}")
+    try:
+        torch.empty(1, device=device)
+    except (RuntimeError, AssertionError) as error:
+        there = "cpu" if accelerator is None else f"cpu, {accelerator.type}"
+        raise SettingError(f"device {device!r} is not on this machine; usable here: {there}") from error
+    return torch.device(device), f"{device}: as asked for"
+
+
+def _choose_arithmetic(device: torch.device, precision: str) -> tuple[torch.dtype, str]:
+    if precision != "auto":
+        return getattr(torch, precision), f"{precision}: as asked for"
+    if device.type == "cuda" and torch.cuda.is_bf16_supported(including_emulation=False):
+        return torch.bfloat16, "bfloat16: this GPU computes with it faster than with float32"
+    # torch has no public name for this question yet.
+    if device.type == "cpu" and getattr(torch.cpu, "_is_avx512_bf16_supported", lambda: False)():
+        return torch.bfloat16, "bfloat16: this processor has instructions for it, faster than float32"
+    return torch.float32, "float32: no fast bfloat16 arithmetic known on this device"

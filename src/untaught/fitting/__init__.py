@@ -1,0 +1,1 @@
+"""The fit: problem, recipe, loop, stopping, checkpoint, result."""

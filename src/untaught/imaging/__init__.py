@@ -1,0 +1,1 @@
+"""Picture files and arrays: reading, writing, metrics, noise estimates, inspection."""

@@ -1,0 +1,319 @@
+"""The encoder-decoder with skip connections (Ulyanov, Vedaldi, Lempitsky, 2018, supplementary figure 21).
+
+One class covers both readings of it and their published variants. Where a skip branch taps is what tells the
+two readings apart, because it decides at which resolution the way up is computed::
+
+    skip_tap="input" (the paper's own code)            skip_tap="output" (the reproduction, as printed)
+
+    x ──┬──────────── skip ─────────┐                  x ── down ──┬──── skip ────────┐
+        └─ down ─ [deeper] ─ x2 ─ join ─ up ─>             (half)  └─ [deeper] ──── join ─ up ─ x2 ─>
+
+In the second the head, a 1x1 convolution, follows an interpolation. The two commute, because the weights of an
+interpolation add up to one, so the head is applied before the last x2: the same numbers, without any tensor of many
+channels at full resolution.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from types import MappingProxyType
+from typing import Any, Literal, cast, get_args
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from untaught.backend.fused import Fused, can_fuse, evaluate
+from untaught.backend.kernels import Kernels
+from untaught.errors import SettingError
+from untaught.priors.blocks import (
+    Activation,
+    ActivationName,
+    BatchNormalisation,
+    Convolution,
+    Downsampling,
+    Padding,
+    Upsampling,
+    strides,
+)
+from untaught.priors.interpolation import upsample
+
+__all__ = ["PRESETS", "EncoderDecoder", "NetworkSettings", "side_by_side"]
+
+
+@dataclass(frozen=True, kw_only=True)
+class NetworkSettings:
+    """Everything that defines an encoder-decoder but its weights and the number of its output channels.
+
+    A setting that is given per scale is a tuple from the outermost scale (full resolution) to the innermost;
+    ``kernel sizes`` and ``upsampling`` also take a single value for all scales.
+
+    Attributes:
+        input_channels: channels of the network's input.
+        down_channels: channels of each scale on the way down; their number is the number of scales.
+        up_channels: channels of each scale on the way up.
+        skip_channels: channels of each skip branch; 0 for none.
+        down_kernel_size: side of the kernels on the way down, odd.
+        up_kernel_size: side of the kernels on the way up, odd.
+        skip_kernel_size: side of the kernels in the skip branches, odd.
+        skip_join: how a skip branch meets the way up; "add" needs equal widths.
+        skip_tap: where a skip branch starts, at the input or the output of its down block.
+        downsampling: how a down block halves its resolution.
+        upsampling: how the way up doubles it.
+        padding: what a convolution sees beyond the picture's edge.
+        activation: the nonlinearity.
+        negative_slope: slope of the leaky ReLU below zero.
+        extra_convolution: a second, 1x1 convolution in each up block.
+        head: "sigmoid" keeps the output in [0, 1], "none" leaves it free.
+        dimensions: axes of space: 2 for pictures, 3 for volumes, which neither "bicubic" upsampling nor "lanczos"
+            downsampling is there for.
+    """
+
+    input_channels: int = 32
+    down_channels: tuple[int, ...] = (128,) * 5
+    up_channels: tuple[int, ...] = (128,) * 5
+    skip_channels: tuple[int, ...] = (4,) * 5
+    down_kernel_size: int | tuple[int, ...] = 3
+    up_kernel_size: int | tuple[int, ...] = 3
+    skip_kernel_size: int | tuple[int, ...] = 1
+    skip_join: Literal["concatenate", "add"] = "concatenate"
+    skip_tap: Literal["input", "output"] = "input"
+    downsampling: Downsampling = "stride"
+    upsampling: Upsampling | tuple[Upsampling, ...] = "bilinear"
+    padding: Padding = "reflection"
+    activation: ActivationName = "leaky_relu"
+    negative_slope: float = 0.2
+    extra_convolution: bool = True
+    head: Literal["sigmoid", "none"] = "sigmoid"
+    dimensions: int = 2
+
+    def __post_init__(self) -> None:
+        for name in ("down_channels", "up_channels", "skip_channels"):
+            object.__setattr__(self, name, tuple(getattr(self, name)))
+        if not self.scales or not len(self.down_channels) == len(self.up_channels) == len(self.skip_channels):
+            raise SettingError(
+                "down_channels, up_channels and skip_channels need one entry a scale, and at least one: found "
+                f"{len(self.down_channels)}, {len(self.up_channels)} and {len(self.skip_channels)}"
+            )
+        if min(self.input_channels, *self.down_channels, *self.up_channels) < 1 or min(self.skip_channels) < 0:
+            raise SettingError("channels are whole numbers from 1 (from 0 in skip_channels)")
+        for name in ("down_kernel_size", "up_kernel_size", "skip_kernel_size"):
+            sizes = self.per_scale(name)
+            if any(size < 1 or size % 2 == 0 for size in sizes):
+                raise SettingError(f"{name} must be odd and at least 1: found {getattr(self, name)}")
+        choices: dict[str, tuple[Any, ...]] = {
+            "skip_join": ("concatenate", "add"),
+            "skip_tap": ("input", "output"),
+            "downsampling": get_args(Downsampling),
+            "padding": get_args(Padding),
+            "activation": get_args(ActivationName),
+            "head": ("sigmoid", "none"),
+            "dimensions": (2, 3),
+        }
+        if self.dimensions == 3:
+            choices["downsampling"] = ("stride", "average", "max")
+        for name, valid in choices.items():
+            _check_choice(name, getattr(self, name), valid)
+        for kind in self.per_scale("upsampling"):
+            _check_choice("upsampling", kind, get_args(Upsampling) if self.dimensions == 2 else ("nearest", "bilinear"))
+        if self.skip_join == "add":
+            for scale, (skip, below) in enumerate(zip(self.skip_channels, self._channels_from_below(), strict=True)):
+                if skip and below and skip != below:
+                    raise SettingError(
+                        f"skip_join='add' needs equal widths: at scale {scale} the skip branch has {skip} channels and "
+                        f"what comes up from below has {below}; make them equal or use skip_join='concatenate'"
+                    )
+
+    @property
+    def scales(self) -> int:
+        """Number of scales: how often the resolution is halved."""
+        return len(self.down_channels)
+
+    def per_scale(self, name: str) -> tuple[Any, ...]:
+        """A setting that may be a single value, as one value for each scale."""
+        value = getattr(self, name)
+        values = tuple(value) if isinstance(value, tuple | list) else (value,) * self.scales
+        if len(values) != self.scales:
+            raise SettingError(
+                f"{name} needs one value, or one for each of the {self.scales} scales: found {len(values)}"
+            )
+        return values
+
+    def _channels_from_below(self) -> tuple[int, ...]:
+        """Channels that come up from below to meet each scale's skip branch; 0 where nothing does."""
+        deepest = self.down_channels[-1]
+        if self.skip_tap == "output" and self.skip_channels[-1]:
+            deepest = 0  # the innermost up block then gets its skip branch alone
+        return (*self.up_channels[1:], deepest)
+
+
+def _check_choice(name: str, value: object, valid: tuple[Any, ...]) -> None:
+    if value not in valid:
+        raise SettingError(f"{name} must be one of {', '.join(map(str, valid))}: found {value!r}")
+
+
+PRESETS: Mapping[str, NetworkSettings] = MappingProxyType(
+    {
+        "paper": NetworkSettings(),
+        "printed": NetworkSettings(skip_tap="output", upsampling="bicubic", negative_slope=0.01),
+    }
+)
+"""The two readings of the network: 2 217 831 and 2 070 503 parameters for three output channels."""
+
+
+class EncoderDecoder(nn.Module):
+    """The encoder-decoder with skip connections: (N, input_channels, H, W) to (N, output_channels, H, W) float32.
+
+    Any height and width will do: the input is widened to what the scales need by repeating its edge, and the
+    output cut back. The output is in [0, 1] with the sigmoid head. With ``settings.dimensions`` of 3 there is a depth
+    before the height, and of any length too.
+
+    Args:
+        settings: the architecture.
+        output_channels: channels of the picture.
+        generator: source of the initial weights; torch's global one if None.
+    """
+
+    def __init__(
+        self, settings: NetworkSettings, output_channels: int, generator: torch.Generator | None = None
+    ) -> None:
+        super().__init__()
+        if output_channels < 1:
+            raise SettingError(f"a picture needs at least one channel: found {output_channels}")
+        self.settings = settings
+        self.scales = nn.ModuleList(_Scale(settings, index, generator) for index in range(settings.scales))
+        self.head = Convolution(
+            settings.up_channels[0], output_channels, dimensions=settings.dimensions, generator=generator
+        )
+        self.upsampling: tuple[Upsampling, ...] = settings.per_scale("upsampling")
+        self._kernels: Kernels | None = None
+        self._fused: Fused | None = None
+
+    def use(self, kernels: Kernels | None) -> None:
+        """Run on compiled kernels from now on where the settings allow it (or no more, with None)."""
+        self._kernels = kernels if can_fuse(self.settings) else None
+        self._fused = None
+
+    def forward(self, x: Tensor) -> Tensor:
+        """(N, input_channels, H, W), of the arithmetic's type, to (N, output_channels, H, W), float32."""
+        return side_by_side([self], [x])[0]
+
+    def features(self, x: Tensor) -> Tensor:
+        """What the head draws the picture from: at full resolution, or at half of it with skip_tap="output"."""
+        from_input = self.settings.skip_tap == "input"
+        skipped, sizes = [], []
+        scales = cast("list[_Scale]", list(self.scales))
+        for scale in scales:
+            sizes.append(x.shape[2:])
+            below = scale.down(x)
+            skipped.append(scale.skip(x if from_input else below) if scale.skip is not None else None)
+            x = below
+        innermost = len(scales) - 1
+        for index in range(innermost, -1, -1):
+            scale, skip = scales[index], skipped[index]
+            if from_input:
+                x = scale.up(self._join(skip, upsample(x, self.upsampling[index], sizes[index])))
+            elif index == innermost:
+                x = scale.up(x if skip is None else skip)
+            else:
+                x = scale.up(self._join(skip, upsample(x, self.upsampling[index + 1], sizes[index + 1])))
+        return x
+
+    def _fused_for(self, x: Tensor) -> Fused | None:
+        kernels = self._kernels
+        if kernels is None or x.dtype != kernels.dtype or x.device.type != "cpu" or len(x) != 1 or x.requires_grad:
+            return None
+        if self._fused is None or self._fused.size != x.shape[-2:]:
+            self._fused = Fused(self, x.shape[-2], x.shape[-1], kernels)
+        return self._fused
+
+    def _join(self, skip: Tensor | None, x: Tensor) -> Tensor:
+        if skip is None:
+            return x
+        return skip + x if self.settings.skip_join == "add" else torch.cat((skip, x), dim=1)
+
+    def _finish(self, x: Tensor, widened: Sequence[int], size: Sequence[int]) -> Tensor:
+        """From what the head gives to a picture of the input's size, through what that was widened to."""
+        if self.settings.skip_tap == "output":
+            x = upsample(x, self.upsampling[0], widened)
+        for axis, side in enumerate(size, start=2):
+            x = x.narrow(axis, 0, side)
+        return torch.sigmoid(x) if self.settings.head == "sigmoid" else x
+
+    def _widen(self, x: Tensor) -> Tensor:
+        """Pad each axis to a multiple of what it is halved by that leaves the innermost scale room for its padding."""
+        settings = self.settings
+        largest = max(*settings.per_scale("down_kernel_size"), *settings.per_scale("up_kernel_size"))
+        least = max(2, largest // 2 + 1)
+        # What is left of each axis at the scale that it has come to, and by how much it has been divided until there.
+        left, units = list(x.shape[2:]), [1] * settings.dimensions
+        for _ in range(settings.scales):
+            steps = strides(left)
+            left = [-(-side // step) for side, step in zip(left, steps, strict=True)]
+            units = [unit * step for unit, step in zip(units, steps, strict=True)]
+        missing = [
+            max(inside, least) * unit - side for inside, unit, side in zip(left, units, x.shape[2:], strict=True)
+        ]
+        if not any(missing):
+            return x
+        return F.pad(x, [margin for more in reversed(missing) for margin in (0, more)], mode="replicate")
+
+
+def side_by_side(networks: Sequence[EncoderDecoder], inputs: Sequence[Tensor]) -> list[Tensor]:
+    """What each network gives on its own input; those that run on compiled kernels run at the same time."""
+    widened = [network._widen(x) for network, x in zip(networks, inputs, strict=True)]
+    fused = [network._fused_for(x) for network, x in zip(networks, widened, strict=True)]
+    if all(fused):
+        results: Sequence[Tensor] = evaluate(cast("list[Fused]", fused), widened)
+    else:
+        # The head's few channels are computed in float32: bfloat16 has too few steps for a 16-bit picture.
+        results = [network.head(network.features(x).float()) for network, x in zip(networks, widened, strict=True)]
+    return [
+        network._finish(result, wide.shape[2:], x.shape[2:])
+        for network, result, wide, x in zip(networks, results, widened, inputs, strict=True)
+    ]
+
+
+class _Scale(nn.Module):
+    """One scale: its way down, its skip branch (or None) and its way up."""
+
+    def __init__(self, settings: NetworkSettings, index: int, generator: torch.Generator | None) -> None:
+        super().__init__()
+        down, up, skip = settings.down_channels[index], settings.up_channels[index], settings.skip_channels[index]
+        down_kernel, up_kernel, skip_kernel = (
+            settings.per_scale(name)[index] for name in ("down_kernel_size", "up_kernel_size", "skip_kernel_size")
+        )
+        channels_in = settings.down_channels[index - 1] if index else settings.input_channels
+        from_below = settings._channels_from_below()[index]
+        joined = max(skip, from_below) if settings.skip_join == "add" else skip + from_below
+
+        def convolution(
+            channels_in: int, channels: int, size: int, step: Downsampling | None = None
+        ) -> list[nn.Module]:
+            return [
+                Convolution(
+                    channels_in,
+                    channels,
+                    size,
+                    padding=settings.padding,
+                    downsampling=step,
+                    dimensions=settings.dimensions,
+                    normalised=True,
+                    generator=generator,
+                ),
+                BatchNormalisation(channels),
+                Activation(settings.activation, settings.negative_slope),
+            ]
+
+        self.down = nn.Sequential(
+            *convolution(channels_in, down, down_kernel, settings.downsampling),
+            *convolution(down, down, down_kernel),
+        )
+        tapped = channels_in if settings.skip_tap == "input" else down
+        self.skip = nn.Sequential(*convolution(tapped, skip, skip_kernel)) if skip else None
+        self.up = nn.Sequential(
+            BatchNormalisation(joined),
+            *convolution(joined, up, up_kernel),
+            *(convolution(up, up, 1) if settings.extra_convolution else ()),
+        )

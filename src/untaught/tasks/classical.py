@@ -1,0 +1,161 @@
+"""What classical methods make of the same job: to know whether a fit was worth waiting for."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from functools import partial
+from types import MappingProxyType
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from scipy import ndimage
+from torch import Tensor
+
+from untaught.fitting.problem import Problem
+from untaught.fitting.run import Job
+from untaught.imaging.arrays import from_tensor
+from untaught.imaging.noise import estimate_noise
+from untaught.physics.operators import Blur, UnknownBlur
+
+__all__ = ["classical"]
+
+Picture = NDArray[np.float64]
+Method = Callable[[Problem, Picture], Picture]
+
+
+def classical(job: Job) -> dict[str, Callable[[], NDArray[np.generic] | Tensor]]:
+    """The classical methods for a job's task, by name; each makes the picture, in the shape and type of the job's.
+
+    They are given what the fit is given: what was observed, what is known, the operator and the noise. None for tasks
+    that have none here.
+
+    Args:
+        job: of one picture.
+    """
+    problem = job.problem
+    if len(problem.size) == 3 or isinstance(problem.operator, UnknownBlur):
+        # Their two-dimensional forms are not what anybody would take for a volume; and they want to know the blur.
+        return {}
+    observed = np.moveaxis(torch.where(problem.known, problem.observed, 0)[0].double().numpy(), 0, -1)
+
+    def run(method: Method) -> NDArray[np.generic] | Tensor:
+        picture = torch.from_numpy(np.moveaxis(method(problem, observed), -1, 0)[None].copy()).float()
+        if problem.finish is not None:
+            picture = problem.finish(picture)
+        return from_tensor(picture.clamp(0, 1), problem.kept, problem.layout)
+
+    return {name: partial(run, method) for name, method in _METHODS.get(job.task, {}).items()}
+
+
+def _known(problem: Problem) -> NDArray[np.bool_]:
+    known: NDArray[np.bool_] = np.moveaxis(problem.known[0].numpy(), 0, -1)
+    return known
+
+
+def _biharmonic(problem: Problem, observed: Picture) -> Picture:
+    """Damelin and Hoang, 2018. Channels are filled each for itself, as their known values may differ."""
+    from skimage.restoration import inpaint_biharmonic
+
+    known = _known(problem)
+    layers = [inpaint_biharmonic(observed[..., c], ~known[..., c]) for c in range(observed.shape[2])]
+    return np.stack(layers, axis=-1)
+
+
+def _noise(problem: Problem, observed: Picture) -> float:
+    return problem.noise if problem.noise is not None else estimate_noise(observed)
+
+
+def _non_local(problem: Problem, observed: Picture) -> Picture:
+    """Buades, Coll and Morel, 2005."""
+    from skimage.restoration import denoise_nl_means
+
+    noise = _noise(problem, observed)
+    return np.asarray(denoise_nl_means(observed, 5, 6, h=0.6 * noise, sigma=noise, channel_axis=-1))
+
+
+def _total_variation(problem: Problem, observed: Picture) -> Picture:
+    """Chambolle, 2004, with the weight at which what is taken off has the noise's own strength."""
+    from skimage.restoration import denoise_tv_chambolle
+
+    noise = _noise(problem, observed)
+    low, high = 1e-3, 1.0
+    for _ in range(8):
+        weight = (low * high) ** 0.5
+        smoothed = denoise_tv_chambolle(observed, weight, channel_axis=-1)
+        if (smoothed - observed).std() < 0.95 * noise:
+            low = weight
+        else:
+            high = weight
+    return np.asarray(smoothed)
+
+
+def _median(_: Problem, observed: Picture) -> Picture:
+    return np.stack([ndimage.median_filter(observed[..., c], 3) for c in range(observed.shape[2])], axis=-1)
+
+
+def _resized(order: int, problem: Problem, observed: Picture) -> Picture:
+    from skimage.transform import resize
+
+    return np.asarray(resize(observed, problem.size, order=order, mode="edge"))
+
+
+def _deconvolved(method: Callable[[Picture, Picture], Picture], problem: Problem, observed: Picture) -> Picture:
+    """Channel by channel, the edges mirrored so that no dark rim grows inwards; as large as the problem's picture."""
+    assert isinstance(problem.operator, Blur)
+    kernel = problem.operator.kernel.double().numpy()
+    height, width = kernel.shape
+    padded = np.pad(observed, ((height, height), (width, width), (0, 0)), mode="symmetric")
+    layers = [method(padded[..., channel], kernel) for channel in range(observed.shape[2])]
+    # Larger by the kernel, as the picture of the problem is before it is cut.
+    top, left = height - (height - 1) // 2, width - (width - 1) // 2
+    return np.stack(layers, axis=-1)[top : top + problem.size[0], left : left + problem.size[1]]
+
+
+def _richardson_lucy(picture: Picture, kernel: Picture) -> Picture:
+    """Richardson, 1972, and Lucy, 1974: 30 iterations."""
+    from skimage.restoration import richardson_lucy
+
+    return np.asarray(richardson_lucy(picture, kernel, num_iter=30))
+
+
+def _wiener(picture: Picture, kernel: Picture) -> Picture:
+    """Orieux, Giovannelli and Rodet, 2010, which finds the strength of the noise by itself."""
+    from skimage.restoration import unsupervised_wiener
+
+    return np.asarray(unsupervised_wiener(picture, kernel, clip=False, rng=0)[0])
+
+
+def _bilinear(problem: Problem, observed: Picture) -> Picture:
+    """What is missing of a colour is the mean of its nearest known pixels, weighted by their distance."""
+    known = _known(problem).astype(float)
+    weights = np.array([[1.0, 2.0, 1.0], [2.0, 4.0, 2.0], [1.0, 2.0, 1.0]])
+    layers = [
+        ndimage.convolve(np.broadcast_to(observed, known.shape)[..., c] * known[..., c], weights, mode="mirror")
+        / ndimage.convolve(known[..., c], weights, mode="mirror")
+        for c in range(known.shape[2])
+    ]
+    return np.stack(layers, axis=-1)
+
+
+_FILLING: Mapping[str, Method] = MappingProxyType({"biharmonic": _biharmonic})
+_NOISE: Mapping[str, Method] = MappingProxyType(
+    {"non-local means": _non_local, "total variation": _total_variation, "median": _median}
+)
+_METHODS: Mapping[str, Mapping[str, Method]] = MappingProxyType(
+    {
+        "inpaint": _FILLING,
+        "restore": _FILLING,
+        "denoise": _NOISE,
+        "guide": _NOISE,
+        "dejpeg": MappingProxyType({"non-local means": _non_local, "total variation": _total_variation}),
+        "upscale": MappingProxyType({"bilinear": partial(_resized, 1), "bicubic": partial(_resized, 3)}),
+        "deblur": MappingProxyType(
+            {
+                "Richardson-Lucy": partial(_deconvolved, _richardson_lucy),
+                "unsupervised Wiener": partial(_deconvolved, _wiener),
+            }
+        ),
+        "demosaic": MappingProxyType({"bilinear": _bilinear}),
+    }
+)

@@ -1,0 +1,384 @@
+"""The command line, in a process of its own where that matters and in this one where it does not."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import imagecodecs
+import numpy as np
+import pytest
+import tifffile
+from PIL import Image
+
+import untaught
+from untaught import cli
+from untaught.cli import app
+from untaught.tasks.catalogue import TASKS
+
+FAST = ["--iterations", "3"]
+
+
+@pytest.fixture
+def files(tmp_path, picture, mask):
+    """A folder with a clean picture, a damaged one and a mask."""
+    damaged = np.where(mask[..., None], picture, 0).astype(np.uint8)
+    Image.fromarray(picture).save(tmp_path / "clean.png")
+    Image.fromarray(damaged).save(tmp_path / "photo.png")
+    Image.fromarray((mask * 255).astype(np.uint8)).save(tmp_path / "mask.png")
+    return tmp_path
+
+
+@pytest.fixture(autouse=True)
+def tiny_networks(monkeypatch, tiny):
+    """Commands run in this process take a recipe that is quick."""
+    from untaught.tasks import preparation
+
+    real = preparation.find_recipe
+    monkeypatch.setattr(preparation, "find_recipe", lambda task, name: tiny if name == "balanced" else real(task, name))
+
+
+def run(*words, folder: Path | None = None) -> int:
+    if folder is None:
+        return cli.main([str(word) for word in words])
+    here = Path.cwd()
+    os.chdir(folder)
+    try:
+        return cli.main([str(word) for word in words])
+    finally:
+        os.chdir(here)
+
+
+def test_inpaint_writes_a_restored_picture(files, picture, mask, capsys):
+    assert run("inpaint", "photo.png", "--mask", "mask.png", "-o", "out.png", *FAST, folder=files) == 0
+    out = np.asarray(Image.open(files / "out.png"))
+    assert out.shape == picture.shape
+    np.testing.assert_array_equal(out[mask], picture[mask])
+    assert "wrote out.png" in capsys.readouterr().err
+
+
+def test_restore_proposes_the_missing_pixels(files, mask, capsys):
+    assert run("restore", "photo.png", "-o", "out.png", *FAST, folder=files) == 0
+    assert f"{(~mask).mean():.1%} of the pixels" in capsys.readouterr().err
+
+
+def test_the_mask_turned_round_gives_the_same(files, mask):
+    Image.fromarray((~mask * 255).astype(np.uint8)).save(files / "turned.png")
+    run("inpaint", "photo.png", "--mask", "mask.png", "-o", "one.png", *FAST, folder=files)
+    run("inpaint", "photo.png", "--mask", "turned.png", "--mask-marks", "missing", "-o", "two.png", *FAST, folder=files)
+    assert (files / "one.png").read_bytes() == (files / "two.png").read_bytes()
+
+
+def test_same_seed_same_file_other_seed_other_file(files):
+    for name, seed in (("one", 1), ("same", 1), ("other", 2)):
+        run("restore", "photo.png", "-o", f"{name}.png", "--seed", seed, *FAST, folder=files)
+    one, same, other = ((files / f"{name}.png").read_bytes() for name in ("one", "same", "other"))
+    assert one == same != other
+
+
+def test_python_and_the_command_line_agree(files, tiny):
+    run("restore", "photo.png", "-o", "out.png", *FAST, folder=files)
+    damaged = np.asarray(Image.open(files / "photo.png"))
+    result = untaught.restore(damaged, recipe=tiny, iterations=3)
+    np.testing.assert_array_equal(np.asarray(Image.open(files / "out.png")), result.picture)
+
+
+def test_reference_record_and_json(files, capsys):
+    words = ["inpaint", "photo.png", "--mask", "mask.png", "-o", "out.png", "--reference", "clean.png"]
+    assert run(*words, "--record", "run.json", "--json", "--quiet", *FAST, folder=files) == 0
+    printed = capsys.readouterr()
+    assert printed.err == ""
+    result = json.loads(printed.out)
+    record = json.loads((files / "run.json").read_text())
+    assert result["result"] == record["result"]
+    assert record["result"]["psnr"] > 5
+    assert record["result"]["psnr_missing"] < record["result"]["psnr"]
+    assert 0 < record["result"]["ssim"] <= 1
+    assert record["result"]["iterations"] == 3 == len(record["history"]["loss"])
+    assert record["untaught"] == untaught.__version__
+    assert record["command"].startswith("untaught inpaint photo.png --mask mask.png")
+    assert set(record["files"]) == {"picture", "mask", "reference"}
+
+
+def test_figures_are_printed_as_it_goes(files, capsys):
+    run("restore", "photo.png", "-o", "out.png", "--reference", "clean.png", *FAST, folder=files)
+    _, _, end = capsys.readouterr().err.partition("3/3")
+    assert "PSNR" in end
+    assert "SSIM" in end
+
+
+def test_a_record_can_be_repeated(files):
+    words = ["inpaint", "photo.png", "--mask", "mask.png", "-o", "out.png", "--seed", "3", "--network-output"]
+    run(*words, "--record", "run.json", *FAST, folder=files)
+    assert run("repeat", "run.json", "-o", "again.png", folder=files) == 0
+    assert (files / "out.png").read_bytes() == (files / "again.png").read_bytes()
+
+
+def test_a_record_whose_input_has_changed_is_refused(files, capsys):
+    run("restore", "photo.png", "-o", "out.png", "--record", "run.json", *FAST, folder=files)
+    Image.fromarray(np.full((24, 20, 3), 9, np.uint8)).save(files / "photo.png")
+    assert run("repeat", "run.json", "-o", "again.png", folder=files) == 2
+    assert "has changed" in capsys.readouterr().err
+    (files / "photo.png").unlink()
+    assert run("repeat", "run.json", "-o", "again.png", folder=files) == 2
+    assert "is not there" in capsys.readouterr().err
+    assert run("repeat", "mask.png", "-o", "again.png", folder=files) == 2
+    assert "not a record" in capsys.readouterr().err
+
+
+def test_previews_are_written_beside_the_output_and_cleared(files, monkeypatch):
+    from untaught.imaging import pictures
+
+    written = []
+    real = pictures.write
+    monkeypatch.setattr(pictures, "write", lambda path, shown: (written.append(Path(path).name), real(path, shown))[1])
+    run("restore", "photo.png", "-o", "out.png", "--preview-every", "1", *FAST, folder=files)
+    assert written == ["out.preview.png", "out.preview.png", "out.png"]
+    assert not (files / "out.preview.png").exists()
+
+
+@pytest.mark.parametrize("preset", ["printed", "paper"])
+def test_presets(files, preset):
+    words = ["restore", "photo.png", "-o", "out.png", "--preset", preset, "--iterations", 1, "--record", "run.json"]
+    assert run(*words, folder=files) == 0
+    assert json.loads((files / "run.json").read_text())["recipe"]["name"] == preset
+
+
+@pytest.fixture
+def bad_files(files):
+    """A folder with everything in it that can be wrong with a file."""
+    Image.fromarray(np.zeros((5, 6), np.uint8)).save(files / "small.png")
+    Image.fromarray(np.full((24, 20), 255, np.uint8)).save(files / "white.png")
+    Image.fromarray(np.zeros((24, 20), np.uint8)).save(files / "black.png")
+    Image.fromarray(np.full((30, 3), 9, np.uint8)).save(files / "large.png")
+    (files / "empty.png").touch()
+    (files / "text.png").write_text("not a picture at all")
+    (files / "cut.png").write_bytes((files / "photo.png").read_bytes()[:200])
+    (files / "folder").mkdir()
+    tifffile.imwrite(files / "nan.tif", np.full((24, 20), np.nan, np.float32))
+    tifffile.imwrite(files / "counts.tif", np.full((24, 20), 812.0, np.float32))
+    return files
+
+
+def inpaint(picture="photo.png", mask="mask.png", out="out.png", *more):
+    return ["inpaint", picture, "--mask", mask, "-o", out, *more]
+
+
+def looking(task, *more, model="small_models:small", layer="late"):
+    return [task, *more, "--model", model, "--layer", layer, "-o", "out.png"]
+
+
+# Command words, and what the sentence must say.
+BAD_INPUT = {
+    "no such picture": (inpaint("phot.png"), "photo.png"),
+    "no such mask": (inpaint(mask="msk.png"), "msk.png"),
+    "a folder": (inpaint("folder"), "folder"),
+    "an empty file": (inpaint("empty.png"), "empty"),
+    "not a picture": (inpaint("text.png"), "text.png"),
+    "cut off": (inpaint("cut.png"), "cut.png"),
+    "NaN everywhere": (inpaint("nan.tif", out="out.tif"), "no finite value"),
+    "floats out of range": (inpaint("counts.tif", out="out.tif"), "812"),
+    "mask of another size": (inpaint(mask="small.png"), "6 x 5"),
+    "mask all known": (inpaint(mask="white.png"), "missing"),
+    "mask all missing": (inpaint(mask="black.png"), "known"),
+    "output is the input": (inpaint(out="photo.png"), "photo.png"),
+    "output is the mask": (inpaint(out="mask.png"), "mask.png"),
+    "output of no format": (inpaint(out="out.xyz"), ".xyz"),
+    "output is a folder": (inpaint(out="folder"), "folder"),
+    "no folder for the output": (inpaint(out="nowhere/out.png"), "nowhere"),
+    "no folder for the record": (inpaint("photo.png", "mask.png", "out.png", "--record", "no/run.json"), "no/run.json"),
+    "record over an input": (inpaint("photo.png", "mask.png", "out.png", "--record", "mask.png"), "mask.png"),
+    "reference of another size": (inpaint("photo.png", "mask.png", "out.png", "--reference", "small.png"), "5 x 6"),
+    "no such preset": (inpaint("photo.png", "mask.png", "out.png", "--preset", "papr"), "did you mean paper"),
+    "no such device": (inpaint("photo.png", "mask.png", "out.png", "--device", "tpu"), "cpu"),
+    "no such precision": (inpaint("photo.png", "mask.png", "out.png", "--precision", "half"), "bfloat16"),
+    "an empty value range": (inpaint("photo.png", "mask.png", "out.png", "--value-range", "1", "1"), "lower first"),
+    "nothing black": (["restore", "clean.png", "-o", "out.png"], "give a mask"),
+    "all black": (["restore", "black.png", "-o", "out.png"], "every pixel is black"),
+    "a factor of 0": (["upscale", "clean.png", "--factor", "0", "-o", "out.png"], "between 1.5 and 16"),
+    "a kernel larger than the picture": (["deblur", "clean.png", "--kernel", "large.png", "-o", "o.png"], "is larger"),
+    "negative gain": (["denoise", "clean.png", "--kind", "poisson", "--gain", "-1", "-o", "out.png"], "gain"),
+    "a guide of another size": (["guide", "clean.png", "--guide", "small.png", "-o", "out.png"], "the guide"),
+    "layers of another size": (["separate", "clean.png", "--other", "small.png", "-o", "o.png"], "the other picture"),
+    "layers that are alike": (["separate", "clean.png", "--other", "clean.png", "-o", "o.png"], "are alike"),
+    "an unknown blur of unknown reach": (["deblur", "clean.png", "--blur", "unknown", "-o", "out.png"], "--radius"),
+    "a mosaic in colour": (["demosaic", "clean.png", "-o", "out.png"], "one channel"),
+    "no such layer": (looking("invert", "clean.png", layer="lat"), "did you mean late?"),
+    "no such model": (looking("invert", "clean.png", model="small_models:smaller"), "did you mean small?"),
+    "no such package": (looking("activate", "--unit", "1", model="no_such_package:small"), "cannot be imported"),
+    "a model of no form": (looking("activate", "--unit", "1", model="small"), "package.module:callable"),
+    "no such unit": (looking("activate", "--unit", "8", "--size", "24", "20"), "0 to 7"),
+    "a picture too small": (looking("invert", "small.png", layer="head"), "1 channels"),
+    "not a record": (["repeat", "text.png", "-o", "out.png"], "not a record"),
+}
+
+
+@pytest.mark.parametrize(("words", "expected"), BAD_INPUT.values(), ids=BAD_INPUT.keys())
+def test_bad_input_gets_one_sentence_and_exit_code_2(bad_files, words, expected, capsys, monkeypatch):
+    def no_fitting(**_):
+        raise AssertionError("fitting has started")
+
+    monkeypatch.setattr("untaught.fitting.run.iterate", no_fitting)
+    before = {path: path.read_bytes() for path in bad_files.iterdir() if path.is_file()}
+    assert run(*words, folder=bad_files) == 2
+    printed = capsys.readouterr()
+    assert printed.out == ""
+    assert len(printed.err.strip().splitlines()) == 1
+    assert printed.err.startswith("untaught: ")
+    assert expected in printed.err
+    assert {path: path.read_bytes() for path in bad_files.iterdir() if path.is_file()} == before
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        [],
+        ["paint"],
+        ["inpaint", "photo.png", "-o", "out.png"],
+        ["restore", "photo.png"],
+        ["restore", "photo.png", "-o", "out.png", "--iterations", "0"],
+        ["restore", "photo.png", "-o", "out.png", "--iterations", "many"],
+        ["restore", "photo.png", "-o", "out.png", "--seed", "-1"],
+        ["restore", "photo.png", "-o", "out.png", "--mask-marks", "holes"],
+        ["invert", "photo.png", "--layer", "late", "-o", "out.png"],
+        ["activate", "--model", "small_models:small", "--layer", "late", "-o", "out.png"],
+        ["activate", *looking("activate", "--unit", "1")[1:], "--value-range", "0", "1"],
+    ],
+)
+def test_bad_usage_is_exit_code_2(words, capsys):
+    with pytest.raises(SystemExit) as caught:
+        run(*words)
+    assert caught.value.code == 2
+    assert "usage" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("command", ["inpaint", "restore", "repeat", "demo", "doctor"])
+def test_every_option_is_explained_and_every_help_ends_with_an_example(command, capsys):
+    with pytest.raises(SystemExit) as caught:
+        run(command, "--help")
+    assert caught.value.code == 0
+    text = " ".join(capsys.readouterr().out.split())
+    assert f"example: untaught {command}" in text[-120:]
+    parser = app._parser()._subparsers._group_actions[0].choices[command]
+    assert all(action.help for action in parser._actions)
+    for name in ("--iterations", "--seed", "--device", "--precision", "--preset"):
+        if name in text.split("example")[0]:
+            assert "default" in text[text.rindex(f" {name}") :][:260]
+
+
+@pytest.mark.parametrize("task", TASKS)
+def test_help_names_every_recipe(task, capsys):
+    from untaught.recipes import RECIPES
+
+    with pytest.raises(SystemExit):
+        run(task, "--help")
+    text = capsys.readouterr().out
+    assert all(recipe.name in text for recipe in RECIPES[task])
+    assert "example: untaught" in text
+
+
+PLAIN = {
+    "inpaint": ["photo.png", "--mask", "mask.png"],
+    "restore": ["photo.png"],
+    "denoise": ["clean.png", "--noise", "10"],
+    "upscale": ["clean.png", "--factor", "1.5"],
+    "deblur": ["clean.png", "--kernel", "point.png"],
+    "dejpeg": ["clean.png", "--consistent", "--quality", "20"],
+    "demosaic": ["gray.png", "--pattern", "GRBG"],
+    "separate": ["clean.png", "--other", "photo.png"],
+    "guide": ["clean.png", "--guide", "photo.png", "--noise", "10"],
+    "invert": ["clean.png", "--model", "small_models:small", "--layer", "late", "--std", "0.3", "0.3", "0.3"],
+    "activate": ["--model", "small_models:small", "--layer", "head", "--unit", "4", "--size", "24", "20"],
+}
+
+
+@pytest.mark.parametrize("task", TASKS)
+def test_every_task_runs_and_can_be_repeated(files, task, picture, capsys):
+    Image.fromarray(picture[..., 0]).save(files / "gray.png")
+    Image.fromarray(np.array([[0, 9, 0], [9, 90, 9], [0, 9, 0]], np.uint8)).save(files / "point.png")
+    Image.fromarray(picture).save(files / "blocks.jpg", quality=20)
+    preset = ["--preset", "fast"] if task == "denoise" else []
+    words = [task, *PLAIN[task], "-o", "out.png", "--record", "run.json", "--seed", "2", *preset, *FAST]
+    assert run(*words, folder=files) == 0
+    size = (36, 30) if task == "upscale" else (24, 20)
+    assert np.asarray(Image.open(files / "out.png")).shape == (*size, 3)
+    printed = capsys.readouterr().err
+    if task in ("upscale", "deblur"):
+        assert "observed again" in printed
+    again = ["repeat", "run.json", "-o", "again.png"]
+    if task in ("invert", "activate"):
+        assert {"invert": "the result's features", "activate": "the unit's activation"}[task] in printed
+        # A record alone must not make Python import and call what it names.
+        assert run(*again, folder=files) == 2
+        assert "allow it by --model small_models:small" in capsys.readouterr().err
+        again += ["--model", "small_models:small"]
+    assert run(*again, folder=files) == 0
+    assert (files / "out.png").read_bytes() == (files / "again.png").read_bytes()
+
+
+def test_an_enlarged_picture_keeps_its_alpha(files, picture):
+    alpha = np.full((*picture.shape[:2], 1), 200, np.uint8)
+    Image.fromarray(np.concatenate([picture, alpha], axis=2)).save(files / "see-through.png")
+    assert run("upscale", "see-through.png", "--factor", "2", "-o", "out.png", *FAST, folder=files) == 0
+    large = np.asarray(Image.open(files / "out.png"))
+    assert large.shape == (48, 40, 4)
+    assert (large[..., 3] == 200).all()
+
+
+def test_a_picture_from_nothing_can_be_resumed(files, capsys):
+    words = looking("activate", "--unit", "4", "--size", "24", "20", layer="head")
+    assert run(*words, "--checkpoint", "moment", *FAST, folder=files) == 0
+    resume = ["resume", "moment", "--continue-for", "2", "-o", "more.png"]
+    assert run(*resume, folder=files) == 2
+    assert "allow it by --model" in capsys.readouterr().err
+    assert run(*resume, "--model", "small_models:small", "--json", folder=files) == 0
+    result = json.loads(capsys.readouterr().out)
+    assert result["result"]["iterations"] == 5
+    assert result["files"] == {}
+    assert result["options"]["layer"] == "head"
+
+
+def test_doctor(capsys):
+    assert run("doctor") == 0
+    text = capsys.readouterr().out
+    assert "cpu" in text
+    assert "threads" in text
+    assert run("doctor", "--json", "--precision", "float32") == 0
+    facts = json.loads(capsys.readouterr().out)
+    assert facts["engine"]["precision"] == "float32"
+    assert len(facts["reasons"]) == 4
+
+
+@pytest.mark.parametrize("kind", [signal.SIGINT, signal.SIGTERM])
+def test_interrupting_writes_the_best_so_far(files, kind, mask, picture):
+    words = ["restore", "photo.png", "--mask", "mask.png", "-o", "out.png", "--iterations", "100000"]
+    words += ["--preview-every", "1", "--record", "run.json"]
+    process = subprocess.Popen(
+        [sys.executable, "-m", "untaught", *words], cwd=files, stderr=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+    )
+    deadline = time.monotonic() + 90
+    while not (files / "out.preview.png").exists() and time.monotonic() < deadline:
+        time.sleep(0.05)
+    process.send_signal(kind)
+    _, errors = process.communicate(timeout=60)
+    assert process.returncode == 130, errors
+    assert "it was interrupted; wrote out.png" in " ".join(errors.split())
+    assert "Traceback" not in errors
+    out = np.asarray(Image.open(files / "out.png"))
+    np.testing.assert_array_equal(out[mask], picture[mask])
+    assert json.loads((files / "run.json").read_text())["result"]["stop_reason"] == "it was interrupted"
+
+
+def test_alpha_and_sixteen_bits_come_through(files, mask):
+    rng = np.random.default_rng(0)
+    deep = rng.integers(1, 65535, (24, 20, 4), np.uint16)
+    (files / "deep.png").write_bytes(imagecodecs.png_encode(deep))
+    assert run("inpaint", "deep.png", "--mask", "mask.png", "-o", "deep-out.png", *FAST, folder=files) == 0
+    out = imagecodecs.png_decode((files / "deep-out.png").read_bytes())
+    assert out.dtype == np.uint16
+    assert out.shape == deep.shape
+    np.testing.assert_array_equal(out[..., 3], deep[..., 3])
+    np.testing.assert_array_equal(out[mask], deep[mask])

@@ -1,0 +1,30 @@
+import json
+
+import numpy as np
+from PIL import Image
+
+from untaught.cli import demo
+
+
+def test_the_demo_leaves_pictures_and_figures(tmp_path, tiny, monkeypatch, capsys):
+    from untaught.tasks import preparation
+
+    monkeypatch.setattr(preparation, "find_recipe", lambda *_: tiny)
+    assert demo.run_demo(tmp_path / "demo", iterations=2) == 0
+    assert capsys.readouterr().out.strip().splitlines()[-1] == f"pictures and figures: {tmp_path / 'demo'}"
+    figures = json.loads((tmp_path / "demo" / "figures.json").read_text())
+    assert set(figures) == {"portrait", "coffee"}
+    for name, found in figures.items():
+        assert found["biharmonic"]["psnr"] > found["damaged"]["psnr"]
+        for kind in ("original", "damaged", "biharmonic", "untaught"):
+            with Image.open(tmp_path / "demo" / f"{name}-{kind}.png") as picture:
+                assert picture.size == (256, 256)
+
+
+def test_masks_of_the_demo():
+    text = demo.writing(200, 300)
+    assert text.shape == (200, 300)
+    assert 0.05 < (~text).mean() < 0.3
+    dropped = demo.dropped_pixels(100, 120, share=0.7, seed=1)
+    assert abs((~dropped).mean() - 0.7) < 0.03
+    np.testing.assert_array_equal(dropped, demo.dropped_pixels(100, 120, share=0.7, seed=1))

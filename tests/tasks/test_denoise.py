@@ -1,0 +1,113 @@
+"""Denoising: what the picture says of its noise, and what comes of it."""
+
+import dataclasses
+
+import numpy as np
+import pytest
+import torch
+from skimage import data
+
+import untaught
+from untaught.errors import InputError, SettingError
+from untaught.fitting.state import StopReason
+from untaught.fitting.stopping import StoppingSettings
+from untaught.imaging.metrics import psnr
+from untaught.recipes import find_recipe
+from untaught.tasks.preparation import prepare
+
+CAMERA = data.camera()[60:156:2, 180:308:2]
+
+
+def noisy(deviation=25, seed=0):
+    seen = CAMERA + np.random.default_rng(seed).normal(0, deviation, CAMERA.shape)
+    return seen.round().clip(0, 255).astype(np.uint8)
+
+
+@pytest.fixture(scope="module")
+def small():
+    fast = find_recipe("denoise", "fast")
+    network = dataclasses.replace(fast.network, down_channels=(16, 32), up_channels=(16, 32), skip_channels=(16, 16))
+    return dataclasses.replace(fast, network=network, iterations=120)
+
+
+def test_noise_goes_and_the_picture_stays(small):
+    seen = noisy()
+    result = untaught.denoise(seen, noise=25, recipe=small)
+    assert result.picture.dtype == np.uint8
+    assert psnr(result.picture / 255, CAMERA / 255) > psnr(seen / 255, CAMERA / 255) + 4
+    again = untaught.denoise(seen, noise=25, recipe=small)
+    np.testing.assert_array_equal(result.picture, again.picture)
+
+
+def test_it_ends_before_the_noise_is_back(small):
+    rows, columns = np.mgrid[:32, :32] / 32
+    clean = 0.5 + 0.25 * np.sin(6 * columns) * np.cos(5 * rows)
+    seen = (clean + np.random.default_rng(0).normal(0, 0.2, clean.shape)).clip(0, 1)
+    recipe = dataclasses.replace(small, iterations=300)
+    result = prepare("denoise", seen, noise=0.2, recipe=recipe).run()
+    assert result.stop_reason is StopReason.RESIDUAL_PEAK
+    to_the_end = dataclasses.replace(recipe, stopping=StoppingSettings())
+    longer = prepare("denoise", seen, noise=0.2, recipe=to_the_end).run()
+    assert psnr(result.picture, clean) > psnr(longer.picture, clean)
+
+
+def test_the_level_is_estimated_and_said(small):
+    job = prepare("denoise", noisy(20), recipe=small)
+    assert abs(job.problem.noise * 255 - 20) < 4
+    assert "standard deviation of" in job.problem.notes[0]
+
+
+def test_the_same_picture_in_other_units_gives_the_same(small):
+    tiny = dataclasses.replace(small, iterations=3)
+    seen = noisy()
+    wide = untaught.denoise(seen.astype(np.float64) * 8 + 100, noise=200, value_range=(100, 2140), recipe=tiny)
+    unit = untaught.denoise(seen / 255, noise=25 / 255, recipe=tiny)
+    np.testing.assert_allclose((wide.picture - 100) / 2040, unit.picture, atol=2e-3)
+
+
+def test_photons(small):
+    random = np.random.default_rng(0)
+    light = CAMERA / 255 * 30
+    counts = random.poisson(light) * 10.0 + 100 + random.normal(0, 5, CAMERA.shape)
+    job = prepare("denoise", counts, kind="poisson", gain=10, offset=100, noise=5, value_range=(100, 400), recipe=small)
+    result = job.run()
+    before, after = (psnr((x - 100) / 300, CAMERA / 255) for x in (counts, result.picture))
+    assert after > before + 4
+
+
+def test_impulses_are_replaced_and_the_rest_is_kept(thinned):
+    random = np.random.default_rng(0)
+    hit = random.random(CAMERA.shape) < 0.1
+    seen = np.where(hit, random.integers(0, 2, CAMERA.shape) * 255, CAMERA).astype(np.uint8)
+    result = untaught.denoise(seen, kind="impulse", recipe=thinned)
+    assert psnr(result.picture / 255, CAMERA / 255) > psnr(seen / 255, CAMERA / 255) + 3
+    assert (result.picture == CAMERA)[~hit].mean() > 0.9
+
+
+def test_values_that_are_not_finite_are_filled_in(small):
+    seen = noisy() / 255
+    seen[10, 10] = np.nan
+    result = untaught.denoise(seen, noise=0.1, recipe=dataclasses.replace(small, iterations=2))
+    assert np.isfinite(result.picture).all()
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"noise": 0}, "positive standard deviation"),
+        ({"kind": "pink"}, "gaussian, poisson or impulse"),
+        ({"gain": -1.0}, "gain is a positive"),
+        ({"image": np.zeros((5, 9), np.uint8)}, "at least 8 pixels"),
+        ({"image": np.full((16, 16), 7, np.uint8)}, "no noise can be told"),
+        ({"image": np.full((16, 16), np.nan)}, "no finite value"),
+        ({"kind": "impulse", "image": np.full((16, 16), 7, np.uint8)}, "no pixel differs"),
+    ],
+)
+def test_bad_input_is_refused_in_a_sentence(change, message):
+    with pytest.raises(InputError, match=message):
+        untaught.denoise(**{"image": noisy(), **change})
+
+
+def test_a_recipe_for_noise_wants_to_know_it(small):
+    with pytest.raises(SettingError, match="none is known of here"):
+        untaught.fit(torch.rand(1, 1, 16, 16), recipe=small)
