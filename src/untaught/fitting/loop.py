@@ -1,13 +1,12 @@
-"""The loop, of which there is one.
+"""The loop; there is only one.
 
-It receives its parts and knows none of them: a network, a source of inputs, an objective, an optimiser. It gives a
-stream of states. Whoever wants a progress bar, a preview, another stop rule or a metric reads the stream; to pause is
-not to pull the next state, to cancel is to close it.
+It receives its parts and knows none of them: a network, an input sampler, an objective, an optimiser. It gives a stream
+of states. A progress bar, a preview, a stop rule or a metric reads the stream. To pause, do not take the next state; to
+cancel, close the stream.
 """
 
 from __future__ import annotations
 
-import math
 import time
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any
@@ -16,96 +15,19 @@ import torch
 from torch import Tensor, nn
 
 from untaught.backend.engine import Engine
-from untaught.errors import DivergenceError
+from untaught.errors import InputError
 from untaught.fitting.checkpoint import Snapshot, optimiser_state, part, restore_optimiser
+from untaught.fitting.divergence import DivergenceGuard
 from untaught.fitting.losses import Objective
-from untaught.fitting.optimisers import set_rate
+from untaught.fitting.optimisers import scale_learning_rate, set_learning_rate
 from untaught.fitting.state import State
 from untaught.priors.inputs import mirror
 from untaught.priors.sampler import InputSampler
 
-__all__ = ["Fit", "Guard", "iterate"]
+__all__ = ["Fit", "iterate"]
 
 _LEAST_DECAY = 0.9
-"""Of the averages of a place that is not seen each iteration: they reach over the last ten times at least."""
-
-
-class Guard:
-    """Takes a fit back when it diverges: when the loss is not finite or has jumped.
-
-    Weights, the optimiser's state, the input and the average return to the last good moment, the step that led away is
-    skipped, and the rate is lowered for the rest of the run.
-
-    Args:
-        interval: iterations between two looks at the loss; snapshots are taken at most every ``snapshot_interval``.
-        snapshot_interval: iterations between two snapshots.
-        jump: a loss of more than this times its running mean counts as diverged; only one that is not finite does, if
-            None.
-        patience: this many times without one good look in between, and the fit is given up.
-    """
-
-    def __init__(
-        self, interval: int = 1, snapshot_interval: int = 50, jump: float | None = 10.0, patience: int = 12
-    ) -> None:
-        self.interval = interval
-        self.snapshot_interval = snapshot_interval
-        self.jump = jump
-        self.patience = patience
-        self.rollbacks = 0
-        self.rate_factor = 1.0
-        self._mean: float | None = None
-        self._in_a_row = 0
-        self._snapshot: Snapshot | None = None
-        self._next_snapshot = 0
-
-    def diverged(self, iteration: int, loss: Tensor, *, last: bool = False) -> bool:
-        """Look at the loss of this iteration, if it is time to; it is at the first and at the last."""
-        if iteration % self.interval and iteration != 1 and not last:
-            return False
-        value = float(loss)
-        mean, jump = self._mean, self.jump
-        bad = not math.isfinite(value) or (mean is not None and jump is not None and value > jump * mean)
-        if not bad:
-            self._mean = value if mean is None else 0.9 * mean + 0.1 * value
-            self._in_a_row = 0
-        return bad
-
-    def keep(self, iteration: int, take: Callable[[], Snapshot]) -> None:
-        """Take a snapshot, if it is time to and the last look was a good one."""
-        looked = iteration == 1 or iteration % self.interval == 0
-        if looked and iteration >= self._next_snapshot:
-            self._snapshot = take()
-            self._next_snapshot = iteration + self.snapshot_interval
-
-    @property
-    def good(self) -> Snapshot | None:
-        """The last good moment."""
-        return self._snapshot
-
-    def facts(self) -> dict[str, Any]:
-        """What it remembers besides the snapshot, as plain values."""
-        return {"rollbacks": self.rollbacks, "rate_factor": self.rate_factor, "mean": self._mean}
-
-    def restore(self, facts: dict[str, Any]) -> None:
-        """Remember that again. The next good look takes a snapshot."""
-        self.rollbacks, self.rate_factor, self._mean = facts["rollbacks"], facts["rate_factor"], facts["mean"]
-        self._in_a_row, self._snapshot, self._next_snapshot = 0, None, 0
-
-    def roll_back(self) -> Snapshot:
-        """Lower the rate and say where to go on from.
-
-        Raises:
-            DivergenceError: when lowering it has not helped.
-        """
-        self.rollbacks += 1
-        self._in_a_row += 1
-        self.rate_factor /= 2
-        if self._snapshot is None or self._in_a_row > self.patience:
-            raise DivergenceError(
-                f"the fit diverged {self._in_a_row} times in a row, the rate having been lowered each time; try "
-                "another seed, a lower rate, or float32 precision"
-            )
-        return self._snapshot
+"""Decay of the averages of a place that is not seen in each iteration: they span its last ten outputs at least."""
 
 
 class Fit:
@@ -113,60 +35,64 @@ class Fit:
 
     Args:
         network: (N, channels, H, W) to (N, C, H, W).
-        source: gives each iteration's input.
+        sampler: gives each iteration's input.
         optimiser: of the network's parameters.
         guard: what to do when the fit diverges.
-        runs: the N pictures are so many runs of N / runs pictures, whose outputs are averaged.
-        operator: of the objective, where it is learnt with the network, by the same optimiser; None if it is not.
-        first: (N, C, H, W), in [0, 1]: what stands where no window has been yet, for a source that draws windows.
+        runs: the N pictures are this many runs of N / runs pictures, whose outputs are averaged.
+        operator: an operator that is learnt with the network, by the same optimiser; None if it is fixed.
+        first: (N, C, H, W), in [0, 1]: the average where no patch has been yet, for a sampler that draws patches.
+        clip: limit outputs to [0, 1].
     """
 
     def __init__(
         self,
         network: nn.Module,
-        source: InputSampler,
+        sampler: InputSampler,
         optimiser: torch.optim.Optimizer,
-        guard: Guard,
+        guard: DivergenceGuard,
+        *,
         runs: int = 1,
         operator: nn.Module | None = None,
         first: Tensor | None = None,
+        clip: bool = True,
     ) -> None:
         self.network = network
         self.operator = operator
-        self.source = source
+        self.sampler = sampler
         self.optimiser = optimiser
         self.guard = guard
         self.runs = runs
+        self.first = first
+        self.clip = clip
         self.iteration = 0
         self.elapsed = 0.0
-        self.first = first
         self.weight: float | Tensor = 0.0
         self.average: Tensor | None = None
         self.square: Tensor | None = None
 
-    def take_up(self, picture: Tensor, decay: float, window: tuple[Tensor, Tensor] | None = None) -> None:
-        """Let an output, (N, C, H, W), enter the averages; or (N, C, h, w), by the rows and columns of its window."""
-        if window is not None:
-            self._take_up_window(picture, decay, *window)
+    def update_average(self, output: Tensor, decay: float, patch: tuple[Tensor, Tensor] | None = None) -> None:
+        """Add an output, (N, C, H, W), to the averages; or one of a patch, (N, C, h, w), by its rows and columns."""
+        if patch is not None:
+            self._update_patch(output, decay, *patch)
             return
         self.weight = decay * self.weight + 1
         if self.average is None or self.square is None:
-            self.average, self.square = picture, picture.square()
+            self.average, self.square = output, output.square()
         else:
-            self.average = self.average.lerp(picture, 1 / self.weight)
-            self.square = self.square.lerp(picture.square(), 1 / self.weight)
+            self.average = self.average.lerp(output, 1 / self.weight)
+            self.square = self.square.lerp(output.square(), 1 / self.weight)
 
-    def _take_up_window(self, picture: Tensor, decay: float, rows: Tensor, columns: Tensor) -> None:
+    def _update_patch(self, outputs: Tensor, decay: float, rows: Tensor, columns: Tensor) -> None:
         if self.average is None or self.square is None:
-            assert self.first is not None, "a source of windows comes with a picture to begin with"
+            assert self.first is not None, "a sampler of patches has a first guess"
             average, square, weight = self.first.clone(), self.first.square(), torch.zeros_like(self.first[:, :1])
         else:
             average, square = self.average.clone(), self.square.clone()
             assert isinstance(self.weight, Tensor)
             weight = self.weight
-        # A place is seen more rarely, and what it was long ago is not to count for longer than need be.
-        decay = max(_LEAST_DECAY, decay ** (average.numel() / picture.numel()))
-        for number, output in enumerate(picture):
+        # A place is seen less often than once an iteration, so fewer outputs of it are worth averaging.
+        decay = max(_LEAST_DECAY, decay ** (average.numel() / outputs.numel()))
+        for number, output in enumerate(outputs):
             place = (number, slice(None), rows[number][:, None], columns[number])
             weight[place] = own = weight[place] * decay + 1
             average[place] = average[place].lerp(output, 1 / own)
@@ -178,13 +104,14 @@ class Fit:
         return pictures if self.runs == 1 else pictures.view(self.runs, -1, *pictures.shape[1:]).mean(0)
 
     def snapshot(self) -> Snapshot:
-        """All of it, as it is now."""
+        """A copy of everything, as it is now."""
         optimiser_tensors, optimiser_values = optimiser_state(self.optimiser)
         levels = {
             "network": self.network.state_dict(),
             "operator": {} if self.operator is None else self.operator.state_dict(),
             "optimiser": optimiser_tensors,
-            "source": self.source.state(),
+            # The keys are those of version 0.1, whose checkpoints still load.
+            "source": self.sampler.state(),
             "averages": {
                 name: value
                 for name, value in (("average", self.average), ("square", self.square), ("weight", self.weight))
@@ -202,19 +129,19 @@ class Fit:
         return Snapshot.of(tensors, values)
 
     def restore(self, snapshot: Snapshot, *, everything: bool = True) -> None:
-        """Go back to a moment; not from outside while `iterate` runs, which on CUDA holds on to where things are.
+        """Go back to a moment. Not while `iterate` runs: on CUDA it relies on the memory that tensors are in.
 
         Args:
-            snapshot: what `snapshot` gave, of this fit or of one with the same parts.
-            everything: also the iteration, the clock, the guard and the random numbers; not so when a fit that has
-                diverged is taken back: it must not meet the same noise again.
+            snapshot: from `snapshot`, of this fit or of one with the same parts.
+            everything: also the iteration, the clock, the guard and the random numbers. False when a fit that diverged
+                is taken back: it must not meet the same noise again.
         """
         tensors, values = snapshot.tensors, snapshot.values
         self.network.load_state_dict(part(tensors, "network"))
         if self.operator is not None:
             self.operator.load_state_dict(part(tensors, "operator"))
         restore_optimiser(self.optimiser, part(tensors, "optimiser"), values["optimiser"])
-        self.source.restore(part(tensors, "source"), randomness=everything)
+        self.sampler.restore(part(tensors, "source"), randomness=everything)
         device = next(self.network.parameters()).device
         averages = {name: tensor.to(device) for name, tensor in part(tensors, "averages").items()}
         self.average, self.square = averages.get("average"), averages.get("square")
@@ -227,109 +154,127 @@ class Fit:
 class _Step:
     """One iteration in two halves, between which the guard may look at the loss.
 
-    What a half finds it leaves in attributes: captured on CUDA, it fills the same tensors again and again.
+    Each half leaves its results in attributes: captured on CUDA, it fills the same tensors again and again.
 
     Attributes:
-        losses: (N,), one of each picture, with the way back to the weights.
-        output: (N, C, H, W), without it.
-        window: where that lies in the picture, if it is of a window only.
+        losses: (N,), one per picture, with their graph.
+        input: (N, channels, H, W).
+        output: (N, C, H, W), detached.
+        patch: where the output lies in the picture, if it is of a patch.
     """
 
     losses: Tensor
+    input: Tensor
     output: Tensor
-    window: tuple[Tensor, Tensor] | None
+    patch: tuple[Tensor, Tensor] | None
 
-    def __init__(self, fit: Fit, objective: Objective, engine: Engine) -> None:
+    def __init__(self, fit: Fit, objective: Objective, engine: Engine, channels: int) -> None:
         self.fit = fit
         self.objective = objective
         self.engine = engine
+        self.channels = channels
 
-    def look(self) -> None:
-        """Draw an input, and see what the network makes of it."""
+    def evaluate(self) -> None:
+        """Draw an input and evaluate the network and the losses."""
         with self.engine.repeatable():
-            self._look()
+            self._evaluate()
 
-    def learn(self) -> None:
-        """Take one step down the losses, summed."""
+    def update(self) -> None:
+        """Take one step down the sum of the losses."""
         self.fit.optimiser.zero_grad()
         with self.engine.repeatable():
             torch.autograd.backward(self.losses.sum())
         self.fit.optimiser.step()
 
     def halves(self) -> Sequence[Callable[[], None]]:
-        """Both of them, as the engine calls them, captured anew."""
-        return self.engine.capture((self.look, self.learn), self.fit.source.generators)
+        """Both halves as the engine calls them, captured anew."""
+        return self.engine.capture((self.evaluate, self.update), self.fit.sampler.generators)
 
-    def _look(self) -> None:
-        drawn = self.fit.source.draw()
-        output = self.engine.run(self.fit.network, drawn.input)
-        if drawn.mirrored is not None:
-            output = mirror(output, drawn.mirrored)
-        if drawn.guess is not None:
-            output = output + drawn.guess
-        self.losses = self.objective(output, drawn.compared, drawn.target)
-        self.output, self.window = output.detach(), drawn.window
-        if drawn.shown is not None and drawn.guess is not None:
-            # Nothing is asked of the network where it was shown the value, so nothing is taken from it there.
-            self.output = torch.where(drawn.shown, drawn.guess, self.output)
+    def _evaluate(self) -> None:
+        batch = self.fit.sampler.draw()
+        output = self.engine.run(self.fit.network, batch.input)
+        wanted = (len(batch.input), self.channels, *batch.input.shape[2:])
+        if output.shape != wanted:
+            raise InputError(
+                f"the network maps {tuple(batch.input.shape)} to {tuple(output.shape)}: a picture of {wanted} is wanted"
+            )
+        if batch.mirrored is not None:
+            output = mirror(output, batch.mirrored)
+        if batch.guess is not None:
+            output = output + batch.guess
+        self.losses = self.objective(output, batch.compared, batch.target)
+        self.input, self.output, self.patch = batch.input, output.detach(), batch.patch
+        if batch.shown is not None and batch.guess is not None:
+            # Where the network was shown a value, its output was not compared, so it is not used either.
+            self.output = torch.where(batch.shown, batch.guess, self.output)
 
 
 def iterate(
     fit: Fit,
     *,
     objective: Objective,
-    rate: Callable[[int], float],
+    rate: Callable[[int], float] | None,
     iterations: int,
     averaging: float,
     engine: Engine,
+    channels: int,
 ) -> Iterator[State]:
-    """Fit a network, one state an iteration.
+    """Fit a network, one state per iteration.
 
     Args:
-        fit: what is fitted; it goes on from where it is, and is changed.
-        objective: one loss a picture; their sum is descended, so that pictures do not disturb each other.
-        rate: learning rate of an iteration, counted from 1.
-        iterations: where to end.
-        averaging: decay of the exponential average of outputs, in [0, 1); early outputs are weighted as if it had
-            always been running.
+        fit: what is fitted; it goes on from where it is, and changes.
+        objective: one loss per picture; their sum is minimised, so that pictures do not affect each other.
+        rate: learning rate of an iteration, counted from 1; None if the optimiser keeps its own.
+        iterations: the last iteration.
+        averaging: decay of the exponential average of outputs, in [0, 1), bias-corrected.
         engine: how a step runs.
+        channels: of the picture.
 
     Yields:
         The state of each iteration that did not diverge.
     """
     started = time.perf_counter() - fit.elapsed
-    guard, step = fit.guard, _Step(fit, objective, engine)
-    look, learn = step.halves()
+    guard, step = fit.guard, _Step(fit, objective, engine, channels)
+    evaluate, update = step.halves()
     while fit.iteration < iterations:
         fit.iteration += 1
-        look()
-        # New tensors, both of them, as the averages are too: a state keeps what another iteration does not overwrite.
-        loss, picture = step.losses.detach().mean(), step.output.clamp(0, 1)
+        evaluate()
+        # New tensors, as the averages are: no later iteration overwrites what a state holds.
+        losses, picture = step.losses.detach().clone(), step.output.clamp(0, 1) if fit.clip else step.output.clone()
+        loss = losses.mean()
 
         if guard.diverged(fit.iteration, loss, last=fit.iteration == iterations):
             fit.restore(guard.roll_back(), everything=False)
-            # What was put back stands elsewhere in memory.
-            look, learn = step.halves()
+            if rate is None:
+                scale_learning_rate(fit.optimiser, 0.5)
+            # The restored tensors are in other memory.
+            evaluate, update = step.halves()
             continue
-        fit.take_up(picture, averaging, step.window)
+        fit.update_average(picture, averaging, step.patch)
         guard.keep(fit.iteration, fit.snapshot)
 
-        now = rate(fit.iteration) * guard.rate_factor
-        set_rate(fit.optimiser, now)
-        learn()
+        if rate is None:
+            now = scale_learning_rate(fit.optimiser, 1)
+        else:
+            now = rate(fit.iteration) * guard.rate_factor
+            set_learning_rate(fit.optimiser, now)
+        update()
 
         fit.elapsed = time.perf_counter() - started
         average, square = fit.average, fit.square
         assert average is not None
         assert square is not None
         yield State(
-            fit.iteration,
-            iterations,
-            loss,
-            fit.over_runs(picture if step.window is None else average),
-            fit.over_runs(average),
-            fit.over_runs(square),
-            fit.elapsed,
-            now,
-            guard.rollbacks,
+            iteration=fit.iteration,
+            iterations=iterations,
+            loss=loss,
+            losses=fit.over_runs(losses),
+            output=fit.over_runs(picture if step.patch is None else average),
+            average=fit.over_runs(average),
+            square=fit.over_runs(square),
+            input=step.input,
+            elapsed=fit.elapsed,
+            learning_rate=now,
+            rollbacks=guard.rollbacks,
+            network=fit.network,
         )

@@ -1,39 +1,60 @@
-"""How far a picture is from what was observed of it: what a fit descends."""
+"""Losses: how far a picture is from the observation.
+
+A user's loss is a callable ``loss(prediction, observed)`` of two tensors of the observation's shape, in its units. It
+returns one value per element (it is averaged over the known values), one per picture, (N,), or a scalar.
+"""
 
 from __future__ import annotations
 
+from collections.abc import Callable, Mapping
+from types import MappingProxyType
 from typing import Protocol
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from untaught.errors import InputError
 from untaught.physics.operator import Operator
 
-__all__ = ["ExclusiveError", "MeanSquaredError", "NegativeActivation", "NormalisedSquaredError", "Objective"]
+__all__ = [
+    "LOSSES",
+    "DataLoss",
+    "ElementLoss",
+    "ExclusiveError",
+    "MeanSquaredError",
+    "NegativeActivation",
+    "NormalisedSquaredError",
+    "Objective",
+    "Regularised",
+    "poisson_loss",
+    "total_variation",
+]
+
+ElementLoss = Callable[[Tensor, Tensor], Tensor]
+"""A user's loss: (prediction, observed), of one shape, to a value per element, per picture or in all."""
 
 
 class Objective(Protocol):
-    """Says how far a picture is from what was observed."""
+    """What a fit minimises: the distance of a picture from the observation."""
 
     def __call__(self, picture: Tensor, compared: Tensor | None = None, target: Tensor | None = None, /) -> Tensor:
-        """(N, C, H, W) to one loss a picture, (N,).
+        """(N, C, H, W) to one loss per picture, (N,).
 
-        Over the values ``compared`` only, and with ``target`` in place of what was observed, if these are not None.
+        Only over the values ``compared``, and with ``target`` in place of the observation, where these are given.
         """
         ...
 
 
 class MeanSquaredError:
-    """Mean squared difference between what the operator makes of a picture and what was observed.
+    """Mean squared difference of the operator's output and the observation, over the known values.
 
-    Only what is known is compared. Other values of the observation are replaced here, before anything is computed, so
-    that they cannot leak into a result.
+    Unknown values of the observation are replaced before anything is computed, so they cannot leak into a result.
 
     Args:
-        observed: (N, ...), float32; may be anything, NaN too, where it is not known.
+        observed: (N, ...), float32 or complex64; arbitrary, also NaN, where it is unknown.
         operator: from the picture to the observation.
-        known: bool, the observation's shape: where it is known, at one value of each picture at least.
+        known: bool, the observation's shape: at least one True per picture.
     """
 
     def __init__(self, observed: Tensor, operator: Operator, known: Tensor) -> None:
@@ -43,28 +64,137 @@ class MeanSquaredError:
         self.count = known.flatten(1).sum(1)
 
     def __call__(self, picture: Tensor, compared: Tensor | None = None, target: Tensor | None = None) -> Tensor:
-        """(N, C, H, W) to (N,); a bool ``compared`` of the observation's shape narrows down what is known.
+        """(N, C, H, W) to (N,); a bool ``compared`` of the observation's shape selects among the known values.
 
-        With a ``target`` it may be of a window of the observation, as the picture and the target then are: it says by
-        itself which of the target's values count.
+        With a ``target`` all three may be of a patch, and ``compared`` alone says which of the target's values count.
         """
         where = self.known if compared is None else compared if target is not None else self.known & compared
         count = self.count if compared is None else where.flatten(1).sum(1).clamp_min(1)
         difference = torch.where(where, self.operator(picture) - (self.observed if target is None else target), 0)
+        if difference.is_complex():
+            difference = difference.abs()
         return difference.square().flatten(1).sum(1) / count
 
 
-class ExclusiveError(MeanSquaredError):
-    """For two layers: the mean squared difference, and a price for edges that are in both.
+class DataLoss(MeanSquaredError):
+    """A loss of the user's own, or weights per value, over the known values.
 
-    The price is the mean product of the layers' absolute differences of neighbours, at three scales (as in Gandelsman,
+    Args:
+        observed: see `MeanSquaredError`.
+        operator: see `MeanSquaredError`.
+        known: see `MeanSquaredError`.
+        loss: compares the operator's output with the observation; the squared difference if None.
+        weights: the observation's shape, or broadcastable to it, not negative: multiplies each value's loss.
+        unit: one unit of the fit in the units of the observation, which the loss sees.
+    """
+
+    def __init__(
+        self,
+        observed: Tensor,
+        operator: Operator,
+        known: Tensor,
+        loss: ElementLoss | None = None,
+        weights: Tensor | None = None,
+        unit: float = 1.0,
+    ) -> None:
+        super().__init__(observed, operator, known)
+        self.loss = loss or _squared
+        self.weights = weights
+        self.unit = unit
+
+    def __call__(self, picture: Tensor, compared: Tensor | None = None, target: Tensor | None = None) -> Tensor:
+        """See `MeanSquaredError`."""
+        where = self.known if compared is None else compared if target is not None else self.known & compared
+        count = self.count if compared is None else where.flatten(1).sum(1).clamp_min(1)
+        prediction = self.operator(picture) * self.unit
+        wanted = (self.observed if target is None else target) * self.unit
+        # Where a value is unknown the two agree, so that its loss is finite and has no gradient of its own.
+        wanted = torch.where(where, wanted, prediction.detach())
+        values = self.loss(prediction, wanted)
+        if values.shape == prediction.shape:
+            if self.weights is not None:
+                values = values * self.weights
+            return torch.where(where, values, 0).flatten(1).sum(1) / count
+        if self.weights is not None:
+            raise InputError("weights need a loss that returns one value per element: this one returns fewer")
+        if values.shape == (len(picture),):
+            return values
+        if values.ndim == 0:
+            return values.expand(len(picture)) / len(picture)
+        raise InputError(
+            f"a loss returns {tuple(prediction.shape)}, one value per element, or ({len(picture)},), one per picture, "
+            f"or a scalar: found {tuple(values.shape)}"
+        )
+
+
+class Regularised:
+    """An objective with a regulariser of the picture added to it.
+
+    Args:
+        objective: the data term.
+        regulariser: (N, C, H, W) to one value per picture, (N,), or a scalar.
+    """
+
+    def __init__(self, objective: Objective, regulariser: Callable[[Tensor], Tensor]) -> None:
+        self.objective = objective
+        self.regulariser = regulariser
+
+    def __call__(self, picture: Tensor, compared: Tensor | None = None, target: Tensor | None = None) -> Tensor:
+        """See `Objective`."""
+        price = self.regulariser(picture)
+        return self.objective(picture, compared, target) + (price / len(picture) if price.ndim == 0 else price)
+
+
+def total_variation(weight: float) -> Callable[[Tensor], Tensor]:
+    """Anisotropic total variation (Rudin, Osher and Fatemi, 1992) as a regulariser.
+
+    Args:
+        weight: of the mean absolute difference of neighbours.
+    """
+
+    def price(picture: Tensor) -> Tensor:
+        axes = range(2, picture.ndim)
+        return weight * torch.stack([picture.diff(dim=axis).abs().flatten(1).mean(1) for axis in axes]).sum(0)
+
+    return price
+
+
+def _squared(prediction: Tensor, observed: Tensor) -> Tensor:
+    difference = prediction - observed
+    return (difference.abs() if difference.is_complex() else difference).square()
+
+
+def _absolute(prediction: Tensor, observed: Tensor) -> Tensor:
+    return (prediction - observed).abs()
+
+
+def poisson_loss(prediction: Tensor, observed: Tensor) -> Tensor:
+    """Negative log-likelihood of Poisson counts, up to a constant: prediction - observed log(prediction).
+
+    Args:
+        prediction: expected counts, from 0.
+        observed: counts, the same shape.
+    """
+    return prediction - observed * prediction.clamp_min(1e-6).log()
+
+
+LOSSES: Mapping[str, ElementLoss] = MappingProxyType(
+    {"squared": _squared, "absolute": _absolute, "poisson": poisson_loss}
+)
+"""Losses by name, for ``loss=``."""
+
+
+class ExclusiveError(MeanSquaredError):
+    """For two layers: the mean squared error, plus a penalty for edges that both layers share.
+
+    The penalty is the mean product of the layers' absolute differences of neighbours, at three scales (Gandelsman,
     Shocher and Irani, 2019, "Double-DIP", equation 2, after Zhang, Ng and Chen, 2018).
 
     Args:
         observed: see `MeanSquaredError`.
         operator: see `MeanSquaredError`.
         known: see `MeanSquaredError`.
-        weight: of the price.
+        weight: of the penalty.
     """
 
     def __init__(self, observed: Tensor, operator: Operator, known: Tensor, weight: float = 0.05) -> None:
@@ -73,23 +203,23 @@ class ExclusiveError(MeanSquaredError):
 
     def __call__(self, picture: Tensor, compared: Tensor | None = None, target: Tensor | None = None) -> Tensor:
         """(N, 2 C, H, W), one layer after the other, to (N,)."""
-        price = picture.new_zeros(len(picture))
+        penalty = picture.new_zeros(len(picture))
         first, second = picture.chunk(2, dim=1)
         for _ in range(3):
             for axis in (-2, -1):
                 shared = first.diff(dim=axis).abs() * second.diff(dim=axis).abs()
-                price = price + shared.flatten(1).mean(1)
+                penalty = penalty + shared.flatten(1).mean(1)
             if min(first.shape[-2:]) < 4:
                 break
             first, second = F.avg_pool2d(first, 2), F.avg_pool2d(second, 2)
-        return super().__call__(picture, compared, target) + self.weight * price
+        return super().__call__(picture, compared, target) + self.weight * penalty
 
 
 class NormalisedSquaredError(MeanSquaredError):
-    """Squared difference between what the operator makes of a picture and what was observed, of the latter's energy.
+    """Squared difference of the operator's output and the observation, divided by the observation's energy.
 
-    |phi(x) - phi0|^2 / |phi0|^2, summed over what is known, of any unit and number of values: Mahendran and Vedaldi,
-    2015, "Understanding deep image representations by inverting them", section 3. 1 for a picture without any features.
+    |phi(x) - phi0|^2 / |phi0|^2 over the known values (Mahendran and Vedaldi, 2015, "Understanding deep image
+    representations by inverting them", section 3). 1 for a picture without any features.
 
     Args:
         observed: (N, ...), float32; not all zero where it is known.
@@ -106,15 +236,15 @@ class NormalisedSquaredError(MeanSquaredError):
 
 
 class NegativeActivation:
-    """Minus what the operator makes of a picture, its mean where there are several numbers; so it may be negative.
+    """Minus the operator's output, averaged over its values; so it may be negative.
 
-    Activation maximisation: Erhan, Bengio, Courville and Vincent, 2009; with this network for a prior, Ulyanov, Vedaldi
-    and Lempitsky, 2018.
+    Activation maximisation: Erhan, Bengio, Courville and Vincent, 2009; with this prior Ulyanov, Vedaldi and Lempitsky,
+    2018.
 
     Args:
-        observed: (N, ...); what is in it does not matter, as nothing was observed.
+        observed: (N, ...), not read: nothing was observed.
         operator: from the picture to activations, of the same shape.
-        known: bool, the same shape: the activations that are meant.
+        known: bool, the same shape: the activations to maximise.
     """
 
     def __init__(self, observed: Tensor, operator: Operator, known: Tensor) -> None:

@@ -1,96 +1,123 @@
-"""What turns gradients into steps: Adam, and Muon for the convolution kernels."""
+"""Optimisers: Adam, and Muon for the convolution kernels. A user's optimiser is a callable parameters -> Optimizer."""
 
 from __future__ import annotations
 
 import math
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass
-from typing import Any, Literal, overload
+from typing import Annotated, Any, Literal, overload
 
 import torch
+from pydantic import Field
 from torch import Tensor, nn
 
 from untaught.errors import SettingError
+from untaught.settings import settings
 
-__all__ = ["Muon", "OptimiserSettings", "build_optimiser", "learning_rate", "set_rate"]
+__all__ = [
+    "Muon",
+    "OptimiserFactory",
+    "OptimiserSettings",
+    "build_optimiser",
+    "scale_learning_rate",
+    "scheduled_rate",
+    "set_learning_rate",
+]
+
+OptimiserFactory = Callable[[list[nn.Parameter]], torch.optim.Optimizer]
+"""Makes an optimiser for a list of parameters; it keeps its own learning rate."""
 
 
-@dataclass(frozen=True, kw_only=True)
+@settings
 class OptimiserSettings:
-    """How the weights follow the gradient.
+    """A shipped optimiser and its learning-rate schedule.
+
+    The schedule is a function of the iteration alone, so a resumed fit needs no state of it; torch's schedulers have
+    one, and cannot be asked for the rate of an iteration that the divergence guard repeats.
 
     Attributes:
-        name: "adam" (Kingma and Ba, 2015) or "muon" (Jordan et al., 2024) for the kernels, with Adam for the rest.
-        rate: learning rate.
-        schedule: "constant", or "cosine": down to ``final_rate`` times the rate along half a cosine.
-        final_rate: share of the rate that is left at the last iteration of a falling schedule, 0 to 1.
-        warmup: iterations over which the rate rises linearly from zero.
+        name: "adam" (Kingma and Ba, 2015), or "muon" (Jordan et al., 2024) for the kernels with Adam for the rest.
+        learning_rate: at the start; default 0.01.
+        schedule: "constant"; "cosine", which falls to ``final_share`` along half a cosine; or a callable (iteration,
+            iterations) -> factor of the learning rate, with iterations counted from 1.
+        final_share: share of the learning rate that is left at the last iteration of "cosine", 0 to 1; default 0.
+        warmup: iterations over which the learning rate rises linearly from zero; default 0.
     """
 
     name: Literal["adam", "muon"] = "adam"
-    rate: float = 0.01
-    schedule: Literal["constant", "cosine"] = "constant"
-    final_rate: float = 0.0
-    warmup: int = 0
-
-    def __post_init__(self) -> None:
-        if self.name not in ("adam", "muon"):
-            raise SettingError(f"name must be adam or muon: found {self.name!r}")
-        if self.schedule not in ("constant", "cosine"):
-            raise SettingError(f"schedule must be constant or cosine: found {self.schedule!r}")
-        if not self.rate > 0:
-            raise SettingError(f"a learning rate is positive: found {self.rate}")
-        if not 0 <= self.final_rate <= 1 or self.warmup < 0:
-            raise SettingError(f"final_rate lies in [0, 1] and warmup from 0: found {self.final_rate}, {self.warmup}")
+    learning_rate: Annotated[float, Field(gt=0)] = 0.01
+    schedule: Literal["constant", "cosine"] | Callable[[int, int], float] = "constant"
+    final_share: Annotated[float, Field(ge=0, le=1)] = 0.0
+    warmup: Annotated[int, Field(ge=0)] = 0
 
 
-def learning_rate(settings: OptimiserSettings, iteration: int, iterations: int) -> float:
-    """The rate of one iteration, counted from 1, out of ``iterations``.
+def scheduled_rate(settings: OptimiserSettings, iteration: int, iterations: int) -> float:
+    """The learning rate of one iteration, counted from 1, out of ``iterations``.
 
-    >>> learning_rate(OptimiserSettings(rate=1.0, schedule="cosine"), 50, 100)
+    >>> scheduled_rate(OptimiserSettings(learning_rate=1.0, schedule="cosine"), 50, 100)
     0.5
     """
-    rate = settings.rate
-    if settings.schedule == "cosine":
+    rate = settings.learning_rate
+    if callable(settings.schedule):
+        rate *= float(settings.schedule(iteration, iterations))
+    elif settings.schedule == "cosine":
         wave = (1 + math.cos(math.pi * iteration / max(iterations, 1))) / 2
-        rate *= settings.final_rate + (1 - settings.final_rate) * wave
+        rate *= settings.final_share + (1 - settings.final_share) * wave
     return rate * min(1.0, iteration / settings.warmup) if settings.warmup else rate
 
 
 def build_optimiser(
-    settings: OptimiserSettings, *modules: nn.Module, capturable: bool | None = None
+    settings: OptimiserSettings | OptimiserFactory, *modules: nn.Module, capturable: bool | None = None
 ) -> torch.optim.Optimizer:
-    """Make the optimiser for all parameters of a network, and of an operator that is learnt with it.
+    """Make the optimiser of all parameters of a network, and of an operator that is learnt with it.
 
     Args:
-        settings: which.
-        modules: on the device that they are fitted on.
-        capturable: keep all that changes in tensors on the device, as a CUDA graph needs it; on CUDA only, if None.
+        settings: a shipped optimiser, or a callable that makes one.
+        modules: on the device of the fit.
+        capturable: keep everything that changes in tensors on the device, as a CUDA graph needs it; None for: on CUDA.
     """
     parameters = [parameter for module in modules for parameter in module.parameters()]
+    if not isinstance(settings, OptimiserSettings):
+        made = settings(parameters)
+        if not isinstance(made, torch.optim.Optimizer):
+            raise SettingError(f"optimiser returns a torch.optim.Optimizer for a list of parameters: found {made!r}")
+        return made
     device = parameters[0].device
     capturable = device.type == "cuda" if capturable is None else capturable
-    rate = torch.tensor(settings.rate, device=device) if capturable else settings.rate
+    rate: Any = settings.learning_rate
+    if capturable:
+        rate = torch.tensor(rate, device=device, dtype=torch.float32)
     if settings.name == "muon":
         return Muon(parameters, lr=rate, capturable=capturable)
     adam = torch.optim.Adam(parameters, lr=rate, fused=True, capturable=capturable)
-    # The first steps are not captured, as is right, and torch would warn of that.
+    # The first steps run uncaptured on purpose; torch would warn of that.
     adam._warned_capturable_if_run_uncaptured = True
     return adam
 
 
-def set_rate(optimiser: torch.optim.Optimizer, rate: float) -> None:
-    """Let all groups of parameters have this learning rate from now on."""
+def set_learning_rate(optimiser: torch.optim.Optimizer, rate: float) -> None:
+    """Set the learning rate of all groups of parameters."""
     for group in optimiser.param_groups:
-        if isinstance(group["lr"], Tensor):
-            group["lr"].fill_(rate)
-        else:
-            group["lr"] = rate
+        _set_rate(group, rate)
+
+
+def scale_learning_rate(optimiser: torch.optim.Optimizer, factor: float) -> float:
+    """Multiply all learning rates by a factor; returns that of the first group."""
+    for group in optimiser.param_groups:
+        if factor != 1:
+            _set_rate(group, float(group["lr"]) * factor)
+    return float(optimiser.param_groups[0]["lr"])
+
+
+def _set_rate(group: dict[str, Any], rate: float) -> None:
+    if isinstance(group["lr"], Tensor):
+        group["lr"].fill_(rate)
+    else:
+        group["lr"] = rate
 
 
 class Muon(torch.optim.Optimizer):
-    """Momentum whose matrices are made orthogonal before the step; Adam where a parameter is no kernel.
+    """Momentum whose matrices are orthogonalised before the step; Adam for parameters that are no kernels.
 
     A kernel (out, in, k, k) is read as a matrix of out rows. Its Nesterov momentum M = U S Vᵀ is replaced by about
     U Vᵀ, so that every direction of the matrix moves equally far (Jordan et al., 2024, "Muon: an optimizer for hidden
@@ -102,7 +129,7 @@ class Muon(torch.optim.Optimizer):
         parameters: the parameters; all of at least two dimensions are kernels.
         lr: learning rate, for kernels and the rest alike; a scalar tensor on their device, if capturable.
         momentum: decay of the momentum of kernels.
-        betas: decays of Adam's two averages, for the rest.
+        betas: decay rates of Adam's two averages, for the rest.
         capturable: keep all that changes in tensors on the parameters' device, as a CUDA graph needs it.
     """
 
@@ -162,7 +189,7 @@ class Muon(torch.optim.Optimizer):
         for parameter in parameters:
             state = self.state[parameter]
             if not state:
-                step = torch.zeros((), device=parameter.device) if group["capturable"] else 0
+                step = torch.zeros((), device=parameter.device, dtype=torch.float32) if group["capturable"] else 0
                 state.update(step=step, mean=torch.zeros_like(parameter), square=torch.zeros_like(parameter))
             if not group["capturable"]:
                 state["step"] += 1

@@ -1,4 +1,4 @@
-"""What is to be solved: what was observed of a picture and what happened to it, read and checked."""
+"""The problem: what was observed of a picture and what happened to it, read and checked."""
 
 from __future__ import annotations
 
@@ -17,31 +17,30 @@ __all__ = ["Problem"]
 
 @dataclass(frozen=True, kw_only=True)
 class Problem:
-    """What is known of a picture, or of a volume, which has (D, H, W) wherever a picture has (H, W).
+    """What is known of N pictures, or volumes, which have (D, H, W) wherever a picture has (H, W).
 
     Attributes:
-        observed: (N, ...), float32: what the operator made of N pictures; anything where it is not known.
-        known: bool, the same shape: where it is known.
+        observed: (N, ...), float32 or complex64: the operator's output; arbitrary where it is unknown.
+        known: bool, the same shape.
         channels: of the picture.
         size: height and width of the picture; depth, height and width of a volume.
         layout: how the picture is handed back.
-        operator: from the picture to the observation; None where the observation is the picture itself.
-        noise: standard deviation of its independent normal noise; None where it has none, or none is known of.
-        layers: channels of each layer of the picture that has a network of its own, ``channels`` together; all of them
-            in one if empty.
-        objective: how far a picture is from the observation.
-        signed: whether that may be negative, so that how many times it has grown says nothing.
-        guide: (N, channels, H, W), float32: the network's input in place of the recipe's, or beside what a recipe
-            shows of a noisy picture; none if None.
-        kept: (N, C, H, W), bool: values of the picture that are returned as they were given; none if None.
-        polish: what is done to the fitted picture, (N, C, H, W), at the very end, for seconds maybe; nothing if None.
-        finish: what is done to each fitted picture, (N, C, H, W), before anybody sees it; nothing if None.
-        found: what else there is to be handed back, by name, each (N, C, H, W): from the operator as it was learnt and
-            the fitted picture; nothing if None.
-        verdict: the sentence on a fitted picture, (N, C, H, W), at the very end; what the operator makes of it is
-            compared with the observation, in the picture's units, if None.
-        recipes: name of the row of `untaught.recipes.RECIPES` that is for it, where that is not the task's own.
-        notes: sentences that the user should read.
+        operator: from the picture to the observation; None if the picture itself was observed.
+        noise: standard deviation of the observation's white normal noise; None if there is none or it is unknown.
+        layers: channels of each layer of the picture that has its own network, ``channels`` in all; empty for one.
+        objective: builds the loss from observation, operator and known values.
+        weights: not negative, broadcastable to the observation: of each value's loss; None for equal weights.
+        unit: one unit of the fit in the units of the observation, for a loss that needs these.
+        signed: whether the loss may be negative, so that its growth says nothing.
+        clip: whether the picture lies in [0, 1] and outputs are limited to it.
+        guide: (N, channels, H, W), float32: replaces the recipe's input, or is shown beside a noisy picture.
+        kept: (N, C, H, W), bool: values of the picture that are returned unchanged; None for none.
+        polish: a last step on the fitted picture, (N, C, H, W), which may take seconds; None for none.
+        finish: a step on every picture that is shown or returned; None for none.
+        found: further results by name, each (N, C, H, W), from the operator and the fitted picture; None for none.
+        verdict: a sentence on the fitted picture; None for how far the operator's output is from the observation.
+        recipes: the row of `untaught.recipes.RECIPES` to use, if it is not the task's own.
+        notes: sentences for the user.
     """
 
     observed: Tensor
@@ -53,7 +52,10 @@ class Problem:
     noise: float | None = None
     layers: tuple[int, ...] = ()
     objective: Callable[[Tensor, Operator, Tensor], Objective] = MeanSquaredError
+    weights: Tensor | None = None
+    unit: float = 1.0
     signed: bool = False
+    clip: bool = True
     guide: Tensor | None = None
     kept: Tensor | None = None
     polish: Callable[[Tensor], Tensor] | None = None
@@ -67,9 +69,9 @@ class Problem:
         if not self.known.flatten(1).any(1).all():
             raise InputError("a picture has no known value at all: there is nothing to restore it from")
         if not self.observed[self.known].isfinite().all():
-            raise InputError("the picture has values that are not finite where it is said to be known")
+            raise InputError("the picture has values that are not finite although they are marked as known")
 
     @property
     def missing(self) -> float:
-        """Share of the observed values that are not known."""
+        """Share of the observed values that are unknown."""
         return 1 - self.known.float().mean().item()

@@ -2,94 +2,162 @@
 
 from __future__ import annotations
 
+import dataclasses
 import enum
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
-from torch import Tensor
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from untaught.settings import plain
 
 __all__ = ["Observer", "Restoration", "State", "StopReason"]
 
 
 class StopReason(enum.StrEnum):
-    """Why a fit ended, as a sentence can use it."""
+    """Why a fit ended, as the end of the sentence "it ran until ..."."""
 
     ITERATIONS = "the iteration limit was reached"
     HELD_OUT = "the error on held-out pixels stopped falling"
-    VARIANCE = "the outputs had come to rest and began to move again"
-    DISCREPANCY = "what was left of the error was the noise"
-    RESIDUAL_PEAK = "the noise was off and began to come back"
+    VARIANCE = "the variance of the outputs passed its valley"
+    DISCREPANCY = "the loss reached the noise level"
+    RESIDUAL_PEAK = "the noise was removed and began to come back"
+    RULE = "the stop rule ended it"
     TIME = "the time budget was spent"
     INTERRUPTED = "it was interrupted"
-    DIVERGED = "it kept diverging, however far the rate was lowered"
+    CANCELLED = "it was cancelled"
+    LEFT = "the loop was left"
+    DIVERGED = "it kept diverging, however low the learning rate"
 
 
-@dataclass(frozen=True, slots=True)
 class State:
-    """One iteration of a fit, as everybody who follows the fit sees it.
+    """One iteration of a fit, as every observer sees it.
 
-    ``output`` and ``loss`` come from the same weights. Nothing here has been copied to the host: reading
-    ``float(state.loss)`` on an accelerator is what waits for it, so whoever looks pays.
+    ``output`` and ``loss`` come from the same weights. Tensors are on the device of the fit; reading
+    ``float(state.loss)`` on an accelerator waits for it. The pictures are copies, made when they are first read: an
+    observer may change them.
 
     Attributes:
         iteration: number of this iteration, from 1.
-        iterations: the limit that was set.
-        loss: what is descended, for most tasks the mean squared error over the known values; scalar tensor.
-        output: the network's output, (N, C, H, W), float32 in [0, 1]; the average, where that is of a window only.
-        average: exponential average of the outputs so far, same shape and range.
-        square: exponential average of their squares.
+        iterations: the limit.
+        loss: mean of ``losses``, scalar.
+        losses: the loss of each picture, (N,); for most tasks the mean squared error over the known values.
         elapsed: seconds since the first iteration began.
-        rate: learning rate of this iteration.
-        rollbacks: how often the fit has diverged and was taken back, so far.
+        learning_rate: of this iteration.
+        rollbacks: how often the fit has diverged and was taken back so far.
+        network: the module that is fitted, not a copy.
     """
 
-    iteration: int
-    iterations: int
-    loss: Tensor
-    output: Tensor
-    average: Tensor
-    square: Tensor
-    elapsed: float
-    rate: float
-    rollbacks: int
+    def __init__(
+        self,
+        *,
+        iteration: int,
+        iterations: int,
+        loss: Tensor,
+        losses: Tensor,
+        average: Tensor,
+        square: Tensor,
+        output: Tensor | None = None,
+        input: Tensor | None = None,  # noqa: A002
+        elapsed: float = 0.0,
+        learning_rate: float = 0.0,
+        rollbacks: int = 0,
+        network: nn.Module | None = None,
+    ) -> None:
+        self.iteration = iteration
+        self.iterations = iterations
+        self.loss = loss
+        self.losses = losses
+        self.elapsed = elapsed
+        self.learning_rate = learning_rate
+        self.rollbacks = rollbacks
+        self.network = network
+        self._tensors = {"average": average, "square": square, "output": average if output is None else output}
+        if input is not None:
+            self._tensors["input"] = input
+        self._copies: dict[str, Tensor] = {}
+
+    def _copy(self, name: str) -> Tensor:
+        if name not in self._copies:
+            self._copies[name] = self._tensors[name].clone()
+        return self._copies[name]
+
+    @property
+    def output(self) -> Tensor:
+        """The network's output, (N, C, H, W), float32; the average for a network that sees a patch only."""
+        return self._copy("output")
+
+    @property
+    def average(self) -> Tensor:
+        """Exponential average of the outputs so far, same shape and range."""
+        return self._copy("average")
+
+    @property
+    def square(self) -> Tensor:
+        """Exponential average of the squared outputs."""
+        return self._copy("square")
+
+    @property
+    def input(self) -> Tensor | None:
+        """The network's input in this iteration, (N * runs, channels, H, W); None in a state made after the end."""
+        return self._copy("input") if "input" in self._tensors else None
 
     @property
     def spread(self) -> Tensor:
         """Standard deviation of the outputs over the last iterations and over runs: (N, C, H, W)."""
         return (self.square - self.average.square()).clamp_min(0).sqrt()
 
+    def with_averages(self, average: Tensor, square: Tensor) -> State:
+        """The same moment with other averages."""
+        same = {
+            name: getattr(self, name)
+            for name in (
+                "iteration",
+                "iterations",
+                "loss",
+                "losses",
+                "elapsed",
+                "learning_rate",
+                "rollbacks",
+                "network",
+            )
+        }
+        return State(average=average, square=square, output=self._tensors["output"], **same)
+
 
 class Observer(Protocol):
-    """Looks at the states of a fit and alters nothing."""
+    """Looks at the states of a fit and changes nothing."""
 
     def __call__(self, state: State, /) -> None:
         """Look at one state."""
         ...
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, eq=False)
 class Restoration:
-    """The result of a task.
+    """The result of a task. It pickles, and two are equal if all their values are.
 
     Attributes:
-        picture: the restored picture, in the shape and dtype of what was given (numpy array or torch tensor).
+        picture: the restored picture, in the shape and dtype of the input (numpy array or torch tensor).
         stop_reason: why the fit ended.
-        iterations: how many iterations were done.
+        iterations: number of iterations done.
         seconds: how long the fit took.
-        history: one list a quantity, of one value an iteration: ``iteration``, ``loss``, ``elapsed`` (seconds).
-        seed: what the random numbers started from.
+        history: lists of one value per iteration: ``iteration``, ``loss``, ``elapsed`` (seconds).
+        seed: of the random numbers.
         task: name of the task.
         recipe: all settings of the fit, as plain values.
-        engine: device, arithmetic and threads that the fit ran with, as plain values.
+        engine: device, arithmetic and threads of the fit, as plain values.
         rollbacks: how often the fit diverged and was taken back.
         missing: share of the values that were missing, 0 to 1.
-        uncertainty: where values were held out, half the width of the interval that 90 % of them lay in, in the shape
-            of the picture and in its units, float32; zero where a value is known and was kept; otherwise None.
-        expected_psnr: PSNR in dB on known values that the fit had not been shown, before they were put back: what to
-            expect of the missing ones; None where none were held out.
-        notes: sentences that the user should read.
-        found: what else was found, by name, as the picture is handed back: the kernel of a blur, another layer.
+        uncertainty: half-width of each pixel's 90 % interval, in the picture's units and shape, float32; zero where a
+            known value was kept; None if no values were held out.
+        expected_psnr: PSNR in dB on held-out values before they were used: what to expect of the missing ones; None if
+            none were held out.
+        notes: sentences for the user.
+        found: further results by name, such as the kernel of an unknown blur.
     """
 
     picture: Any
@@ -107,3 +175,27 @@ class Restoration:
     expected_psnr: float | None = None
     notes: tuple[str, ...] = ()
     found: Mapping[str, Any] = field(default_factory=dict)
+
+    def __eq__(self, other: object) -> bool:
+        if not isinstance(other, Restoration):
+            return NotImplemented
+        return all(_same(getattr(self, one.name), getattr(other, one.name)) for one in dataclasses.fields(self))
+
+    __hash__: Callable[[Restoration], int] = None  # type: ignore[assignment]
+
+    def summary(self) -> dict[str, Any]:
+        """Everything but the pictures, as values that JSON can hold."""
+        pictures = ("picture", "uncertainty", "found")
+        return {
+            one.name: plain(getattr(self, one.name)) for one in dataclasses.fields(self) if one.name not in pictures
+        }
+
+
+def _same(one: Any, other: Any) -> bool:
+    if isinstance(one, Mapping) and isinstance(other, Mapping):
+        return one.keys() == other.keys() and all(_same(one[name], other[name]) for name in one)
+    if isinstance(one, Tensor) or isinstance(other, Tensor):
+        return isinstance(one, Tensor) and isinstance(other, Tensor) and torch.equal(one, other)
+    if isinstance(one, np.ndarray) or isinstance(other, np.ndarray):
+        return isinstance(one, np.ndarray) and isinstance(other, np.ndarray) and np.array_equal(one, other)
+    return bool(one == other)

@@ -1,59 +1,93 @@
-"""The network's input, and how it is shaken from one iteration to the next.
+"""Noise and coordinates as the network's input, and their perturbation from iteration to iteration.
 
-The input is drawn once and stays what the picture is drawn from. Shaking it a little each iteration keeps the network
-from memorising single values of it (Ulyanov et al., 2018, "noise-based regularisation"). The paper can be read in
-two ways, and both are here: *fresh* noise is added to the first input, *accumulated* noise to the last one.
+The input is drawn once. Perturbing it a little in each iteration keeps the network from memorising single values of it
+(Ulyanov et al., 2018, "noise-based regularisation"). The paper allows two readings, and both are here: *fresh* noise is
+added to the first input, *accumulated* noise to the last one.
 """
 
 from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
-from typing import Literal, get_args
+from typing import Annotated, Literal
 
 import torch
+from pydantic import Field
 from torch import Tensor
 
-from untaught.backend.kernels import Kernels
 from untaught.errors import SettingError
-from untaught.priors.sampler import Batch, InputSampler
+from untaught.priors.sampler import Batch, InputSampler, Measurement, NoiseKernel
+from untaught.settings import settings
 
-__all__ = ["InputSettings", "PerturbationSettings", "PerturbedInput", "SideBySide", "make_input", "mirror"]
-
-InputKind = Literal["uniform", "normal", "grid", "fourier"]
+__all__ = ["CoordinateInput", "NoiseInput", "PerturbationSettings", "PerturbedSampler", "mirror"]
 
 
-@dataclass(frozen=True, kw_only=True)
-class InputSettings:
-    """What the network draws the picture from.
+@settings
+class PerturbationSettings:
+    """How the input is perturbed in each iteration.
 
     Attributes:
-        kind: "uniform" noise in [0, scale), "normal" noise of standard deviation ``scale``, a coordinate "grid" in
-            [0, 1], a channel for each axis, or "fourier" features of that grid: sines and cosines at octaves.
-        channels: number of channels; a grid has 2 and Fourier features a multiple of 4; for a volume, 3 and of 6.
-        scale: range or standard deviation of the noise.
+        kind: "none"; "fresh", the first input plus new noise; or "accumulated", the last input plus new noise, a
+            random walk.
+        standard_deviation: of the normal noise, in the input's units; default 1/30.
     """
 
-    kind: InputKind = "uniform"
-    channels: int = 32
-    scale: float = 0.1
+    kind: Literal["none", "fresh", "accumulated"] = "none"
+    standard_deviation: Annotated[float, Field(ge=0)] = 1 / 30
+
+
+@settings
+class NoiseInput:
+    """Noise, drawn once, from which the network makes the picture.
+
+    Attributes:
+        kind: "uniform" noise in [0, scale), or "normal" noise of standard deviation ``scale``.
+        channels: number of channels; default 32.
+        scale: range or standard deviation of the noise; default 0.1.
+        perturbation: how it is perturbed; default not at all.
+    """
+
+    kind: Literal["uniform", "normal"] = "uniform"
+    channels: Annotated[int, Field(ge=1)] = 32
+    scale: Annotated[float, Field(gt=0)] = 0.1
+    perturbation: PerturbationSettings = PerturbationSettings()
+
+    def first(self, size: Sequence[int], generator: torch.Generator) -> Tensor:
+        """Draw the first input: (1, channels, *size), float32, on the generator's device."""
+        draw = torch.rand if self.kind == "uniform" else torch.randn
+        shape = (1, self.channels, *size)
+        return draw(shape, generator=generator, device=generator.device, dtype=torch.float32) * self.scale
+
+    def build(self, measurement: Measurement, generator: torch.Generator) -> InputSampler:
+        """Make the sampler of one picture; a guide replaces the noise."""
+        first = self.first(measurement.size, generator)
+        return PerturbedSampler(_guided(first, measurement), self.perturbation, generator)
+
+
+@settings
+class CoordinateInput:
+    """The pixels' coordinates as the network's input.
+
+    Attributes:
+        kind: "grid", each axis from 0 to 1, x first, one channel per axis; or "fourier", sines and cosines of the grid
+            at octaves (Tancik et al., 2020).
+        channels: 2 for a grid, a multiple of 4 for Fourier features; for volumes 3, and a multiple of 6.
+        perturbation: how it is perturbed; default not at all.
+
+    >>> CoordinateInput(kind="grid", channels=2).first((2, 3), torch.Generator())[0, 0]
+    tensor([[0.0000, 0.5000, 1.0000],
+            [0.0000, 0.5000, 1.0000]])
+    """
+
+    kind: Literal["grid", "fourier"] = "grid"
+    channels: Annotated[int, Field(ge=1)] = 2
+    perturbation: PerturbationSettings = PerturbationSettings()
 
     def __post_init__(self) -> None:
-        kinds = get_args(InputKind)
-        if self.kind not in kinds:
-            raise SettingError(f"kind must be one of {', '.join(kinds)}: found {self.kind!r}")
-        if self.channels < 1 or not self.scale > 0:
-            raise SettingError(f"channels and scale must be positive: found {self.channels} and {self.scale}")
-        # Whether those of a picture or of a volume are wanted is not known here: they have to be of one of the two.
-        self.check_axes(3 if self.channels % 3 == 0 and self.channels % 4 else 2)
+        # Whether a picture or a volume follows is unknown here, so the channels must suit one of the two.
+        self._check(3 if self.channels % 3 == 0 and self.channels % 4 else 2)
 
-    def check_axes(self, axes: int) -> None:
-        """Check that the channels are those of so many axes of space: 2, or 3 for a volume.
-
-        Raises:
-            SettingError: for a grid or Fourier features of another number of axes.
-        """
+    def _check(self, axes: int) -> None:
         if self.kind == "grid" and self.channels != axes:
             raise SettingError(f"a coordinate grid of {axes} axes has {axes} channels: found channels={self.channels}")
         if self.kind == "fourier" and self.channels % (2 * axes):
@@ -62,155 +96,85 @@ class InputSettings:
                 f"{2 * axes}: found {self.channels}"
             )
 
+    def first(self, size: Sequence[int], generator: torch.Generator) -> Tensor:
+        """Compute the input: (1, channels, *size), float32, on the generator's device.
 
-@dataclass(frozen=True, kw_only=True)
-class PerturbationSettings:
-    """How the input is shaken.
+        Raises:
+            SettingError: if ``channels`` does not suit the number of axes.
+        """
+        self._check(len(size))
+        device = generator.device
+        lines = [torch.linspace(0, 1, side, device=device, dtype=torch.float32) for side in size]
+        grid = torch.stack(torch.meshgrid(*lines, indexing="ij")[::-1])
+        if self.kind == "grid":
+            return grid[None]
+        octaves = 2.0 ** torch.arange(self.channels // (2 * len(size)), device=device) * math.pi
+        angles = (grid[:, None] * octaves.view(-1, *[1] * len(size))).flatten(0, 1)
+        return torch.cat((angles.sin(), angles.cos()))[None]
 
-    Attributes:
-        kind: "none"; "fresh", the first input plus new noise each iteration; or "accumulated", the last input plus new
-            noise each iteration, a random walk.
-        standard_deviation: of the normal noise, in the input's own units.
-    """
-
-    kind: Literal["none", "fresh", "accumulated"] = "none"
-    standard_deviation: float = 1 / 30
-
-    def __post_init__(self) -> None:
-        if self.kind not in ("none", "fresh", "accumulated"):
-            raise SettingError(f"kind must be one of none, fresh, accumulated: found {self.kind!r}")
-        if not self.standard_deviation >= 0:
-            raise SettingError(f"a standard deviation cannot be negative: found {self.standard_deviation}")
-
-
-def make_input(settings: InputSettings, size: Sequence[int], generator: torch.Generator) -> Tensor:
-    """Draw the network's input: (1, channels, *size), float32, on the generator's device; a grid's x comes first.
-
-    Raises:
-        SettingError: for a grid or Fourier features of another number of axes than ``size`` has.
-
-    >>> make_input(InputSettings(kind="grid", channels=2), (2, 3), torch.Generator())[0, 0]
-    tensor([[0.0000, 0.5000, 1.0000],
-            [0.0000, 0.5000, 1.0000]])
-    """
-    settings.check_axes(len(size))
-    device, shape = generator.device, (1, settings.channels, *size)
-    match settings.kind:
-        case "uniform":
-            return torch.rand(shape, generator=generator, device=device) * settings.scale
-        case "normal":
-            return torch.randn(shape, generator=generator, device=device) * settings.scale
-    axes = torch.meshgrid(*(torch.linspace(0, 1, side, device=device) for side in size), indexing="ij")
-    grid = torch.stack(axes[::-1])
-    if settings.kind == "grid":
-        return grid[None]
-    # Tancik et al., 2020: octaves of the coordinates, so that a convolution sees where it is at every scale.
-    octaves = 2.0 ** torch.arange(settings.channels // (2 * len(size)), device=device) * math.pi
-    angles = (grid[:, None] * octaves.view(-1, *[1] * len(size))).flatten(0, 1)
-    return torch.cat((angles.sin(), angles.cos()))[None]
+    def build(self, measurement: Measurement, generator: torch.Generator) -> InputSampler:
+        """Make the sampler of one picture; a guide replaces the coordinates."""
+        first = self.first(measurement.size, generator)
+        return PerturbedSampler(_guided(first, measurement), self.perturbation, generator)
 
 
-class PerturbedInput:
-    """The input of each iteration in turn.
+def _guided(first: Tensor, measurement: Measurement) -> Tensor:
+    return first if measurement.guide is None else measurement.guide
+
+
+class PerturbedSampler(InputSampler):
+    """A fixed input with noise that changes from iteration to iteration.
 
     Args:
-        base: the first input, (1, C, H, W), float32.
-        perturbation: how it is shaken.
-        generator: source of the noise, on the base's device.
-        kernels: draw the noise with these, many times faster, in the type of their arithmetic and with the channels
-            last in memory; the noise is other noise.
+        first: (1, C, H, W), float32.
+        perturbation: how it is perturbed.
+        generator: source of the noise, on the same device.
     """
 
-    def __init__(
-        self,
-        base: Tensor,
-        perturbation: PerturbationSettings,
-        generator: torch.Generator,
-        kernels: Kernels | None = None,
-    ) -> None:
+    def __init__(self, first: Tensor, perturbation: PerturbationSettings, generator: torch.Generator) -> None:
+        super().__init__(first.shape[1], generator)
         self.perturbation = perturbation
-        self.generator = generator
-        self.generators = (generator,)
-        self.kernels = kernels
-        # A CUDA graph goes on reading the input from where it was.
-        self.in_place = base.is_cuda
-        self.current = base if kernels is None else base.contiguous(memory_format=torch.channels_last)
+        self.kernel: NoiseKernel | None = None
+        # A CUDA graph reads the input from the same memory in each replay.
+        self.in_place = first.is_cuda
+        self.current = first
+
+    def accelerate(self, kernel: NoiseKernel | None) -> None:
+        """Draw the noise with a compiled kernel, in its dtype, channels last in memory."""
+        self.kernel = kernel
+        if kernel is not None:
+            self.current = self.current.contiguous(memory_format=torch.channels_last)
 
     def draw(self) -> Batch:
         """The next iteration's input, shaped like the first."""
-        kind, deviation, kernels = self.perturbation.kind, self.perturbation.standard_deviation, self.kernels
+        kind, deviation, kernel = self.perturbation.kind, self.perturbation.standard_deviation, self.kernel
         if kind == "none":
             return Batch(self.current)
-        if kernels is not None:
-            shaken = torch.empty_like(self.current, dtype=kernels.dtype)
-            # The noise is a function of this number and of the place.
+        if kernel is not None:
+            perturbed = torch.empty_like(self.current, dtype=kernel.dtype)
+            # The kernel's noise is a function of this key and of the place.
             key = int(torch.randint(2**63 - 1, (), generator=self.generator))
-            kernels.perturb(shaken, self.current, self.current.numel(), deviation, key, kind == "accumulated")
-            return Batch(shaken)
-        shaken = torch.empty_like(self.current).normal_(0, deviation, generator=self.generator).add_(self.current)
+            kernel.perturb(perturbed, self.current, self.current.numel(), deviation, key, kind == "accumulated")
+            return Batch(perturbed)
+        perturbed = torch.empty_like(self.current).normal_(0, deviation, generator=self.generator).add_(self.current)
         if kind == "accumulated":
-            self.current = self.current.copy_(shaken) if self.in_place else shaken
-        return Batch(shaken)
+            self.current = self.current.copy_(perturbed) if self.in_place else perturbed
+        return Batch(perturbed)
 
     def state(self) -> dict[str, Tensor]:
         """The last input and the state of the random numbers."""
-        return {"current": self.current, "generator": self.generator.get_state()}
+        return {"current": self.current, **super().state()}
 
     def restore(self, state: dict[str, Tensor], *, randomness: bool = True) -> None:
-        """Go back to a state; without ``randomness`` the noise goes on."""
-        # A copy in the layout of the one that was there: noise may be added to it in place.
+        """Go back to a state; without ``randomness`` the noise continues."""
+        # A copy, in the memory layout of the present input: noise may be added to it in place.
         self.current = torch.empty_like(self.current).copy_(state["current"])
-        if randomness:
-            self.generator.set_state(state["generator"].cpu())
+        super().restore(state, randomness=randomness)
 
 
 def mirror(pictures: Tensor, mirrored: Tensor) -> Tensor:
-    """Mirror each of (N, C, H, W) left to right and top to bottom, where (N, 2), bool, says so; its own inverse."""
-    # No branch, so that neither the host waits nor a CUDA graph freezes what was drawn first.
+    """Mirror each of (N, C, H, W) left to right and top to bottom where (N, 2), bool, is True. Its own inverse."""
+    # Without a branch: the host does not wait, and a CUDA graph does not freeze the first draw.
     across, down = mirrored.T.reshape(2, -1, 1, 1, 1)
     pictures = torch.where(across, pictures.flip(-1), pictures)
     return torch.where(down, pictures.flip(-2), pictures)
-
-
-class SideBySide:
-    """Several sources as one, for several networks side by side.
-
-    Args:
-        sources: one for each network.
-    """
-
-    def __init__(self, sources: Sequence[InputSampler]) -> None:
-        self.sources = sources
-        self.generators = [generator for source in sources for generator in source.generators]
-
-    def draw(self) -> Batch:
-        """What all of them draw, one after the other in the batch."""
-        drawn = [source.draw() for source in self.sources]
-        guesses = [one.guess for one in drawn if one.guess is not None]
-        compared = [one.compared for one in drawn if one.compared is not None]
-        shown = [one.shown for one in drawn if one.shown is not None]
-        targets = [one.target for one in drawn if one.target is not None]
-        mirrored = [one.mirrored for one in drawn if one.mirrored is not None]
-        windows = [one.window for one in drawn if one.window is not None]
-        return Batch(
-            torch.cat([one.input for one in drawn]),
-            torch.cat(guesses) if guesses else None,
-            torch.cat(compared) if compared else None,
-            torch.cat(shown) if shown else None,
-            torch.cat(targets) if targets else None,
-            torch.cat(mirrored) if mirrored else None,
-            (torch.cat([rows for rows, _ in windows]), torch.cat([columns for _, columns in windows]))
-            if windows
-            else None,
-        )
-
-    def state(self) -> dict[str, Tensor]:
-        """All their states."""
-        return {f"{n}.{key}": value for n, source in enumerate(self.sources) for key, value in source.state().items()}
-
-    def restore(self, state: dict[str, Tensor], *, randomness: bool = True) -> None:
-        """Go back to a state of all of them."""
-        for n, source in enumerate(self.sources):
-            prefix = f"{n}."
-            own = {key.removeprefix(prefix): value for key, value in state.items() if key.startswith(prefix)}
-            source.restore(own, randomness=randomness)

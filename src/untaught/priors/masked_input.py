@@ -1,145 +1,132 @@
-"""The known values themselves as the network's input, thinned out anew each iteration.
+"""Masked input: the known values themselves, a random part of them hidden in each iteration.
 
-A network that draws from noise has to learn a picture by heart, and learns its damage next. A network that is shown a
-part of what is known, and asked for another part that it was not shown, learns how this picture continues: its own
-statistics, from thousands of small tasks of the kind that is to be solved (after Batson and Royer, 2019,
-"Noise2Self", and Quan et al., 2020, "Self2Self"). What is asked for is never among what is shown, so to copy is no
-way out.
+A network that draws the picture from noise learns it by heart, and its damage next. A network that is shown a part of
+the known values and compared on another, hidden part learns how this picture continues (blind-spot masking: Batson and
+Royer, 2019, "Noise2Self"; Quan et al., 2020, "Self2Self"). No compared value is shown, so copying does not help.
 
-The network draws a correction to a first guess, which is the shown values spread over the gaps between them.
+The network's output is a correction to a first guess: the shown values, interpolated over the gaps between them.
 """
 
 from __future__ import annotations
 
 import math
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
-from typing import Literal
+from typing import Annotated, ClassVar, Literal
 
 import torch
 import torch.nn.functional as F
+from pydantic import Field
 from torch import Tensor
 
 from untaught.errors import SettingError
-from untaught.priors.patches import Windows
-from untaught.priors.sampler import Batch
+from untaught.priors.patches import Patches
+from untaught.priors.sampler import Batch, InputSampler, Measurement
+from untaught.settings import settings
 
-__all__ = [
-    "ThinnedInput",
-    "ThinningSettings",
-    "gaussian",
-    "hide",
-    "mask_channels",
-    "moved",
-    "smooth",
-    "spread_out",
-]
+__all__ = ["MaskedInput", "MaskedSampler", "gaussian", "hide", "moved", "pull_push", "smooth"]
+
+Width = Annotated[float, Field(gt=0)]
 
 
-@dataclass(frozen=True, kw_only=True)
-class ThinningSettings:
-    """What is hidden from the network each iteration, and how it is told of the rest.
+@settings
+class MaskedInput:
+    """The known values as the network's input, a random part of them hidden in each iteration.
 
     Attributes:
-        pattern: "pixels" hides scattered pixels; "shapes" hides besides these what the missing part itself would
-            cover, moved and turned at random, so that holes are learnt from holes.
-        least: smallest share of pixels that is left by the scattered ones, 0 to 1.
-        most: largest share that is left; each iteration draws between the two.
-        copies: at most so many copies of the missing part are hidden by "shapes".
-        widths: standard deviations of the Gaussians, in pixels, by which the shown values are averaged over gaps.
-        window: side of the window, in pixels, that the network is shown of a larger picture.
+        kind: the tag of this input in a record.
+        pattern: "pixels" hides scattered pixels; "shapes" also hides randomly moved and flipped copies of the missing
+            region, so that the network learns holes from holes.
+        least: smallest share of the pixels that stays visible, 0 to 1; default 0.6.
+        most: largest share that stays visible; each iteration draws between the two; default 0.95.
+        copies: "shapes" hides at most this many copies; default 3.
+        widths: standard deviations, in pixels, of the Gaussians that average the visible values over gaps.
+        patch: side, in pixels, of the patch that is shown of a larger picture; default 512.
     """
 
+    shows_picture: ClassVar[bool] = True
+
+    kind: Literal["masked"] = "masked"
     pattern: Literal["pixels", "shapes"] = "pixels"
-    least: float = 0.6
-    most: float = 0.95
-    copies: int = 3
-    widths: tuple[float, ...] = (0.6, 1.2, 3.0)
-    window: int = 512
+    least: Annotated[float, Field(gt=0, lt=1)] = 0.6
+    most: Annotated[float, Field(gt=0, lt=1)] = 0.95
+    copies: Annotated[int, Field(ge=1)] = 3
+    widths: tuple[Width, ...] = (0.6, 1.2, 3.0)
+    patch: Annotated[int, Field(ge=8)] = 512
 
     def __post_init__(self) -> None:
-        object.__setattr__(self, "widths", tuple(self.widths))
-        if self.pattern not in ("pixels", "shapes"):
-            raise SettingError(f"pattern must be pixels or shapes: found {self.pattern!r}")
-        if not 0 < self.least <= self.most < 1:
-            raise SettingError(f"least and most lie in (0, 1), in this order: found {self.least} and {self.most}")
-        if self.copies < 1:
-            raise SettingError(f"copies is a whole number from 1: found {self.copies}")
-        if not all(width > 0 for width in self.widths):
-            raise SettingError(f"widths are positive: found {self.widths}")
-        if self.window < 8:
-            raise SettingError(f"a window has sides of at least 8 pixels: found {self.window}")
+        if self.least > self.most:
+            raise SettingError(f"least is at most as large as most: found {self.least} and {self.most}")
 
-    def channels(self, picture_channels: int, mask_channels: int) -> int:
-        """Channels of the network's input: values, where they are, the guess, and an average for each width."""
-        return picture_channels * (2 + len(self.widths)) + mask_channels
+    def build(self, measurement: Measurement, generator: torch.Generator) -> InputSampler:
+        """Make the sampler of one picture."""
+        return MaskedSampler(measurement.picture("masked"), measurement.known, self, generator)
 
 
-class ThinnedInput:
-    """The input of each iteration in turn: a part of what is known, and what is to be guessed from it.
+class MaskedSampler(InputSampler):
+    """Draws, in each iteration, a part of the known values as input and another part to compare.
 
     Args:
-        observed: (1, C, H, W), float32, finite; not read where it is not known.
+        observed: (1, C, H, W), float32; not read where it is unknown.
         known: (1, C, H, W), bool.
         settings: what is hidden.
         generator: source of the random numbers, on the same device.
     """
 
-    def __init__(self, observed: Tensor, known: Tensor, settings: ThinningSettings, generator: torch.Generator) -> None:
-        self.observed = torch.where(known, observed, 0)
-        self.known = known
+    def __init__(self, observed: Tensor, known: Tensor, settings: MaskedInput, generator: torch.Generator) -> None:
+        # One mask channel is enough where all channels have the same known pixels.
+        self.mask_channels = 1 if bool((known == known[:, :1]).all()) else known.shape[1]
+        super().__init__(observed.shape[1] * (2 + len(settings.widths)) + self.mask_channels, generator)
         self.settings = settings
-        self.generator = generator
-        self.generators = (generator,)
-        self.mask_channels = mask_channels(known)
-        # No more copies of the missing part than hide about a third of the picture.
-        area = (~known.all(1)).float().mean().clamp(1e-3, 0.99).item()
-        self.copies = max(1, min(settings.copies, round(math.log(0.7) / math.log(1 - area))))
+        self._all = observed
         self._kernels = [gaussian(width) for width in settings.widths]
+        self._patches = Patches(observed.shape[-2:], settings.patch, observed.device)
+        self.set_known(known)
+
+    def set_known(self, known: Tensor) -> None:
+        """Use these values from now on: (1, C, H, W), bool."""
+        self.known = known
+        self.observed = torch.where(known, self._all, 0)
         self._missing = ~known.all(dim=1, keepdim=True)
-        self._windows = Windows(observed.shape[-2:], settings.window, observed.device)
+        # The copies of the missing region hide about a third of the picture at most.
+        area = (~known.all(1)).float().mean().clamp(1e-3, 0.99).item()
+        self.copies = max(1, min(self.settings.copies, round(math.log(0.7) / math.log(1 - area))))
 
     def draw(self) -> Batch:
         """The next iteration's input, the guess to be corrected, and the values to compare."""
-        (observed, known), window = self._windows.cut(self.observed, self.known)
+        (observed, known), patch = self._patches.cut(self.observed, self.known)
         hidden = hide(self._missing, self.settings, self.generator, self.copies, known.shape[-2:])
         shown = known & ~hidden
         compared = known & hidden
-        # A picture of a few pixels may have nothing hidden by chance: then everything known is compared.
+        # By chance nothing may be hidden in a very small picture: then everything known is compared.
         compared = torch.where(compared.flatten(1).any(1).view(-1, 1, 1, 1), compared, known)
         weights = shown[:, : self.mask_channels].float()
         values = observed * weights
-        guess = spread_out(values, weights)
+        guess = pull_push(values, weights)
         both = torch.cat([values, weights], dim=1)
         sums = [smooth(both, kernel) for kernel in self._kernels]
         channels = values.shape[1]
         averages = [one[:, :channels] / (one[:, channels:] + 1e-4) for one in sums]
         features = torch.cat([values, weights, guess, *averages], dim=1)
-        return Batch(features, guess, compared, shown, observed, window=window)
+        return Batch(features, guess, compared, shown, observed, patch=patch)
 
-    def first(self) -> Tensor:
-        """The whole picture, (1, C, H, W), as far as it can be told without a network."""
-        return spread_out(self.observed, self.known.float())
+    def first_guess(self) -> Tensor:
+        """The whole picture, (1, C, H, W), interpolated without a network."""
+        return pull_push(self.observed, self.known.float()).clamp(0, 1)
 
     def state(self) -> dict[str, Tensor]:
         """What changes from draw to draw."""
-        return {"generator": self.generator.get_state(), **self._windows.state()}
+        return {**super().state(), **self._patches.state()}
 
     def restore(self, state: dict[str, Tensor], *, randomness: bool = True) -> None:
-        """Go back to a state; without ``randomness`` the random numbers go on, and the windows too."""
+        """Go back to a state; without ``randomness`` the random numbers continue, and the patches too."""
+        super().restore(state, randomness=randomness)
         if randomness:
-            self.generator.set_state(state["generator"].cpu())
-            self._windows.restore(state)
-
-
-def mask_channels(known: Tensor) -> int:
-    """Channels that it takes to tell where values are known: 1 if they are in all channels alike."""
-    return 1 if bool((known == known[:, :1]).all()) else known.shape[1]
+            self._patches.restore(state)
 
 
 def hide(
     missing: Tensor,
-    settings: ThinningSettings,
+    settings: MaskedInput,
     generator: torch.Generator,
     copies: int = 1,
     size: Sequence[int] | None = None,
@@ -147,16 +134,18 @@ def hide(
     """What one draw hides: (1, 1, height, width), bool.
 
     Args:
-        missing: (1, 1, H, W), bool: what is not known in all channels.
+        missing: (1, 1, H, W), bool: pixels that are unknown in some channel.
         settings: the pattern.
         generator: source of the random numbers.
-        copies: how many copies of the missing part "shapes" hides.
+        copies: how many copies of the missing region "shapes" hides.
         size: height and width of the result; those of ``missing`` if None.
     """
     height, width = size or missing.shape[-2:]
     device = missing.device
-    share = torch.empty(1, device=device).uniform_(settings.least, settings.most, generator=generator)
-    hidden = torch.rand(1, 1, height, width, generator=generator, device=device) >= share
+    share = torch.empty(1, device=device, dtype=torch.float32).uniform_(
+        settings.least, settings.most, generator=generator
+    )
+    hidden = torch.rand(1, 1, height, width, generator=generator, device=device, dtype=torch.float32) >= share
     if settings.pattern == "shapes":
         for copy in moved(missing, copies, generator, (height, width)):
             hidden |= copy
@@ -166,13 +155,13 @@ def hide(
 def moved(
     pattern: Tensor, copies: int, generator: torch.Generator, size: Sequence[int] | None = None
 ) -> Iterator[Tensor]:
-    """Copies of a pattern, (1, 1, H, W), turned about and moved at random around the edges; or a corner of each.
+    """Randomly flipped copies of a pattern, (1, 1, H, W), shifted cyclically; cropped to ``size``.
 
     Args:
         pattern: bool.
         copies: how many.
         generator: source of the random numbers.
-        size: height and width of the corner; all of it if None.
+        size: height and width of the crop; the whole if None.
     """
     height, width = size or pattern.shape[-2:]
     # The numbers stay on the device, so that the host need not wait for them.
@@ -180,24 +169,24 @@ def moved(
         rows = _places(pattern.shape[-2], down, turn & 2)[:height]
         columns = _places(pattern.shape[-1], right, turn & 1)[:width]
         rowwise = pattern.index_select(-2, rows)
-        yield rowwise.gather(-1, columns.expand(1, 1, height, width))  # in lines, gather is faster
+        yield rowwise.gather(-1, columns.expand(1, 1, height, width))  # faster than index_select along lines
 
 
-def _places(length: int, move: Tensor, turned: Tensor) -> Tensor:
-    """Where the places of a line, (length,), come from that is turned about, if that is not 0, and then moved."""
-    places = (torch.arange(length, device=move.device) - move) % length
-    return torch.where(turned > 0, length - 1 - places, places)
+def _places(length: int, shift: Tensor, flipped: Tensor) -> Tensor:
+    """Source indices, (length,), of a line that is flipped if ``flipped`` is not 0, and then shifted cyclically."""
+    places = (torch.arange(length, device=shift.device) - shift) % length
+    return torch.where(flipped > 0, length - 1 - places, places)
 
 
-def spread_out(values: Tensor, weights: Tensor) -> Tensor:
-    """Fill gaps from coarser and coarser means of what is there (pull-push, after Gortler et al., 1996).
+def pull_push(values: Tensor, weights: Tensor) -> Tensor:
+    """Fill gaps from coarser and coarser means of the known values (pull-push: Gortler et al., 1996).
 
     Args:
-        values: (N, C, H, W), zero where the weights are.
-        weights: (N, C, H, W), 1 where a value is there and 0 where not; (N, 1, H, W) if they are so in all channels.
+        values: (N, C, H, W), zero where the weights are zero.
+        weights: 1 where a value is known and 0 elsewhere: (N, C, H, W), or (N, 1, H, W) for all channels.
 
     Returns:
-        (N, C, H, W): the values, and in the gaps interpolated means; zero where nothing is there at all.
+        (N, C, H, W): the values, with interpolated means in the gaps; zero if nothing is known at all.
     """
     height, width = values.shape[-2:]
     if height == 1 and width == 1:
@@ -205,21 +194,21 @@ def spread_out(values: Tensor, weights: Tensor) -> Tensor:
     odd = (0, width % 2, 0, height % 2)
     share = F.avg_pool2d(F.pad(weights, odd), 2)
     means = F.avg_pool2d(F.pad(values, odd), 2) / share.clamp_min(1e-6)
-    coarse = spread_out(means, (share > 0).float())
+    coarse = pull_push(means, (share > 0).float())
     fine = F.interpolate(coarse, scale_factor=2, mode="bilinear", align_corners=False)[..., :height, :width]
     return values + fine * (1 - weights)
 
 
 def gaussian(width: float) -> tuple[float, ...]:
-    """A Gaussian of standard deviation ``width`` pixels, its top 1, out to three of them: one line."""
+    """A line of a Gaussian of standard deviation ``width`` pixels, its peak 1, cut off at three of them."""
     reach = math.ceil(3 * width)
     return tuple(math.exp(-(offset**2) / (2 * width**2)) for offset in range(-reach, reach + 1))
 
 
 def smooth(x: Tensor, kernel: Sequence[float]) -> Tensor:
-    """Convolve (N, C, H, W) with a separable kernel, zero outside."""
+    """Convolve (N, C, H, W) with a separable kernel; zero padding."""
     margin = len(kernel) // 2
-    # A sum of moved copies: torch's convolution of single maps takes up to twenty times as long on processors.
+    # A sum of shifted copies: torch's depthwise convolution takes up to twenty times as long on processors.
     for axis, around in ((-2, (0, 0, margin, margin)), (-1, (margin, margin))):
         side, padded = x.shape[axis], F.pad(x, around)
         x = kernel[0] * padded.narrow(axis, 0, side)

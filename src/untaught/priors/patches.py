@@ -1,7 +1,7 @@
-"""A large picture, shown to a network one window at a time.
+"""Patches: a large picture is shown to the network one random crop at a time.
 
-What a network that is shown the picture itself learns at one place it knows at every other, so an iteration need not
-see all of them: it takes as long for a large picture as for one of the window's size.
+What a network learns of a picture at one place holds at every other place, so an iteration costs one patch, whatever
+the picture's size.
 """
 
 from __future__ import annotations
@@ -12,46 +12,46 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
-__all__ = ["Windows", "count", "seen"]
+__all__ = ["Patches", "patch_count", "patch_size"]
 
 _LEAST = 4000
-"""Windows before they begin anew; more than most fits have iterations."""
+"""Patches before the sequence repeats; more than most fits have iterations."""
 
 
-def seen(size: Sequence[int], side: int) -> tuple[int, ...]:
-    """Height and width of what is shown at a time of a picture of this height and width, by windows of a side."""
+def patch_size(size: Sequence[int], side: int) -> tuple[int, ...]:
+    """Height and width of a patch of this side, in a picture of this height and width."""
     return tuple(min(side, length) for length in size)
 
 
-def count(size: Sequence[int], side: int) -> float:
-    """How many windows of a side make up a picture of this height and width; 1 if it is shown whole."""
-    return math.prod(size) / math.prod(seen(size, side))
+def patch_count(size: Sequence[int], side: int) -> float:
+    """How many patches of this side a picture of this height and width holds; 1 if it fits into one."""
+    return math.prod(size) / math.prod(patch_size(size, side))
 
 
-class Windows:
-    """The windows of a picture in turn.
+class Patches:
+    """The sequence of patches of a picture.
 
-    They go over the whole picture time and again, first in rows from the top, then in other places each time and in any
-    order. They are the same for all pictures of a size.
+    They sweep over the whole picture again and again: first row by row from the top, then shifted and in random order.
+    The sequence is the same for all pictures of a size.
 
     Args:
         size: height and width of the picture.
-        side: of a window, in pixels.
-        device: where the picture is.
+        side: of a patch, in pixels.
+        device: of the picture.
     """
 
     def __init__(self, size: Sequence[int], side: int, device: torch.device) -> None:
-        self.size = seen(size, side)
+        self.size = patch_size(size, side)
         self.corners: Tensor | None = None
         if max(size) > side:
             self.corners = _corners(size, side).to(device)
             self.drawn = torch.zeros(1, dtype=torch.int64, device=device)
 
     def cut(self, *pictures: Tensor) -> tuple[tuple[Tensor, ...], tuple[Tensor, Tensor] | None]:
-        """The next window of pictures, (1, C, H, W), and its rows and columns; small ones whole, and None."""
+        """Crop pictures, (1, C, H, W), to the next patch; also its rows and columns, None for a picture that fits."""
         if self.corners is None:
             return pictures, None
-        # All of it stays on the device: the host does not know which window it is.
+        # Everything stays on the device: the host does not know which patch it is.
         corner = self.corners.index_select(0, self.drawn)[0]
         self.drawn.add_(1).remainder_(len(self.corners))
         rows, columns = (
@@ -61,7 +61,8 @@ class Windows:
         return cut, (rows[None], columns[None])
 
     def state(self) -> dict[str, Tensor]:
-        """What changes from window to window."""
+        """What changes from patch to patch."""
+        # The key is that of version 0.1, whose checkpoints still load.
         return {} if self.corners is None else {"windows": self.drawn}
 
     def restore(self, state: dict[str, Tensor]) -> None:
@@ -77,8 +78,8 @@ def _corners(size: Sequence[int], side: int) -> Tensor:
     while sum(map(len, sweeps)) < _LEAST:
         lines = []
         for length in size:
-            move = int(torch.randint(side, (), generator=generator)) if sweeps else 0
-            starts = torch.arange(-move, length, side).clamp(0, max(0, length - side))
+            shift = int(torch.randint(side, (), generator=generator)) if sweeps else 0
+            starts = torch.arange(-shift, length, side).clamp(0, max(0, length - side))
             lines.append(torch.unique(starts))
         sweep = torch.cartesian_prod(*lines)
         if sweeps:

@@ -1,66 +1,67 @@
-"""A noisy picture as the network's input, with yet more noise, and with as much taken off it as its target.
+"""R2R input (recorrupted-to-recorrupted): a noisy picture with noise added, and its target with noise subtracted.
 
-Let y be the picture with independent normal noise of standard deviation s, and z noise of the same kind, drawn anew.
-Then y + a z and y - z / a have independent noise, so a network that is asked for the second when it is shown the first
-learns the picture and not the noise, as if it had been asked for the clean one (Pang, Zheng, Quan and Ji, 2021,
-"Recorrupted-to-Recorrupted", equation 8). Each iteration draws another z, so that nothing is to be learnt by heart.
+Let y be the picture with white normal noise of standard deviation s, and z noise of the same kind, drawn anew. Then
+y + a z and y - z / a have independent noise. A network that maps the first to the second learns the picture and not the
+noise, as if its target were clean (Pang, Zheng, Quan and Ji, 2021, "Recorrupted-to-Recorrupted", equation 8). Each
+iteration draws another z, so the network cannot learn the noise by heart.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from typing import Annotated, ClassVar, Literal
 
 import torch
+from pydantic import Field
 from torch import Tensor
 
-from untaught.errors import SettingError
+from untaught.errors import InputError
 from untaught.priors.inputs import mirror
-from untaught.priors.masked_input import gaussian, smooth
-from untaught.priors.patches import Windows
-from untaught.priors.sampler import Batch
+from untaught.priors.masked_input import Width, gaussian, pull_push, smooth
+from untaught.priors.patches import Patches
+from untaught.priors.sampler import Batch, InputSampler, Measurement
+from untaught.settings import settings
 
-__all__ = ["RecorruptedInput", "RecorruptionSettings"]
+__all__ = ["R2RInput", "R2RSampler"]
 
 
-@dataclass(frozen=True, kw_only=True)
-class RecorruptionSettings:
-    """How a noisy picture is made the network's input.
+@settings
+class R2RInput:
+    """A noisy picture as the network's input, with noise added to it.
 
     Attributes:
-        strength: a of the equation, above 0: noise that is added to the input, in standard deviations of its own.
-        guess: standard deviation of the Gaussian, in pixels, that makes the guess to which the network's output is
-            added.
-        widths: the same, of those that make its further inputs.
-        window: side of the window, in pixels, that the network is shown of a larger picture.
+        kind: the tag of this input in a record.
+        strength: a of the equation: the added noise, in standard deviations of the picture's own; default 1.
+        guess: standard deviation, in pixels, of the Gaussian that makes the first guess; default 1.
+        widths: the same for the network's further inputs.
+        patch: side, in pixels, of the patch that is shown of a larger picture; default 512.
     """
 
-    strength: float = 1.0
-    guess: float = 1.0
-    widths: tuple[float, ...] = (0.6, 1.2, 3.0)
-    window: int = 512
+    shows_picture: ClassVar[bool] = True
 
-    def __post_init__(self) -> None:
-        object.__setattr__(self, "widths", tuple(self.widths))
-        if not (self.strength > 0 and self.guess > 0 and all(width > 0 for width in self.widths)):
-            raise SettingError("strength, guess and widths of recorruption are positive")
-        if self.window < 8:
-            raise SettingError(f"a window has sides of at least 8 pixels: found {self.window}")
+    kind: Literal["r2r"] = "r2r"
+    strength: Annotated[float, Field(gt=0)] = 1.0
+    guess: Annotated[float, Field(gt=0)] = 1.0
+    widths: tuple[Width, ...] = (0.6, 1.2, 3.0)
+    patch: Annotated[int, Field(ge=8)] = 512
 
-    def channels(self, picture_channels: int, guide_channels: int = 0) -> int:
-        """Channels of the network's input: the picture, the guess, an average for each width, and the guide."""
-        return picture_channels * (2 + len(self.widths)) + guide_channels
+    def build(self, measurement: Measurement, generator: torch.Generator) -> InputSampler:
+        """Make the sampler of one picture, whose noise must be known."""
+        if measurement.noise is None:
+            raise InputError("the R2R input is for white noise, and its standard deviation is unknown here")
+        observed = measurement.picture("R2R")
+        return R2RSampler(observed, measurement.known, measurement.noise, self, generator, measurement.guide)
 
 
-class RecorruptedInput:
-    """The input of each iteration in turn, with its target.
+class R2RSampler(InputSampler):
+    """Draws, in each iteration, a noisier picture as input and a target with independent noise.
 
     Args:
         observed: (1, C, H, W), float32, finite.
-        known: (1, C, H, W), bool: which of it count.
-        noise: standard deviation of its noise, above 0, in the same units.
-        settings: how much is added.
+        known: (1, C, H, W), bool: values that are compared. The others are filled in before the network sees them.
+        noise: standard deviation of the picture's noise, above 0, in its units.
+        settings: how much noise is added.
         generator: source of the random numbers, on the same device.
-        guide: (1, channels, H, W), float32, finite: shown beside the picture, as it is; nothing if None.
+        guide: (1, channels, H, W), float32, finite: shown unchanged beside the picture; None if there is none.
     """
 
     def __init__(
@@ -68,46 +69,53 @@ class RecorruptedInput:
         observed: Tensor,
         known: Tensor,
         noise: float,
-        settings: RecorruptionSettings,
+        settings: R2RInput,
         generator: torch.Generator,
         guide: Tensor | None = None,
     ) -> None:
-        self.observed = observed
-        self.known = known
+        extra = 0 if guide is None else guide.shape[1]
+        super().__init__(observed.shape[1] * (2 + len(settings.widths)) + extra, generator)
         self.guide = [] if guide is None else [guide]
         self.noise = noise
         self.settings = settings
-        self.generator = generator
-        self.generators = (generator,)
+        self._all = observed
         widths = (settings.guess, *settings.widths)
         self._kernels = [gaussian(width) for width in widths]
-        self._windows = Windows(observed.shape[-2:], settings.window, observed.device)
-        everywhere = observed.new_ones(1, 1, *self._windows.size)
+        self._patches = Patches(observed.shape[-2:], settings.patch, observed.device)
+        everywhere = observed.new_ones(1, 1, *self._patches.size)
         self._weights = [smooth(everywhere, kernel) for kernel in self._kernels]
+        self.set_known(known)
+
+    def set_known(self, known: Tensor) -> None:
+        """Use these values from now on: (1, C, H, W), bool; the network sees the others interpolated."""
+        self.known = known
+        self.observed = self._all
+        if not known.all():
+            self.observed = pull_push(torch.where(known, self._all, 0), known.float())
 
     def draw(self) -> Batch:
         """The next iteration's input, the guess to be corrected, and the target."""
-        (observed, known, *guide), window = self._windows.cut(self.observed, self.known, *self.guide)
+        (observed, known, *guide), patch = self._patches.cut(self.observed, self.known, *self.guide)
         added = torch.empty_like(observed).normal_(0, self.noise, generator=self.generator)
         shown = observed + self.settings.strength * added
         target = observed - added / self.settings.strength
         averages = [smooth(shown, kernel) / weight for kernel, weight in zip(self._kernels, self._weights, strict=True)]
-        # Mirrored pictures are pictures too, and keep the network from learning this one by heart.
-        turned = torch.rand(1, 2, generator=self.generator, device=shown.device) < 0.5
-        features = mirror(torch.cat([shown, *averages, *guide], dim=1), turned)
-        return Batch(features, averages[0], known, target=target, mirrored=turned, window=window)
+        # Mirrored pictures are natural pictures too, and keep the network from learning this one by heart.
+        mirrored = torch.rand(1, 2, generator=self.generator, device=shown.device, dtype=torch.float32) < 0.5
+        features = mirror(torch.cat([shown, *averages, *guide], dim=1), mirrored)
+        return Batch(features, averages[0], known, target=target, mirrored=mirrored, patch=patch)
 
-    def first(self) -> Tensor:
-        """The whole picture, (1, C, H, W), as far as it can be told without a network."""
+    def first_guess(self) -> Tensor:
+        """The whole picture, (1, C, H, W), smoothed without a network."""
         kernel = self._kernels[0]
-        return smooth(self.observed, kernel) / smooth(torch.ones_like(self.observed[:, :1]), kernel)
+        return (smooth(self.observed, kernel) / smooth(torch.ones_like(self.observed[:, :1]), kernel)).clamp(0, 1)
 
     def state(self) -> dict[str, Tensor]:
         """What changes from draw to draw."""
-        return {"generator": self.generator.get_state(), **self._windows.state()}
+        return {**super().state(), **self._patches.state()}
 
     def restore(self, state: dict[str, Tensor], *, randomness: bool = True) -> None:
-        """Go back to a state; without ``randomness`` the random numbers go on."""
+        """Go back to a state; without ``randomness`` the random numbers continue."""
+        super().restore(state, randomness=randomness)
         if randomness:
-            self.generator.set_state(state["generator"].cpu())
-            self._windows.restore(state)
+            self._patches.restore(state)

@@ -1,29 +1,68 @@
-"""The protocol of an input sampler, and the batch that it gives in each iteration."""
+"""What an input scheme is given, and what it gives in each iteration: a user's scheme subclasses `InputSampler`."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import NamedTuple, Protocol
+from dataclasses import dataclass
+from typing import Any, NamedTuple, Protocol, runtime_checkable
 
+import torch
 from torch import Generator, Tensor
 
-__all__ = ["Batch", "InputSampler"]
+from untaught.errors import InputError
+
+__all__ = ["Batch", "InputSampler", "InputScheme", "Measurement", "NoiseKernel", "SideBySide"]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Measurement:
+    """What is known of one picture, as an input scheme may use it.
+
+    Attributes:
+        observed: (1, ...), float32; arbitrary where ``known`` is False.
+        known: bool, the same shape.
+        channels: of the picture.
+        size: height and width of the picture; depth, height and width of a volume.
+        is_picture: whether ``observed`` is the picture itself, (1, C, H, W), and not the output of an operator.
+        noise: standard deviation of the picture's white noise, in [0, 1]; None if unknown.
+        guide: (1, channels, H, W), float32: another picture that guides the network; None if there is none.
+    """
+
+    observed: Tensor
+    known: Tensor
+    channels: int
+    size: tuple[int, ...]
+    is_picture: bool = True
+    noise: float | None = None
+    guide: Tensor | None = None
+
+    def picture(self, scheme: str) -> Tensor:
+        """The observed picture, (1, C, H, W).
+
+        Raises:
+            InputError: if an operator's output was observed, or a volume.
+        """
+        if not self.is_picture or len(self.size) != 2:
+            found = "a volume" if self.is_picture else "an operator's output"
+            raise InputError(
+                f"the {scheme} input shows the network the picture, and {found} was observed: choose another input, "
+                "such as NoiseInput()"
+            )
+        return self.observed
 
 
 class Batch(NamedTuple):
-    """What the network is given for one iteration.
+    """The network's input for one iteration, and what its output is compared with.
 
     Attributes:
         input: (N, channels, H, W), float32.
-        guess: (N, C, H, W), float32: what the network's output is added to; nothing if None.
-        compared: (N, C, H, W), bool: the values that the loss is taken over; all that are known if None.
-        shown: (N, C, H, W), bool: where the guess is what was observed, and stands as it is; nowhere if None.
-        mirrored: (N, 2), bool: whether the input was mirrored left to right and top to bottom, as the network's output
-            then is too; not at all if None.
-        target: (N, C, H, W), float32: what is compared with in place of what was observed; that itself if None. With
-            it, ``compared`` stands by itself.
-        window: the rows, (N, h), and columns, (N, w), int64, of the picture that all of these are of, with h and w in
-            place of H and W; they are of the whole picture if None.
+        guess: (N, C, H, W), float32: the network's output is added to it; None for zero.
+        compared: (N, C, H, W), bool: the values that enter the loss; None for all known ones.
+        shown: (N, C, H, W), bool: where the guess is the observed value and replaces the output; None for nowhere.
+        target: (N, C, H, W), float32: replaces the observation in the loss, and ``compared`` then replaces the known
+            values; None for the observation.
+        mirrored: (N, 2), bool: whether the input, and so the output, is mirrored left to right and top to bottom.
+        patch: rows, (N, h), and columns, (N, w), int64, of the picture that all of these cover; None for the whole.
     """
 
     input: Tensor
@@ -32,25 +71,127 @@ class Batch(NamedTuple):
     shown: Tensor | None = None
     target: Tensor | None = None
     mirrored: Tensor | None = None
-    window: tuple[Tensor, Tensor] | None = None
+    patch: tuple[Tensor, Tensor] | None = None
 
 
-class InputSampler(Protocol):
-    """Gives the network's input of each iteration in turn."""
+class NoiseKernel(Protocol):
+    """A compiled function that adds normal noise to a tensor."""
+
+    dtype: torch.dtype
+
+    @property
+    def perturb(self) -> Any:
+        """A function of (output, current, count, standard deviation, key, whether to keep the output in current)."""
+        ...
+
+
+class InputSampler:
+    """Gives the network's input of each iteration. Subclass it for an input scheme of your own: override `draw`.
+
+    The defaults suit a scheme that draws all random numbers from one generator and keeps no other state.
+
+    Args:
+        channels: of the network's input.
+        generator: source of the random numbers, on the device of the fit.
+    """
+
+    def __init__(self, channels: int, generator: Generator) -> None:
+        self.channels = channels
+        self.generator = generator
 
     @property
     def generators(self) -> Sequence[Generator]:
-        """What it draws random numbers from."""
-        ...
+        """All generators that `draw` uses; a CUDA graph must know them."""
+        return (self.generator,)
 
     def draw(self) -> Batch:
-        """The next iteration's input."""
-        ...
+        """The next iteration's batch of one picture."""
+        raise NotImplementedError
+
+    def set_known(self, known: Tensor) -> None:
+        """Use these values from now on, (1, ...) bool: held-out values are hidden first and put back later.
+
+        A scheme that shows the network no observed value ignores it.
+        """
+
+    def first_guess(self) -> Tensor | None:
+        """(1, C, H, W), in [0, 1]: the picture where no patch has been drawn yet; None for a scheme without patches."""
+        return None
+
+    def accelerate(self, kernel: NoiseKernel | None) -> None:
+        """Use a compiled noise generator; other noise of the same distribution results."""
 
     def state(self) -> dict[str, Tensor]:
-        """What changes from draw to draw."""
-        ...
+        """Everything that changes from draw to draw."""
+        return {"generator": self.generator.get_state()}
 
     def restore(self, state: dict[str, Tensor], *, randomness: bool = True) -> None:
-        """Go back to a state; without ``randomness`` the random numbers go on."""
+        """Go back to a state; without ``randomness`` the random numbers continue instead."""
+        if randomness:
+            self.generator.set_state(state["generator"].cpu())
+
+
+@runtime_checkable
+class InputScheme(Protocol):
+    """An input scheme: the settings from which each picture of each run gets a sampler of its own."""
+
+    def build(self, measurement: Measurement, generator: Generator) -> InputSampler:
+        """Make the sampler of one picture."""
         ...
+
+
+class SideBySide(InputSampler):
+    """Several samplers as one, for several networks side by side.
+
+    Args:
+        samplers: one per network.
+    """
+
+    def __init__(self, samplers: Sequence[InputSampler]) -> None:
+        super().__init__(samplers[0].channels, samplers[0].generator)
+        self.samplers = samplers
+
+    @property
+    def generators(self) -> Sequence[Generator]:
+        """Those of all samplers."""
+        return [generator for sampler in self.samplers for generator in sampler.generators]
+
+    def draw(self) -> Batch:
+        """Their batches, concatenated."""
+        drawn = [sampler.draw() for sampler in self.samplers]
+        fields: dict[str, Any] = {}
+        for name in Batch._fields:
+            values = [value for value in (getattr(batch, name) for batch in drawn) if value is not None]
+            if not values:
+                fields[name] = None
+            elif name == "patch":
+                fields[name] = tuple(torch.cat(lines) for lines in zip(*values, strict=True))
+            else:
+                fields[name] = torch.cat(values)
+        return Batch(**fields)
+
+    def set_known(self, known: Tensor) -> None:
+        """Each gets its own picture's; (N, ...), repeated over the runs."""
+        for number, sampler in enumerate(self.samplers):
+            sampler.set_known(known[number % len(known)][None])
+
+    def first_guess(self) -> Tensor | None:
+        """Theirs, concatenated."""
+        guesses = [guess for guess in (sampler.first_guess() for sampler in self.samplers) if guess is not None]
+        return torch.cat(guesses) if guesses else None
+
+    def accelerate(self, kernel: NoiseKernel | None) -> None:
+        """Pass it on."""
+        for sampler in self.samplers:
+            sampler.accelerate(kernel)
+
+    def state(self) -> dict[str, Tensor]:
+        """All their states."""
+        return {f"{n}.{key}": value for n, one in enumerate(self.samplers) for key, value in one.state().items()}
+
+    def restore(self, state: dict[str, Tensor], *, randomness: bool = True) -> None:
+        """Go back to a state of all of them."""
+        for n, sampler in enumerate(self.samplers):
+            prefix = f"{n}."
+            own = {key.removeprefix(prefix): value for key, value in state.items() if key.startswith(prefix)}
+            sampler.restore(own, randomness=randomness)

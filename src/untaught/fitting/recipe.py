@@ -1,0 +1,247 @@
+"""A recipe: all settings of a fit as one value, to and from the plain values of a record."""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+from collections.abc import Callable, Mapping, Sequence
+from typing import Annotated, Any
+
+from pydantic import Field
+from torch import Tensor, nn
+
+from untaught.errors import SettingError
+from untaught.fitting.losses import LOSSES, ElementLoss
+from untaught.fitting.optimisers import OptimiserFactory, OptimiserSettings
+from untaught.fitting.stopping import RULES, Criterion, EarlyStopping, NeverStop, StoppingSettings
+from untaught.priors.encoder_decoder import NetworkSettings
+from untaught.priors.inputs import CoordinateInput, NoiseInput, PerturbationSettings
+from untaught.priors.masked_input import MaskedInput
+from untaught.priors.patches import patch_count
+from untaught.priors.r2r_input import R2RInput
+from untaught.priors.sampler import InputScheme
+from untaught.settings import check_names, plain, settings
+
+__all__ = ["INPUTS", "NETWORKS", "Recipe", "recipe_from_record"]
+
+NETWORKS: Mapping[str, type] = {"encoder-decoder": NetworkSettings}
+"""The shipped architectures by the kind that a record gives them."""
+
+INPUTS: Mapping[str, type] = {
+    "uniform": NoiseInput,
+    "normal": NoiseInput,
+    "grid": CoordinateInput,
+    "fourier": CoordinateInput,
+    "masked": MaskedInput,
+    "r2r": R2RInput,
+}
+"""The shipped input schemes by the kind that a record gives them."""
+
+
+@settings
+class Recipe:
+    """All settings of a fit. An object of the user's own stands wherever a shipped one does.
+
+    Attributes:
+        name: what the command line calls it.
+        source: where its settings come from.
+        network: an architecture, such as `NetworkSettings`, or any ``nn.Module`` from (N, channels, H, W) to
+            (N, C, H, W); a module is copied, and its initial weights are used as they are.
+        input: what the network is shown: `NoiseInput`, `CoordinateInput`, `MaskedInput`, `R2RInput`, or an object with
+            ``build(measurement, generator)`` that returns an `InputSampler`.
+        optimiser: `OptimiserSettings`, or a callable from a list of parameters to a ``torch.optim.Optimizer``.
+        loss: a name of ``LOSSES``, or a callable (prediction, observed) -> loss; None for the task's own.
+        regulariser: a callable from the picture, (N, C, H, W), to a loss that is added; None for none.
+        averaging: decay of the exponential average of the outputs, in [0, 1); 0 returns the last output.
+        stopping: when to stop: `HeldOut`, `VarianceValley`, ..., or an object with ``update(state)``.
+        runs: number of fits from different seeds, side by side, whose outputs are averaged.
+        iterations: the limit.
+        adapted: whether it has been adapted to a picture's size already, as in a record.
+    """
+
+    name: str = "own"
+    source: str = "the user's own"
+    network: Any = NetworkSettings()
+    input: Any = NoiseInput()
+    optimiser: Any = OptimiserSettings()
+    loss: Any = None
+    regulariser: Any = None
+    averaging: Annotated[float, Field(ge=0, lt=1)] = 0.99
+    stopping: Any = NeverStop()
+    runs: Annotated[int, Field(ge=1)] = 1
+    iterations: Annotated[int, Field(ge=1)]
+    adapted: bool = False
+
+    def __post_init__(self) -> None:
+        if not isinstance(self.stopping, StoppingSettings):
+            object.__setattr__(self, "stopping", EarlyStopping(watch=self.stopping))
+        self._check_parts()
+        if isinstance(self.network, nn.Module):
+            return
+        if self.shows_picture:
+            if getattr(self.network, "head", "none") != "none":
+                raise SettingError(
+                    "a network that is shown the picture corrects a first guess, so its head is 'none': found "
+                    f"{self.network.head!r}"
+                )
+        elif self.network.input_channels != getattr(self.input, "channels", self.network.input_channels):
+            raise SettingError(
+                f"the network takes {self.network.input_channels} input channels and the input has "
+                f"{self.input.channels}: make them equal"
+            )
+        shapes = getattr(self.stopping, "pattern", "pixels") == "shapes"
+        if getattr(self.network, "dimensions", 2) == 3 and (self.shows_picture or shapes):
+            raise SettingError(
+                f"the recipe {self.name} is for pictures only: masked and R2R inputs, and holding out of shapes, do not "
+                "exist for volumes"
+            )
+
+    def _check_parts(self) -> None:
+        """Check that each part is a shipped one or has what an own one needs."""
+        if not (isinstance(self.network, nn.Module) or callable(getattr(self.network, "build", None))):
+            raise SettingError(f"network is an architecture or a torch.nn.Module: found {self.network!r}")
+        if not isinstance(self.input, InputScheme):
+            raise SettingError(f"input has a method build(measurement, generator): found {self.input!r}")
+        if not (isinstance(self.optimiser, OptimiserSettings) or callable(self.optimiser)):
+            raise SettingError(
+                f"optimiser is OptimiserSettings or a callable of the parameters: found {self.optimiser!r}"
+            )
+        if isinstance(self.loss, str):
+            check_names([self.loss], LOSSES, kind="loss")
+        elif not (self.loss is None or callable(self.loss)):
+            raise SettingError(f"loss is one of {', '.join(LOSSES)}, or a callable: found {self.loss!r}")
+        if not (self.regulariser is None or callable(self.regulariser)):
+            raise SettingError(f"regulariser is a callable of the picture: found {self.regulariser!r}")
+
+    @property
+    def shows_picture(self) -> bool:
+        """Whether the input is made from the observed picture itself."""
+        return bool(getattr(self.input, "shows_picture", False))
+
+    @property
+    def patch(self) -> int | None:
+        """Side of the patches that the network is shown, in pixels; None if it always sees the whole picture."""
+        return getattr(self.input, "patch", None)
+
+    @property
+    def element_loss(self) -> ElementLoss | None:
+        """The loss as a callable; None for the task's own."""
+        loss: ElementLoss | None = LOSSES[self.loss] if isinstance(self.loss, str) else self.loss
+        return loss
+
+    def with_dimensions(self, dimensions: int) -> Recipe:
+        """The same for pictures, 2, or volumes, 3."""
+        if not isinstance(self.network, NetworkSettings) or self.network.dimensions == dimensions:
+            return self
+        return dataclasses.replace(self, network=dataclasses.replace(self.network, dimensions=dimensions))
+
+    def for_size(self, size: Sequence[int]) -> Recipe:
+        """Adapt it to a picture of this height and width that is larger than a patch.
+
+        Four patches take twice the iterations of one: there is more to learn, but not four times as much (lab notes on
+        recipes). Each place is seen less often, so the rule looks less often and waits longer. The peak of a residual
+        drowns in the ups and downs between patches, so that rule is left out.
+        """
+        patches = 1.0 if self.patch is None else patch_count(size, self.patch)
+        if self.adapted or patches == 1:
+            return self
+        stopping: StoppingSettings = self.stopping
+        every, patience = (round(number * patches) for number in (stopping.every, stopping.patience))
+        stopping = dataclasses.replace(stopping, every=every, patience=patience)
+        if not stopping.returns_best:
+            stopping = NeverStop()
+        iterations = round(self.iterations * math.sqrt(patches))
+        return dataclasses.replace(self, stopping=stopping, iterations=iterations)
+
+    def record(self) -> dict[str, Any]:
+        """The recipe as plain nested values, as it was used; objects of the user's own by their qualified names."""
+        return {**plain(self), "adapted": True}
+
+
+def recipe_from_record(
+    values: Mapping[str, Any],
+    *,
+    network: nn.Module | None = None,
+    input: InputScheme | None = None,  # noqa: A002
+    optimiser: OptimiserFactory | None = None,
+    loss: ElementLoss | None = None,
+    regulariser: Callable[[Tensor], Tensor] | None = None,
+    stopping: Criterion | None = None,
+) -> Recipe:
+    """Rebuild a recipe from the plain values of a record, to repeat a run. Records of version 0.1 are migrated.
+
+    Args:
+        values: as `Recipe.record` gives them.
+        network: replaces that of the record: a record names an own object but cannot hold it; so do the others.
+        input: see ``network``.
+        optimiser: see ``network``.
+        loss: see ``network``.
+        regulariser: see ``network``.
+        stopping: see ``network``.
+
+    Raises:
+        SettingError: for unknown names, impossible values, or an own object that is not passed again.
+    """
+    given = {
+        "network": network,
+        "input": input,
+        "optimiser": optimiser,
+        "loss": loss,
+        "regulariser": regulariser,
+        "stopping": stopping,
+    }
+    built = _migrated(dict(values)) | {name: value for name, value in given.items() if value is not None}
+    parts: Mapping[str, Callable[[dict[str, Any]], Any]] = {
+        "network": lambda part: _by_tag(part, "kind", NETWORKS, default="encoder-decoder"),
+        "input": lambda part: _by_tag(part, "kind", INPUTS),
+        "optimiser": lambda part: _made(OptimiserSettings, part),
+        "stopping": lambda part: _by_tag(part, "rule", RULES),
+        "loss": lambda part: part,
+        "regulariser": lambda part: part,
+    }
+    for name, build in parts.items():
+        part = built.get(name)
+        if isinstance(part, dict):
+            own = part.get("object") or (part.get("watch") or {}).get("object")
+            if own is not None:
+                raise SettingError(
+                    f"the recipe's {name} is an object of its author's, {own}: pass it again, {name}=..."
+                )
+            built[name] = build(part)
+    return _made(Recipe, built)  # type: ignore[no-any-return]
+
+
+def _by_tag(values: Mapping[str, Any], tag: str, kinds: Mapping[str, type], default: str = "") -> Any:
+    kind = str(values.get(tag, default))
+    check_names([kind], kinds, kind=tag)
+    known = [field.name for field in dataclasses.fields(kinds[kind])]
+    return _made(kinds[kind], {name: value for name, value in values.items() if name != tag or tag in known})
+
+
+def _made(kind: Any, values: Mapping[str, Any]) -> Any:
+    if kind is not Recipe and "perturbation" in values:
+        values = {**values, "perturbation": _made(PerturbationSettings, values["perturbation"])}
+    # JSON has lists where settings have tuples.
+    return kind(**{name: tuple(value) if isinstance(value, list) else value for name, value in values.items()})
+
+
+def _migrated(values: dict[str, Any]) -> dict[str, Any]:
+    """The values of a record of version 0.1 in today's form: one input, named rules, and today's names."""
+    if "thinning" not in values:
+        return values
+    masked, r2r, perturbation = (values.pop(name) for name in ("thinning", "recorruption", "perturbation"))
+    shown = masked or r2r
+    if shown is not None:
+        kind = "masked" if masked is not None else "r2r"
+        values["input"] = {"kind": kind, **{"patch" if name == "window" else name: v for name, v in shown.items()}}
+    else:
+        scheme = INPUTS[values["input"]["kind"]]
+        known = [field.name for field in dataclasses.fields(scheme)]
+        kept = {name: value for name, value in values["input"].items() if name in known}
+        values["input"] = {**kept, "perturbation": perturbation}
+    renamed = {"rate": "learning_rate", "final_rate": "final_share"}
+    values["optimiser"] = {renamed.get(name, name): value for name, value in values["optimiser"].items()}
+    rule = RULES[values["stopping"]["rule"]]
+    known = [field.name for field in dataclasses.fields(rule)]
+    values["stopping"] = {name: value for name, value in values["stopping"].items() if name in known}
+    return {**values, "adapted": True}

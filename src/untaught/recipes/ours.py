@@ -1,0 +1,206 @@
+"""Our own recipes; how each was found is in the lab notes on recipes."""
+
+from __future__ import annotations
+
+import dataclasses
+
+from untaught.fitting.optimisers import OptimiserSettings
+from untaught.fitting.recipe import Recipe
+from untaught.fitting.stopping import HeldOut, NeverStop, ResidualPeak
+from untaught.priors.encoder_decoder import NetworkSettings
+from untaught.priors.inputs import NoiseInput
+from untaught.priors.masked_input import MaskedInput
+from untaught.priors.r2r_input import R2RInput
+from untaught.recipes.published import FRESH, PAPER_HOLE
+
+MUON = OptimiserSettings(name="muon", learning_rate=0.02)
+
+HELD_OUT = HeldOut()
+HELD_OUT_SHAPES = HeldOut(pattern="shapes", patience=100)
+
+
+def _widths(outer: int, middle: int, inner: int = 128) -> NetworkSettings:
+    """Our network: narrow where there are many pixels, and with wide skips."""
+    channels = (outer, middle, inner, inner, inner)
+    return NetworkSettings(down_channels=channels, up_channels=channels, skip_channels=(outer,) * 5, head="none")
+
+
+BALANCED_RESTORE = Recipe(
+    name="balanced",
+    source="untaught's own: docs/recipes.md",
+    network=_widths(48, 96),
+    input=MaskedInput(),
+    optimiser=MUON,
+    averaging=0.98,
+    # A thinned network takes up no damage, so there is no haste; what it lacks is what is held out (docs/quality.md).
+    stopping=HeldOut(patience=200, refit=0.5),
+    iterations=800,
+)
+
+FAST_RESTORE = dataclasses.replace(BALANCED_RESTORE, name="fast", network=_widths(32, 64), iterations=120)
+
+BEST_RESTORE = dataclasses.replace(BALANCED_RESTORE, name="best", network=_widths(64, 128), runs=2, iterations=1000)
+
+NOISE = Recipe(
+    name="noise",
+    source="untaught's own for a network that draws from noise: docs/recipes.md",
+    network=dataclasses.replace(_widths(48, 96), skip_channels=(16,) * 5, upsampling="nearest", head="sigmoid"),
+    input=NoiseInput(perturbation=FRESH),
+    optimiser=OptimiserSettings(name="muon", learning_rate=0.01),
+    averaging=0.97,
+    stopping=HELD_OUT,
+    iterations=500,
+)
+
+# Bilinear at two outer scales, it is slow to take up what is fine: docs/recipes.md.
+NOISE_INPAINT = dataclasses.replace(
+    NOISE,
+    stopping=HELD_OUT_SHAPES,
+    network=dataclasses.replace(
+        NOISE.network,
+        down_channels=(32, 64, 128, 128, 128),
+        up_channels=(32, 64, 128, 128, 128),
+        upsampling=("bilinear", "bilinear", "nearest", "nearest", "nearest"),
+    ),
+)
+
+SHAPES = MaskedInput(pattern="shapes", least=0.7, most=0.7)
+
+# Narrow inside too, for more iterations in its time: it is those that it lacks (docs/recipes.md).
+BALANCED_INPAINT = dataclasses.replace(
+    BALANCED_RESTORE,
+    network=_widths(32, 64, 64),
+    input=SHAPES,
+    stopping=HELD_OUT_SHAPES,
+    iterations=600,
+)
+
+# By smaller windows it learns sooner: docs/recipes.md.
+FAST_INPAINT = dataclasses.replace(
+    BALANCED_INPAINT, name="fast", input=dataclasses.replace(SHAPES, patch=256), iterations=520
+)
+
+BEST_INPAINT = dataclasses.replace(BEST_RESTORE, input=SHAPES, stopping=HELD_OUT_SHAPES)
+
+BALANCED_DENOISE = Recipe(
+    name="balanced",
+    source="untaught's own: docs/recipes.md",
+    network=NetworkSettings(down_channels=(32, 64, 64), up_channels=(32, 64, 64), skip_channels=(32,) * 3, head="none"),
+    input=R2RInput(),
+    optimiser=MUON,
+    averaging=0.99,
+    # The best moment comes a quarter later than the peak, which Patience waits in any case.
+    stopping=ResidualPeak(patience=20, tolerance=0.0),
+    iterations=400,
+)
+
+FAST_DENOISE = dataclasses.replace(BALANCED_DENOISE, name="fast", iterations=200)
+
+BEST_DENOISE = dataclasses.replace(BALANCED_DENOISE, name="best", runs=2)
+
+HOLE = dataclasses.replace(
+    PAPER_HOLE,
+    name="balanced",
+    source="untaught's own for large holes: docs/recipes.md",
+    network=dataclasses.replace(
+        PAPER_HOLE.network, down_channels=(32, 64, 128, 128, 128), up_channels=(32, 64, 128, 128, 128)
+    ),
+    optimiser=OptimiserSettings(name="muon", learning_rate=0.01),
+    averaging=0.97,
+    iterations=500,
+)
+
+FAST_HOLE = dataclasses.replace(HOLE, name="fast", iterations=250)
+
+BEST_HOLE = dataclasses.replace(HOLE, name="best", runs=2, iterations=1000)
+
+# What an operator hides is smooth more often than not, as under writing. More of bilinear has not been tried here.
+BALANCED_INVERSE = dataclasses.replace(
+    NOISE_INPAINT,
+    name="balanced",
+    source="untaught's own: docs/recipes.md",
+    stopping=NeverStop(),
+    network=dataclasses.replace(
+        NOISE_INPAINT.network, upsampling=("bilinear", "nearest", "nearest", "nearest", "nearest")
+    ),
+)
+
+FAST_INVERSE = dataclasses.replace(BALANCED_INVERSE, name="fast", iterations=200)
+
+BEST_INVERSE = dataclasses.replace(BALANCED_INVERSE, name="best", runs=2, iterations=1000)
+
+# What is learnt late are the blocks: docs/tasks.md.
+BALANCED_DEJPEG = dataclasses.replace(BALANCED_INVERSE, iterations=200)
+
+FAST_DEJPEG = dataclasses.replace(BALANCED_DEJPEG, name="fast", iterations=120)
+
+BEST_DEJPEG = dataclasses.replace(BALANCED_DEJPEG, name="best", runs=2)
+
+# Much noise is taken up sooner than little.
+BALANCED_STRONG = dataclasses.replace(BALANCED_DENOISE, iterations=300)
+
+FAST_STRONG = dataclasses.replace(FAST_DENOISE, iterations=180)
+
+BEST_STRONG = dataclasses.replace(BEST_DENOISE, iterations=300, runs=2)
+
+BALANCED_VOLUME = Recipe(
+    name="balanced",
+    source="untaught's own for volumes: docs/tasks.md",
+    network=NetworkSettings(
+        dimensions=3,
+        input_channels=16,
+        down_channels=(16, 32, 64),
+        up_channels=(16, 32, 64),
+        skip_channels=(16,) * 3,
+        upsampling="nearest",
+    ),
+    input=NoiseInput(channels=16, perturbation=FRESH),
+    optimiser=MUON,
+    averaging=0.97,
+    stopping=HELD_OUT,
+    iterations=400,
+)
+
+FAST_VOLUME = dataclasses.replace(BALANCED_VOLUME, name="fast", iterations=200)
+
+BEST_VOLUME = dataclasses.replace(BALANCED_VOLUME, name="best", runs=2)
+
+# A network that sees the guide alone has its shapes for free, and a small one is slow to take up the noise.
+BALANCED_GUIDE = dataclasses.replace(
+    BALANCED_INVERSE,
+    network=dataclasses.replace(
+        BALANCED_INVERSE.network,
+        down_channels=(32, 64),
+        up_channels=(32, 64),
+        skip_channels=(16, 16),
+        upsampling="bilinear",
+    ),
+    iterations=170,
+)
+
+FAST_GUIDE = dataclasses.replace(BALANCED_GUIDE, name="fast", iterations=150)
+
+BEST_GUIDE = dataclasses.replace(BALANCED_GUIDE, name="best", runs=2)
+
+BALANCED_SEPARATE = dataclasses.replace(BALANCED_INVERSE, iterations=500)
+
+FAST_SEPARATE = dataclasses.replace(BALANCED_SEPARATE, name="fast", iterations=250)
+
+BEST_SEPARATE = dataclasses.replace(BALANCED_SEPARATE, name="best", iterations=1000)
+# Shallow features come nearer for as long as the fit goes on, and deep ones as nearly by then: docs/tasks.md.
+BALANCED_INVERT = dataclasses.replace(
+    BALANCED_INVERSE, network=dataclasses.replace(BALANCED_INVERSE.network, upsampling="nearest"), iterations=400
+)
+
+FAST_INVERT = dataclasses.replace(BALANCED_INVERT, name="fast", iterations=200)
+
+BEST_INVERT = dataclasses.replace(BALANCED_INVERT, name="best", runs=2, iterations=1000)
+
+# There is no right activation to come to, and what a longer fit adds is contrast.
+BALANCED_ACTIVATE = dataclasses.replace(BALANCED_INVERSE, iterations=200)
+
+FAST_ACTIVATE = dataclasses.replace(BALANCED_ACTIVATE, name="fast", iterations=100)
+
+BEST_ACTIVATE = dataclasses.replace(BALANCED_ACTIVATE, name="best", iterations=500)
+
+BALANCED_FIT = dataclasses.replace(NOISE, name="balanced", stopping=NeverStop())
