@@ -29,7 +29,6 @@ from untaught.fitting.stopping import Patience, build_score
 from untaught.imaging.arrays import from_tensor, laid_out
 from untaught.physics.operators import Identity
 from untaught.priors.encoder_decoder import EncoderDecoder
-from untaught.priors.independent import Independent
 from untaught.priors.inputs import PerturbedInput, SideBySide, make_input
 from untaught.priors.masked_input import ThinnedInput, moved
 from untaught.priors.patches import count
@@ -110,11 +109,8 @@ def begin(
             sources.append(source)
             for layer, own_channels in enumerate(layers or (channels,)):
                 weights = torch.Generator().manual_seed(seed + run + _LAYER_SEEDS * layer)
-                network = EncoderDecoder(settings, own_channels, weights)
-                network.use(engine.kernels)
-                networks.append(network)
-    single = len(networks) == 1
-    whole = engine.place(networks[0] if single else Independent(networks, len(layers) or 1))
+                networks.append(EncoderDecoder(settings, own_channels, weights))
+    whole = engine.assemble(networks, len(layers) or 1)
     source = sources[0] if len(sources) == 1 else SideBySide(sources)
     learnt = [whole] if operator is None else [whole, operator]
     guard = Guard(engine.guard_interval, jump=None) if signed else Guard(engine.guard_interval)

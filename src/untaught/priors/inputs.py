@@ -15,8 +15,8 @@ from typing import Literal, get_args
 import torch
 from torch import Tensor
 
-from untaught.backend.kernels import Kernels
 from untaught.errors import SettingError
+from untaught.priors.noise_kernels import NoiseKernels
 from untaught.priors.sampler import Batch, InputSampler
 
 __all__ = ["InputSettings", "PerturbationSettings", "PerturbedInput", "SideBySide", "make_input", "mirror"]
@@ -126,7 +126,7 @@ class PerturbedInput:
         base: Tensor,
         perturbation: PerturbationSettings,
         generator: torch.Generator,
-        kernels: Kernels | None = None,
+        kernels: NoiseKernels | None = None,
     ) -> None:
         self.perturbation = perturbation
         self.generator = generator
