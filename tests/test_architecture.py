@@ -70,8 +70,6 @@ PENDING = {
     "untaught.fitting.run",
     "untaught.imaging.inspection",
     "untaught.imaging.pictures",
-    "untaught.priors.encoder_decoder",
-    "untaught.priors.inputs",
     "untaught.recipes",
     "untaught.studio.sandbox",
 }

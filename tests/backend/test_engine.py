@@ -1,9 +1,19 @@
+"""Choices of the engine, and networks put together for it."""
+
+import dataclasses
+
 import pytest
 import torch
 
 from untaught.backend.engine import choose_engine
 from untaught.errors import SettingError
 from untaught.priors.encoder_decoder import EncoderDecoder, NetworkSettings
+from untaught.priors.independent import Independent
+
+
+def network_of(seed: int) -> EncoderDecoder:
+    settings = NetworkSettings(input_channels=4, down_channels=(8,), up_channels=(8,), skip_channels=(2,))
+    return EncoderDecoder(settings, 1, torch.Generator().manual_seed(seed))
 
 
 def test_every_choice_has_a_reason():
@@ -17,13 +27,39 @@ def test_every_choice_has_a_reason():
 def test_precision_is_what_was_asked_for(precision):
     engine = choose_engine("cpu", precision)
     assert engine.record()["precision"] == precision
-    network = engine.place(EncoderDecoder(NetworkSettings(down_channels=(4,), up_channels=(4,), skip_channels=(2,)), 1))
+    network = dataclasses.replace(engine, kernels=None).assemble([network_of(8)])
     seen = []
-    network.scales[0].register_forward_pre_hook(lambda _, arguments: seen.append(arguments[0].dtype))
-    network.scales[0].down.register_forward_pre_hook(lambda _, arguments: seen.append(arguments[0].dtype))
-    output = engine.run(network, torch.rand(1, 32, 8, 8))
+    network.network.scales[0].down.register_forward_pre_hook(lambda _, arguments: seen.append(arguments[0].dtype))
+    output = network(torch.rand(1, 4, 8, 8))
     assert seen == [getattr(torch, precision)]
     assert output.dtype == torch.float32
+
+
+@pytest.mark.parametrize(("count", "layers"), [(1, 1), (2, 1), (4, 2)])
+def test_an_assembly_has_the_state_of_its_networks(count, layers):
+    networks = [network_of(seed) for seed in range(count)]
+    plain = networks[0] if count == 1 else Independent(networks, layers)
+    whole = choose_engine("cpu", "float32").assemble(networks, layers)
+    assert list(whole.state_dict()) == list(plain.state_dict())
+    output = whole(torch.ones(count // layers, 4, 16, 16))
+    assert output.shape == (count // layers, layers, 16, 16)
+    other = choose_engine("cpu", "float32").assemble([network_of(7) for _ in range(count)], layers)
+    other.load_state_dict(whole.state_dict())
+    assert torch.equal(other(torch.ones(count // layers, 4, 16, 16)), output)
+    torch.testing.assert_close(plain(torch.ones(count // layers, 4, 16, 16)), output, atol=1e-4, rtol=0)
+
+
+@pytest.mark.parametrize("precision", ["float32", "bfloat16"])
+def test_a_module_of_the_users_own_runs_beside_ours_in_its_own_type(precision):
+    engine = choose_engine("cpu", precision)
+    theirs = torch.nn.Conv2d(4, 1, 3, padding=1)
+    x = torch.rand(2, 4, 16, 16)
+    output = engine.assemble([theirs, network_of(0)])(x)
+    assert output.dtype == torch.float32
+    assert torch.equal(output[:1], theirs(x[:1]))
+    assert torch.equal(output[1:], engine.assemble([network_of(0)])(x[1:]))
+    output.sum().backward()
+    assert theirs.weight.grad is not None
 
 
 @pytest.mark.parametrize("processor", [True, False])

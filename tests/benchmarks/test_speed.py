@@ -1,5 +1,7 @@
 """The plain network that speed is measured against computes what the package's own does."""
 
+import dataclasses
+
 import pytest
 import torch
 from benchmarks.speed import PlainNetwork, multiply_adds
@@ -16,13 +18,13 @@ def seeded(preset: str) -> EncoderDecoder:
 @pytest.mark.parametrize("with_kernels", [False, True])
 def test_the_plain_network_gives_what_the_package_gives(preset, with_kernels):
     engine = choose_engine("cpu", "float32")
-    network = seeded(preset)
-    if with_kernels:
-        network.use(engine.kernels)
+    if not with_kernels:
+        engine = dataclasses.replace(engine, kernels=None)
+    network = engine.assemble([seeded(preset)])
     x = torch.rand(1, 32, 64, 64, generator=torch.Generator().manual_seed(1)) / 10
     with torch.no_grad():
         expected = PlainNetwork(seeded(preset))(x)
-        found = engine.run(engine.place(network), x)
+        found = network(x)
     assert expected.shape == (1, 1, 64, 64)
     # At the innermost scale a channel has four values, so its normalisation can make rounding errors much larger.
     torch.testing.assert_close(found, expected, atol=5e-4, rtol=0)

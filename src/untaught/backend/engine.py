@@ -16,6 +16,7 @@ from typing import Any, Literal, get_args
 import torch
 from torch import Tensor, nn
 
+from untaught.backend.assembly import Assembly
 from untaught.backend.cuda_graphs import Graphs
 from untaught.backend.kernels import Kernels, load
 from untaught.errors import SettingError
@@ -49,19 +50,31 @@ class Engine:
         """Iterations between two looks at the loss: on an accelerator a look makes the host wait."""
         return 1 if self.device.type == "cpu" else 25
 
-    def place(self, network: nn.Module) -> nn.Module:
-        """Move a network to the device, in the memory layout that convolutions are fastest in."""
+    def assemble(self, networks: Sequence[nn.Module], layers: int = 1) -> Assembly:
+        """Move networks to the device and join them into one module for a batch.
+
+        Args:
+            networks: one for each picture and layer, picture after picture; (1, c, H, W) to (1, C, H, W) each. An
+                `EncoderDecoder` runs in the engine's arithmetic and on compiled kernels where they exist, any other
+                module in plain torch and in the type of its weights.
+            layers: networks per picture, whose outputs are concatenated along the channels.
+
+        Returns:
+            A module that maps (N, c, H, W) to (N, C of all layers, H, W), float32.
+        """
+        return Assembly([self._placed(network) for network in networks], layers, self.arithmetic, self.kernels)
+
+    def run(self, network: nn.Module, network_input: Tensor) -> Tensor:
+        """Evaluate a module that `assemble` gave."""
+        return network(network_input)  # type: ignore[no-any-return]
+
+    def _placed(self, network: nn.Module) -> nn.Module:
+        """The network on the device, in the memory layout in which convolutions are fastest."""
         network = network.to(self.device)
         # Convolutions of volumes are no faster with the channels last.
         if any(parameter.ndim == 5 for parameter in network.parameters()):
             return network
         return network.to(memory_format=torch.channels_last)  # type: ignore[call-overload, no-any-return]
-
-    def run(self, network: nn.Module, network_input: Tensor) -> Tensor:
-        """Evaluate the network: (N, C, H, W), float32, to (N, channels, H, W), float32."""
-        layout = torch.channels_last if network_input.ndim == 4 else torch.contiguous_format
-        converted = network_input.to(self.arithmetic).contiguous(memory_format=layout)
-        return network(converted)  # type: ignore[no-any-return]
 
     def capture(
         self, functions: Sequence[Callable[[], None]], generators: Sequence[torch.Generator]

@@ -24,8 +24,6 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from untaught.backend.fused import Fused, can_fuse, evaluate
-from untaught.backend.kernels import Kernels
 from untaught.errors import SettingError
 from untaught.priors.blocks import (
     Activation,
@@ -39,7 +37,7 @@ from untaught.priors.blocks import (
 )
 from untaught.priors.interpolation import upsample
 
-__all__ = ["PRESETS", "EncoderDecoder", "NetworkSettings", "side_by_side"]
+__all__ = ["PRESETS", "EncoderDecoder", "NetworkSettings"]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -187,17 +185,12 @@ class EncoderDecoder(nn.Module):
             settings.up_channels[0], output_channels, dimensions=settings.dimensions, generator=generator
         )
         self.upsampling: tuple[Upsampling, ...] = settings.per_scale("upsampling")
-        self._kernels: Kernels | None = None
-        self._fused: Fused | None = None
-
-    def use(self, kernels: Kernels | None) -> None:
-        """Run on compiled kernels from now on where the settings allow it (or no more, with None)."""
-        self._kernels = kernels if can_fuse(self.settings) else None
-        self._fused = None
 
     def forward(self, x: Tensor) -> Tensor:
         """(N, input_channels, H, W), of the arithmetic's type, to (N, output_channels, H, W), float32."""
-        return side_by_side([self], [x])[0]
+        padded = self.pad(x)
+        # The head is computed in float32: bfloat16 has too few steps for a 16-bit picture.
+        return self.finish(self.head(self.features(padded).float()), padded.shape[2:], x.shape[2:])
 
     def features(self, x: Tensor) -> Tensor:
         """What the head draws the picture from: at full resolution, or at half of it with skip_tap="output"."""
@@ -220,29 +213,27 @@ class EncoderDecoder(nn.Module):
                 x = scale.up(self._join(skip, upsample(x, self.upsampling[index + 1], sizes[index + 1])))
         return x
 
-    def _fused_for(self, x: Tensor) -> Fused | None:
-        kernels = self._kernels
-        if kernels is None or x.dtype != kernels.dtype or x.device.type != "cpu" or len(x) != 1 or x.requires_grad:
-            return None
-        if self._fused is None or self._fused.size != x.shape[-2:]:
-            self._fused = Fused(self, x.shape[-2], x.shape[-1], kernels)
-        return self._fused
-
     def _join(self, skip: Tensor | None, x: Tensor) -> Tensor:
         if skip is None:
             return x
         return skip + x if self.settings.skip_join == "add" else torch.cat((skip, x), dim=1)
 
-    def _finish(self, x: Tensor, widened: Sequence[int], size: Sequence[int]) -> Tensor:
-        """From what the head gives to a picture of the input's size, through what that was widened to."""
+    def finish(self, x: Tensor, padded: Sequence[int], size: Sequence[int]) -> Tensor:
+        """Turn the head's result into the picture.
+
+        Args:
+            x: the head's result, (N, output_channels, h, w), float32.
+            padded: height and width of the padded input (`pad`).
+            size: height and width of the picture.
+        """
         if self.settings.skip_tap == "output":
-            x = upsample(x, self.upsampling[0], widened)
+            x = upsample(x, self.upsampling[0], padded)
         for axis, side in enumerate(size, start=2):
             x = x.narrow(axis, 0, side)
         return torch.sigmoid(x) if self.settings.head == "sigmoid" else x
 
-    def _widen(self, x: Tensor) -> Tensor:
-        """Pad each axis to a multiple of what it is halved by that leaves the innermost scale room for its padding."""
+    def pad(self, x: Tensor) -> Tensor:
+        """Repeat the edge until every scale can halve the size and the innermost has room for its own padding."""
         settings = self.settings
         largest = max(*settings.per_scale("down_kernel_size"), *settings.per_scale("up_kernel_size"))
         least = max(2, largest // 2 + 1)
@@ -258,21 +249,6 @@ class EncoderDecoder(nn.Module):
         if not any(missing):
             return x
         return F.pad(x, [margin for more in reversed(missing) for margin in (0, more)], mode="replicate")
-
-
-def side_by_side(networks: Sequence[EncoderDecoder], inputs: Sequence[Tensor]) -> list[Tensor]:
-    """What each network gives on its own input; those that run on compiled kernels run at the same time."""
-    widened = [network._widen(x) for network, x in zip(networks, inputs, strict=True)]
-    fused = [network._fused_for(x) for network, x in zip(networks, widened, strict=True)]
-    if all(fused):
-        results: Sequence[Tensor] = evaluate(cast("list[Fused]", fused), widened)
-    else:
-        # The head's few channels are computed in float32: bfloat16 has too few steps for a 16-bit picture.
-        results = [network.head(network.features(x).float()) for network, x in zip(networks, widened, strict=True)]
-    return [
-        network._finish(result, wide.shape[2:], x.shape[2:])
-        for network, result, wide, x in zip(networks, results, widened, inputs, strict=True)
-    ]
 
 
 class _Scale(nn.Module):

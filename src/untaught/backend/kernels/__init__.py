@@ -77,9 +77,14 @@ class Kernels:
         self.processor = processor
         suffix = str(dtype).removeprefix("torch.")
         for name, signature in _SIGNATURES.items():
-            setattr(self, name, _bind(library, f"untaught_{name}_{suffix}", signature))
+            bound = "_perturb" if name == "perturb" else name
+            setattr(self, bound, _bind(library, f"untaught_{name}_{suffix}", signature))
         for name, signature in _SIGNATURES_OF_FLOATS.items():
             setattr(self, name, _bind(library, f"untaught_{name}", signature))
+
+    def perturb(self, out: Tensor, base: Tensor, count: int, deviation: float, key: int, walk: bool, /) -> None:
+        """See `untaught.priors.noise_kernels.NoiseKernels`."""
+        self._perturb(out, base, count, deviation, key, walk)
 
     def __getattr__(self, name: str) -> Callable[..., None]:
         raise AttributeError(f"the kernels have no function {name!r}")
