@@ -65,11 +65,8 @@ DYNAMIC = {"untaught.physics.features", "untaught.tasks.preparation"}
 
 # Still to be turned round.
 PENDING = {
-    "untaught.errors",
     "untaught.fitting.memory",
     "untaught.fitting.run",
-    "untaught.imaging.inspection",
-    "untaught.imaging.pictures",
     "untaught.priors.encoder_decoder",
     "untaught.priors.inputs",
     "untaught.recipes",
