@@ -65,11 +65,9 @@ DYNAMIC = {"untaught.physics.features", "untaught.tasks.preparation"}
 
 # Still to be turned round.
 PENDING = {
-    "untaught.errors",
     "untaught.fitting.memory",
     "untaught.fitting.run",
-    "untaught.imaging.inspection",
-    "untaught.imaging.pictures",
+PENDING = {"untaught.studio.sandbox"}
     "untaught.recipes",
     "untaught.studio.sandbox",
 }

@@ -1,33 +1,40 @@
-"""Everything that untaught raises on purpose, drawn as a tree.
+"""The errors that untaught raises on purpose.
 
 ::
 
     UntaughtError
-    ├── InputError (also a ValueError)      what was given cannot be worked on; nothing has been started
+    ├── InputError (also a ValueError)      the input cannot be used; no fit has started
     │   ├── PictureError                    a file that is not a picture, is damaged, too large or cannot be written
     │   └── SettingError                    an option that does not exist or has an impossible value
-    └── DivergenceError                     the fit could not be kept from diverging
+    ├── DivergenceError                     the fit kept diverging
+    └── ObserverError                       an observer raised; carries the best result so far
     Interrupted (a KeyboardInterrupt)       Ctrl-C during a fit; carries the best result so far
 
-A message says what was found, what is wanted and what to do. The command line prints it as one sentence.
+Each message says what was found, what is wanted and what to do. The command line prints it as one sentence.
 """
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from collections.abc import Callable
+from typing import Any
 
-if TYPE_CHECKING:
-    from untaught.fitting.state import Restoration
-
-__all__ = ["DivergenceError", "InputError", "Interrupted", "PictureError", "SettingError", "UntaughtError"]
+__all__ = [
+    "DivergenceError",
+    "InputError",
+    "Interrupted",
+    "ObserverError",
+    "PictureError",
+    "SettingError",
+    "UntaughtError",
+]
 
 
 class UntaughtError(Exception):
-    """Base of all errors that untaught raises on purpose."""
+    """Base class of all errors that untaught raises on purpose."""
 
 
 class InputError(UntaughtError, ValueError):
-    """What was given cannot be worked on. Raised before any fitting starts."""
+    """The input cannot be used. Raised before a fit starts."""
 
 
 class PictureError(InputError):
@@ -35,20 +42,36 @@ class PictureError(InputError):
 
 
 class SettingError(InputError):
-    """An option that does not exist, or a value that it cannot have."""
+    """An option that does not exist, or an impossible value for one."""
 
 
 class DivergenceError(UntaughtError):
-    """The loss kept leaving the finite numbers however far the rate was lowered."""
+    """The loss kept becoming infinite or NaN although the learning rate was lowered."""
+
+
+class ObserverError(UntaughtError):
+    """An observer raised an error, which is the cause of this one; the fit was well.
+
+    Attributes:
+        restoration: the best result so far.
+    """
+
+    def __init__(self, observer: object, error: Exception, result: Callable[[], Any]) -> None:
+        name = getattr(observer, "__qualname__", type(observer).__qualname__)
+        super().__init__(
+            f"the observer {name} raised {type(error).__name__}: {error}; the result so far is this error's .restoration"
+        )
+        self.restoration = result()
 
 
 class Interrupted(KeyboardInterrupt):
     """Ctrl-C during a fit.
 
     Attributes:
-        restoration: the best result so far, or None when not one iteration had finished.
+        restoration: an `untaught.Restoration`, the best result so far; None if no iteration was finished. (Typed
+            Any: errors are the lowest layer and import nothing from the layers above.)
     """
 
-    def __init__(self, restoration: Restoration | None) -> None:
+    def __init__(self, restoration: Any) -> None:
         super().__init__("interrupted")
         self.restoration = restoration

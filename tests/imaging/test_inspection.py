@@ -11,7 +11,7 @@ from skimage.transform import resize
 
 from untaught import cli, inspect
 from untaught.errors import InputError
-from untaught.physics.compression import compression_of
+from untaught.imaging.jpeg_tables import read_compression
 
 PHOTO = data.astronaut()[:192, 128:320]
 DRAW = np.random.default_rng(0)
@@ -68,7 +68,7 @@ def test_an_enlarged_picture_is_told(factor, name):
 def test_the_quality_of_a_jpeg_is_read_off_its_tables(quality):
     file = io.BytesIO()
     Image.fromarray(PHOTO).save(file, "JPEG", quality=quality)
-    found = inspect(PHOTO, compression=compression_of(file.getvalue()))
+    found = inspect(PHOTO, compression=read_compression(file.getvalue()))
     assert {finding.name: finding.value for finding in found.findings}["jpeg_quality"] == quality
     assert found.treatment == ("dejpeg",)
 

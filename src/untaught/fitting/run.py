@@ -32,7 +32,7 @@ from untaught.fitting.recipe import Recipe
 from untaught.fitting.state import Observer, Restoration, State, StopReason
 from untaught.fitting.stopping import Evidence, HeldOut, NeverStop, Patience
 from untaught.imaging.arrays import from_tensor, laid_out
-from untaught.physics.linear import Identity
+from untaught.physics.operators import Identity
 
 __all__ = ["Job", "Progress", "Run"]
 

@@ -13,8 +13,8 @@ from scipy import ndimage
 
 from untaught.errors import InputError
 from untaught.imaging.arrays import in_unit_range
+from untaught.imaging.jpeg_tables import Compression, compression_for_quality
 from untaught.imaging.noise import estimate_noise, impulses, noise_correlation
-from untaught.physics.compression import Compression, compression_of_quality
 
 __all__ = ["Finding", "Inspection", "inspect"]
 
@@ -190,7 +190,7 @@ def _quality(compression: Compression) -> int:
     """The quality at which libjpeg's table of brightness is nearest to the file's."""
     table = np.array(compression.tables[0], float)
     distances = [
-        np.abs(np.log(np.array(compression_of_quality(quality, 1).tables[0], float) / table)).mean()
+        np.abs(np.log(np.array(compression_for_quality(quality, 1).tables[0], float) / table)).mean()
         for quality in range(1, 101)
     ]
     return 1 + int(np.argmin(distances))

@@ -28,7 +28,7 @@ from PIL import Image
 
 from untaught.errors import InputError, PictureError
 from untaught.imaging import files
-from untaught.physics.compression import compression_of
+from untaught.imaging.jpeg_tables import read_compression
 
 __all__ = ["MAX_PIXELS", "Metadata", "Picture", "check_writable", "format_of", "read", "read_input", "write"]
 
@@ -142,7 +142,7 @@ def read_input(path: str | os.PathLike[str], kind: str, shape: tuple[int, ...]) 
 
     Returns:
         (H, W), bool, for a mask; (H, W) or (H, W, C) in the file's own type for a picture; see
-        `untaught.physics.compression.compression_of` for how a file was compressed.
+        `untaught.imaging.jpeg_tables.read_compression` for how a file was compressed.
 
     Raises:
         PictureError: for a file that cannot be read.
@@ -173,7 +173,7 @@ def _read_alike(path: Path, shape: tuple[int, ...], name: str = "picture") -> ND
 
 
 KINDS: Mapping[str, Callable[[Path, tuple[int, ...]], Any]] = {
-    "compression": lambda path, _: compression_of(_content(path)),
+    "compression": lambda path, _: read_compression(_content(path)),
     "guide": lambda path, shape: _read_alike(path, shape, "guide"),
     "kernel": lambda path, _: read(path).pixels,
     "mask": _read_mask,

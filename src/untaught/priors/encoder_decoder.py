@@ -123,6 +123,10 @@ class NetworkSettings:
                         f"what comes up from below has {below}; make them equal or use skip_join='concatenate'"
                     )
 
+    def build(self, output_channels: int, generator: torch.Generator | None = None) -> nn.Module:
+        """Make the network, with initial weights from the generator."""
+        return EncoderDecoder(self, output_channels, generator)
+
     @property
     def scales(self) -> int:
         """Number of scales: how often the resolution is halved."""

@@ -13,7 +13,8 @@ from untaught.errors import InputError
 from untaught.fitting.problem import Problem
 from untaught.fitting.state import Observer, Restoration
 from untaught.imaging.arrays import Layout
-from untaught.physics.compression import JPEG, Compression, compression_of_quality
+from untaught.imaging.jpeg_tables import Compression, compression_for_quality
+from untaught.physics.jpeg import JPEG
 from untaught.tasks.catalogue import DejpegSettings
 from untaught.tasks.preparation import prepare
 
@@ -34,8 +35,8 @@ def dejpeg(
     Args:
         image: (H, W) or (H, W, 3) array, uint8, or float in [0, 1]; all of the JPEG, not cut or turned, if it is to be
             ``consistent``.
-        compression: for ``consistent``: how it was compressed, as `compression_of` reads it from the
-            file's bytes; or None and ``quality``, for files of libjpeg.
+        compression: for ``consistent``: what `untaught.imaging.jpeg_tables.read_compression` reads from the
+            file; or None and ``quality``, for files written by libjpeg.
         observers: called with each `State` of the fit.
         **options: see `DejpegSettings` and `Options`.
 
@@ -63,7 +64,7 @@ def read(picture: Tensor, layout: Layout, settings: DejpegSettings, compression:
     operator = None
     if settings.consistent:
         if settings.quality is not None:
-            compression = compression_of_quality(settings.quality, channels)
+            compression = compression_for_quality(settings.quality, channels)
         if compression is None:
             raise InputError(
                 "to be consistent, dejpeg needs to know how the picture was compressed: give a JPEG that is gray or of "

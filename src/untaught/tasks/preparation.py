@@ -80,81 +80,38 @@ def fit(
     size: tuple[int, ...] | None = None,
     **options: Any,
 ) -> Run:
-    """Fit a network to what was observed of a picture: the door that every task walks through.
-
-    Args:
-        observed: (N, ...), float32: what the operator made of N pictures; a volume where it is (N, C, D, H, W), or
-            where ``size`` says so.
-        operator: what happened to the picture, any differentiable callable, or an object with ``A`` and ``A_adjoint``;
-            nothing if None.
-        channels: channels of the picture, if not those of ``observed``.
-        size: height and width of the picture, or depth, height and width of a volume, if not those of ``observed``.
-        **options: see `Options`; ``recipe`` is the name of one for "fit", or a `Recipe`.
-
-    Returns:
-        An iterable of states, to be left when you like; its ``restoration()`` is the result so far.
-
-    >>> run = fit(torch.rand(1, 3, 32, 32), iterations=100)
-    >>> for state in run:
-    ...     if state.iteration == 2:
-    ...         break
-    >>> run.restoration().picture.shape
-    torch.Size([1, 3, 32, 32])
-    """
-    check_names(options, _COMMON, kind="option")
-    if observed.ndim < 2 or 0 in observed.shape:
-        raise InputError(f"what was observed is (N, ...) with at least one of each: found {tuple(observed.shape)}")
-    if observed.ndim not in (4, 5) and (channels is None or size is None):
-        raise InputError(
-            f"what was observed is {tuple(observed.shape)} and no picture: say how many channels the picture has, and "
-            "its size, by channels=... and size=(height, width)"
-        )
-    settings, size = Options(**options), tuple(size or observed.shape[2:])
-    if len(size) not in (2, 3) or (settings.volume and len(size) == 2):
-        raise InputError(f"a picture's size is (height, width), a volume's (depth, height, width): found {size}")
-    if operator is not None and not callable(operator):
-        operator = Physics(operator)
-    known: Tensor | None = getattr(operator, "known", None)
-    problem = Problem(
-        observed=observed,
-        known=torch.ones_like(observed, dtype=torch.bool) if known is None else known.cpu().expand_as(observed),
-        operator=operator,
-        channels=channels or observed.shape[1],
-        size=size,
-        layout=Layout(observed, 0.0, 1.0, len(size) == 3),
-    )
-    return _job("fit", problem, settings).begin()
+    """PLACEHOLDER"""
+    raise NotImplementedError
 
 
 def _job(task: str, problem: Problem, options: Options) -> Job:
     dimensions = len(problem.size)
     row = "volume" if dimensions == 3 else problem.recipes or task
     recipe = options.recipe if isinstance(options.recipe, Recipe) else find_recipe(row, options.recipe)
-    recipe = dataclasses.replace(recipe, network=dataclasses.replace(recipe.network, dimensions=dimensions))
-    shows = recipe.thinning is not None or recipe.recorruption is not None
-    others = ", ".join(other.name for other in RECIPES[row])
-    if shows and problem.operator is not None:
+    recipe = recipe.with_dimensions(dimensions)
+    others = ", ".join(RECIPES.get(row, RECIPES["fit"]))
+    if recipe.shows_picture and problem.operator is not None:
         raise SettingError(
-            f"the recipe {recipe.name} shows the network what is known of a picture, and an operator's observation is "
-            f"no picture: choose one of {others}"
+            f"the recipe {recipe.name} shows the network the known part of a picture, and an operator's output is no "
+            f"picture: choose one of {others}"
         )
-    if recipe.recorruption is not None and problem.noise is None:
-        raise SettingError(f"the recipe {recipe.name} is for noise, and none is known of here: choose one of {others}")
-    if not isinstance(options.recipe, Recipe):
-        recipe = recipe.for_size(problem.size)
+    if isinstance(recipe.input, R2RInput) and problem.noise is None:
+        raise SettingError(
+            f"the recipe {recipe.name} needs the noise's standard deviation, which is unknown: choose one of {others}"
+        )
+    recipe = recipe.for_size(problem.size)
     if options.iterations is not None:
         recipe = dataclasses.replace(recipe, iterations=options.iterations)
     if options.runs is not None:
         recipe = dataclasses.replace(recipe, runs=options.runs)
     engine = choose_engine(options.device, options.precision)
     if dimensions == 3:
-        # They are written for pictures.
+        # The compiled kernels are for pictures.
         engine = dataclasses.replace(engine, kernels=None)
-    if not isinstance(options.recipe, Recipe):
-        # One of the user's own, or of a record that is to be repeated, is left as it is.
-        drawn = len(problem.observed) * max(1, len(problem.layers))
+    if not recipe.adapted:
+        networks = len(problem.observed) * max(1, len(problem.layers))
         available = available_memory(engine.device)
-        recipe, sentence = fitted_to_memory(recipe, drawn, problem.size, engine, available)
+        recipe, sentence = fitted_to_memory(recipe, networks, problem.size, engine, available)
         if sentence is not None:
             problem = dataclasses.replace(problem, notes=(sentence, *problem.notes))
     return Job(
