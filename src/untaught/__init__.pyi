@@ -4,68 +4,113 @@ from .errors import (
     DivergenceError,
     InputError,
     Interrupted,
+    ObserverError,
     PictureError,
     SettingError,
     UntaughtError,
 )
-from .fitting.optimisers import OptimiserSettings
-from .fitting.state import Restoration, State, StopReason
+from .fitting.losses import LOSSES, total_variation
+from .fitting.observers import ReferenceMeter
+from .fitting.optimisers import Muon, OptimiserSettings
+from .fitting.recipe import Recipe
+from .fitting.run import Progress, Run
+from .fitting.state import Observer, Restoration, State, StopReason
+from .fitting.stopping import (
+    Criterion,
+    Discrepancy,
+    EarlyStopping,
+    HeldOut,
+    NeverStop,
+    ResidualPeak,
+    StoppingSettings,
+    VarianceValley,
+    WindowedVarianceValley,
+)
 from .imaging.inspection import inspect
 from .physics.features import Features
 from .physics.operator import Operator
 from .physics.operators import Blur, Downsample, Identity, Mask, blur_kernel
 from .priors.encoder_decoder import EncoderDecoder, NetworkSettings
-from .priors.inputs import InputSettings, PerturbationSettings
-from .recipes import RECIPES, Recipe
+from .priors.inputs import CoordinateInput, NoiseInput, PerturbationSettings
+from .priors.masked_input import MaskedInput
+from .priors.r2r_input import R2RInput
+from .priors.sampler import Batch, InputSampler, InputScheme, Measurement
+from .recipes import RECIPES, find_recipe, recipe_from_record
 from .tasks.activate import activate
 from .tasks.deblur import deblur
 from .tasks.dejpeg import dejpeg
 from .tasks.demosaic import demosaic
 from .tasks.denoise import denoise
 from .tasks.fill import inpaint, restore
+from .tasks.fit import fit
 from .tasks.guide import guide
 from .tasks.invert import invert
-from .tasks.preparation import fit
 from .tasks.separate import separate
 from .tasks.upscale import upscale
 
 __version__: str
 
 __all__ = [
+    "LOSSES",
     "RECIPES",
+    "Batch",
     "Blur",
+    "CoordinateInput",
+    "Criterion",
+    "Discrepancy",
     "DivergenceError",
     "Downsample",
+    "EarlyStopping",
     "EncoderDecoder",
     "Features",
+    "HeldOut",
     "Identity",
     "InputError",
-    "InputSettings",
+    "InputSampler",
+    "InputScheme",
     "Interrupted",
     "Mask",
+    "MaskedInput",
+    "Measurement",
+    "Muon",
     "NetworkSettings",
+    "NeverStop",
+    "NoiseInput",
+    "Observer",
+    "ObserverError",
     "Operator",
     "OptimiserSettings",
     "PerturbationSettings",
     "PictureError",
+    "Progress",
+    "R2RInput",
     "Recipe",
+    "ReferenceMeter",
+    "ResidualPeak",
     "Restoration",
+    "Run",
     "SettingError",
     "State",
     "StopReason",
+    "StoppingSettings",
     "UntaughtError",
+    "VarianceValley",
+    "WindowedVarianceValley",
     "activate",
     "blur_kernel",
     "deblur",
     "dejpeg",
     "demosaic",
     "denoise",
+    "find_recipe",
     "fit",
     "guide",
     "inpaint",
     "inspect",
     "invert",
+    "recipe_from_record",
     "restore",
     "separate",
+    "total_variation",
     "upscale",
 ]

@@ -59,7 +59,7 @@ class ObserverError(UntaughtError):
     def __init__(self, observer: object, error: Exception, result: Callable[[], Any]) -> None:
         name = getattr(observer, "__qualname__", type(observer).__qualname__)
         super().__init__(
-            f"the observer {name} raised {type(error).__name__}: {error}; the result so far is this error's .restoration"
+            f"the observer {name} raised {type(error).__name__}: {error}; the result so far is in .restoration"
         )
         self.restoration = result()
 

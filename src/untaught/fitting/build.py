@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import copy
 import dataclasses
-from collections.abc import Sequence
 from typing import Any
 
 import torch
@@ -28,9 +27,7 @@ _LAYER_SEEDS = 500_009
 """Distance of the seeds of two layers, so that their initial weights differ, and from those of every run."""
 
 
-def build_fit(
-    problem: Problem, recipe: Recipe, *, engine: Engine, seed: int, learnt: nn.Module | None = None
-) -> Fit:
+def build_fit(problem: Problem, recipe: Recipe, *, engine: Engine, seed: int, learnt: nn.Module | None = None) -> Fit:
     """Build the networks, samplers and optimiser of a fit, one network for each picture, layer and run.
 
     Args:
@@ -126,7 +123,7 @@ def build_objective(problem: Problem, recipe: Recipe, observed: Tensor, operator
         weights = problem.weights
         if weights is not None:
             weights = repeated(weights.to(observed.device).expand(observed.shape[0] // runs, *observed.shape[1:]), runs)
-        objective = DataLoss(observed, operator, known, recipe.element_loss, weights, problem.unit)
+        objective = DataLoss(observed, operator, known, recipe.element_loss, weights, problem.unit, problem.offset)
     else:
         objective = problem.objective(observed, operator, known)
     return objective if recipe.regulariser is None else Regularised(objective, recipe.regulariser)
@@ -146,5 +143,3 @@ class _PerRun:
 def repeated(tensor: Tensor, runs: int) -> Tensor:
     """(N, ...) to (runs * N, ...), run after run."""
     return tensor.repeat(runs, *[1] * (tensor.ndim - 1))
-
-

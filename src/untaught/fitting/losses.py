@@ -76,7 +76,7 @@ class MeanSquaredError:
         return difference.square().flatten(1).sum(1) / count
 
 
-class DataLoss(MeanSquaredError):
+class DataLoss(MeanSquaredError):  # noqa: N818
     """A loss of the user's own, or weights per value, over the known values.
 
     Args:
@@ -86,6 +86,7 @@ class DataLoss(MeanSquaredError):
         loss: compares the operator's output with the observation; the squared difference if None.
         weights: the observation's shape, or broadcastable to it, not negative: multiplies each value's loss.
         unit: one unit of the fit in the units of the observation, which the loss sees.
+        offset: the value of the observation that is 0 in the fit.
     """
 
     def __init__(
@@ -96,18 +97,20 @@ class DataLoss(MeanSquaredError):
         loss: ElementLoss | None = None,
         weights: Tensor | None = None,
         unit: float = 1.0,
+        offset: float = 0.0,
     ) -> None:
         super().__init__(observed, operator, known)
         self.loss = loss or _squared
         self.weights = weights
         self.unit = unit
+        self.offset = offset
 
     def __call__(self, picture: Tensor, compared: Tensor | None = None, target: Tensor | None = None) -> Tensor:
         """See `MeanSquaredError`."""
         where = self.known if compared is None else compared if target is not None else self.known & compared
         count = self.count if compared is None else where.flatten(1).sum(1).clamp_min(1)
-        prediction = self.operator(picture) * self.unit
-        wanted = (self.observed if target is None else target) * self.unit
+        prediction = self.operator(picture) * self.unit + self.offset
+        wanted = (self.observed if target is None else target) * self.unit + self.offset
         # Where a value is unknown the two agree, so that its loss is finite and has no gradient of its own.
         wanted = torch.where(where, wanted, prediction.detach())
         values = self.loss(prediction, wanted)

@@ -15,8 +15,8 @@ import torch
 
 from untaught.backend.engine import Engine
 from untaught.errors import InputError
-from untaught.priors.patches import seen
-from untaught.recipes import Recipe
+from untaught.fitting.recipe import Recipe
+from untaught.priors.patches import patch_size
 
 __all__ = ["available_memory", "fitted_to_memory", "needed_memory"]
 
@@ -41,7 +41,7 @@ def needed_memory(recipe: Recipe, pictures: int, size: Sequence[int], engine: En
         engine: how a step runs.
     """
     network, dimensions = recipe.network, len(size)
-    whole, shown = math.prod(size), math.prod(size if recipe.window is None else seen(size, recipe.window))
+    whole, shown = math.prod(size), math.prod(size if recipe.patch is None else patch_size(size, recipe.patch))
     widths = zip(network.down_channels, network.up_channels, network.skip_channels, strict=True)
     maps = sum(sum(width) / 2 ** (dimensions * scale) for scale, width in enumerate(widths))
     if engine.device.type == "cuda":
@@ -83,7 +83,7 @@ def fitted_to_memory(
     Raises:
         InputError: where even the narrowest network does not fit.
     """
-    if available is None:
+    if available is None or not hasattr(recipe.network, "down_channels"):
         return recipe, None
     wanted, limit, smaller = needed_memory(recipe, pictures, size, engine), available * _USABLE, recipe
     while needed_memory(smaller, pictures, size, engine) > limit:

@@ -31,6 +31,7 @@ class Problem:
         objective: builds the loss from observation, operator and known values.
         weights: not negative, broadcastable to the observation: of each value's loss; None for equal weights.
         unit: one unit of the fit in the units of the observation, for a loss that needs these.
+        offset: the value of the observation that is 0 in the fit, in its units.
         signed: whether the loss may be negative, so that its growth says nothing.
         clip: whether the picture lies in [0, 1] and outputs are limited to it.
         guide: (N, channels, H, W), float32: replaces the recipe's input, or is shown beside a noisy picture.
@@ -54,6 +55,7 @@ class Problem:
     objective: Callable[[Tensor, Operator, Tensor], Objective] = MeanSquaredError
     weights: Tensor | None = None
     unit: float = 1.0
+    offset: float = 0.0
     signed: bool = False
     clip: bool = True
     guide: Tensor | None = None

@@ -92,8 +92,8 @@ class Recipe:
         shapes = getattr(self.stopping, "pattern", "pixels") == "shapes"
         if getattr(self.network, "dimensions", 2) == 3 and (self.shows_picture or shapes):
             raise SettingError(
-                f"the recipe {self.name} is for pictures only: masked and R2R inputs, and holding out of shapes, do not "
-                "exist for volumes"
+                f"the recipe {self.name} is for pictures only: masked and R2R inputs, and holding out of shapes, "
+                "do not exist for volumes"
             )
 
     def _check_parts(self) -> None:

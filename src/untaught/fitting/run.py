@@ -7,7 +7,6 @@ to stop. Then the fit goes back to its best moment and continues with every know
 from __future__ import annotations
 
 import copy
-import dataclasses
 import math
 import threading
 from collections.abc import Callable, Iterator, Sequence
@@ -224,6 +223,37 @@ class Run:
         self._until = self._fit.iteration + iterations
         self.stop_reason = StopReason.ITERATIONS
 
+    def check_operator(self, excess: float | None = None) -> None:
+        """Check the operator's output for one picture, before anything is fitted.
+
+        Args:
+            excess: refuse an observation that is this many times larger than the operator's outputs; None to skip.
+
+        Raises:
+            InputError: if its shape is not the observation's, or it is not finite where the observation is known.
+        """
+        problem = self.job.problem
+        if problem.operator is None:
+            return
+        shape = (len(self._observed), problem.channels, *problem.size)
+        generator = torch.Generator().manual_seed(0)
+        picture = torch.rand(shape, generator=generator, dtype=torch.float32).to(self._observed.device)
+        with torch.no_grad():
+            output = self._operator(picture)
+        if output.shape != self._observed.shape:
+            raise InputError(
+                f"the operator maps a picture of {shape} to {tuple(output.shape)}, and observed is "
+                f"{tuple(self._observed.shape)}: they must be equal; say the picture's size=(height, width), channels"
+            )
+        if not output[self._known].abs().isfinite().all():
+            raise InputError("the operator returns NaN or infinite values for a picture of random values in its range")
+        largest, made = (float(one[self._known].abs().max()) for one in (self._observed, output))
+        if excess is not None and largest > excess * max(made, 1e-12):
+            raise InputError(
+                f"observed has values up to {largest:.4g}, and the operator maps pictures in [0, 1] to {made:.4g} at "
+                "most: say the picture's lowest and highest value by value_range=(low, high)"
+            )
+
     @property
     def finished(self) -> bool:
         """Whether the run has ended."""
@@ -400,7 +430,7 @@ class Run:
         return self._until - self._refit_length(self._until) if searching else self._until
 
     def _refit_length(self, iterations: int) -> int:
-        return round(iterations * self.job.recipe.stopping.refit)
+        return round(iterations * float(self.job.recipe.stopping.refit))
 
     def _sound(self, last: State) -> State:
         """The state; if it has diverged since the guard's last look, the averages of the last good moment."""

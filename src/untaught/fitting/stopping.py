@@ -231,7 +231,7 @@ class ResidualPeak(StoppingSettings):
 
 _SHIPPED = (NeverStop, HeldOut, VarianceValley, WindowedVarianceValley, Discrepancy, ResidualPeak)
 
-RULES: Mapping[str, type[StoppingSettings]] = MappingProxyType({kind.rule: kind for kind in _SHIPPED})  # type: ignore[attr-defined]
+RULES: Mapping[str, type[StoppingSettings]] = MappingProxyType({kind.rule: kind for kind in _SHIPPED})
 """The shipped rules by the name that a record gives them."""
 
 

@@ -29,7 +29,7 @@ from torch import Tensor
 from untaught.errors import Interrupted, UntaughtError
 from untaught.fitting import checkpoint
 from untaught.fitting import record as records
-from untaught.fitting.run import Job, Outlook, Run
+from untaught.fitting.run import Job, Progress, Run
 from untaught.fitting.state import Restoration, State, StopReason
 from untaught.imaging import pictures
 from untaught.imaging.files import write_bytes, write_text
@@ -292,7 +292,7 @@ class _Reporter:
 
     def report_figures(self, stop_reason: StopReason | None = None, **more: Any) -> None:
         """Write a line."""
-        state, outlook = self.run.last, self.run.outlook
+        state, outlook = self.run.last, self.run.progress
         if state is None:
             return
         line = {
@@ -316,7 +316,7 @@ class _Reporter:
         if state is None:
             return
         write_bytes(self.folder / f"{state.iteration:07d}.jpg", as_jpeg(self._shown(state.average), self.profile))
-        dropped = self.moments.add(state.iteration, self.run.outlook.best_iteration)
+        dropped = self.moments.add(state.iteration, self.run.progress.best_iteration)
         for iteration in dropped:
             (self.folder / f"{iteration:07d}.jpg").unlink(missing_ok=True)
         self.report_figures(stop_reason, moment=state.iteration, dropped=dropped)
@@ -338,7 +338,7 @@ class _Reporter:
             pixels = pixels[..., :3] if pixels.shape[2] > 3 else pixels[..., 0]
         return Image.fromarray(np.ascontiguousarray(pixels))
 
-    def _seconds_left(self, state: State, outlook: Outlook) -> float:
+    def _seconds_left(self, state: State, outlook: Progress) -> float:
         """At the latest, at the pace so far."""
         assert self._began is not None
         iteration, elapsed = self._began
@@ -349,7 +349,7 @@ class _Reporter:
         return left if budget is None else min(left, max(0.0, budget - state.elapsed))
 
 
-def why_it_will_stop(job: Job, outlook: Outlook, iteration: int) -> str:
+def why_it_will_stop(job: Job, outlook: Progress, iteration: int) -> str:
     """What will end the run, as a sentence for the user."""
     budget = "" if job.time_budget is None else f" or when {job.time_budget:g} s are spent"
     if not outlook.in_search:

@@ -18,7 +18,7 @@ from untaught.fitting.state import Observer, Restoration
 from untaught.imaging.arrays import Layout
 from untaught.imaging.collaborative_filter import collaborate
 from untaught.imaging.noise import Stabilised, declipped, estimate_noise, impulses, noise_correlation
-from untaught.priors.masked_input import spread_out
+from untaught.priors.masked_input import pull_push
 from untaught.tasks.catalogue import DenoiseSettings
 from untaught.tasks.preparation import prepare
 
@@ -89,7 +89,7 @@ def fill_in(picture: Tensor) -> tuple[Tensor, Tensor]:
         raise InputError("the picture has no finite value: every one is NaN or infinite")
     if finite.all():
         return picture, finite
-    filled = spread_out(_slices(torch.where(finite, picture, 0)), _slices(finite.float()))
+    filled = pull_push(_slices(torch.where(finite, picture, 0)), _slices(finite.float()))
     return _stacked(filled, picture), finite
 
 

@@ -7,21 +7,17 @@ import importlib
 from typing import Any
 
 import numpy as np
-import torch
 from numpy.typing import ArrayLike
 from torch import Tensor
 
-from untaught.backend.engine import choose_engine
 from untaught.errors import InputError, SettingError
-from untaught.fitting.memory import available_memory, fitted_to_memory
 from untaught.fitting.problem import Problem
-from untaught.fitting.run import Job, Run
-from untaught.imaging.arrays import Layout, to_tensor
-from untaught.physics.operators import Physics
-from untaught.recipes import RECIPES, Recipe, find_recipe
+from untaught.fitting.run import Job
+from untaught.imaging.arrays import to_tensor
 from untaught.tasks.catalogue import TASKS, Options, check_names, find_task
+from untaught.tasks.jobs import make_job
 
-__all__ = ["fit", "prepare"]
+__all__ = ["prepare"]
 
 _COMMON = tuple(field.name for field in dataclasses.fields(Options))
 
@@ -69,56 +65,4 @@ def prepare(task: str, image: ArrayLike | Tensor | None, mask: ArrayLike | Tenso
         whole = np.asarray(image) if image is None else image
         picture, layout = to_tensor(whole, options.value_range, volume=options.volume)
         problem = module.read(picture, layout, settings, **pictures)
-    return _job(task, problem, options)
-
-
-def fit(
-    observed: Tensor,
-    operator: Any = None,
-    *,
-    channels: int | None = None,
-    size: tuple[int, ...] | None = None,
-    **options: Any,
-) -> Run:
-    """PLACEHOLDER"""
-    raise NotImplementedError
-
-
-def _job(task: str, problem: Problem, options: Options) -> Job:
-    dimensions = len(problem.size)
-    row = "volume" if dimensions == 3 else problem.recipes or task
-    recipe = options.recipe if isinstance(options.recipe, Recipe) else find_recipe(row, options.recipe)
-    recipe = recipe.with_dimensions(dimensions)
-    others = ", ".join(RECIPES.get(row, RECIPES["fit"]))
-    if recipe.shows_picture and problem.operator is not None:
-        raise SettingError(
-            f"the recipe {recipe.name} shows the network the known part of a picture, and an operator's output is no "
-            f"picture: choose one of {others}"
-        )
-    if isinstance(recipe.input, R2RInput) and problem.noise is None:
-        raise SettingError(
-            f"the recipe {recipe.name} needs the noise's standard deviation, which is unknown: choose one of {others}"
-        )
-    recipe = recipe.for_size(problem.size)
-    if options.iterations is not None:
-        recipe = dataclasses.replace(recipe, iterations=options.iterations)
-    if options.runs is not None:
-        recipe = dataclasses.replace(recipe, runs=options.runs)
-    engine = choose_engine(options.device, options.precision)
-    if dimensions == 3:
-        # The compiled kernels are for pictures.
-        engine = dataclasses.replace(engine, kernels=None)
-    if not recipe.adapted:
-        networks = len(problem.observed) * max(1, len(problem.layers))
-        available = available_memory(engine.device)
-        recipe, sentence = fitted_to_memory(recipe, networks, problem.size, engine, available)
-        if sentence is not None:
-            problem = dataclasses.replace(problem, notes=(sentence, *problem.notes))
-    return Job(
-        task=task,
-        problem=problem,
-        recipe=recipe,
-        engine=engine,
-        seed=options.seed,
-        time_budget=options.time_budget,
-    )
+    return make_job(task, problem, options)

@@ -1,0 +1,91 @@
+"""From a problem and the common options to a job: the recipe is found, adapted to size and memory, and checked."""
+
+from __future__ import annotations
+
+import dataclasses
+from typing import Any, Protocol
+
+from untaught.backend.engine import choose_engine
+from untaught.errors import SettingError
+from untaught.fitting.memory import available_memory, fitted_to_memory
+from untaught.fitting.problem import Problem
+from untaught.fitting.recipe import Recipe
+from untaught.fitting.run import Job
+from untaught.priors.r2r_input import R2RInput
+from untaught.recipes import RECIPES, find_recipe
+
+__all__ = ["make_job"]
+
+
+class CommonOptions(Protocol):
+    """The options that every task has."""
+
+    @property
+    def recipe(self) -> str | Recipe: ...
+    @property
+    def iterations(self) -> int | None: ...
+    @property
+    def time_budget(self) -> float | None: ...
+    @property
+    def runs(self) -> int | None: ...
+    @property
+    def seed(self) -> int: ...
+    @property
+    def device(self) -> str: ...
+    @property
+    def precision(self) -> str: ...
+
+
+def make_job(task: str, problem: Problem, options: CommonOptions, **own: Any) -> Job:
+    """Make a job of a problem.
+
+    Args:
+        task: name of the task; its row of recipes is used unless the problem names another.
+        problem: what is known of the picture.
+        options: the common options.
+        **own: fields of the recipe that are replaced: network, input, optimiser, loss, regulariser, stopping.
+
+    Raises:
+        SettingError: for a recipe that does not suit the problem.
+        InputError: if even the narrowest network does not fit into memory.
+    """
+    dimensions = len(problem.size)
+    row = "volume" if dimensions == 3 else problem.recipes or task
+    recipe = options.recipe if isinstance(options.recipe, Recipe) else find_recipe(row, options.recipe)
+    changed = {name: value for name, value in own.items() if value is not None}
+    if changed:
+        recipe = dataclasses.replace(recipe, name="own", **changed)
+    recipe = recipe.with_dimensions(dimensions)
+    others = ", ".join(RECIPES.get(row, RECIPES["fit"]))
+    if recipe.shows_picture and problem.operator is not None:
+        raise SettingError(
+            f"the recipe {recipe.name} shows the network the known part of a picture, and an operator's output is no "
+            f"picture: choose one of {others}"
+        )
+    if isinstance(recipe.input, R2RInput) and problem.noise is None:
+        raise SettingError(
+            f"the recipe {recipe.name} needs the noise's standard deviation, which is unknown: choose one of {others}"
+        )
+    recipe = recipe.for_size(problem.size)
+    if options.iterations is not None:
+        recipe = dataclasses.replace(recipe, iterations=options.iterations)
+    if options.runs is not None:
+        recipe = dataclasses.replace(recipe, runs=options.runs)
+    engine = choose_engine(options.device, options.precision)
+    if dimensions == 3:
+        # The compiled kernels are for pictures.
+        engine = dataclasses.replace(engine, kernels=None)
+    if not recipe.adapted:
+        networks = len(problem.observed) * max(1, len(problem.layers))
+        available = available_memory(engine.device)
+        recipe, sentence = fitted_to_memory(recipe, networks, problem.size, engine, available)
+        if sentence is not None:
+            problem = dataclasses.replace(problem, notes=(sentence, *problem.notes))
+    return Job(
+        task=task,
+        problem=problem,
+        recipe=recipe,
+        engine=engine,
+        seed=options.seed,
+        time_budget=options.time_budget,
+    )
