@@ -4,9 +4,9 @@ import subprocess
 import sys
 
 import pytest
+from benchmarks.imports import FLOORS, MODULES, imported_by, package
 
 import untaught
-from benchmarks.imports import FLOORS, MODULES, imported_by, package
 
 LONGEST = 400
 IMPORTS = {name: imported_by(name) for name in MODULES}

@@ -69,8 +69,8 @@ def _measurement(problem: Problem, number: int, device: torch.device) -> Measure
     """What the sampler of one picture may use."""
     one = slice(number, number + 1)
     return Measurement(
-        observed=problem.observed[one].to(device),
-        known=problem.known[one].to(device),
+        observed=problem.observed[one].clone().to(device),
+        known=problem.known[one].clone().to(device),
         channels=problem.channels,
         size=problem.size,
         is_picture=problem.operator is None,

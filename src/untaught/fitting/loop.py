@@ -7,6 +7,7 @@ cancel, close the stream.
 
 from __future__ import annotations
 
+import contextlib
 import time
 from collections.abc import Callable, Iterator, Sequence
 
@@ -150,6 +151,13 @@ class Fit:
             self.guard.restore(values["guard"])
 
 
+@contextlib.contextmanager
+def _with_gradients() -> Iterator[None]:
+    """A fit needs gradients, also where its caller has switched them off."""
+    with torch.inference_mode(False), torch.enable_grad():
+        yield
+
+
 class _Step:
     """One iteration in two halves, between which the guard may look at the loss.
 
@@ -175,15 +183,16 @@ class _Step:
 
     def evaluate(self) -> None:
         """Draw an input and evaluate the network and the losses."""
-        with self.engine.repeatable():
+        with _with_gradients(), self.engine.repeatable():
             self._evaluate()
 
     def update(self) -> None:
         """Take one step down the sum of the losses."""
         self.fit.optimiser.zero_grad()
-        with self.engine.repeatable():
-            torch.autograd.backward(self.losses.sum())
-        self.fit.optimiser.step()
+        with _with_gradients():
+            with self.engine.repeatable():
+                torch.autograd.backward(self.losses.sum())
+            self.fit.optimiser.step()
 
     def halves(self) -> Sequence[Callable[[], None]]:
         """Both halves as the engine calls them, captured anew."""

@@ -122,11 +122,17 @@ class Run:
         self.job = job
         self.stop_reason = StopReason.ITERATIONS
         self.last: State | None = None
-        rule, problem, device = job.recipe.stopping, job.problem, job.engine.device
         self._lock = threading.Lock()
+        with torch.inference_mode(False):
+            self._prepare(saved)
+
+    def _prepare(self, saved: Snapshot | None) -> None:
+        """Build everything that a fit changes."""
+        job = self.job
+        rule, problem, device = job.recipe.stopping, job.problem, job.engine.device
         self._cancelled = threading.Event()
-        self._observed = problem.observed.to(device)
-        self._known = problem.known.to(device)
+        # Copies: a tensor made in inference mode cannot be used with gradients.
+        self._observed, self._known = problem.observed.clone().to(device), problem.known.clone().to(device)
         self._operator = problem.operator or Identity()
         self._learnt: nn.Module | None = None
         if isinstance(self._operator, nn.Module):
@@ -218,7 +224,7 @@ class Run:
     def continue_for(self, iterations: int) -> None:
         """Continue for this many iterations from where the run stands, with every known value and no stop rule."""
         if self._in_search:
-            self._fit.sampler.set_known(self._known)
+            self._use_all()
         self._in_search, self._finished = False, False
         self._until = self._fit.iteration + iterations
         self.stop_reason = StopReason.ITERATIONS
@@ -358,9 +364,11 @@ class Run:
             known = known & ~self._held
         optimiser = recipe.optimiser
         shipped = isinstance(optimiser, OptimiserSettings)
+        with torch.inference_mode(False):
+            objective = build_objective(job.problem, recipe, self._observed, self._operator, known.clone())
         return iterate(
             self._fit,
-            objective=build_objective(job.problem, recipe, self._observed, self._operator, known),
+            objective=objective,
             rate=(lambda iteration: scheduled_rate(optimiser, iteration, self._until)) if shipped else None,
             iterations=limit,
             averaging=recipe.averaging,
@@ -413,10 +421,15 @@ class Run:
         if self._patience is not None and self._patience.best_iteration:
             share = self.job.recipe.stopping.refit
             length = min(length, max(20, round(self._patience.best_iteration * share / (1 - share))))
-        self._fit.sampler.set_known(self._known)
+        self._use_all()
         self._in_search = False
         self._until = self._fit.iteration + length
         self._finished = length == 0
+
+    def _use_all(self) -> None:
+        """Show the network the held-out values too."""
+        with torch.inference_mode(False):
+            self._fit.sampler.set_known(self._known)
 
     def _show_best(self, last: State | None) -> None:
         """Put the best averages into the last state, for a rule without a second stage."""
