@@ -1,30 +1,43 @@
 # The everyday commands, the same everywhere. `make check` is what a change has to pass.
 PYTHON ?= python3
 BIN := .venv/bin
+PYTEST := $(BIN)/python -m pytest
+# Tests that depend on the machine: they run in every mode of `make modes`.
+CHOSEN := tests/backend tests/priors tests/fitting tests/test_guest.py tests/test_seams.py
+KERNELS := src/untaught/backend/kernels
 
-.PHONY: demo test check format clean
+.PHONY: demo test check lint modes browser format clean
 
 demo: .venv/installed  ## restore two bundled photographs; the last line says where they are
 	$(BIN)/untaught demo --output demo
 
-test: .venv/installed  ## all tests; those of the studio's page want a Chromium, and are skipped where there is none
-	@command -v chromium >/dev/null || { [ "$$(id -u)" = 0 ] && command -v apt-get >/dev/null \
-		&& timeout 100 sh -c 'apt-get update && apt-get install --yes --no-install-recommends chromium' >/dev/null 2>&1; } \
-		|| echo "no chromium: the tests of the studio's page are skipped"
-	$(BIN)/python -m pytest
+test: .venv/installed  ## the tests, but for the slow ones; those of the studio's page are skipped without a Chromium
+	@command -v chromium >/dev/null || echo "no chromium: the tests of the studio's page are skipped (make browser)"
+	$(PYTEST)
 
-check: .venv/installed test  ## lint, types and all tests, the slow ones too
-	$(BIN)/python -m pytest -m slow
+check: lint test modes  ## lint, types, all tests, and the chosen ones as on other machines
+	$(PYTEST) -m slow
+
+lint: .venv/installed  ## lint, format and types
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 
+modes: .venv/installed  ## the chosen tests in float32, without kernels, with one thread, and beside two busy processes
+	UNTAUGHT_PRECISION=float32 $(PYTEST) $(CHOSEN)
+	UNTAUGHT_KERNELS=off $(PYTEST) $(CHOSEN)
+	OMP_NUM_THREADS=1 $(PYTEST) $(CHOSEN)
+	$(BIN)/python -m benchmarks.busy 2 $(PYTEST) tests/fitting tests/backend
+
+browser:  ## a Chromium by Debian's package manager, for the tests of the studio's page (needs root)
+	command -v chromium >/dev/null || { apt-get update && apt-get install --yes --no-install-recommends chromium; }
+
 format: .venv/installed
 	$(BIN)/ruff format .
 	$(BIN)/ruff check --fix .
-	$(BIN)/clang-format -i src/untaught/backend/kernels/*.h src/untaught/backend/kernels/*.cpp
+	$(BIN)/clang-format -i $(KERNELS)/*.h $(KERNELS)/*.cpp
 
-.venv/installed: pyproject.toml constraints.txt hatch_build.py src/untaught/backend/kernels/kernels.cpp $(wildcard src/untaught/backend/kernels/*.h)
+.venv/installed: pyproject.toml constraints.txt hatch_build.py $(wildcard $(KERNELS)/*.h $(KERNELS)/*.cpp)
 	$(PYTHON) -m venv .venv
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt --editable ".[dev]"
 	touch $@
