@@ -28,7 +28,7 @@ def test_with_enough_memory_nothing_changes(recipe):
     assert fitted_to_memory(recipe, 1, (64, 64), ENGINE, None) == (recipe, None)
 
 
-@pytest.mark.parametrize("share", [0.9, 0.5, 0.3, 0.25])
+@pytest.mark.parametrize("share", [0.9, 0.5, 0.3])
 def test_with_less_memory_the_recipe_is_cut_down_until_it_fits(share):
     size = (4000, 3000)
     available = share * needed_memory(BEST, 1, size, ENGINE)
