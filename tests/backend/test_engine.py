@@ -62,8 +62,33 @@ def test_a_module_of_the_users_own_runs_beside_ours_in_its_own_type(precision):
     assert theirs.weight.grad is not None
 
 
+@pytest.mark.parametrize("precision", ["float32", "bfloat16"])
+def test_the_environment_sets_the_default_precision(precision, monkeypatch):
+    monkeypatch.setenv("UNTAUGHT_PRECISION", precision)
+    engine = choose_engine("cpu")
+    assert engine.arithmetic == getattr(torch, precision)
+    assert f"UNTAUGHT_PRECISION={precision}" in engine.reasons[1]
+    assert choose_engine("cpu", "float32").arithmetic == torch.float32
+
+
+def test_the_environment_switches_the_kernels_off(monkeypatch):
+    monkeypatch.setenv("UNTAUGHT_KERNELS", "off")
+    engine = choose_engine("cpu", "float32")
+    assert engine.kernels is None
+    assert engine.record()["kernels"] is None
+    assert "UNTAUGHT_KERNELS=off" in engine.reasons[3]
+
+
+@pytest.mark.parametrize(("name", "valid"), [("UNTAUGHT_KERNELS", "auto, off"), ("UNTAUGHT_PRECISION", "bfloat16")])
+def test_an_unknown_value_in_the_environment_is_refused(name, valid, monkeypatch):
+    monkeypatch.setenv(name, "yes")
+    with pytest.raises(SettingError, match=f"{name} must be one of .*{valid}.*: found 'yes'"):
+        choose_engine("cpu")
+
+
 @pytest.mark.parametrize("processor", [True, False])
 def test_bfloat16_only_where_the_processor_is_fast_at_it(processor, monkeypatch):
+    monkeypatch.delenv("UNTAUGHT_PRECISION", raising=False)
     monkeypatch.setattr(torch.cpu, "_is_avx512_bf16_supported", lambda: processor)
     assert choose_engine("cpu").arithmetic == (torch.bfloat16 if processor else torch.float32)
 

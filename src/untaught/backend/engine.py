@@ -123,10 +123,13 @@ class Engine:
 
 
 def choose_engine(device: str = "auto", precision: str = "auto") -> Engine:
-    """Choose how to run, out of what this machine has.
+    """Choose how to run, from what this machine has.
+
+    Two environment variables change the defaults: ``UNTAUGHT_KERNELS=off`` runs without compiled kernels, and
+    ``UNTAUGHT_PRECISION`` (float32 or bfloat16) is the precision for "auto".
 
     Args:
-        device: "auto", or the device to use, with an index where there are several ("cuda:1").
+        device: "auto", or a device, with an index where there are several ("cuda:1").
         precision: "auto" or the type of the arithmetic.
 
     Raises:
@@ -138,19 +141,29 @@ def choose_engine(device: str = "auto", precision: str = "auto") -> Engine:
     arithmetic, why_arithmetic = _choose_arithmetic(chosen, precision)
     threads = torch.get_num_threads()
     why_threads = f"{threads} threads: torch's own choice for {os.cpu_count()} processors"
-    kernels = load(arithmetic) if chosen.type == "cpu" else None
-    why_kernels = _why_kernels(chosen, kernels)
+    kernels, why_kernels = _choose_kernels(chosen, arithmetic)
     return Engine(chosen, arithmetic, threads, kernels, (why_device, why_arithmetic, why_threads, why_kernels))
 
 
-def _why_kernels(device: torch.device, kernels: Kernels | None) -> str:
-    if kernels is not None:
-        return f"kernels: compiled for {kernels.processor}, between torch's matrix products"
+def _from_environment(name: str, valid: Sequence[str]) -> str:
+    """The value of an environment variable; the first valid one if it is not set."""
+    value = os.environ.get(name) or valid[0]
+    if value not in valid:
+        raise SettingError(f"the environment variable {name} must be one of {', '.join(valid)}: found {value!r}")
+    return value
+
+
+def _choose_kernels(device: torch.device, arithmetic: torch.dtype) -> tuple[Kernels | None, str]:
     if device.type == "cuda":
-        return "kernels: torch's own, captured once a stage as CUDA graphs and replayed"
+        return None, "kernels: torch's own, captured once per stage as CUDA graphs and replayed"
     if device.type != "cpu":
-        return "kernels: torch's own; the compiled ones are for processors"
-    return "kernels: torch's own, which take several times longer; none were compiled when untaught was installed"
+        return None, "kernels: torch's own; the compiled ones are for processors"
+    if _from_environment("UNTAUGHT_KERNELS", ("auto", "off")) == "off":
+        return None, "kernels: torch's own, because UNTAUGHT_KERNELS=off"
+    kernels = load(arithmetic)
+    if kernels is not None:
+        return kernels, f"kernels: compiled for {kernels.processor}, between torch's matrix products"
+    return None, "kernels: torch's own, which take several times longer; none were compiled when untaught was installed"
 
 
 def _choose_device(device: str) -> tuple[torch.device, str]:
@@ -173,6 +186,9 @@ def _choose_device(device: str) -> tuple[torch.device, str]:
 def _choose_arithmetic(device: torch.device, precision: str) -> tuple[torch.dtype, str]:
     if precision != "auto":
         return getattr(torch, precision), f"{precision}: as asked for"
+    chosen = _from_environment("UNTAUGHT_PRECISION", get_args(Precision))
+    if chosen != "auto":
+        return getattr(torch, chosen), f"{chosen}: because UNTAUGHT_PRECISION={chosen}"
     if device.type == "cuda" and torch.cuda.is_bf16_supported(including_emulation=False):
         return torch.bfloat16, "bfloat16: this GPU computes with it faster than with float32"
     # torch has no public name for this question yet.

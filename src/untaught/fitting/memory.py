@@ -1,127 +1,96 @@
-"""Whether a fit fits into memory, and a smaller one where it does not.
-
-A processor's memory is promised to whoever asks, and a program that uses more than there is, is killed without a word;
-so this is reckoned before a fit begins.
-"""
+"""A recipe that fits into memory: as it is, with one run instead of several, or with a narrower network."""
 
 from __future__ import annotations
 
 import dataclasses
-import math
 from collections.abc import Sequence
-from pathlib import Path
-
-import torch
 
 from untaught.backend.engine import Engine
+from untaught.backend.memory import available_memory, estimated_memory
 from untaught.errors import InputError
 from untaught.fitting.recipe import Recipe
-from untaught.priors.patches import patch_size
+from untaught.priors.encoder_decoder import NetworkSettings
 
 __all__ = ["available_memory", "fitted_to_memory", "needed_memory"]
-
-_BASE = 150e6
-_COPIES, _CUDA_COPIES, _PLAIN_COPIES = 5.5, 8.0, 18.0
-"""How often all the network's maps are held at once: with compiled kernels, on CUDA, otherwise (docs/speed.md)."""
-
-_KEPT = 220.0
-"""Bytes a pixel of a picture that is seen in windows: what is observed and known, averages, and their good moments."""
 
 _USABLE = 0.9
 _NARROWEST = 8
 
 
 def needed_memory(recipe: Recipe, pictures: int, size: Sequence[int], engine: Engine) -> float:
-    """Bytes that a fit takes, about.
+    """Estimate the bytes that a fit takes at its peak.
 
     Args:
         recipe: how to fit.
-        pictures: fitted side by side.
-        size: of each, (height, width), or with a depth before them.
+        pictures: fitted side by side, times the layers of each.
+        size: height and width of a picture; depth, height and width of a volume.
         engine: how a step runs.
     """
-    network, dimensions = recipe.network, len(size)
-    whole, shown = math.prod(size), math.prod(size if recipe.patch is None else patch_size(size, recipe.patch))
-    widths = zip(network.down_channels, network.up_channels, network.skip_channels, strict=True)
-    maps = sum(sum(width) / 2 ** (dimensions * scale) for scale, width in enumerate(widths))
-    if engine.device.type == "cuda":
-        copies = _CUDA_COPIES
-    else:
-        copies = _PLAIN_COPIES if engine.kernels is None or dimensions == 3 else _COPIES
-    values = copies * shown * (maps + network.input_channels) * engine.arithmetic.itemsize
-    # Of a picture larger than what the network sees of it there are more of it itself than of maps.
-    kept = _KEPT * whole if whole > shown else 0
-    return _BASE + float(pictures * recipe.runs * (values + kept))
-
-
-def available_memory(device: torch.device) -> float | None:
-    """Bytes that may still be taken; None where that cannot be told."""
-    if device.type == "cuda":
-        return float(torch.cuda.mem_get_info(device)[0])
-    facts = Path("/proc/meminfo")
-    if device.type != "cpu" or not facts.exists():
-        return None
-    told = dict(line.split(":", 1) for line in facts.read_text().splitlines())
-    return 1024.0 * float(told["MemAvailable"].split()[0]) if "MemAvailable" in told else None
+    inputs = recipe.network.input_channels
+    if recipe.shows_picture:
+        # At most these, for a colour picture with a guide.
+        inputs = 3 * (2 + len(getattr(recipe.input, "widths", ()))) + 3
+    network = dataclasses.replace(recipe.network, dimensions=len(size), input_channels=inputs)
+    return estimated_memory(network, size, engine, networks=pictures * recipe.runs, patch=recipe.patch)
 
 
 def fitted_to_memory(
     recipe: Recipe, pictures: int, size: Sequence[int], engine: Engine, available: float | None
 ) -> tuple[Recipe, str | None]:
-    """The recipe, or one that needs less: first one run in place of several, then narrower networks.
+    """Return the recipe, or one that needs less memory: first a single run, then narrower networks.
 
     Args:
         recipe: how to fit.
-        pictures: fitted side by side.
-        size: of each.
+        pictures: fitted side by side, times the layers of each.
+        size: of each picture.
         engine: how a step runs.
-        available: bytes that may be taken; everything fits if None.
+        available: bytes that may be used; None for no limit.
 
     Returns:
-        The recipe, and a sentence if it is another one.
+        The recipe, and a sentence for the user if it was changed.
 
     Raises:
-        InputError: where even the narrowest network does not fit.
+        InputError: if even the narrowest network does not fit.
     """
-    if available is None or not hasattr(recipe.network, "down_channels"):
+    if available is None or not isinstance(recipe.network, NetworkSettings):
         return recipe, None
     wanted, limit, smaller = needed_memory(recipe, pictures, size, engine), available * _USABLE, recipe
     while needed_memory(smaller, pictures, size, engine) > limit:
         narrower = _narrower(smaller) if smaller.runs == 1 else dataclasses.replace(smaller, runs=1)
         if narrower == smaller:
             raise InputError(
-                f"a picture of {' x '.join(map(str, reversed(size)))} needs about {_gigabytes(wanted)} of memory, "
-                f"{_gigabytes(needed_memory(smaller, pictures, size, engine))} with the narrowest network, and "
+                f"a picture of {' x '.join(map(str, reversed(size)))} needs about {_gigabytes(wanted)} of memory "
+                f"({_gigabytes(needed_memory(smaller, pictures, size, engine))} with the narrowest network), and "
                 f"{_gigabytes(available)} are free: crop it, or make it smaller"
             )
         smaller = narrower
     if smaller is recipe:
         return recipe, None
-    runs = "one run in place of several" if smaller.runs < recipe.runs else ""
-    narrow = smaller.network.down_channels != recipe.network.down_channels
-    widths = f"a network with {smaller.network.down_channels[0]} channels at full size" if narrow else ""
+    changes = []
+    if smaller.runs < recipe.runs:
+        changes.append("one run instead of several")
+    if smaller.network != recipe.network:
+        changes.append(f"a network with {smaller.network.down_channels[0]} channels at full size")
     return smaller, (
-        f"about {_gigabytes(wanted)} of memory would be needed and {_gigabytes(available)} are free: the recipe is cut "
-        f"down to {' and '.join(part for part in (runs, widths) if part)}"
+        f"the fit would need about {_gigabytes(wanted)} of memory and {_gigabytes(available)} are free: it uses "
+        f"{' and '.join(changes)}"
     )
 
 
 def _narrower(recipe: Recipe) -> Recipe:
-    """With half of the channels at every scale, down to the narrowest; what is narrower already stays."""
+    """Half of the channels at every scale, but not fewer than the narrowest."""
 
     def halved(widths: tuple[int, ...]) -> tuple[int, ...]:
         return tuple(min(width, max(_NARROWEST, width // 2)) for width in widths)
 
     network = recipe.network
-    return dataclasses.replace(
-        recipe,
-        network=dataclasses.replace(
-            network,
-            down_channels=halved(network.down_channels),
-            up_channels=halved(network.up_channels),
-            skip_channels=halved(network.skip_channels),
-        ),
+    narrower = dataclasses.replace(
+        network,
+        down_channels=halved(network.down_channels),
+        up_channels=halved(network.up_channels),
+        skip_channels=halved(network.skip_channels),
     )
+    return dataclasses.replace(recipe, network=narrower)
 
 
 def _gigabytes(size: float) -> str:

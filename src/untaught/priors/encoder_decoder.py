@@ -116,7 +116,7 @@ class NetworkSettings:
         for kind in self.per_scale("upsampling"):
             _check_choice("upsampling", kind, get_args(Upsampling) if self.dimensions == 2 else ("nearest", "bilinear"))
         if self.skip_join == "add":
-            for scale, (skip, below) in enumerate(zip(self.skip_channels, self._channels_from_below(), strict=True)):
+            for scale, (skip, below) in enumerate(zip(self.skip_channels, self.channels_from_below(), strict=True)):
                 if skip and below and skip != below:
                     raise SettingError(
                         f"skip_join='add' needs equal widths: at scale {scale} the skip branch has {skip} channels and "
@@ -142,7 +142,7 @@ class NetworkSettings:
             )
         return values
 
-    def _channels_from_below(self) -> tuple[int, ...]:
+    def channels_from_below(self) -> tuple[int, ...]:
         """Channels that come up from below to meet each scale's skip branch; 0 where nothing does."""
         deepest = self.down_channels[-1]
         if self.skip_tap == "output" and self.skip_channels[-1]:
@@ -265,7 +265,7 @@ class _Scale(nn.Module):
             settings.per_scale(name)[index] for name in ("down_kernel_size", "up_kernel_size", "skip_kernel_size")
         )
         channels_in = settings.down_channels[index - 1] if index else settings.input_channels
-        from_below = settings._channels_from_below()[index]
+        from_below = settings.channels_from_below()[index]
         joined = max(skip, from_below) if settings.skip_join == "add" else skip + from_below
 
         def convolution(

@@ -1,0 +1,108 @@
+"""Estimated memory against measured peaks, and the free memory under every kind of limit."""
+
+import os
+import subprocess
+import sys
+
+import pytest
+import torch
+
+from untaught.backend.engine import choose_engine
+from untaught.backend.memory import available_memory
+from untaught.fitting.memory import needed_memory
+from untaught.recipes import find_recipe
+
+linux = pytest.mark.skipif(sys.platform != "linux", reason="reads /proc")
+
+MEASURE = """
+import sys, numpy as np
+from untaught.tasks.preparation import prepare
+def told(name):
+    return 1024 * int(next(line.split()[1] for line in open("/proc/self/status") if line.startswith(name)))
+task, recipe, precision = sys.argv[1:]
+draw = np.random.default_rng(0)
+picture, known = draw.random((320, 320)), draw.random((320, 320)) > 0.5
+job = prepare(task, picture, known, recipe=recipe, device="cpu", precision=precision)
+before = told("VmRSS")
+for state in job.begin():
+    if state.iteration == 2:
+        break
+print(told("VmHWM") - before)
+"""
+FORMS = {"float32": ("float32", "auto"), "bfloat16": ("bfloat16", "auto"), "without kernels": ("float32", "off")}
+
+
+@linux
+@pytest.mark.parametrize("form", FORMS)
+@pytest.mark.parametrize(("task", "name"), [("restore", "balanced"), ("inpaint", "balanced"), ("restore", "printed")])
+def test_the_estimate_is_within_a_factor_of_two_above_the_measured_peak(task, name, form, monkeypatch):
+    precision, kernels = FORMS[form]
+    if os.environ.get("UNTAUGHT_KERNELS") != "off":
+        monkeypatch.setenv("UNTAUGHT_KERNELS", kernels)
+    took = int(subprocess.check_output([sys.executable, "-c", MEASURE, task, name, precision]))
+    needed = needed_memory(find_recipe(task, name), 1, (320, 320), choose_engine("cpu", precision))
+    assert 0.9 * took < needed < 2 * took
+
+
+def test_the_free_memory_of_a_processor_is_known():
+    free = available_memory(torch.device("cpu"))
+    assert free is not None
+    assert free > 1e8
+
+
+def group(folder, **files):
+    folder.mkdir(parents=True, exist_ok=True)
+    for name, text in files.items():
+        (folder / name.replace("__", ".")).write_text(f"{text}\n")
+
+
+@pytest.fixture
+def root(tmp_path):
+    (tmp_path / "proc/self").mkdir(parents=True)
+    return tmp_path
+
+
+def test_a_control_group_of_version_2_limits_what_is_free(root):
+    (root / "proc/self/cgroup").write_text("0::/user/fit\n")
+    groups = root / "sys/fs/cgroup"
+    stat = "anon 40000000\ninactive_file 5000000"
+    group(groups / "user/fit", memory__max="max", memory__current="50000000", memory__stat=stat)
+    group(groups / "user", memory__max="70000000", memory__current="60000000", memory__stat=stat)
+    assert available_memory(torch.device("cpu"), root) == 15_000_000
+    group(groups / "user/fit", memory__max="52000000")
+    assert available_memory(torch.device("cpu"), root) == 7_000_000
+
+
+def test_a_control_group_of_version_1_limits_what_is_free(root):
+    (root / "proc/self/cgroup").write_text("5:cpu:/\n4:memory,hugetlb:/docker/0123\n0::/\n")
+    limits = {"memory__limit_in_bytes": "90000000", "memory__usage_in_bytes": "80000000"}
+    # In a container the group itself is mounted as the root.
+    group(root / "sys/fs/cgroup/memory", **limits, memory__stat="total_inactive_file 1000000")
+    assert available_memory(torch.device("cpu"), root) == 11_000_000
+
+
+def test_a_group_over_its_limit_leaves_nothing(root):
+    (root / "proc/self/cgroup").write_text("0::/\n")
+    group(root / "sys/fs/cgroup", memory__max="1000", memory__current="2000")
+    assert available_memory(torch.device("cpu"), root) == 0
+
+
+def test_without_control_groups_the_machine_decides(root):
+    assert available_memory(torch.device("cpu"), root) > 1e8
+
+
+@linux
+@pytest.mark.parametrize("limit", ["RLIMIT_AS", "RLIMIT_DATA"])
+def test_a_resource_limit_is_respected(limit):
+    code = f"""
+import resource, torch
+from untaught.backend.memory import available_memory
+free = available_memory(torch.device("cpu"))
+resource.setrlimit(resource.{limit}, (2 * 10**9, resource.RLIM_INFINITY))
+print(available_memory(torch.device("cpu")) < min(free, 2e9))
+"""
+    assert subprocess.check_output([sys.executable, "-c", code], text=True).strip() == "True"
+
+
+def test_other_accelerators_do_not_tell():
+    assert available_memory(torch.device("mps")) is None
