@@ -130,11 +130,11 @@ def test_a_record_whose_input_has_changed_is_refused(files, capsys):
 
 
 def test_previews_are_written_beside_the_output_and_cleared(files, monkeypatch):
-    from untaught.imaging import pictures
+    from untaught.imaging import writing
 
     written = []
-    real = pictures.write
-    monkeypatch.setattr(pictures, "write", lambda path, shown: (written.append(Path(path).name), real(path, shown))[1])
+    real = writing.write
+    monkeypatch.setattr(writing, "write", lambda path, shown: (written.append(Path(path).name), real(path, shown))[1])
     run("restore", "photo.png", "-o", "out.png", "--preview-every", "1", *FAST, folder=files)
     assert written == ["out.preview.png", "out.preview.png", "out.png"]
     assert not (files / "out.preview.png").exists()

@@ -13,9 +13,9 @@ from rich.console import Console
 
 import untaught
 from untaught import cli
-from untaught.errors import InputError, PictureError, SettingError
+from untaught.errors import InputError, SettingError
 from untaught.fitting import checkpoint, observers
-from untaught.imaging import pictures
+from untaught.imaging import writing
 from untaught.priors.blocks import strides
 from untaught.priors.encoder_decoder import EncoderDecoder, NetworkSettings
 from untaught.priors.masked_input import ThinningSettings
@@ -225,56 +225,7 @@ def test_a_size_that_does_not_fit_is_refused(observed, options):
         untaught.fit(torch.rand(observed), **options)
 
 
-# Files -------------------------------------------------------------------------------------------------------------
-
-
-@pytest.mark.parametrize("kind", [np.uint8, np.uint16, np.int16, np.float32])
-@pytest.mark.parametrize("shape", [(4, 6, 5), (1, 6, 5), (3, 6, 3), (4, 6, 5, 3), (2, 6, 5, 2), (4, 1, 1)])
-def test_a_stack_of_pages_comes_back(tmp_path, kind, shape):
-    values = (np.random.default_rng(0).random(shape) * 200).astype(kind)
-    pictures.write(tmp_path / "one.tif", pictures.Picture(values, volume=True))
-    back = pictures.read(tmp_path / "one.tif", volume=True)
-    np.testing.assert_array_equal(back.pixels, values)
-    assert back.pixels.dtype == kind
-    assert back.size == shape[:3]
-    with tifffile.TiffFile(tmp_path / "one.tif") as file:
-        assert len(file.pages) == shape[0]
-
-
-@pytest.mark.parametrize(
-    ("axes", "shape", "wanted"),
-    [("ZYX", (4, 6, 5), (4, 6, 5)), ("TYX", (4, 6, 5), (4, 6, 5)), ("ZCYX", (4, 2, 6, 5), (4, 6, 5, 2))],
-)
-def test_stacks_of_other_programs(tmp_path, axes, shape, wanted):
-    values = np.arange(np.prod(shape), dtype=np.uint16).reshape(shape)
-    tifffile.imwrite(tmp_path / "stack.tif", values, imagej=True, metadata={"axes": axes})
-    back = pictures.read(tmp_path / "stack.tif", volume=True)
-    assert back.pixels.shape == wanted
-    np.testing.assert_array_equal(back.pixels, np.moveaxis(values, 1, -1) if "C" in axes else values)
-    pictures.write(tmp_path / "again.tif", back)
-    np.testing.assert_array_equal(pictures.read(tmp_path / "again.tif", volume=True).pixels, back.pixels)
-
-
-def test_files_that_are_no_volume_are_refused(tmp_path, volume, monkeypatch):
-    tifffile.imwrite(tmp_path / "film.tif", np.zeros((2, 3, 4, 5), np.uint8), imagej=True, metadata={"axes": "TZYX"})
-    with pytest.raises(PictureError, match="holds 2 x 3 x 4 x 5"):
-        pictures.read(tmp_path / "film.tif", volume=True)
-    rgba = np.zeros((2, 4, 5, 4), np.uint8)
-    tifffile.imwrite(tmp_path / "alpha.tif", rgba, photometric="rgb", extrasamples=["unassalpha"], metadata=None)
-    with pytest.raises(PictureError, match="alpha"):
-        pictures.read(tmp_path / "alpha.tif", volume=True)
-    pictures.write(tmp_path / "flat.png", pictures.Picture(np.zeros((4, 5), np.uint8)))
-    with pytest.raises(PictureError, match="a volume is read from a TIFF"):
-        pictures.read(tmp_path / "flat.png", volume=True)
-    stack = pictures.Picture(volume, volume=True)
-    with pytest.raises(PictureError, match=r"a volume: choose \.tif"):
-        pictures.check_writable(tmp_path / "out.png", stack)
-    pictures.write(tmp_path / "stack.tif", stack)
-    with pytest.raises(PictureError, match="by --volume"):
-        pictures.read(tmp_path / "stack.tif")
-    monkeypatch.setattr(pictures, "MAX_PIXELS", volume.size - 1)
-    with pytest.raises(PictureError, match="10 x 12 x 6 pixels"):
-        pictures.read(tmp_path / "stack.tif", volume=True)
+# The command line --------------------------------------------------------------------------------------------------
 
 
 @pytest.fixture
@@ -327,13 +278,13 @@ def test_the_live_display_shows_the_slice_in_the_middle(volume, known, tiny, mon
 @pytest.mark.usefixtures("stacks")
 def test_a_preview_is_the_slice_in_the_middle(volume, known, monkeypatch):
     shown = []
-    real = pictures.write
+    real = writing.write
 
     def write(path, picture):
         shown.append((path.name, picture.pixels))
         real(path, picture)
 
-    monkeypatch.setattr(pictures, "write", write)
+    monkeypatch.setattr(writing, "write", write)
     assert run("inpaint stack.tif --mask mask.tif --volume -o out.tif --iterations 3 --preview-every 2") == 0
     (name, slice_), (_, whole) = shown
     assert name == "out.preview.tif"

@@ -41,7 +41,7 @@ if TYPE_CHECKING:
     from untaught.fitting.problem import Problem
     from untaught.fitting.run import Job
     from untaught.fitting.state import Restoration, State
-    from untaught.imaging.pictures import Picture
+    from untaught.imaging.picture import Picture
 
 __all__ = ["main"]
 
@@ -401,7 +401,7 @@ def _run(
     from untaught.fitting import checkpoint
     from untaught.fitting import record as records
     from untaught.fitting.observers import Preview, ReferenceMeter, Regularly
-    from untaught.imaging import pictures
+    from untaught.imaging import writing
     from untaught.imaging.arrays import in_unit_range
 
     sources = {role: path for role, path in {**files, "reference": options.reference}.items() if path is not None}
@@ -414,7 +414,7 @@ def _run(
     result = picture.with_pixels(job.blank())
     for target, shown in ((options.output, result), (options.uncertainty, _as_floats(result))):
         if target is not None:
-            pictures.check_writable(target, shown, inputs=list(sources.values()), overwrite=options.overwrite)
+            writing.check_writable(target, shown, inputs=list(sources.values()), overwrite=options.overwrite)
     reference = None if options.reference is None else _read_reference(options.reference, result)
     console = Console(stderr=True, quiet=options.quiet)
     for note in job.problem.notes:
@@ -445,7 +445,7 @@ def _run(
     preview = None
     if options.preview_every:
         preview = Preview(
-            lambda state: pictures.write(preview_path, picture.with_pixels(job.picture(state)).middle()),
+            lambda state: writing.write(preview_path, picture.with_pixels(job.picture(state)).middle()),
             options.preview_every,
         )
     keeper = Regularly(keep, options.checkpoint_every) if options.checkpoint_every else None
@@ -459,13 +459,13 @@ def _run(
             if interrupted.restoration is None:
                 raise
             restoration, code = interrupted.restoration, INTERRUPTED
-    pictures.write(options.output, picture.with_pixels(restoration.picture))
+    writing.write(options.output, picture.with_pixels(restoration.picture))
     for name, found in restoration.found.items():
         path = _beside(options.output, name)
-        pictures.write(path, picture.with_pixels(found))
+        writing.write(path, picture.with_pixels(found))
         console.print(f"wrote {path}", highlight=False, soft_wrap=True)
     if options.uncertainty is not None and restoration.uncertainty is not None:
-        pictures.write(options.uncertainty, _as_floats(picture.with_pixels(restoration.uncertainty)))
+        writing.write(options.uncertainty, _as_floats(picture.with_pixels(restoration.uncertainty)))
     if options.preview_every:
         preview_path.unlink(missing_ok=True)
     if options.checkpoint_every and code == INTERRUPTED and interruption.asked:
@@ -494,28 +494,29 @@ def _prepared(
     """The job of a task and its input files, and the picture among them, or a blank one where there is none."""
     import numpy as np
 
-    from untaught.imaging import pictures
+    from untaught.imaging import reading
+    from untaught.imaging.picture import Picture
     from untaught.tasks.preparation import prepare
 
     given = None
     if "picture" in sources:
-        given = pictures.read(sources["picture"], volume=settings.get("volume", False))
+        given = reading.read(sources["picture"], volume=settings.get("volume", False))
     size = (0, 0) if given is None else given.size
     more = {
-        file.role: pictures.read_input(sources[file.role if file.role in sources else "picture"], file.kind, size)
+        file.role: reading.read_input(sources[file.role if file.role in sources else "picture"], file.kind, size)
         for file in find_task(task).files
         if file.own or file.role in sources
     }
     value_range = None if settings["value_range"] is None else tuple(settings["value_range"])
     pixels = None if given is None else given.pixels
     job = prepare(task, pixels, **more, **{**settings, "value_range": value_range}, **fit_options)
-    picture = given or pictures.Picture(np.asarray(job.blank()))
+    picture = given or Picture(np.asarray(job.blank()))
     return job, picture
 
 
 def _as_floats(picture: Picture) -> Picture:
     """A map as a picture of floats, without alpha and metadata."""
-    from untaught.imaging.pictures import Picture
+    from untaught.imaging.picture import Picture
 
     return Picture(picture.pixels.astype("float32"), volume=picture.volume)
 
@@ -528,9 +529,9 @@ def _check_path(path: Path, files: dict[str, Path]) -> None:
 
 
 def _read_reference(path: Path, picture: Picture) -> NDArray[Any]:
-    from untaught.imaging import pictures
+    from untaught.imaging import reading
 
-    reference = pictures.read(path, volume=picture.volume).pixels
+    reference = reading.read(path, volume=picture.volume).pixels
     if reference.shape != picture.pixels.shape:
         found, wanted = (" x ".join(map(str, shape)) for shape in (reference.shape, picture.pixels.shape))
         raise InputError(
@@ -633,15 +634,16 @@ def _studio(options: argparse.Namespace) -> int:
 
 
 def _compare(options: argparse.Namespace) -> int:
-    from untaught.imaging import pictures
+    from untaught.imaging import reading, writing
     from untaught.imaging.arrays import in_unit_range
     from untaught.imaging.comparison import closeness, side_by_side
+    from untaught.imaging.picture import Picture
 
     paths = [path for path in (options.first, options.second, options.reference) if path is not None]
     value_range = None if options.value_range is None else tuple(options.value_range)
     volume = options.volume
     first, second, *more = (
-        in_unit_range(pictures.read(path, volume=volume).pixels, value_range, volume=volume) for path in paths
+        in_unit_range(reading.read(path, volume=volume).pixels, value_range, volume=volume) for path in paths
     )
     reference = more[0] if more else None
     seconds: dict[str, float] = {}
@@ -668,9 +670,9 @@ def _compare(options: argparse.Namespace) -> int:
         figures[name]["seconds"] = spent
     if options.output is not None:
         shown, figures["difference_gain"] = side_by_side(first, second, reference)
-        picture = pictures.Picture(shown[..., 0] if shown.shape[-1] == 1 else shown, volume=volume)
-        pictures.check_writable(options.output, picture, inputs=paths)
-        pictures.write(options.output, picture)
+        picture = Picture(shown[..., 0] if shown.shape[-1] == 1 else shown, volume=volume)
+        writing.check_writable(options.output, picture, inputs=paths)
+        writing.write(options.output, picture)
     if options.json:
         print(json.dumps(figures))
         return DONE
@@ -703,13 +705,13 @@ def _baselines(record_file: Path) -> dict[str, tuple[Any, float]]:
 
 
 def _inspect(options: argparse.Namespace) -> int:
-    from untaught.imaging import pictures
+    from untaught.imaging import reading
     from untaught.imaging.inspection import inspect
 
     path: Path = options.picture
     value_range = None if options.value_range is None else tuple(options.value_range)
-    picture = pictures.read(path)
-    compression = pictures.read_input(path, "compression", picture.pixels.shape[:2])
+    picture = reading.read(path)
+    compression = reading.read_input(path, "compression", picture.pixels.shape[:2])
     found = inspect(picture.pixels, value_range, compression=compression)
     command = None
     if found.treatment:

@@ -1,4 +1,4 @@
-"""Files that are whole or not there: written under a temporary name beside their own, then renamed."""
+"""Write files atomically: under a temporary name in the same folder, then renamed."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ __all__ = ["check_writable", "write_bytes", "write_text"]
 
 
 def check_writable(path: str | os.PathLike[str]) -> None:
-    """Find out whether a file could be written.
+    """Check whether a file can be created beside this path.
 
     Raises:
         OSError: if not.
@@ -21,8 +21,8 @@ def check_writable(path: str | os.PathLike[str]) -> None:
 
 
 def write_bytes(path: str | os.PathLike[str], content: bytes) -> None:
-    """Write a file, replacing one that is there only when all of the new one is on the disk."""
-    target = Path(path).resolve()  # a link goes on pointing at what it pointed at
+    """Write a file. An existing file is replaced only once the new one is complete on disk."""
+    target = Path(path).resolve()  # replace the target of a link, not the link
     temporary = _temporary(target)
     try:
         with temporary.open("xb") as file:
@@ -35,7 +35,7 @@ def write_bytes(path: str | os.PathLike[str], content: bytes) -> None:
 
 
 def write_text(path: str | os.PathLike[str], text: str) -> None:
-    """Write a text file, in UTF-8."""
+    """Write a text file in UTF-8; see `write_bytes`."""
     write_bytes(path, text.encode())
 
 

@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from untaught.imaging.pictures import Picture
+from untaught.imaging.picture import Picture
 
 __all__ = ["as_jpeg", "as_shown", "film", "heat", "thumbnail"]
 

@@ -19,9 +19,10 @@ from numpy.typing import NDArray
 from PIL import Image, ImageDraw
 
 from untaught.errors import InputError, PictureError
-from untaught.imaging import pictures
+from untaught.imaging import reading
 from untaught.imaging.files import write_bytes
-from untaught.imaging.pictures import Picture
+from untaught.imaging.picture import Picture
+from untaught.imaging.writing import check_writable, write
 from untaught.studio.mask_suggestions import propose
 from untaught.studio.previews import as_shown, film, thumbnail
 
@@ -39,11 +40,11 @@ def read_picture() -> dict[str, Any]:
     Raises:
         InputError: for a file that is not one whole picture.
     """
-    picture = pictures.read("file")
-    kind = pictures.format_of(Path("file").read_bytes())
+    picture = reading.read("file")
+    kind = reading.format_of(Path("file").read_bytes())
     original = Path("file").rename(f"original{_EXTENSIONS[kind]}")
     if not _browser_can_show(original, kind, picture):
-        pictures.write("view.png", as_shown(picture))
+        write("view.png", as_shown(picture))
     write_bytes("thumbnail.jpg", thumbnail(picture))
     height, width = picture.pixels.shape[:2]
     return {
@@ -66,7 +67,7 @@ def _browser_can_show(original: Path, kind: str, picture: Picture) -> bool:
 
 def _png_can_hold(picture: Picture) -> bool:
     try:
-        pictures.check_writable("any.png", picture)
+        check_writable("any.png", picture)
     except PictureError:
         return False
     return True
@@ -78,16 +79,16 @@ def read_mask(width: str, height: str) -> dict[str, Any]:
     Raises:
         InputError: for a file that is no mask of that size.
     """
-    return _write_mask(Path("mask.png"), pictures.read_input("file", "mask", (int(height), int(width))))
+    return _write_mask(Path("mask.png"), reading.read_input("file", "mask", (int(height), int(width))))
 
 
 def read_proposal(original: str, kind: str, strength: str) -> dict[str, Any]:
     """Guess a mask for a picture; it is left in ``mask.png``."""
-    return _write_mask(Path("mask.png"), propose(pictures.read(original).pixels, kind, float(strength)))
+    return _write_mask(Path("mask.png"), propose(reading.read(original).pixels, kind, float(strength)))
 
 
 def _write_mask(path: Path, known: NDArray[np.bool_]) -> dict[str, Any]:
-    pictures.write(path, Picture(known.astype(np.uint8) * 255))
+    write(path, Picture(known.astype(np.uint8) * 255))
     return {"missing": float(1 - known.mean())}
 
 
@@ -119,7 +120,7 @@ def read_examples() -> dict[str, Any]:
         folder.mkdir(exist_ok=True)
         damaged = Picture(np.where(known if clean.ndim == 2 else known[..., None], clean, np.uint8(damage)))
         _write_mask(folder / "mask.png", known)
-        pictures.write(folder / "picture.png", damaged)
+        write(folder / "picture.png", damaged)
         write_bytes(folder / "thumbnail.jpg", thumbnail(damaged))  # last: it says that the example is ready
     return {"examples": list(cases)}
 

@@ -31,9 +31,9 @@ from untaught.fitting import checkpoint
 from untaught.fitting import record as records
 from untaught.fitting.run import Job, Progress, Run
 from untaught.fitting.state import Restoration, State, StopReason
-from untaught.imaging import pictures
+from untaught.imaging import reading, writing
 from untaught.imaging.files import write_bytes, write_text
-from untaught.imaging.pictures import Picture
+from untaught.imaging.picture import Picture
 from untaught.studio.previews import as_jpeg, as_shown, heat
 from untaught.studio.task_schema import command_line
 from untaught.tasks.catalogue import find_task
@@ -99,12 +99,12 @@ def _fit(folder: Path, wishes: _Wishes) -> int:
     request = json.loads((folder / "request.json").read_text(encoding="utf-8"))
     _crop(folder, request)
     files = request["files"]
-    picture = pictures.read(folder / files["picture"])
+    picture = reading.read(folder / files["picture"])
     if request["crop"] is not None:
-        pictures.write(folder / "before.png", as_shown(picture))
+        writing.write(folder / "before.png", as_shown(picture))
     height, width = picture.pixels.shape[:2]
     more = {
-        file.role: pictures.read_input(folder / files.get(file.role, files["picture"]), file.kind, (height, width))
+        file.role: reading.read_input(folder / files.get(file.role, files["picture"]), file.kind, (height, width))
         for file in find_task(request["task"]).files
         if file.own or file.role in files
     }
@@ -150,9 +150,9 @@ def _crop(folder: Path, request: dict[str, Any]) -> None:
     window = np.s_[top : top + height, left : left + width]
     for source, target in ((request["whole"], request["files"]["picture"]), ("whole-mask.png", "mask.png")):
         if (folder / source).exists() and not (folder / target).exists():
-            whole = pictures.read(folder / source)
+            whole = reading.read(folder / source)
             alpha = None if whole.alpha is None else np.ascontiguousarray(whole.alpha[window])
-            pictures.write(folder / target, Picture(np.ascontiguousarray(whole.pixels[window]), alpha, whole.metadata))
+            writing.write(folder / target, Picture(np.ascontiguousarray(whole.pixels[window]), alpha, whole.metadata))
 
 
 def _write_result(
@@ -170,12 +170,12 @@ def _write_result(
     """
     files, names, given = request["files"], request["names"], request["settings"]
     result = picture.with_pixels(restoration.picture)
-    pictures.write(folder / files["result"], result)
+    writing.write(folder / files["result"], result)
     shown = folder / "view.png"
     if result.pixels.dtype != np.uint8 or not files["result"].endswith(".png"):
-        pictures.write(shown, as_shown(result))
+        writing.write(shown, as_shown(result))
     if restoration.uncertainty is not None:
-        pictures.write(folder / "uncertainty.tif", Picture(restoration.uncertainty.astype("float32")))
+        writing.write(folder / "uncertainty.tif", Picture(restoration.uncertainty.astype("float32")))
         write_bytes(folder / "uncertainty.png", heat(restoration.uncertainty))
     present = {role: folder / name for role, name in files.items() if role != "result" and (folder / name).exists()}
     task = find_task(job.task)

@@ -498,7 +498,7 @@ class InputFile:
     Attributes:
         role: its name in Python, on the command line and in the record.
         about: what it is.
-        kind: how it is read, a name of `untaught.imaging.pictures.KINDS`.
+        kind: how it is read, a name of `untaught.imaging.reading.INPUT_KINDS`.
         required: whether the task cannot do without.
         own: whether it is read from the picture's own file where none is given.
     """

@@ -1,0 +1,150 @@
+"""Read pictures, volumes, masks and other inputs from files. The content decides the format, not the suffix."""
+
+from __future__ import annotations
+
+import difflib
+import os
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from untaught.errors import InputError, PictureError
+from untaught.imaging import pillow_formats, tiff
+from untaught.imaging.jpeg_tables import read_compression
+from untaught.imaging.picture import Picture
+
+__all__ = ["INPUT_KINDS", "format_of", "read", "read_input"]
+
+_DECODERS: Mapping[str, Callable[[bytes], Picture]] = {
+    "PNG": pillow_formats.decode,
+    "JPEG": pillow_formats.decode,
+    "WebP": pillow_formats.decode,
+    "TIFF": tiff.decode,
+}
+
+_SIGNATURES = {
+    b"\x89PNG\r\n\x1a\n": "PNG",
+    b"\xff\xd8\xff": "JPEG",
+    b"II*\x00": "TIFF",
+    b"MM\x00*": "TIFF",
+    b"II+\x00": "TIFF",
+    b"MM\x00+": "TIFF",
+    b"GIF8": "a GIF file",
+    b"BM": "a BMP file",
+    b"%PDF": "a PDF file",
+    b"<": "an SVG, XML or web page",
+}
+
+
+def read(path: str | os.PathLike[str], *, volume: bool = False) -> Picture:
+    """Read a picture, or a volume from a TIFF whose pages are its slices.
+
+    Args:
+        path: a PNG, JPEG, TIFF or WebP file.
+        volume: read all pages of a TIFF as one volume.
+
+    Raises:
+        PictureError: if the file is not one whole picture in one of these formats.
+    """
+    path = Path(path)
+    content = _content(path)
+    kind = format_of(content)
+    if kind not in _DECODERS:
+        raise PictureError(f"{path} is {kind}: PNG, JPEG, TIFF and WebP can be read; convert it to one of them")
+    if volume and kind != "TIFF":
+        raise PictureError(f"{path} is {kind}: a volume is read from a TIFF, whose pages are its slices")
+    try:
+        return tiff.decode(content, volume=True) if volume else _DECODERS[kind](content)
+    except PictureError as error:
+        raise PictureError(f"{path} {error}") from None
+    except MemoryError:
+        raise
+    # Decoders raise exceptions of every kind on damaged files.
+    except Exception as error:
+        raise PictureError(
+            f"{path} is damaged or cut off: it starts as {kind} and cannot be decoded; get a whole copy of it"
+        ) from error
+
+
+def format_of(content: bytes) -> str:
+    """Name the format of a file by its first bytes, worded to end a sentence: "this file is ..."."""
+    if content[:4] == b"RIFF" and content[8:12] == b"WEBP":
+        return "WebP"
+    if content[4:8] == b"ftyp":
+        return "a HEIC, AVIF or video file"
+    return next((name for start, name in _SIGNATURES.items() if content.lstrip().startswith(start)), "not a picture")
+
+
+def read_input(path: str | os.PathLike[str], kind: str, shape: tuple[int, ...]) -> Any:
+    """Read an input other than the picture itself.
+
+    Args:
+        path: file to read.
+        kind: a key of `INPUT_KINDS`.
+
+            * "mask": values in the brighter half of the range are True. Channels are averaged, alpha is ignored.
+            * "picture", "guide", "other": a picture of the same size.
+            * "kernel": a picture of any size.
+            * "compression": how the file itself was compressed.
+        shape: height and width of the picture it belongs to; of a volume depth, height and width.
+
+    Returns:
+        For a mask (H, W), bool. For pictures (H, W) or (H, W, C) in the file's own type. For "compression" what
+        `untaught.imaging.jpeg_tables.read_compression` returns.
+
+    Raises:
+        PictureError: if the file cannot be read.
+        InputError: if its size is wrong.
+    """
+    return INPUT_KINDS[kind](Path(path), shape)
+
+
+def _read_mask(path: Path, shape: tuple[int, ...]) -> NDArray[np.bool_]:
+    pixels = _read_same_size(path, shape, "mask")
+    top = np.iinfo(pixels.dtype).max if pixels.dtype.kind in "ui" else 1.0
+    brightness = pixels.astype(float) if pixels.ndim == len(shape) else pixels.mean(-1, dtype=float)
+    bright: NDArray[np.bool_] = brightness >= top / 2
+    return bright
+
+
+def _read_same_size(path: Path, shape: tuple[int, ...], name: str = "picture") -> NDArray[Any]:
+    picture = read(path, volume=len(shape) == 3)
+    if picture.size != shape:
+        found, wanted = (" x ".join(map(str, reversed(size))) for size in (picture.size, shape))
+        sides = "width x height x pages" if picture.volume else "width x height"
+        raise InputError(
+            f"the {name} {path} is {found} pixels and the picture {wanted} ({sides}): both must have the same size; "
+            "resize or crop one of them"
+        )
+    return picture.pixels
+
+
+INPUT_KINDS: Mapping[str, Callable[[Path, tuple[int, ...]], Any]] = {
+    "compression": lambda path, _: read_compression(_content(path)),
+    "guide": lambda path, shape: _read_same_size(path, shape, "guide"),
+    "kernel": lambda path, _: read(path).pixels,
+    "mask": _read_mask,
+    "other": lambda path, shape: _read_same_size(path, shape, "other picture"),
+    "picture": _read_same_size,
+}
+"""How `read_input` reads each kind of input. Tasks name the kinds of their inputs by these keys."""
+
+
+def _content(path: Path) -> bytes:
+    if path.is_dir():
+        raise PictureError(f"{path} is a folder: a picture file is wanted")
+    try:
+        content = path.read_bytes()
+    except FileNotFoundError as error:
+        names = [entry.name for entry in path.parent.iterdir()] if path.parent.is_dir() else []
+        near = difflib.get_close_matches(path.name, names, n=1)
+        hint = f"; did you mean {path.parent / near[0]}?" if near else ""
+        raise PictureError(f"there is no file {path}{hint}") from error
+    except OSError as error:
+        raise PictureError(f"{path} cannot be read: {error.strerror}") from error
+    if not content:
+        raise PictureError(f"{path} is empty: a picture file is wanted")
+    return content
