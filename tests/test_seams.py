@@ -208,3 +208,12 @@ def test_several_runs_of_a_users_network_start_from_other_weights():
 def test_what_does_not_fit_is_refused(wrong, match):
     with pytest.raises(untaught.InputError, match=match):
         begin(wrong).finish()
+
+
+def test_an_observer_may_end_the_fit():
+    def end(state):
+        if state.iteration == 4:
+            raise untaught.StopFit
+
+    result = begin({}).finish([end])
+    assert (result.iterations, result.stop_reason) == (4, untaught.StopReason.CANCELLED)

@@ -7,6 +7,7 @@ from .errors import (
     ObserverError,
     PictureError,
     SettingError,
+    StopFit,
     UntaughtError,
 )
 from .fitting.losses import LOSSES, total_variation
@@ -91,6 +92,7 @@ __all__ = [
     "Run",
     "SettingError",
     "State",
+    "StopFit",
     "StopReason",
     "StoppingSettings",
     "UntaughtError",

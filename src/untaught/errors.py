@@ -8,6 +8,7 @@
     │   └── SettingError                    an option that does not exist or has an impossible value
     ├── DivergenceError                     the fit kept diverging
     └── ObserverError                       an observer raised; carries the best result so far
+    StopFit                                 an observer raises it to end the fit; the result so far is returned
     Interrupted (a KeyboardInterrupt)       Ctrl-C during a fit; carries the best result so far
 
 Each message says what was found, what is wanted and what to do. The command line prints it as one sentence.
@@ -25,6 +26,7 @@ __all__ = [
     "ObserverError",
     "PictureError",
     "SettingError",
+    "StopFit",
     "UntaughtError",
 ]
 
@@ -62,6 +64,10 @@ class ObserverError(UntaughtError):
             f"the observer {name} raised {type(error).__name__}: {error}; the result so far is in .restoration"
         )
         self.restoration = result()
+
+
+class StopFit(Exception):  # noqa: N818
+    """Raised by an observer to end the fit: the best result so far is returned, its reason "it was cancelled"."""
 
 
 class Interrupted(KeyboardInterrupt):

@@ -20,7 +20,7 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from untaught.backend.engine import Engine
-from untaught.errors import DivergenceError, InputError, Interrupted, ObserverError, UntaughtError
+from untaught.errors import DivergenceError, InputError, Interrupted, ObserverError, StopFit, UntaughtError
 from untaught.fitting.build import build_fit, build_objective
 from untaught.fitting.checkpoint import Snapshot, part, save
 from untaught.fitting.held_out import calibrate, half_width, hold_out
@@ -190,7 +190,7 @@ class Run:
         """Fit to the end.
 
         Args:
-            observers: called with each state.
+            observers: called with each state; one may raise `StopFit` to end the fit.
 
         Raises:
             Interrupted: on Ctrl-C; holds the best result so far.
@@ -201,8 +201,12 @@ class Run:
                 for observer in observers:
                     try:
                         observer(state)
+                    except StopFit:
+                        raise
                     except Exception as error:
                         raise ObserverError(observer, error, self._best_so_far) from error
+        except StopFit:
+            self.stop_reason = StopReason.CANCELLED
         except DivergenceError:
             if self.last is None:
                 raise
