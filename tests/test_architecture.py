@@ -14,6 +14,7 @@ SOURCE = Path(untaught.__file__).parent
 # Each package may import those before it. An import inside a function, under TYPE_CHECKING or by importlib counts too.
 FLOORS = [
     "errors",
+    "settings",
     "imaging",
     "physics",
     "priors",
