@@ -7,8 +7,8 @@ No stopping rule, and no fit looks at the clean picture. Plain torch in float32 
 * ``noise``: normal noise of 25/255, clipped to [0, 1], denoise/; PSNR in dB over the whole picture.
 
 Two figures a moment: the network's own output, and the exponential average of its outputs (0.99). Langevin sampling
-gives the mean of its samples instead, after a burn-in of 7/20 of the iterations, as in its authors' code. Seconds are the
-process's own and leave the measuring out.
+gives the mean of its samples instead, after a burn-in of 7/20 of the iterations, as in its authors' code. Seconds are
+the process's own and leave the measuring out.
 
     python -m benchmarks.networks DATA --iterations 2000 --networks deep-decoder siren
 
