@@ -217,3 +217,16 @@ def test_an_observer_may_end_the_fit():
 
     result = begin({}).finish([end])
     assert (result.iterations, result.stop_reason) == (4, untaught.StopReason.CANCELLED)
+
+
+@pytest.mark.parametrize("name", untaught.RECIPES["fit"])
+def test_shipped_architectures_go_through_the_same_seam(name):
+    def fit(**more):
+        return untaught.fit(torch.where(KNOWN, CLEAN, 0), mask=KNOWN, iterations=4, device="cpu", **more)
+
+    recipe = untaught.find_recipe("fit", name)
+    whole = fit(recipe=name).finish()
+    assert whole.picture.shape == CLEAN.shape
+    assert torch.equal(fit(network=recipe.network, input=recipe.input, recipe=recipe).finish().picture, whole.picture)
+    again = untaught.recipe_from_record(json.loads(json.dumps(whole.recipe)))
+    assert torch.equal(fit(recipe=again).finish().picture, whole.picture)

@@ -10,6 +10,7 @@ from .errors import (
     StopFit,
     UntaughtError,
 )
+from .fitting.langevin import SGLD, Langevin, PosteriorMean
 from .fitting.losses import LOSSES, total_variation
 from .fitting.observers import ReferenceMeter
 from .fitting.optimisers import Muon, OptimiserSettings
@@ -31,11 +32,15 @@ from .imaging.inspection import inspect
 from .physics.features import Features
 from .physics.operator import Operator
 from .physics.operators import Blur, Downsample, Identity, Mask, blur_kernel
+from .priors.conv_decoder import ConvDecoder
+from .priors.deep_decoder import DeepDecoder
 from .priors.encoder_decoder import EncoderDecoder, NetworkSettings
 from .priors.inputs import CoordinateInput, NoiseInput, PerturbationSettings
 from .priors.masked_input import MaskedInput
 from .priors.r2r_input import R2RInput
 from .priors.sampler import Batch, InputSampler, InputScheme, Measurement
+from .priors.siren import Siren
+from .priors.unet import UNet
 from .recipes import RECIPES, find_recipe, recipe_from_record
 from .tasks.activate import activate
 from .tasks.deblur import deblur
@@ -54,10 +59,13 @@ __version__: str
 __all__ = [
     "LOSSES",
     "RECIPES",
+    "SGLD",
     "Batch",
     "Blur",
+    "ConvDecoder",
     "CoordinateInput",
     "Criterion",
+    "DeepDecoder",
     "Discrepancy",
     "DivergenceError",
     "Downsample",
@@ -70,6 +78,7 @@ __all__ = [
     "InputSampler",
     "InputScheme",
     "Interrupted",
+    "Langevin",
     "Mask",
     "MaskedInput",
     "Measurement",
@@ -83,6 +92,7 @@ __all__ = [
     "OptimiserSettings",
     "PerturbationSettings",
     "PictureError",
+    "PosteriorMean",
     "Progress",
     "R2RInput",
     "Recipe",
@@ -91,10 +101,12 @@ __all__ = [
     "Restoration",
     "Run",
     "SettingError",
+    "Siren",
     "State",
     "StopFit",
     "StopReason",
     "StoppingSettings",
+    "UNet",
     "UntaughtError",
     "VarianceValley",
     "WindowedVarianceValley",

@@ -84,7 +84,9 @@ def _network(recipe: Recipe, input_channels: int, channels: int, seed: int, *, f
     if isinstance(recipe.network, nn.Module):
         own = copy.deepcopy(recipe.network)
         return own if first else _reinitialised(own, seed)
-    architecture: Any = dataclasses.replace(recipe.network, input_channels=input_channels)
+    architecture: Any = recipe.network
+    if dataclasses.is_dataclass(architecture):
+        architecture = dataclasses.replace(recipe.network, input_channels=input_channels)
     built: nn.Module = architecture.build(channels, torch.Generator().manual_seed(seed))
     return built
 

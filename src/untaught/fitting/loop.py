@@ -175,11 +175,12 @@ class _Step:
     output: Tensor
     patch: tuple[Tensor, Tensor] | None
 
-    def __init__(self, fit: Fit, objective: Objective, engine: Engine, channels: int) -> None:
+    def __init__(self, fit: Fit, objective: Objective, engine: Engine, channels: int, *, capture: bool) -> None:
         self.fit = fit
         self.objective = objective
         self.engine = engine
         self.channels = channels
+        self.capture = capture
 
     def evaluate(self) -> None:
         """Draw an input and evaluate the network and the losses."""
@@ -196,6 +197,8 @@ class _Step:
 
     def halves(self) -> Sequence[Callable[[], None]]:
         """Both halves as the engine calls them, captured anew."""
+        if not self.capture:
+            return self.evaluate, self.update
         return self.engine.capture((self.evaluate, self.update), self.fit.sampler.generators)
 
     def _evaluate(self) -> None:
@@ -242,7 +245,8 @@ def iterate(
         The state of each iteration that did not diverge.
     """
     started = time.perf_counter() - fit.elapsed
-    guard, step = fit.guard, _Step(fit, objective, engine, channels)
+    # A user's optimiser may do what a CUDA graph cannot hold.
+    guard, step = fit.guard, _Step(fit, objective, engine, channels, capture=rate is not None)
     evaluate, update = step.halves()
     while fit.iteration < iterations:
         fit.iteration += 1

@@ -11,20 +11,31 @@ from pydantic import Field
 from torch import Tensor, nn
 
 from untaught.errors import SettingError
+from untaught.fitting.langevin import SGLD, Langevin
 from untaught.fitting.losses import LOSSES, ElementLoss
 from untaught.fitting.optimisers import OptimiserFactory, OptimiserSettings
 from untaught.fitting.stopping import RULES, Criterion, EarlyStopping, NeverStop, StoppingSettings
+from untaught.priors.conv_decoder import ConvDecoder
+from untaught.priors.deep_decoder import DeepDecoder
 from untaught.priors.encoder_decoder import NetworkSettings
 from untaught.priors.inputs import CoordinateInput, NoiseInput, PerturbationSettings
 from untaught.priors.masked_input import MaskedInput
 from untaught.priors.patches import patch_count
 from untaught.priors.r2r_input import R2RInput
 from untaught.priors.sampler import InputScheme
+from untaught.priors.siren import Siren
+from untaught.priors.unet import UNet
 from untaught.settings import check_names, plain, settings
 
 __all__ = ["INPUTS", "NETWORKS", "Recipe", "recipe_from_record"]
 
-NETWORKS: Mapping[str, type] = {"encoder-decoder": NetworkSettings}
+NETWORKS: Mapping[str, type] = {
+    "encoder-decoder": NetworkSettings,
+    "deep-decoder": DeepDecoder,
+    "conv-decoder": ConvDecoder,
+    "siren": Siren,
+    "u-net": UNet,
+}
 """The shipped architectures by the kind that a record gives them."""
 
 INPUTS: Mapping[str, type] = {
@@ -36,6 +47,10 @@ INPUTS: Mapping[str, type] = {
     "r2r": R2RInput,
 }
 """The shipped input schemes by the kind that a record gives them."""
+
+
+OPTIMISERS: Mapping[str, type] = {"shipped": OptimiserSettings, "langevin": Langevin, "sgld": SGLD}
+"""The shipped optimisers by the kind that a record gives them."""
 
 
 @settings
@@ -194,7 +209,7 @@ def recipe_from_record(
     parts: Mapping[str, Callable[[dict[str, Any]], Any]] = {
         "network": lambda part: _by_tag(part, "kind", NETWORKS, default="encoder-decoder"),
         "input": lambda part: _by_tag(part, "kind", INPUTS),
-        "optimiser": lambda part: _made(OptimiserSettings, part),
+        "optimiser": lambda part: _by_tag(part, "kind", OPTIMISERS, default="shipped"),
         "stopping": lambda part: _by_tag(part, "rule", RULES),
         "loss": lambda part: part,
         "regulariser": lambda part: part,

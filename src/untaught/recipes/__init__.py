@@ -20,6 +20,8 @@ _ROWS: Mapping[str, tuple[Recipe, ...]] = {
         published.PRINTED,
         published.PAPER_TEXT,
         published.PAPER_HOLE,
+        published.DEEP_DECODER,
+        published.U_NET,
     ),
     "inpaint-hole": (
         ours.HOLE,
@@ -29,6 +31,8 @@ _ROWS: Mapping[str, tuple[Recipe, ...]] = {
         published.PRINTED,
         published.PAPER_TEXT,
         published.PAPER_HOLE,
+        published.DEEP_DECODER,
+        published.U_NET,
     ),
     "restore": (
         ours.BALANCED_RESTORE,
@@ -37,6 +41,9 @@ _ROWS: Mapping[str, tuple[Recipe, ...]] = {
         ours.NOISE,
         published.PRINTED,
         published.PAPER_DROPPED,
+        published.DEEP_DECODER,
+        published.SIREN,
+        published.U_NET,
     ),
     "denoise": (
         ours.BALANCED_DENOISE,
@@ -44,6 +51,9 @@ _ROWS: Mapping[str, tuple[Recipe, ...]] = {
         ours.BEST_DENOISE,
         published.PRINTED,
         published.PAPER_DENOISE,
+        published.DEEP_DECODER,
+        published.U_NET,
+        published.LANGEVIN,
     ),
     "denoise-strong": (
         ours.BALANCED_STRONG,
@@ -51,6 +61,9 @@ _ROWS: Mapping[str, tuple[Recipe, ...]] = {
         ours.BEST_STRONG,
         published.PRINTED,
         published.PAPER_DENOISE,
+        published.DEEP_DECODER,
+        published.U_NET,
+        published.LANGEVIN,
     ),
     "guide": (ours.BALANCED_DENOISE, ours.FAST_DENOISE, ours.BEST_DENOISE, published.PRINTED, published.PAPER_GUIDE),
     "guide-correlated": (
@@ -88,7 +101,16 @@ _ROWS: Mapping[str, tuple[Recipe, ...]] = {
         published.PAPER_ACTIVATE,
         published.PAPER_CHANNEL,
     ),
-    "fit": (ours.BALANCED_FIT, published.PRINTED, published.PAPER_DROPPED),
+    "fit": (
+        ours.BALANCED_FIT,
+        published.PRINTED,
+        published.PAPER_DROPPED,
+        published.DEEP_DECODER,
+        published.CONV_DECODER,
+        published.SIREN,
+        published.U_NET,
+        published.LANGEVIN,
+    ),
 }
 
 RECIPES: Mapping[str, Mapping[str, Recipe]] = MappingProxyType(

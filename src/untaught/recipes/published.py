@@ -1,13 +1,21 @@
-"""The published settings of each task: Ulyanov, Vedaldi, Lempitsky, 2018, and the reproduction of it as printed."""
+"""Published settings: Ulyanov, Vedaldi, Lempitsky, 2018; its reproduction as printed; other untrained networks.
+
+Where a paper's code says more than its text, the settings are those of the code.
+"""
 
 from __future__ import annotations
 
 import dataclasses
 
+from untaught.fitting.langevin import Langevin
 from untaught.fitting.optimisers import OptimiserSettings
 from untaught.fitting.recipe import Recipe
+from untaught.priors.conv_decoder import ConvDecoder
+from untaught.priors.deep_decoder import DeepDecoder
 from untaught.priors.encoder_decoder import PRESETS
 from untaught.priors.inputs import CoordinateInput, NoiseInput, PerturbationSettings
+from untaught.priors.siren import Siren
+from untaught.priors.unet import UNet
 
 FRESH = PerturbationSettings(kind="fresh", standard_deviation=0.03)
 
@@ -113,4 +121,54 @@ PAPER_CHANNEL = dataclasses.replace(
     name="paper-channel",
     source="the same for a channel of a convolutional layer; they maximise it in a window, here it is all of it",
     optimiser=OptimiserSettings(learning_rate=0.001),
+)
+
+DEEP_DECODER = Recipe(
+    name="deep-decoder",
+    source="Heckel and Hand, 2019, in the settings of their denoising notebook",
+    network=DeepDecoder(),
+    input=NoiseInput(channels=128),
+    optimiser=OptimiserSettings(learning_rate=0.01),
+    averaging=0.0,
+    iterations=1900,
+)
+
+CONV_DECODER = Recipe(
+    name="conv-decoder",
+    source="Darestani and Heckel, 2021, in the settings of their multi-coil notebook",
+    network=ConvDecoder(head="sigmoid"),
+    input=NoiseInput(channels=160, scale=1.0),
+    optimiser=OptimiserSettings(learning_rate=0.008),
+    averaging=0.0,
+    iterations=20000,
+)
+
+SIREN = Recipe(
+    name="siren",
+    source="Sitzmann, Martel, Bergman, Lindell and Wetzstein, 2020, in the settings of their image experiment",
+    network=Siren(head="sigmoid"),
+    input=CoordinateInput(),
+    optimiser=OptimiserSettings(learning_rate=0.0001),
+    averaging=0.0,
+    iterations=10000,
+)
+
+U_NET = Recipe(
+    name="u-net",
+    source="the U-Net of Ulyanov, Vedaldi, Lempitsky's code, with the learning rate of their figure 8",
+    network=UNet(),
+    optimiser=OptimiserSettings(learning_rate=0.001),
+    averaging=0.0,
+    iterations=3000,
+)
+
+# Their mean is over all samples after 7000 iterations: PosteriorMean; this average spans about as many.
+LANGEVIN = Recipe(
+    name="langevin",
+    source="Cheng, Gadelha, Maji and Sheldon, 2019, in the settings of their denoising notebook",
+    network=PRESETS["paper"],
+    input=NoiseInput(perturbation=PerturbationSettings(kind="fresh", standard_deviation=1 / 30)),
+    optimiser=Langevin(),
+    averaging=0.9999,
+    iterations=20000,
 )
