@@ -11,9 +11,11 @@ from .errors import (
 from .fitting.optimisers import OptimiserSettings
 from .fitting.state import Restoration, State, StopReason
 from .imaging.inspection import inspect
+from .physics.blur import Blur, blur_kernel
 from .physics.features import Features
+from .physics.linear import Identity, Mask
 from .physics.operator import Operator
-from .physics.operators import Blur, Downsample, Identity, Mask, blur_kernel
+from .physics.resampling import Downsample
 from .priors.encoder_decoder import EncoderDecoder, NetworkSettings
 from .priors.inputs import InputSettings, PerturbationSettings
 from .recipes import RECIPES, Recipe

@@ -27,7 +27,7 @@ from untaught.fitting.problem import Problem
 from untaught.fitting.state import Observer, Restoration, State, StopReason
 from untaught.fitting.stopping import Patience, build_score
 from untaught.imaging.arrays import from_tensor, laid_out
-from untaught.physics.operators import Identity
+from untaught.physics.linear import Identity
 from untaught.priors.encoder_decoder import EncoderDecoder
 from untaught.priors.independent import Independent
 from untaught.priors.inputs import PerturbedInput, SideBySide, make_input

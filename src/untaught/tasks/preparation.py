@@ -17,7 +17,7 @@ from untaught.fitting.memory import available_memory, fitted_to_memory
 from untaught.fitting.problem import Problem
 from untaught.fitting.run import Job, Run
 from untaught.imaging.arrays import Layout, to_tensor
-from untaught.physics.operators import Physics
+from untaught.physics.foreign import adapt
 from untaught.recipes import RECIPES, Recipe, find_recipe
 from untaught.tasks.catalogue import TASKS, Options, check_names, find_task
 
@@ -112,8 +112,8 @@ def fit(
     settings, size = Options(**options), tuple(size or observed.shape[2:])
     if len(size) not in (2, 3) or (settings.volume and len(size) == 2):
         raise InputError(f"a picture's size is (height, width), a volume's (depth, height, width): found {size}")
-    if operator is not None and not callable(operator):
-        operator = Physics(operator)
+    if operator is not None:
+        operator = adapt(operator)
     known: Tensor | None = getattr(operator, "known", None)
     problem = Problem(
         observed=observed,
