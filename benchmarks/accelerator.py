@@ -28,7 +28,7 @@ from untaught.backend.engine import Engine, choose_engine
 from untaught.fitting.loop import iterate
 from untaught.fitting.losses import MeanSquaredError
 from untaught.fitting.run import begin
-from untaught.physics.operators import Identity
+from untaught.physics.linear import Identity
 from untaught.priors.encoder_decoder import PRESETS
 
 WAITS = ("Synchronize", "Memcpy DtoH")

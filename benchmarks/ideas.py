@@ -46,7 +46,7 @@ from untaught.fitting.run import begin
 from untaught.fitting.state import State
 from untaught.imaging.files import write_text
 from untaught.imaging.metrics import psnr
-from untaught.physics.operators import Identity
+from untaught.physics.linear import Identity
 from untaught.priors.blocks import Upsampling
 from untaught.priors.encoder_decoder import NetworkSettings
 from untaught.priors.inputs import InputSettings, PerturbationSettings, PerturbedInput

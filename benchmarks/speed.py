@@ -50,7 +50,7 @@ from untaught.fitting.loop import Fit
 from untaught.fitting.losses import MeanSquaredError
 from untaught.fitting.optimisers import OptimiserSettings
 from untaught.fitting.run import begin
-from untaught.physics.operators import Identity
+from untaught.physics.linear import Identity
 from untaught.priors.blocks import Convolution
 from untaught.priors.encoder_decoder import PRESETS, EncoderDecoder
 from untaught.priors.inputs import InputSettings, PerturbationSettings, PerturbedInput, make_input

@@ -41,7 +41,9 @@ from benchmarks.tables import replace_table
 from untaught.cli.demo import dropped_pixels
 from untaught.imaging.files import write_text
 from untaught.imaging.metrics import psnr
-from untaught.physics.operators import Blur, Downsample, LinearOperator, blur_kernel
+from untaught.physics.blur import Blur, blur_kernel
+from untaught.physics.linear import LinearOperator
+from untaught.physics.resampling import Downsample
 from untaught.tasks.classical import classical
 from untaught.tasks.preparation import prepare
 

@@ -29,9 +29,11 @@ from .fitting.stopping import (
     WindowedVarianceValley,
 )
 from .imaging.inspection import inspect
+from .physics.blur import Blur, blur_kernel
 from .physics.features import Features
+from .physics.linear import Identity, Mask
 from .physics.operator import Operator
-from .physics.operators import Blur, Downsample, Identity, Mask, blur_kernel
+from .physics.resampling import Downsample
 from .priors.conv_decoder import ConvDecoder
 from .priors.deep_decoder import DeepDecoder
 from .priors.encoder_decoder import EncoderDecoder, NetworkSettings

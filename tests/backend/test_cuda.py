@@ -10,7 +10,7 @@ import torch
 
 from untaught.fitting.memory import needed_memory
 from untaught.fitting.state import StopReason
-from untaught.physics.operators import Mask
+from untaught.physics.linear import Mask
 from untaught.priors.encoder_decoder import EncoderDecoder, NetworkSettings
 from untaught.recipes import find_recipe
 from untaught.tasks import preparation

@@ -12,7 +12,7 @@ from untaught.backend.engine import Engine
 from untaught.fitting import run as jobs
 from untaught.fitting.optimisers import build_optimiser
 from untaught.fitting.stopping import StoppingSettings
-from untaught.physics.operators import Mask
+from untaught.physics.linear import Mask
 from untaught.priors import inputs
 from untaught.priors.masked_input import ThinningSettings
 from untaught.tasks import preparation

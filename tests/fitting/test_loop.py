@@ -7,7 +7,7 @@ import torch
 from untaught.errors import DivergenceError, InputError, SettingError
 from untaught.fitting.loop import Guard
 from untaught.fitting.losses import MeanSquaredError
-from untaught.physics.operators import Identity, Mask
+from untaught.physics.linear import Identity, Mask
 from untaught.tasks import preparation
 
 SIZE = (1, 2, 16, 12)

@@ -13,7 +13,7 @@ from untaught.fitting.stopping import (
     WindowedVariance,
     build_score,
 )
-from untaught.physics.operators import Identity
+from untaught.physics.linear import Identity
 
 CLEAN = torch.rand(1, 1, 12, 12, generator=torch.Generator().manual_seed(0))
 NOISY = CLEAN + 0.1 * torch.randn(CLEAN.shape, generator=torch.Generator().manual_seed(1))

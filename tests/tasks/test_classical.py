@@ -11,7 +11,8 @@ from skimage.transform import resize
 
 from untaught import cli
 from untaught.imaging.metrics import psnr
-from untaught.physics.operators import Blur, Downsample, blur_kernel
+from untaught.physics.blur import Blur, blur_kernel
+from untaught.physics.resampling import Downsample
 from untaught.tasks.classical import classical
 from untaught.tasks.preparation import prepare
 

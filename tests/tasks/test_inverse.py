@@ -11,7 +11,8 @@ from skimage.transform import resize
 import untaught
 from untaught.errors import InputError
 from untaught.imaging.metrics import psnr
-from untaught.physics.operators import Blur, Downsample, blur_kernel
+from untaught.physics.blur import Blur, blur_kernel
+from untaught.physics.resampling import Downsample
 from untaught.recipes import find_recipe
 
 CAMERA = data.camera()[60:124, 180:244] / 255

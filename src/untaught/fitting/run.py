@@ -31,7 +31,8 @@ from untaught.fitting.recipe import Recipe
 from untaught.fitting.state import Observer, Restoration, State, StopReason
 from untaught.fitting.stopping import Evidence, HeldOut, NeverStop, Patience
 from untaught.imaging.arrays import from_tensor, laid_out
-from untaught.physics.operators import Identity
+from untaught.physics.linear import Identity
+from untaught.physics.operator import check_output
 
 __all__ = ["Job", "Progress", "Run"]
 
@@ -245,16 +246,11 @@ class Run:
         problem = self.job.problem
         if problem.operator is None:
             return
-        shape = (len(self._observed), problem.channels, *problem.size)
+        shape, device = (len(self._observed), problem.channels, *problem.size), self._observed.device
+        check_output(self._operator, shape, self._observed.shape, device)
         generator = torch.Generator().manual_seed(0)
-        picture = torch.rand(shape, generator=generator, dtype=torch.float32).to(self._observed.device)
         with torch.no_grad():
-            output = self._operator(picture)
-        if output.shape != self._observed.shape:
-            raise InputError(
-                f"the operator maps a picture of {shape} to {tuple(output.shape)}, and observed is "
-                f"{tuple(self._observed.shape)}: they must be equal; say the picture's size=(height, width), channels"
-            )
+            output = self._operator(torch.rand(shape, generator=generator, dtype=torch.float32).to(device))
         if not output[self._known].abs().isfinite().all():
             raise InputError("the operator returns NaN or infinite values for a picture of random values in its range")
         largest, made = (float(one[self._known].abs().max()) for one in (self._observed, output))

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 
 import torch
 import torch.nn.functional as F
-from torch import Tensor, nn
+from torch import Tensor
 
 from untaught.errors import InputError
-from untaught.imaging.jpeg_tables import Compression
+from untaught.imaging.jpeg_tables import Compression, compression_for_quality
+from untaught.physics.linear import DifferentiableOperator, Example
 
 __all__ = ["JPEG"]
 
@@ -20,7 +22,7 @@ _MID_GRAY = 128 / 255
 _RGB_TO_YCBCR = ((0.299, 0.587, 0.114), (-0.168735892, -0.331264108, 0.5), (0.5, -0.418687589, -0.081312411))
 
 
-class JPEG(nn.Module):
+class JPEG(DifferentiableOperator):
     """Compress and decompress a picture (ITU-T T.81), without the final rounding to 8 bits.
 
     Not linear. The gradient passes the rounding of coefficients unchanged (straight-through estimator: Bengio, Léonard
@@ -83,3 +85,9 @@ class JPEG(nn.Module):
         rounded = values + (values.round() - values).detach()
         blocks = cosines.T @ (rounded * steps) @ cosines
         return blocks.transpose(-3, -2).reshape(planes.shape)
+
+    @classmethod
+    def examples(cls) -> Sequence[Example]:
+        """See `DifferentiableOperator`."""
+        rows = [(cls(compression_for_quality(30, channels)), (2, channels, 20, 19)) for channels in (1, 3)]
+        return [*rows, (cls(Compression(((16,) * 64,) * 3, (2, 2))), (1, 3, 20, 33))]

@@ -16,7 +16,7 @@ from untaught.fitting.problem import Problem
 from untaught.fitting.run import Job
 from untaught.imaging.arrays import from_tensor
 from untaught.imaging.noise import estimate_noise
-from untaught.physics.operators import Blur, UnknownBlur
+from untaught.physics.blur import Blur, UnknownBlur
 
 __all__ = ["classical"]
 

@@ -15,8 +15,8 @@ from untaught.errors import InputError
 from untaught.fitting.problem import Problem
 from untaught.fitting.state import Observer, Restoration
 from untaught.imaging.arrays import Layout
+from untaught.physics.blur import Blur, UnknownBlur, blur_kernel
 from untaught.physics.operator import Operator
-from untaught.physics.operators import Blur, UnknownBlur, blur_kernel
 from untaught.tasks.catalogue import DeblurSettings
 from untaught.tasks.preparation import prepare
 

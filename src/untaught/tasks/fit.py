@@ -19,8 +19,8 @@ from untaught.fitting.recipe import Recipe
 from untaught.fitting.run import Run
 from untaught.fitting.stopping import Criterion, StoppingSettings
 from untaught.imaging.arrays import Layout
+from untaught.physics.foreign import adapt
 from untaught.physics.operator import Operator
-from untaught.physics.operators import Physics
 from untaught.priors.sampler import InputScheme
 from untaught.tasks.catalogue import Options
 from untaught.tasks.jobs import make_job
@@ -111,8 +111,8 @@ def fit(
     if given.ndim < 2 or 0 in given.shape:
         raise InputError(f"observed is (N, ...) with at least one of each: found {tuple(given.shape)}")
     known = _known(given, mask, operator)
-    if operator is not None and not callable(operator):
-        operator = Physics(operator)
+    if operator is not None:
+        operator = adapt(operator)
     size, channels = _picture_size(given, operator, size, channels)
     low, high = _range(given, known, operator, value_range)
     span = high - low

@@ -14,8 +14,8 @@ from untaught.fitting.losses import ExclusiveError
 from untaught.fitting.problem import Problem
 from untaught.fitting.state import Observer, Restoration
 from untaught.imaging.arrays import Layout, to_tensor
+from untaught.physics.mixture import Mixture
 from untaught.physics.operator import Operator
-from untaught.physics.operators import Mixture
 from untaught.tasks.catalogue import SeparateSettings
 from untaught.tasks.preparation import prepare
 

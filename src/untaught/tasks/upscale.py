@@ -13,7 +13,7 @@ from untaught.errors import InputError
 from untaught.fitting.problem import Problem
 from untaught.fitting.state import Observer, Restoration
 from untaught.imaging.arrays import Layout
-from untaught.physics.operators import Downsample
+from untaught.physics.resampling import Downsample
 from untaught.tasks.catalogue import UpscaleSettings
 from untaught.tasks.preparation import prepare
 

@@ -9,7 +9,8 @@ from skimage.transform import resize
 
 from untaught import cli
 from untaught.fitting.losses import ExclusiveError, MeanSquaredError
-from untaught.physics.operators import Blur, Mixture, UnknownBlur, blur_kernel
+from untaught.physics.blur import Blur, blur_kernel
+from untaught.physics.mixture import Mixture
 from untaught.tasks.preparation import prepare
 
 CAMERA = resize(data.camera()[60:188, 180:308] / 255, (48, 48), anti_aliasing=True)
@@ -21,13 +22,6 @@ def blurred(kernel):
     margin = kernel.shape[0] // 2
     padded = torch.from_numpy(np.pad(CAMERA, margin, mode="reflect")).float()[None, None]
     return Blur(kernel)(padded)[0, 0].numpy()
-
-
-def test_an_unknown_blur_begins_as_one_that_is_known():
-    unknown = UnknownBlur((5, 7))
-    assert float(unknown.kernel.detach().sum()) == pytest.approx(1)
-    picture = torch.rand(1, 3, 12, 14)
-    torch.testing.assert_close(unknown(picture).detach(), Blur(unknown.kernel.detach())(picture))
 
 
 def test_the_kernel_comes_nearer_to_the_true_one(tiny):
@@ -68,13 +62,6 @@ def test_going_on_gives_the_same_as_never_having_stopped(make, tiny):
     np.testing.assert_array_equal(again.picture, whole.picture)
     for name, one in whole.found.items():
         np.testing.assert_array_equal(again.found[name], one)
-
-
-def test_a_mixture_shows_both_layers_in_its_shares():
-    layers = torch.rand(1, 6, 4, 5)
-    seen = Mixture((0.7, 0.2))(layers)
-    torch.testing.assert_close(seen[:, :3], 0.7 * layers[:, :3] + 0.3 * layers[:, 3:])
-    torch.testing.assert_close(seen[:, 3:], 0.2 * layers[:, :3] + 0.8 * layers[:, 3:])
 
 
 def test_edges_in_both_layers_cost_and_edges_in_one_do_not():
