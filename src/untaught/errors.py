@@ -16,7 +16,6 @@ Each message says what was found, what is wanted and what to do. The command lin
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from typing import Any
 
 __all__ = [
@@ -58,12 +57,12 @@ class ObserverError(UntaughtError):
         restoration: the best result so far.
     """
 
-    def __init__(self, observer: object, error: Exception, result: Callable[[], Any]) -> None:
-        name = getattr(observer, "__qualname__", type(observer).__qualname__)
-        super().__init__(
-            f"the observer {name} raised {type(error).__name__}: {error}; the result so far is in .restoration"
-        )
-        self.restoration = result()
+    def __init__(self, message: str, restoration: Any = None) -> None:
+        super().__init__(message)
+        self.restoration = restoration
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return type(self), (*self.args, self.restoration)
 
 
 class StopFit(Exception):  # noqa: N818
@@ -81,3 +80,6 @@ class Interrupted(KeyboardInterrupt):
     def __init__(self, restoration: Any) -> None:
         super().__init__("interrupted")
         self.restoration = restoration
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return type(self), (self.restoration,)

@@ -18,7 +18,6 @@ from untaught.fitting.optimisers import build_optimiser
 from untaught.fitting.problem import Problem
 from untaught.fitting.recipe import Recipe
 from untaught.physics.operator import Operator
-from untaught.priors.patches import patch_count
 from untaught.priors.sampler import InputSampler, Measurement, SideBySide
 
 __all__ = ["build_fit", "build_objective"]
@@ -52,7 +51,6 @@ def build_fit(problem: Problem, recipe: Recipe, *, engine: Engine, seed: int, le
     network = engine.assemble(networks, len(problem.layers) or 1)
     sampler = samplers[0] if len(samplers) == 1 else SideBySide(samplers)
     modules = [network] if learnt is None else [network, learnt]
-    patched = recipe.patch is not None and patch_count(problem.size, recipe.patch) > 1
     return Fit(
         network,
         sampler,
@@ -60,7 +58,6 @@ def build_fit(problem: Problem, recipe: Recipe, *, engine: Engine, seed: int, le
         DivergenceGuard(engine.guard_interval, jump=None if problem.signed else 10.0),
         runs=recipe.runs,
         operator=learnt,
-        first=sampler.first_guess() if patched else None,
         clip=problem.clip,
     )
 

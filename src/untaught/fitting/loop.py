@@ -19,7 +19,7 @@ from untaught.errors import InputError
 from untaught.fitting.checkpoint import Snapshot, optimiser_state, part, restore_optimiser
 from untaught.fitting.divergence import DivergenceGuard
 from untaught.fitting.losses import Objective
-from untaught.fitting.optimisers import scale_learning_rate, set_learning_rate
+from untaught.fitting.optimisers import restore_learning_rates, scale_learning_rate, set_learning_rate
 from untaught.fitting.state import State
 from untaught.priors.inputs import mirror
 from untaught.priors.sampler import InputSampler
@@ -40,7 +40,6 @@ class Fit:
         guard: what to do when the fit diverges.
         runs: the N pictures are this many runs of N / runs pictures, whose outputs are averaged.
         operator: an operator that is learnt with the network, by the same optimiser; None if it is fixed.
-        first: (N, C, H, W), in [0, 1]: the average where no patch has been yet, for a sampler that draws patches.
         clip: limit outputs to [0, 1].
     """
 
@@ -53,7 +52,6 @@ class Fit:
         *,
         runs: int = 1,
         operator: nn.Module | None = None,
-        first: Tensor | None = None,
         clip: bool = True,
     ) -> None:
         self.network = network
@@ -62,7 +60,6 @@ class Fit:
         self.optimiser = optimiser
         self.guard = guard
         self.runs = runs
-        self.first = first
         self.clip = clip
         self.iteration = 0
         self.elapsed = 0.0
@@ -84,8 +81,10 @@ class Fit:
 
     def _update_patch(self, outputs: Tensor, decay: float, rows: Tensor, columns: Tensor) -> None:
         if self.average is None or self.square is None:
-            assert self.first is not None, "a sampler of patches has a first guess"
-            average, square, weight = self.first.clone(), self.first.square(), torch.zeros_like(self.first[:, :1])
+            average = self.sampler.first_guess()
+            if average is None:
+                raise InputError("an input scheme whose batches have a patch overrides first_guess(): found None")
+            square, weight = average.square(), torch.zeros_like(average[:, :1])
         else:
             average, square = self.average.clone(), self.square.clone()
             assert isinstance(self.weight, Tensor)
@@ -125,6 +124,8 @@ class Fit:
             "weight": None if isinstance(self.weight, Tensor) else self.weight,
             "optimiser": optimiser_values,
             "guard": self.guard.facts(),
+            # An optimiser of the user's own keeps its learning rates, which the guard may have lowered.
+            "rates": [float(group["lr"]) for group in self.optimiser.param_groups],
         }
         return Snapshot.of(tensors, values)
 
@@ -149,6 +150,7 @@ class Fit:
         if everything:
             self.iteration, self.elapsed = values["iteration"], values["elapsed"]
             self.guard.restore(values["guard"])
+            restore_learning_rates(self.optimiser, values.get("rates", ()))
 
 
 @contextlib.contextmanager

@@ -19,6 +19,7 @@ __all__ = [
     "OptimiserFactory",
     "OptimiserSettings",
     "build_optimiser",
+    "restore_learning_rates",
     "scale_learning_rate",
     "scheduled_rate",
     "set_learning_rate",
@@ -107,6 +108,12 @@ def scale_learning_rate(optimiser: torch.optim.Optimizer, factor: float) -> floa
         if factor != 1:
             _set_rate(group, float(group["lr"]) * factor)
     return float(optimiser.param_groups[0]["lr"])
+
+
+def restore_learning_rates(optimiser: torch.optim.Optimizer, rates: Iterable[float]) -> None:
+    """Set the learning rate of each group of parameters; a checkpoint of version 0.1 has none."""
+    for group, rate in zip(optimiser.param_groups, rates, strict=False):
+        _set_rate(group, rate)
 
 
 def _set_rate(group: dict[str, Any], rate: float) -> None:

@@ -217,7 +217,9 @@ def recipe_from_record(
     for name, build in parts.items():
         part = built.get(name)
         if isinstance(part, dict):
-            own = part.get("object") or (part.get("watch") or {}).get("object")
+            # An object is the part itself, or within it: a criterion to watch, a schedule.
+            inner = (value for value in part.values() if isinstance(value, dict))
+            own = next((one["object"] for one in (part, *inner) if "object" in one), None)
             if own is not None:
                 raise SettingError(
                     f"the recipe's {name} is an object of its author's, {own}: pass it again, {name}=..."

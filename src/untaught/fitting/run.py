@@ -173,6 +173,9 @@ class Run:
             self._lock.release()
 
     def _states(self) -> Iterator[State]:
+        if self.stop_reason is StopReason.INTERRUPTED and not self._finished:
+            # The caller goes on after Ctrl-C.
+            self.stop_reason = StopReason.ITERATIONS
         while not self._finished:
             limit = self._stage_until()
             for state in self._stage(limit):
@@ -205,9 +208,16 @@ class Run:
                     except StopFit:
                         raise
                     except Exception as error:
-                        raise ObserverError(observer, error, self._best_so_far) from error
+                        name = getattr(observer, "__qualname__", type(observer).__qualname__)
+                        raise ObserverError(
+                            f"the observer {name} raised {type(error).__name__}: {error}; the result so far is in "
+                            ".restoration",
+                            self.restoration(),
+                        ) from error
         except StopFit:
-            self.stop_reason = StopReason.CANCELLED
+            if not self._finished:
+                self.stop_reason = StopReason.CANCELLED
+                self._turn(self.last)
         except DivergenceError:
             if self.last is None:
                 raise
@@ -219,9 +229,6 @@ class Run:
             raise Interrupted(self.restoration()) from None
         return self.restoration()
 
-    def _best_so_far(self) -> Restoration | None:
-        return None if self.last is None else self.restoration()
-
     def cancel(self) -> None:
         """End the run after the present iteration; from any thread. The result so far stays available."""
         self._cancelled.set()
@@ -231,6 +238,7 @@ class Run:
         if self._in_search:
             self._use_all()
         self._in_search, self._finished = False, False
+        self._cancelled.clear()
         self._until = self._fit.iteration + iterations
         self.stop_reason = StopReason.ITERATIONS
 

@@ -37,8 +37,8 @@ class State:
     """One iteration of a fit, as every observer sees it.
 
     ``output`` and ``loss`` come from the same weights. Tensors are on the device of the fit; reading
-    ``float(state.loss)`` on an accelerator waits for it. The pictures are copies, made when they are first read: an
-    observer may change them.
+    ``float(state.loss)`` on an accelerator waits for it. Each reading of a picture is a new copy: an observer may
+    change it.
 
     Attributes:
         iteration: number of this iteration, from 1.
@@ -78,37 +78,31 @@ class State:
         self._tensors = {"average": average, "square": square, "output": average if output is None else output}
         if input is not None:
             self._tensors["input"] = input
-        self._copies: dict[str, Tensor] = {}
-
-    def _copy(self, name: str) -> Tensor:
-        if name not in self._copies:
-            self._copies[name] = self._tensors[name].clone()
-        return self._copies[name]
 
     @property
     def output(self) -> Tensor:
         """The network's output, (N, C, H, W), float32; the average for a network that sees a patch only."""
-        return self._copy("output")
+        return self._tensors["output"].clone()
 
     @property
     def average(self) -> Tensor:
         """Exponential average of the outputs so far, same shape and range."""
-        return self._copy("average")
+        return self._tensors["average"].clone()
 
     @property
     def square(self) -> Tensor:
         """Exponential average of the squared outputs."""
-        return self._copy("square")
+        return self._tensors["square"].clone()
 
     @property
     def input(self) -> Tensor | None:
         """The network's input in this iteration, (N * runs, channels, H, W); None in a state made after the end."""
-        return self._copy("input") if "input" in self._tensors else None
+        return self._tensors["input"].clone() if "input" in self._tensors else None
 
     @property
     def spread(self) -> Tensor:
         """Standard deviation of the outputs over the last iterations and over runs: (N, C, H, W)."""
-        return (self.square - self.average.square()).clamp_min(0).sqrt()
+        return (self._tensors["square"] - self._tensors["average"].square()).clamp_min(0).sqrt()
 
     def with_averages(self, average: Tensor, square: Tensor) -> State:
         """The same moment with other averages."""

@@ -115,7 +115,10 @@ class InputSampler:
         """
 
     def first_guess(self) -> Tensor | None:
-        """(1, C, H, W), in [0, 1]: the picture where no patch has been drawn yet; None for a scheme without patches."""
+        """A new tensor, (1, C, H, W), in [0, 1]: the picture where no patch has been yet, by the values in use.
+
+        None for a scheme without patches.
+        """
         return None
 
     def accelerate(self, kernel: NoiseKernel | None) -> None:

@@ -110,6 +110,11 @@ def fit(
     given = torch.as_tensor(observed).detach()
     if given.ndim < 2 or 0 in given.shape:
         raise InputError(f"observed is (N, ...) with at least one of each: found {tuple(given.shape)}")
+    if given.is_complex() and operator is None:
+        raise InputError(
+            "the observed picture is complex, and a picture has real channels: give an operator that joins two of "
+            "them, such as lambda x: torch.complex(x[:, :1], x[:, 1:]), with channels=2"
+        )
     known = _known(given, mask, operator)
     if operator is not None:
         operator = adapt(operator)
@@ -221,11 +226,6 @@ def _range(
         return low, high
     if operator is not None:
         return 0.0, 1.0
-    if observed.is_complex():
-        raise InputError(
-            "the observed picture is complex, and a picture has real channels: give an operator that joins two of "
-            "them, such as lambda x: torch.complex(x[:, :1], x[:, 1:]), with channels=2"
-        )
     if not observed.is_floating_point():
         if observed.dtype in (torch.uint8, torch.uint16):
             return 0.0, float(torch.iinfo(observed.dtype).max)

@@ -11,6 +11,7 @@ from untaught.fitting.memory import available_memory, fitted_to_memory
 from untaught.fitting.problem import Problem
 from untaught.fitting.recipe import Recipe
 from untaught.fitting.run import Job
+from untaught.priors.patches import patch_count
 from untaught.priors.r2r_input import R2RInput
 from untaught.recipes import RECIPES, find_recipe
 
@@ -65,6 +66,11 @@ def make_job(task: str, problem: Problem, options: CommonOptions, **own: Any) ->
     if isinstance(recipe.input, R2RInput) and problem.noise is None:
         raise SettingError(
             f"the recipe {recipe.name} needs the noise's standard deviation, which is unknown: choose one of {others}"
+        )
+    if problem.weights is not None and recipe.patch is not None and patch_count(problem.size, recipe.patch) > 1:
+        raise SettingError(
+            f"weights are for a network that sees the whole picture, and this one sees patches of {recipe.patch} "
+            f"pixels: set the input's patch to {max(problem.size)}, or choose one of {others}"
         )
     recipe = recipe.for_size(problem.size)
     if options.iterations is not None:
