@@ -14,6 +14,7 @@ SOURCE = Path(untaught.__file__).parent
 # Each package may import those before it. An import inside a function, under TYPE_CHECKING or by importlib counts too.
 FLOORS = [
     "errors",
+    "settings",
     "imaging",
     "physics",
     "priors",
@@ -61,7 +62,7 @@ def imported_by(name: str) -> set[str]:
 
 
 # What a user names is imported by that name, and the tasks are found in their folder.
-DYNAMIC = {"untaught.physics.features", "untaught.tasks.preparation"}
+DYNAMIC = {"untaught.physics.features", "untaught.tasks.registry"}
 
 # Still to be turned round.
 PENDING = {
@@ -72,7 +73,6 @@ PENDING = {
     "untaught.imaging.pictures",
     "untaught.priors.encoder_decoder",
     "untaught.priors.inputs",
-    "untaught.recipes",
     "untaught.studio.sandbox",
 }
 IMPORTS = {name: imported_by(name) for name in MODULES}

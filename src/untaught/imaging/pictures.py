@@ -180,7 +180,7 @@ KINDS: Mapping[str, Callable[[Path, tuple[int, ...]], Any]] = {
     "other": lambda path, shape: _read_alike(path, shape, "other picture"),
     "picture": _read_alike,
 }
-"""How a picture is read that goes in besides the first, by the names that `untaught.tasks.catalogue` uses."""
+"""How a picture is read that goes in besides the first, by the names that `untaught.tasks.registry.InputFile` uses."""
 
 
 def check_writable(

@@ -17,7 +17,7 @@ from untaught.priors.inputs import InputSettings, PerturbationSettings
 from untaught.priors.masked_input import ThinningSettings
 from untaught.priors.patches import count
 from untaught.priors.r2r_input import RecorruptionSettings
-from untaught.tasks.catalogue import check_names
+from untaught.settings import check_names
 
 __all__ = ["RECIPES", "Recipe", "find_recipe", "recipe_from_record"]
 
