@@ -14,6 +14,7 @@ from .fitting.langevin import SGLD, Langevin, PosteriorMean
 from .fitting.losses import LOSSES, total_variation
 from .fitting.observers import ReferenceMeter
 from .fitting.optimisers import Muon, OptimiserSettings
+from .fitting.problem import Problem
 from .fitting.recipe import Recipe
 from .fitting.run import Progress, Run
 from .fitting.state import Observer, Restoration, State, StopReason
@@ -44,17 +45,21 @@ from .priors.sampler import Batch, InputSampler, InputScheme, Measurement
 from .priors.siren import Siren
 from .priors.unet import UNet
 from .recipes import RECIPES, find_recipe, recipe_from_record
-from .tasks.activate import activate
-from .tasks.deblur import deblur
-from .tasks.dejpeg import dejpeg
-from .tasks.demosaic import demosaic
-from .tasks.denoise import denoise
-from .tasks.fill import inpaint, restore
+from .tasks.activate import ActivateSettings, activate
+from .tasks.deblur import DeblurSettings, deblur
+from .tasks.dejpeg import DejpegSettings, dejpeg
+from .tasks.demosaic import DemosaicSettings, demosaic
+from .tasks.denoise import DenoiseSettings, denoise
 from .tasks.fit import fit
-from .tasks.guide import guide
-from .tasks.invert import invert
-from .tasks.separate import separate
-from .tasks.upscale import upscale
+from .tasks.guide import GuideSettings, guide
+from .tasks.inpaint import FillSettings, inpaint
+from .tasks.invert import FeatureSettings, invert
+from .tasks.options import FitOptions
+from .tasks.preparation import run_task
+from .tasks.registry import TASKS, InputFile, Task, register_task
+from .tasks.restore import restore
+from .tasks.separate import SeparateSettings, separate
+from .tasks.upscale import UpscaleSettings, upscale
 
 __version__: str
 
@@ -62,21 +67,32 @@ __all__ = [
     "LOSSES",
     "RECIPES",
     "SGLD",
+    "TASKS",
+    "ActivateSettings",
     "Batch",
     "Blur",
     "ConvDecoder",
     "CoordinateInput",
     "Criterion",
+    "DeblurSettings",
     "DeepDecoder",
+    "DejpegSettings",
+    "DemosaicSettings",
+    "DenoiseSettings",
     "Discrepancy",
     "DivergenceError",
     "Downsample",
     "EarlyStopping",
     "EncoderDecoder",
+    "FeatureSettings",
     "Features",
+    "FillSettings",
+    "FitOptions",
+    "GuideSettings",
     "HeldOut",
     "Identity",
     "InputError",
+    "InputFile",
     "InputSampler",
     "InputScheme",
     "Interrupted",
@@ -95,6 +111,7 @@ __all__ = [
     "PerturbationSettings",
     "PictureError",
     "PosteriorMean",
+    "Problem",
     "Progress",
     "R2RInput",
     "Recipe",
@@ -102,14 +119,17 @@ __all__ = [
     "ResidualPeak",
     "Restoration",
     "Run",
+    "SeparateSettings",
     "SettingError",
     "Siren",
     "State",
     "StopFit",
     "StopReason",
     "StoppingSettings",
+    "Task",
     "UNet",
     "UntaughtError",
+    "UpscaleSettings",
     "VarianceValley",
     "WindowedVarianceValley",
     "activate",
@@ -125,7 +145,9 @@ __all__ = [
     "inspect",
     "invert",
     "recipe_from_record",
+    "register_task",
     "restore",
+    "run_task",
     "separate",
     "total_variation",
     "upscale",

@@ -5,6 +5,7 @@ import os
 import signal
 import subprocess
 import sys
+import threading
 import time
 from pathlib import Path
 
@@ -16,8 +17,8 @@ from PIL import Image
 
 import untaught
 from untaught import cli
-from untaught.cli import app
-from untaught.tasks.catalogue import TASKS
+from untaught.cli.app import commands
+from untaught.tasks.registry import TASKS
 
 FAST = ["--iterations", "3"]
 
@@ -141,8 +142,9 @@ def test_previews_are_written_beside_the_output_and_cleared(files, monkeypatch):
 
 
 @pytest.mark.parametrize("preset", ["printed", "paper"])
-def test_presets(files, preset):
-    words = ["restore", "photo.png", "-o", "out.png", "--preset", preset, "--iterations", 1, "--record", "run.json"]
+@pytest.mark.parametrize("flag", ["--recipe", "--preset"])
+def test_recipes_by_name(files, preset, flag):
+    words = ["restore", "photo.png", "-o", "out.png", flag, preset, "--iterations", 1, "--record", "run.json"]
     assert run(*words, folder=files) == 0
     assert json.loads((files / "run.json").read_text())["recipe"]["name"] == preset
 
@@ -232,52 +234,101 @@ def test_bad_input_gets_one_sentence_and_exit_code_2(bad_files, words, expected,
     assert {path: path.read_bytes() for path in bad_files.iterdir() if path.is_file()} == before
 
 
-@pytest.mark.parametrize(
-    "words",
-    [
-        [],
-        ["paint"],
-        ["inpaint", "photo.png", "-o", "out.png"],
-        ["restore", "photo.png"],
+# Command words, and what the sentence must say.
+BAD_USAGE = [
+    ([], "untaught --help"),
+    (["paint"], "there is no command paint: did you mean inpaint?"),
+    (["paint", "--help"], "there is no command paint"),
+    (["inpaint", "photo.png", "-o", "out.png"], "inpaint needs --mask"),
+    (["restore", "photo.png"], "restore needs --output"),
+    (["restore", "-o", "out.png"], "restore needs PICTURE"),
+    (["restore", "photo.png", "-o"], "-o needs a value"),
+    (["restore", "photo.png", "other.png", "-o", "out.png"], "restore cannot use other.png"),
+    (["restore", "photo.png", "-o", "out.png", "--iteratoins", "5"], "did you mean --iterations?"),
+    (["restore", "photo.png", "-o", "out.png", "--iter", "5"], "did you mean --iterations?"),
+    (
         ["restore", "photo.png", "-o", "out.png", "--iterations", "0"],
-        ["restore", "photo.png", "-o", "out.png", "--iterations", "many"],
-        ["restore", "photo.png", "-o", "out.png", "--seed", "-1"],
-        ["restore", "photo.png", "-o", "out.png", "--mask-marks", "holes"],
-        ["invert", "photo.png", "--layer", "late", "-o", "out.png"],
-        ["activate", "--model", "small_models:small", "--layer", "late", "-o", "out.png"],
-        ["activate", *looking("activate", "--unit", "1")[1:], "--value-range", "0", "1"],
-    ],
-)
-def test_bad_usage_is_exit_code_2(words, capsys):
-    with pytest.raises(SystemExit) as caught:
-        run(*words)
-    assert caught.value.code == 2
-    assert "usage" in capsys.readouterr().err
+        "--iterations is a whole number from 1: found '0'",
+    ),
+    (["restore", "photo.png", "-o", "out.png", "--iterations", "many"], "--iterations is a whole number from 1"),
+    (["restore", "photo.png", "-o", "out.png", "--seed", "-1"], "--seed is a whole number from 0"),
+    (["restore", "photo.png", "-o", "out.png", "--seed", "1", "--seed", "2"], "--seed is given twice"),
+    (
+        ["restore", "photo.png", "-o", "out.png", "--time-budget", "soon"],
+        "--time-budget is a time such as 60s, 5m or 1h",
+    ),
+    (["restore", "photo.png", "-o", "out.png", "--value-range", "1"], "--value-range needs 2 values"),
+    (
+        ["restore", "photo.png", "-o", "out.png", "--value-range", "low", "1"],
+        "--value-range is 2 values, each a number",
+    ),
+    (["restore", "photo.png", "-o", "out.png", "--mask-marks", "mising"], "did you mean missing?"),
+    (["restore", "photo.png", "-o", "out.png", "--volume=maybe"], "--volume"),
+    (["invert", "photo.png", "--layer", "late", "-o", "out.png"], "invert needs --model"),
+    (["activate", "--model", "small_models:small", "--layer", "late", "-o", "out.png"], "activate needs --unit"),
+    (["activate", *looking("activate", "--unit", "1")[1:], "--value-range", "0", "1"], "value_range is for pictures"),
+    (["studio", "--port", "70000"], "--port is a whole number between 0 and 65535"),
+    (["completion", "tcsh"], "SHELL is one of bash, zsh, fish"),
+]
 
 
-@pytest.mark.parametrize("command", ["inpaint", "restore", "repeat", "demo", "doctor"])
-def test_every_option_is_explained_and_every_help_ends_with_an_example(command, capsys):
-    with pytest.raises(SystemExit) as caught:
-        run(command, "--help")
-    assert caught.value.code == 0
-    text = " ".join(capsys.readouterr().out.split())
-    assert f"example: untaught {command}" in text[-120:]
-    parser = app._parser()._subparsers._group_actions[0].choices[command]
-    assert all(action.help for action in parser._actions)
-    for name in ("--iterations", "--seed", "--device", "--precision", "--preset"):
-        if name in text.split("example")[0]:
-            assert "default" in text[text.rindex(f" {name}") :][:260]
+@pytest.mark.parametrize(("words", "expected"), BAD_USAGE)
+def test_bad_usage_gets_one_sentence_and_exit_code_2(words, expected, capsys):
+    assert run(*words) == 2
+    printed = capsys.readouterr()
+    assert printed.out == ""
+    assert printed.err.startswith("untaught: ")
+    assert len(printed.err.splitlines()) == 1
+    assert expected in printed.err
 
 
-@pytest.mark.parametrize("task", TASKS)
-def test_help_names_every_recipe(task, capsys):
+@pytest.mark.parametrize("command", commands())
+def test_every_help_explains_every_option_and_ends_with_an_example(command, capsys, monkeypatch):
     from untaught.recipes import RECIPES
 
-    with pytest.raises(SystemExit):
-        run(task, "--help")
+    monkeypatch.setenv("COLUMNS", "80")
+    assert run(command, "--help") == 0
     text = capsys.readouterr().out
-    assert all(recipe.name in text for recipe in RECIPES[task])
-    assert "example: untaught" in text
+    lines = text.splitlines()
+    assert lines[0].startswith(f"usage: untaught {command}")
+    assert lines[-1].startswith(("example: untaught", "example: eval"))
+    assert max(len(line) for line in lines[:-1]) <= 80
+    flat = " ".join(text.split())
+    for title, group in commands()[command].groups().items():
+        for option in group:
+            assert option.about
+            assert " ".join(option.text.split()) in flat
+            assert option.shown.positional or option.flag in flat
+            if title == "options of every task" and not option.is_switch:
+                assert "(default: " in option.text
+    if command in TASKS:
+        assert all(recipe.name in flat for recipe in RECIPES[command])
+
+
+def test_help_names_every_command(capsys):
+    assert run("--help") == 0
+    text = capsys.readouterr().out
+    assert all(f"  {name} " in text for name in commands())
+    assert run("--version") == 0
+    assert capsys.readouterr().out == f"untaught {untaught.__version__}\n"
+
+
+@pytest.mark.parametrize("words", [["--help"], ["inpaint", "--help"], ["--version"]])
+def test_help_imports_nothing_heavy(words):
+    code = (
+        f"import sys; from untaught.cli import main; main({words!r}); "
+        "print([name for name in ('torch', 'numpy', 'scipy', 'rich', 'PIL', 'skimage') if name in sys.modules])"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.splitlines()[-1] == "[]"
+
+
+@pytest.mark.parametrize("shell", ["bash", "zsh", "fish"])
+def test_completion_scripts_name_the_commands(shell, capsys):
+    assert run("completion", shell) == 0
+    script = capsys.readouterr().out
+    assert all(name in script for name in commands())
+    assert "time-budget" in script
 
 
 PLAIN = {
@@ -382,3 +433,51 @@ def test_alpha_and_sixteen_bits_come_through(files, mask):
     assert out.shape == deep.shape
     np.testing.assert_array_equal(out[..., 3], deep[..., 3])
     np.testing.assert_array_equal(out[mask], deep[mask])
+
+
+def test_sigterm_has_its_own_meaning_again_afterwards(files):
+    seen = []
+    previous = signal.signal(signal.SIGTERM, lambda *_: seen.append("mine"))
+    try:
+        assert run("restore", "photo.png", "-o", "out.png", *FAST, folder=files) == 0
+        signal.raise_signal(signal.SIGTERM)
+    finally:
+        signal.signal(signal.SIGTERM, previous)
+    assert seen == ["mine"]
+
+
+def test_it_works_outside_the_main_thread(files):
+    codes = []
+    words = ["restore", str(files / "photo.png"), "-o", str(files / "out.png"), *FAST]
+    thread = threading.Thread(target=lambda: codes.append(cli.main(words)))
+    thread.start()
+    thread.join()
+    assert codes == [0]
+    assert (files / "out.png").exists()
+
+
+def test_a_name_with_markup_is_printed_as_it_is(files, capsys):
+    assert run("restore", "photo.png", "-o", "scan[red].png", *FAST, folder=files) == 0
+    assert "wrote scan[red].png" in capsys.readouterr().err
+    assert run("restore", "no[/]thing.png", "-o", "out.png", folder=files) == 2
+    assert "no[/]thing.png" in capsys.readouterr().err
+
+
+def test_letters_that_the_terminal_lacks_are_escaped(files):
+    (files / "photo.png").rename(files / "größe ▀.png")
+    words = ["inspect", "größe ▀.png"]
+    environment = {**os.environ, "PYTHONIOENCODING": "ascii", "PYTHONUTF8": "0", "LC_ALL": "C"}
+    command = [sys.executable, "-X", "utf8=0", "-m", "untaught", *words]
+    done = subprocess.run(command, cwd=files, env=environment, capture_output=True, check=False)
+    assert done.returncode == 0, done.stderr
+    assert done.stderr == b""
+    done.stdout.decode("ascii")
+
+
+def test_a_task_refuses_what_a_record_adds(files, capsys):
+    run("restore", "photo.png", "-o", "out.png", "--record", "run.json", *FAST, folder=files)
+    record = json.loads((files / "run.json").read_text())
+    for change, expected in (({"kep_known": True}, "did you mean keep_known?"), ({"keep_known": 3}, "keep_known is")):
+        (files / "changed.json").write_text(json.dumps({**record, "options": {**record["options"], **change}}))
+        assert run("repeat", "changed.json", "-o", "again.png", folder=files) == 2
+        assert expected in capsys.readouterr().err

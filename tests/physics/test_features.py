@@ -15,8 +15,9 @@ from untaught.errors import InputError
 from untaught.fitting.losses import NegativeActivation, NormalisedSquaredError
 from untaught.physics.features import MODELS, Features, Unit, features_of, load_model
 from untaught.physics.operator import Operator
-from untaught.tasks.catalogue import SHORT_MODELS, TASKS
+from untaught.tasks.invert import SHORT_MODELS
 from untaught.tasks.preparation import prepare
+from untaught.tasks.registry import TASKS
 
 invert = functools.partial(untaught.invert, iterations=60)
 
@@ -179,7 +180,7 @@ SMALL = np.full((24, 20, 3), 90, np.uint8)
         (lambda: untaught.invert(SMALL, lambda x: x, ""), "a model is a torch module: found function"),
         (lambda: untaught.invert(SMALL, Small(), "late", mean=(0, 0)), "mean and std have one finite number"),
         (lambda: untaught.invert(SMALL, Small(), "late", std=(1, 1, 0)), "those of std positive"),
-        (lambda: untaught.invert(SMALL, Small(), None), "a model is wanted, and the name of one of its layers"),
+        (lambda: untaught.invert(SMALL, Small(), None), "layer is a text"),
         (lambda: untaught.invert(np.full((24, 20, 3), np.nan), Small(), "late"), "values that are not finite"),
         (lambda: untaught.invert(torch.rand(1, 8, 6, 4), Small(), "late", size=(24, 20)), r"gives \(N, 8, 6, 5\)"),
         (lambda: untaught.invert(torch.rand(8), Small(), "late", size=(24, 20)), r"the features are \(8,\)"),
@@ -192,10 +193,10 @@ SMALL = np.full((24, 20, 3), 90, np.uint8)
         (lambda: untaught.invert(SMALL, Small(), "late", features=torch.rand(1, 8, 6, 5)), "a picture was given too"),
         (lambda: untaught.invert(None, Small(), "late"), "a picture is an array"),
         (lambda: untaught.activate(Small(), "late", 8, (24, 20)), "has the units 0 to 7: found 8"),
-        (lambda: untaught.activate(Small(), "late", -1, (24, 20)), "has the units 0 to 7: found -1"),
-        (lambda: untaught.activate(Small(), "late", None, (24, 20)), "index of a unit"),
-        (lambda: untaught.activate(Small(), "late", 1, (0, 20)), r"a size is \(height, width\)"),
-        (lambda: untaught.activate(Small(), "late", 1, (24, 20), value_range=(0, 9)), "no values"),
+        (lambda: untaught.activate(Small(), "late", -1, (24, 20)), "unit is a whole number from 0: found -1"),
+        (lambda: untaught.activate(Small(), "late", None, (24, 20)), "unit is a whole number from 0: found None"),
+        (lambda: untaught.activate(Small(), "late", 1, (0, 20)), "size is 2 values, each a whole number from 1"),
+        (lambda: untaught.activate(Small(), "late", 1, (24, 20), value_range=(0, 9)), "value_range is for pictures"),
         (lambda: prepare("activate", SMALL, model=Small(), layer="late", unit=1), "starts from nothing"),
         (lambda: untaught.activate("small_models", "late", 1), "package.module:callable: found small_models"),
         (lambda: untaught.activate("small_model:small", "late", 1), "small_model cannot be imported: No module named"),
@@ -244,6 +245,6 @@ def test_no_page_can_name_a_model():
 
     assert not {"invert", "activate"} & {task.name for task in offers()}
     for task in ("invert", "activate"):
-        with pytest.raises(InputError, match="for the command line"):
+        with pytest.raises(InputError, match="use the command line"):
             find_offer(task)
     assert not TASKS["activate"].picture

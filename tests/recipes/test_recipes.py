@@ -4,7 +4,8 @@ import pytest
 
 from untaught.errors import SettingError
 from untaught.recipes import RECIPES, find_recipe, recipe_from_record
-from untaught.tasks.catalogue import TASKS, Options
+from untaught.tasks.options import FitOptions
+from untaught.tasks.registry import TASKS
 
 ALL = [(task, recipe) for task, recipes in RECIPES.items() for recipe in recipes]
 
@@ -16,14 +17,14 @@ def test_every_recipe_is_found_and_survives_a_record(task, recipe):
     assert recipe_from_record(json.loads(json.dumps(recipe.record()))) == recipe
 
 
-def test_the_catalogue_names_them():
+def test_the_tasks_name_them():
     for task in TASKS.values():
-        assert list(task.recipes) == [recipe.name for recipe in RECIPES[task.name]]
+        assert list(task.recipe_names) == [recipe.name for recipe in RECIPES[task.name]]
 
 
 def test_every_task_has_the_default_and_the_published_ones():
     for task in RECIPES:
-        assert RECIPES[task][0].name == Options().recipe
+        assert RECIPES[task][0].name == FitOptions().recipe
         # Nothing has been published for volumes and layers, and what is printed says nothing of features.
         published = {"printed", "paper"}
         if task in ("volume", "separate"):

@@ -95,10 +95,10 @@ def test_values_that_are_not_finite_are_filled_in(small):
     ("change", "message"),
     [
         ({"noise": 0}, "positive standard deviation"),
-        ({"kind": "pink"}, "gaussian, poisson or impulse"),
+        ({"kind": "pink"}, "one of gaussian, poisson, impulse"),
         ({"gain": -1.0}, "gain is a positive"),
         ({"image": np.zeros((5, 9), np.uint8)}, "at least 8 pixels"),
-        ({"image": np.full((16, 16), 7, np.uint8)}, "no noise can be told"),
+        ({"image": np.full((16, 16), 7, np.uint8)}, "no noise is found"),
         ({"image": np.full((16, 16), np.nan)}, "no finite value"),
         ({"kind": "impulse", "image": np.full((16, 16), 7, np.uint8)}, "no pixel differs"),
     ],

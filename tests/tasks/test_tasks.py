@@ -181,7 +181,7 @@ def test_diverging_for_good_keeps_the_best_so_far(picture, mask, tiny, monkeypat
         ({"image": np.full((24, 20), 3.0)}, "value_range"),
         ({"recipe": "balancd"}, "did you mean balanced"),
         ({"recipe": "paper-whole"}, "printed, paper, paper-hole"),
-        ({"iterations": 0}, "at least one iteration"),
+        ({"iterations": 0}, "iterations is a whole number from 1: found 0"),
         ({"device": "gpu"}, "cpu, cuda"),
         ({"precision": "float16"}, "auto, float32, bfloat16"),
         ({"itertions": 5}, "unknown option itertions: there are mask, mask_marks, keep_known, recipe, iterations"),

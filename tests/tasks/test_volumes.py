@@ -13,16 +13,17 @@ from rich.console import Console
 
 import untaught
 from untaught import cli
+from untaught.cli import progress
 from untaught.errors import InputError, SettingError
-from untaught.fitting import checkpoint, observers
+from untaught.fitting import checkpoint
 from untaught.imaging import writing
 from untaught.priors.blocks import strides
 from untaught.priors.encoder_decoder import EncoderDecoder, NetworkSettings
 from untaught.priors.masked_input import ThinningSettings
 from untaught.recipes import RECIPES
 from untaught.tasks import preparation
-from untaught.tasks.catalogue import TASKS
 from untaught.tasks.preparation import prepare
+from untaught.tasks.registry import TASKS
 
 
 @pytest.fixture(scope="module")
@@ -266,11 +267,11 @@ def test_the_command_line(stacks, volume, known, tiny, capsys):
 
 def test_the_live_display_shows_the_slice_in_the_middle(volume, known, tiny, monkeypatch):
     shown = []
-    real = observers.as_blocks
-    monkeypatch.setattr(observers, "as_blocks", lambda picture, *size: (shown.append(picture), real(picture, *size))[1])
+    real = progress.as_blocks
+    monkeypatch.setattr(progress, "as_blocks", lambda picture, *size: (shown.append(picture), real(picture, *size))[1])
     console = Console(file=io.StringIO(), force_terminal=True, color_system="truecolor")
     job = prepare("restore", volume, known, volume=True, recipe=tiny, iterations=1)
-    with observers.LiveDisplay(console) as display:
+    with progress.LiveDisplay(console) as display:
         job.run([display, lambda state: shown.append(state.average[0, :, 3].movedim(0, -1).numpy())])
     np.testing.assert_array_equal(*shown)
 

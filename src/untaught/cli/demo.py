@@ -1,4 +1,4 @@
-"""The demonstration: two photographs that scikit-image ships, damaged, restored, and compared with biharmonic."""
+"""The demonstration: two photographs of scikit-image, damaged, restored, and compared with biharmonic inpainting."""
 
 from __future__ import annotations
 
@@ -12,14 +12,14 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, ImageDraw, ImageFont
-from rich.console import Console
 from rich.table import Table
 
-from untaught.fitting.observers import LiveDisplay, PlainLines
+from untaught.cli.progress import make_console, make_display
 from untaught.fitting.state import Restoration
 from untaught.imaging.files import write_text
 from untaught.imaging.metrics import psnr, ssim
-from untaught.tasks.fill import inpaint, restore
+from untaught.tasks.inpaint import inpaint
+from untaught.tasks.restore import restore
 
 __all__ = ["dropped_pixels", "run_demo", "writing"]
 
@@ -30,9 +30,9 @@ def writing(height: int, width: int, size: int = 16) -> NDArray[np.bool_]:
     """A mask of writing: (H, W), True where the picture is known, False under the letters.
 
     Args:
-        height: of the picture, in pixels.
-        width: of the picture, in pixels.
-        size: of the letters, in pixels.
+        height: height of the picture, in pixels.
+        width: width of the picture, in pixels.
+        size: size of the letters, in pixels.
     """
     page = Image.new("L", (width, height), 255)
     draw, font = ImageDraw.Draw(page), ImageFont.load_default(size)
@@ -53,30 +53,29 @@ def dropped_pixels(height: int, width: int, share: float = 0.5, seed: int = 0) -
     """A mask of scattered missing pixels: (H, W), True where the picture is known.
 
     Args:
-        height: of the picture, in pixels.
-        width: of the picture, in pixels.
+        height: height of the picture, in pixels.
+        width: width of the picture, in pixels.
         share: probability of each pixel to be missing, 0 to 1.
-        seed: of the random numbers.
+        seed: seed of the random numbers.
     """
     return np.random.default_rng(seed).random((height, width)) >= share
 
 
 def run_demo(folder: Path, iterations: int | None = None) -> int:
-    """Run the demonstration, print its figures and leave them with the pictures in ``folder``."""
+    """Run the demonstration, print its figures, and write them and the pictures into ``folder``."""
     from skimage.restoration import inpaint_biharmonic
 
     folder.mkdir(parents=True, exist_ok=True)
-    console = Console(stderr=True)
+    console = make_console()
     table = Table("", "damaged", "biharmonic", "untaught", "seconds", title="PSNR over the whole picture, dB")
     report: dict[str, Any] = {}
     for name, clean, mask, function, own_iterations, colour in _cases():
-        console.print(f"[bold]{name}[/]: {1 - mask.mean():.0%} of the pixels are missing")
+        console.print(f"{name}: {1 - mask.mean():.0%} of the pixels are missing")
         damaged = np.where(mask[..., None], clean, np.uint8(colour))
         started = time.perf_counter()
         biharmonic = inpaint_biharmonic(damaged / 255, ~mask, channel_axis=-1)
         classical_seconds = time.perf_counter() - started
-        display = LiveDisplay(console) if console.is_terminal else PlainLines(console)
-        with display:
+        with make_display(console) as display:
             result = function(damaged, mask, iterations=iterations or own_iterations, observers=[display])
         pictures = {"damaged": damaged / 255, "biharmonic": biharmonic, "untaught": result.picture / 255}
         reference = clean / 255
@@ -95,7 +94,7 @@ def run_demo(folder: Path, iterations: int | None = None) -> int:
 
 
 def _cases() -> list[tuple[str, NDArray[np.uint8], NDArray[np.bool_], Callable[..., Restoration], int, int]]:
-    """Name, clean picture, mask, task, iterations, and the gray value that the damage shows in."""
+    """Name, clean picture, mask, task, iterations, and the gray value of the damage."""
     from skimage import data
     from skimage.transform import downscale_local_mean
 

@@ -216,7 +216,7 @@ MODELS: Mapping[str, _Model] = MappingProxyType(
         "efficientnet_lite0": _Model(_efficientnet_lite0, (127 / 255,) * 3, (128 / 255,) * 3),
     }
 )
-"""The models that have a short name; `untaught.tasks.catalogue.SHORT_MODELS` lists them without importing anything."""
+"""The models that have a short name; `untaught.tasks.invert.SHORT_MODELS` lists them without importing anything."""
 
 
 def load_model(name: str) -> nn.Module:

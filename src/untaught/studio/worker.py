@@ -36,8 +36,8 @@ from untaught.imaging.files import write_bytes, write_text
 from untaught.imaging.picture import Picture
 from untaught.studio.previews import as_jpeg, as_shown, heat
 from untaught.studio.task_schema import command_line
-from untaught.tasks.catalogue import find_task
 from untaught.tasks.preparation import prepare
+from untaught.tasks.registry import find_task
 
 __all__ = ["BAD_INPUT", "DONE", "FAILED", "GONE", "PAUSED", "Moments", "main", "why_it_will_stop"]
 
@@ -184,7 +184,7 @@ def _write_result(
         command=command_line(task, given, names, request["continue_for"]),
         files=present,
         options={
-            **{setting.name: given.get(setting.name, setting.default) for setting in task.own_settings},
+            **{option.name: given.get(option.name, option.default) for option in task.own_options},
             "value_range": None,
         },
     )

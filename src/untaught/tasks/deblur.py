@@ -1,26 +1,56 @@
-"""Deblurring: a picture that was blurred by a kernel that is known, or that is found along with the picture."""
+"""Deblurring: sharpen a picture whose blur kernel is known, or is found along with the picture."""
 
 from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Annotated, Literal, Unpack
 
-import numpy as np
-import torch
-from numpy.typing import ArrayLike
-from torch import Tensor
+from pydantic import Field
 
 from untaught.errors import InputError
-from untaught.fitting.problem import Problem
-from untaught.fitting.state import Observer, Restoration
-from untaught.imaging.arrays import Layout
-from untaught.physics.blur import Blur, UnknownBlur, blur_kernel
-from untaught.physics.operator import Operator
-from untaught.tasks.catalogue import DeblurSettings
-from untaught.tasks.preparation import prepare
+from untaught.settings import settings
+from untaught.tasks.options import NoSwitch, Number, Shown
+from untaught.tasks.registry import InputFile, Task, register
 
-__all__ = ["deblur", "read"]
+if TYPE_CHECKING:
+    from numpy.typing import ArrayLike
+    from torch import Tensor
+
+    from untaught.fitting.problem import Problem
+    from untaught.fitting.state import Observer, Restoration
+    from untaught.imaging.arrays import Layout
+    from untaught.physics.blur import Blur, UnknownBlur
+    from untaught.physics.operator import Operator
+    from untaught.tasks.signatures import DeblurOptions
+
+__all__ = ["DeblurSettings", "deblur", "read"]
+
+
+@settings
+class DeblurSettings:
+    """Options of deblurring; for a picture whose kernel is not given."""
+
+    blur: Annotated[
+        Literal["gaussian", "disk", "motion", "unknown"],
+        Field(
+            description="kind of blur, if no kernel is given: gaussian; disk, out of focus; motion, a straight line; "
+            "unknown, found along with the picture"
+        ),
+    ] = "gaussian"
+    radius: Annotated[
+        Annotated[float, Field(gt=0, lt=1000), NoSwitch] | None,
+        Field(
+            description="in pixels: standard deviation of gaussian, radius of disk, half the length of motion, reach "
+            "of unknown; needed if no kernel is given"
+        ),
+        Shown(metavar="R"),
+    ] = None
+    angle: Annotated[
+        Number,
+        Field(description="direction of motion, in degrees from the horizontal, anticlockwise"),
+        Shown(metavar="A"),
+    ] = 0.0
 
 
 def deblur(
@@ -28,36 +58,43 @@ def deblur(
     kernel: ArrayLike | None = None,
     *,
     observers: Sequence[Observer] = (),
-    **options: Any,
+    **options: Unpack[DeblurOptions],
 ) -> Restoration:
     """Sharpen a picture that was blurred.
 
-    An unknown kernel (``blur="unknown"``) is learnt with the picture, and handed back as ``found["kernel"]``, its
-    largest value being white; the picture may come back shifted by a pixel or so, which nothing can tell.
+    An unknown kernel (``blur="unknown"``) is learnt with the picture and returned as ``found["kernel"]``, scaled so
+    that its largest value is white. The picture may be shifted by about a pixel then: nothing in the data fixes that.
 
     Args:
         image: (H, W) or (H, W, C) array, uint8, uint16 or float in [0, 1]; or an (N, C, H, W) tensor.
-        kernel: (height, width), what a point became, brought to a sum of 1; or None and a named ``blur``.
+        kernel: (height, width), the image of a point, scaled to a sum of 1; or None and a named ``blur``.
         observers: called with each `State` of the fit.
-        **options: see `DeblurSettings` and `Options`.
+        **options: see Options.
 
     Returns:
         The restoration; its picture has the shape and type of ``image``.
 
     Raises:
-        InputError: for input that cannot be worked on, before any work.
-        Interrupted: on Ctrl-C, with the best result so far in it.
+        InputError: for unusable input, before the fit starts.
+        Interrupted: on Ctrl-C; it carries the best result so far.
 
     >>> import numpy as np
     >>> blurred = np.full((16, 16), 90, np.uint8)
     >>> deblur(blurred, blur="disk", radius=1.5, iterations=2).picture.shape
     (16, 16)
     """
-    return prepare("deblur", image, kernel=kernel, **options).run(observers)
+    from untaught.tasks.preparation import run_task
+
+    return run_task("deblur", image, kernel=kernel, observers=observers, **options)
 
 
 def read(picture: Tensor, layout: Layout, settings: DeblurSettings, kernel: ArrayLike | None = None) -> Problem:
-    """What is known of the sharp picture, of a blurred one, (N, C, H, W)."""
+    """Make a problem of a blurred picture, (N, C, H, W)."""
+    import torch
+
+    from untaught.fitting.problem import Problem
+    from untaught.physics.blur import UnknownBlur
+
     operator = _operator(settings, kernel)
     height, width = operator.kernel.shape
     if height > picture.shape[2] or width > picture.shape[3]:
@@ -66,7 +103,7 @@ def read(picture: Tensor, layout: Layout, settings: DeblurSettings, kernel: Arra
             f"{picture.shape[2]} (width x height)"
         )
     known = picture.isfinite()
-    # Larger by the kernel: what has been blurred into the edges lies beyond them.
+    # The sharp picture is larger by the kernel: the edges of the blurred one show what lies beyond them.
     top, left = (height - 1) // 2, (width - 1) // 2
 
     def cut(average: Tensor) -> Tensor:
@@ -85,6 +122,11 @@ def read(picture: Tensor, layout: Layout, settings: DeblurSettings, kernel: Arra
 
 
 def _operator(settings: DeblurSettings, kernel: ArrayLike | None) -> Blur | UnknownBlur:
+    import numpy as np
+    import torch
+
+    from untaught.physics.blur import Blur, UnknownBlur, blur_kernel
+
     if kernel is not None:
         values = np.asarray(kernel, np.float64)
         values = values.mean(axis=2) if values.ndim == 3 else values
@@ -100,7 +142,30 @@ def _operator(settings: DeblurSettings, kernel: ArrayLike | None) -> Blur | Unkn
 
 
 def _kernel(operator: Operator, _: Tensor) -> dict[str, Tensor]:
-    """What was learnt of a blur, as a picture."""
+    """The learnt kernel as a picture."""
+    from untaught.physics.blur import UnknownBlur
+
     assert isinstance(operator, UnknownBlur)
     kernel = operator.kernel.detach()
     return {"kernel": (kernel / kernel.max())[None, None]}
+
+
+register(
+    Task(
+        name="deblur",
+        about="Sharpen a blurred picture; the blur kernel is given, named or found.",
+        example="untaught deblur photo.png --blur disk --radius 3 -o sharp.png",
+        settings=DeblurSettings,
+        read=read,
+        function=deblur,
+        recipes=("balanced", "fast", "best", "printed", "paper"),
+        files=(
+            InputFile(
+                role="kernel",
+                about="a picture of the blur of a single point; black is zero (default: a named blur)",
+                kind="kernel",
+            ),
+        ),
+        order=6,
+    )
+)

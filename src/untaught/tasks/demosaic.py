@@ -1,56 +1,78 @@
-"""Demosaicing: the colours of a raw picture, of which a sensor has seen one at each pixel."""
+"""Demosaicing: the colours of a raw picture, whose sensor has measured one colour at each pixel."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Annotated, Literal, Unpack
 
-import torch
-from numpy.typing import ArrayLike
-from torch import Tensor
+from pydantic import Field
 
 from untaught.errors import InputError
-from untaught.fitting.problem import Problem
-from untaught.fitting.state import Observer, Restoration
-from untaught.imaging.arrays import Layout
-from untaught.tasks.catalogue import DemosaicSettings
-from untaught.tasks.preparation import prepare
+from untaught.settings import settings
+from untaught.tasks.registry import Task, register
 
-__all__ = ["demosaic", "read"]
+if TYPE_CHECKING:
+    from numpy.typing import ArrayLike
+    from torch import Tensor
+
+    from untaught.fitting.problem import Problem
+    from untaught.fitting.state import Observer, Restoration
+    from untaught.imaging.arrays import Layout
+    from untaught.tasks.signatures import DemosaicOptions
+
+__all__ = ["DemosaicSettings", "demosaic", "read"]
 
 
-def demosaic(image: ArrayLike | Tensor, *, observers: Sequence[Observer] = (), **options: Any) -> Restoration:
-    """Fill in the colours that a sensor with a mosaic of filters has not seen.
+@settings
+class DemosaicSettings:
+    """Options of demosaicing."""
+
+    pattern: Annotated[
+        Literal["RGGB", "BGGR", "GRBG", "GBRG"],
+        Field(description="colours of the first two pixels of the first two lines"),
+    ] = "RGGB"
+
+
+def demosaic(
+    image: ArrayLike | Tensor, *, observers: Sequence[Observer] = (), **options: Unpack[DemosaicOptions]
+) -> Restoration:
+    """Fill in the colours that a sensor with a colour filter mosaic has not measured.
 
     Args:
-        image: (H, W) array, uint8, uint16 or float in [0, 1]; or an (N, 1, H, W) tensor: the raw picture.
+        image: the raw picture: (H, W) array, uint8, uint16 or float in [0, 1]; or an (N, 1, H, W) tensor.
         observers: called with each `State` of the fit.
-        **options: see `DemosaicSettings` and `Options`.
+        **options: see Options.
 
     Returns:
-        The restoration; its picture is (H, W, 3), or (N, 3, H, W), in the type of ``image``, and holds what was
-        seen to the bit.
+        The restoration; its picture is (H, W, 3), or (N, 3, H, W), in the type of ``image``, with the measured values
+        unchanged.
 
     Raises:
-        InputError: for input that cannot be worked on, before any work.
-        Interrupted: on Ctrl-C, with the best result so far in it.
+        InputError: for unusable input, before the fit starts.
+        Interrupted: on Ctrl-C; it carries the best result so far.
 
     >>> import numpy as np
     >>> demosaic(np.full((16, 12), 90, np.uint8), iterations=2).picture.shape
     (16, 12, 3)
     """
-    return prepare("demosaic", image, **options).run(observers)
+    from untaught.tasks.preparation import run_task
+
+    return run_task("demosaic", image, observers=observers, **options)
 
 
 def read(picture: Tensor, layout: Layout, settings: DemosaicSettings) -> Problem:
-    """What is known of the colours, of a raw picture, (N, 1, H, W)."""
+    """Make a problem of a raw picture, (N, 1, H, W)."""
+    import torch
+
+    from untaught.fitting.problem import Problem
+
     if picture.shape[1] != 1:
         raise InputError(f"a raw mosaic has one channel: found {picture.shape[1]}")
     height, width = picture.shape[2:]
-    seen = torch.zeros(1, 3, height, width, dtype=torch.bool)
+    measured = torch.zeros(1, 3, height, width, dtype=torch.bool)
     for place, colour in enumerate(settings.pattern):
-        seen[:, "RGB".index(colour), place // 2 :: 2, place % 2 :: 2] = True
-    known = seen & picture.isfinite()
+        measured[:, "RGB".index(colour), place // 2 :: 2, place % 2 :: 2] = True
+    known = measured & picture.isfinite()
     return Problem(
         observed=torch.where(known, picture, 0),
         known=known,
@@ -59,3 +81,17 @@ def read(picture: Tensor, layout: Layout, settings: DemosaicSettings) -> Problem
         layout=layout,
         kept=known,
     )
+
+
+register(
+    Task(
+        name="demosaic",
+        about="Fill in the colours that a sensor with a colour filter mosaic has not measured.",
+        example="untaught demosaic raw.tif --pattern RGGB -o colours.tif",
+        settings=DemosaicSettings,
+        read=read,
+        function=demosaic,
+        recipes=("balanced", "fast", "best", "noise", "printed", "paper"),
+        order=8,
+    )
+)

@@ -1,65 +1,102 @@
-"""Denoising: normal, Poisson and impulse noise, independent from pixel to pixel."""
+"""Denoising: Gaussian, Poisson and impulse noise, independent from pixel to pixel."""
 
 from __future__ import annotations
 
 import dataclasses
 import functools
 from collections.abc import Callable, Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Annotated, Any, Literal, Unpack
 
-import numpy as np
-import torch
-from numpy.typing import ArrayLike, NDArray
-from torch import Tensor
+from pydantic import Field
 
-from untaught.errors import InputError
-from untaught.fitting.problem import Problem
-from untaught.fitting.state import Observer, Restoration
-from untaught.imaging.arrays import Layout
-from untaught.imaging.collaborative_filter import collaborate
-from untaught.imaging.noise import Stabilised, declipped, estimate_noise, impulses, noise_correlation
-from untaught.priors.masked_input import pull_push
-from untaught.tasks.catalogue import DenoiseSettings
-from untaught.tasks.preparation import prepare
+from untaught.errors import InputError, SettingError
+from untaught.settings import settings
+from untaught.tasks.options import Number, Positive, Shown
+from untaught.tasks.registry import Task, register
 
-__all__ = ["CORRELATED", "correlation_of_noise", "denoise", "fill_in", "read", "read_normal"]
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import ArrayLike, NDArray
+    from torch import Tensor
+
+    from untaught.fitting.problem import Problem
+    from untaught.fitting.state import Observer, Restoration
+    from untaught.imaging.arrays import Layout
+    from untaught.tasks.signatures import DenoiseOptions
+
+__all__ = ["CORRELATED", "DenoiseSettings", "correlation_of_noise", "denoise", "fill_in", "read", "read_normal"]
 
 _STRONG = 0.14
-"""From this standard deviation on, of a range of 1, noise counts as strong."""
+"""Noise is strong from this standard deviation on, for values in [0, 1]."""
 
 CORRELATED = 0.2
-"""From this correlation of neighbours on, noise is told to be correlated."""
+"""Noise counts as correlated from this correlation of neighbouring pixels on."""
 
 
-def denoise(image: ArrayLike | Tensor, *, observers: Sequence[Observer] = (), **options: Any) -> Restoration:
-    """Take the noise off a picture.
+@settings
+class DenoiseSettings:
+    """Options of denoising."""
 
-    The noise has to be independent from pixel to pixel; where it is not, as in a photograph that a camera has
-    developed, the result's notes say so, and coarse grain stays.
+    kind: Annotated[
+        Literal["gaussian", "poisson", "impulse"],
+        Field(
+            description="kind of noise: gaussian; poisson, shot noise of few photons plus Gaussian read noise; "
+            "impulse, single pixels that are lost"
+        ),
+    ] = "gaussian"
+    noise: Annotated[
+        Number | None,
+        Field(
+            description="standard deviation in the picture's units, such as 25 of 255; for poisson, of the read noise "
+            "(default: estimated, for poisson 0)"
+        ),
+        Shown(metavar="S"),
+    ] = None
+    gain: Annotated[Positive, Field(description="for poisson: units of the picture per photon"), Shown(metavar="G")] = (
+        1.0
+    )
+    offset: Annotated[
+        Number, Field(description="for poisson: value of no light, in the picture's units"), Shown(metavar="V")
+    ] = 0.0
+
+    def __post_init__(self) -> None:
+        if self.noise is not None and not (self.noise > 0 or (self.noise == 0 and self.kind == "poisson")):
+            raise SettingError(f"noise is a positive standard deviation in the picture's units: found {self.noise:g}")
+
+
+def denoise(
+    image: ArrayLike | Tensor, *, observers: Sequence[Observer] = (), **options: Unpack[DenoiseOptions]
+) -> Restoration:
+    """Remove the noise of a picture.
+
+    The noise has to be independent from pixel to pixel. If it is not, as in a photograph that a camera has processed, a
+    note of the result says so, and coarse grain stays.
 
     Args:
-        image: (H, W) or (H, W, C) array, uint8, uint16 or float in [0, 1]; or an (N, C, H, W) tensor; with a depth
+        image: (H, W) or (H, W, C) array, uint8, uint16 or float in [0, 1]; or an (N, C, H, W) tensor; with the depth
             before the height for a ``volume``. Values that are not finite are filled in.
         observers: called with each `State` of the fit.
-        **options: see `DenoiseSettings` and `Options`.
+        **options: see Options.
 
     Returns:
         The restoration; its picture has the shape and type of ``image``.
 
     Raises:
-        InputError: for input that cannot be worked on, before any work.
-        Interrupted: on Ctrl-C, with the best result so far in it.
+        InputError: for unusable input, before the fit starts.
+        Interrupted: on Ctrl-C; it carries the best result so far.
 
     >>> import numpy as np
     >>> noisy = np.random.default_rng(0).normal(90, 5, (16, 16)).astype(np.uint8)
     >>> denoise(noisy, noise=5, iterations=2).picture.shape
     (16, 16)
     """
-    return prepare("denoise", image, **options).run(observers)
+    from untaught.tasks.preparation import run_task
+
+    return run_task("denoise", image, observers=observers, **options)
 
 
 def read(picture: Tensor, layout: Layout, settings: DenoiseSettings) -> Problem:
-    """What is known of a noisy picture, (N, C, H, W), and of its noise."""
+    """Make a problem of a noisy picture, (N, C, H, W)."""
     whole, finite = fill_in(picture)
     if settings.kind == "impulse":
         return _impulse(picture, finite, layout)
@@ -70,20 +107,27 @@ def read(picture: Tensor, layout: Layout, settings: DenoiseSettings) -> Problem:
     if correlation <= CORRELATED:
         return problem
     warning = (
-        f"the noise of neighbouring pixels is correlated (by about {correlation:.1f}), and what is coarse of it will "
-        "stay: make the picture smaller by 2 first, or take the raw one"
+        f"the noise of neighbouring pixels is correlated (by about {correlation:.1f}) and its coarse part will stay: "
+        "make the picture smaller by 2 first, or take the raw one"
     )
     return dataclasses.replace(problem, notes=(*problem.notes, warning))
 
 
 def fill_in(picture: Tensor) -> tuple[Tensor, Tensor]:
-    """A noisy picture, (N, C, H, W), with values in place of those that are not finite, and which are.
+    """Fill in the values of a noisy picture, (N, C, H, W), that are not finite.
+
+    Returns:
+        The picture without them, and which values were finite.
 
     Raises:
         InputError: for a picture that is too small, or has no finite value.
     """
+    import torch
+
+    from untaught.priors.masked_input import pull_push
+
     if min(picture.shape[-2:]) < 8:
-        raise InputError(f"a picture to be denoised has at least 8 pixels each way: found {tuple(picture.shape[-2:])}")
+        raise InputError(f"a picture to denoise has at least 8 pixels each way: found {tuple(picture.shape[-2:])}")
     finite = picture.isfinite()
     if not finite.any():
         raise InputError("the picture has no finite value: every one is NaN or infinite")
@@ -94,14 +138,19 @@ def fill_in(picture: Tensor) -> tuple[Tensor, Tensor]:
 
 
 def read_normal(picture: Tensor, finite: Tensor, layout: Layout, noise: float | None) -> Problem:
-    """What is known of a picture with normal noise.
+    """Make a problem of a picture with Gaussian noise.
 
     Args:
         picture: (N, C, H, W), finite.
-        finite: the same shape, bool: what was not filled in.
-        layout: of what was given.
-        noise: standard deviation in the units of what was given; estimated if None.
+        finite: the same shape, bool: which values were not filled in.
+        layout: of the given picture.
+        noise: standard deviation in the given picture's units; estimated if None.
     """
+    import numpy as np
+
+    from untaught.fitting.problem import Problem
+    from untaught.imaging.noise import declipped, estimate_noise
+
     notes: tuple[str, ...] = ()
     scale = layout.high - layout.low
     if noise is None:
@@ -109,7 +158,7 @@ def read_normal(picture: Tensor, finite: Tensor, layout: Layout, noise: float | 
         notes = (f"the noise is estimated to have a standard deviation of {deviation * scale:.3g}",)
         if deviation < 1e-4:
             raise InputError(
-                f"no noise can be told in the picture (a standard deviation of {deviation * scale:.2g}): if there is "
+                f"no noise is found in the picture (a standard deviation of {deviation * scale:.2g}): if there is "
                 "some, say how much by noise=..., or --noise"
             )
     else:
@@ -129,22 +178,30 @@ def read_normal(picture: Tensor, finite: Tensor, layout: Layout, noise: float | 
 
 
 def correlation_of_noise(picture: Tensor) -> float:
-    """Correlation of the noise of neighbouring pixels of (N, C, H, W), -1 to 1; from `CORRELATED` on it counts."""
+    """Correlation of the noise of neighbouring pixels of (N, C, H, W), -1 to 1."""
+    import numpy as np
+
+    from untaught.imaging.noise import noise_correlation
+
     return float(np.mean([noise_correlation(one) for one in _arrays(picture)]))
 
 
 def _arrays(picture: Tensor) -> NDArray[np.float32]:
     """The pictures, or the slices of the volumes, as (N, H, W, C)."""
+    import numpy as np
+
     return np.moveaxis(_slices(picture).numpy(), 1, -1)
 
 
 def _polish_of(layout: Layout, noisy: Tensor, noise: float) -> Callable[[Tensor], Tensor] | None:
-    """What is done at the very end: nothing for a volume, whose network sees more than one slice (docs/tasks.md)."""
+    """The last step for a picture; None for a volume, whose network sees more than one slice (docs/tasks.md)."""
     return None if layout.volume else functools.partial(_polish, noisy=noisy, noise=noise)
 
 
 def _polish(average: Tensor, *, noisy: Tensor, noise: float) -> Tensor:
-    """The mean of what the network has drawn and of what it helps to find in the noisy picture."""
+    """The mean of the network's picture and of the noisy one filtered with its help."""
+    from untaught.imaging.collaborative_filter import collaborate
+
     return ((average + collaborate(average, noisy.to(average.device), noise)) / 2).clamp(0, 1)
 
 
@@ -154,17 +211,21 @@ def _slices(volume: Tensor) -> Tensor:
 
 
 def _stacked(slices: Tensor, like: Tensor) -> Tensor:
-    """What `_slices` made of a volume of the size of ``like``, put together again."""
+    """The inverse of `_slices`, for a volume of the shape of ``like``."""
     return slices if like.ndim == 4 else slices.view(like.shape[0], like.shape[2], *slices.shape[1:]).transpose(1, 2)
 
 
 def _is_clipped(picture: Tensor) -> bool:
-    """Whether values were cut off at black and white: then some are exactly there, and none beyond."""
+    """Whether values were clipped to black and white: some are exactly there, and none beyond."""
     share = ((picture == 0) | (picture == 1)).float().mean()
     return bool(share > 1e-4 and picture.min() >= 0 and picture.max() <= 1)
 
 
 def _poisson(picture: Tensor, finite: Tensor, layout: Layout, settings: DenoiseSettings) -> Problem:
+    """Shot noise and read noise, made Gaussian by a variance-stabilising transform."""
+    from untaught.fitting.problem import Problem
+    from untaught.imaging.noise import Stabilised
+
     scale = layout.high - layout.low
     photons = (picture.double() * scale + layout.low - settings.offset) / settings.gain
     stabilised = Stabilised(photons, (settings.noise or 0.0) / settings.gain)
@@ -187,12 +248,18 @@ def _poisson(picture: Tensor, finite: Tensor, layout: Layout, settings: DenoiseS
 
 
 def _impulse(picture: Tensor, finite: Tensor, layout: Layout) -> Problem:
-    """Pixels that were hit are missing, and the others known: what is left to do is to restore."""
-    hit = np.stack([impulses(np.moveaxis(np.nan_to_num(one), 0, -1)) for one in _slices(picture).numpy()])
+    """Pixels hit by an impulse are missing, the others known: a problem of restoring."""
+    import numpy as np
+    import torch
+
+    from untaught.fitting.problem import Problem
+    from untaught.imaging.noise import impulses
+
+    hit: Any = np.stack([impulses(np.moveaxis(np.nan_to_num(one), 0, -1)) for one in _slices(picture).numpy()])
     known = finite & ~_stacked(torch.from_numpy(hit)[:, None], picture)
     share = 1 - known.float().mean().item()
     if share == 0:
-        raise InputError("no pixel differs from its surroundings as one that was hit by an impulse would")
+        raise InputError("no pixel differs from its surroundings as an impulse would: nothing is to be replaced")
     return Problem(
         observed=torch.where(known, picture, 0),
         known=known,
@@ -201,5 +268,20 @@ def _impulse(picture: Tensor, finite: Tensor, layout: Layout) -> Problem:
         layout=layout,
         kept=known,
         recipes="restore",
-        notes=(f"{share:.1%} of the pixels have nothing to do with their surroundings and are replaced",),
+        notes=(f"{share:.1%} of the pixels do not fit their surroundings and are replaced",),
     )
+
+
+register(
+    Task(
+        name="denoise",
+        about="Remove the noise of a picture.",
+        example="untaught denoise night.png -o clean.png",
+        settings=DenoiseSettings,
+        read=read,
+        function=denoise,
+        recipes=("balanced", "fast", "best", "printed", "paper"),
+        volumes=True,
+        order=3,
+    )
+)

@@ -22,8 +22,8 @@ from untaught.imaging.arrays import Layout
 from untaught.physics.foreign import adapt
 from untaught.physics.operator import Operator
 from untaught.priors.sampler import InputScheme
-from untaught.tasks.catalogue import Options
 from untaught.tasks.jobs import make_job
+from untaught.tasks.options import FitOptions
 
 __all__ = ["fit"]
 
@@ -140,15 +140,15 @@ def fit(
         clip=clip,
         noise=None if noise is None else noise / span,
     )
-    options = Options(
-        recipe=recipe,
-        iterations=iterations,
-        time_budget=time_budget,
-        runs=runs,
-        seed=seed,
-        device=device,
-        precision=precision,
-    )
+    common: dict[str, Any] = {
+        "recipe": recipe,
+        "iterations": iterations,
+        "time_budget": time_budget,
+        "runs": runs,
+        "seed": seed,
+        "device": device,
+        "precision": precision,
+    }
     own = {
         "network": network,
         "input": input,
@@ -157,7 +157,7 @@ def fit(
         "regulariser": regulariser,
         "stopping": stopping,
     }
-    job = make_job("fit", problem, options, **own)
+    job = make_job("fit", problem, FitOptions(**common), **own)
     saved = load(Path(resume)) if isinstance(resume, str | Path) else resume
     run = job.begin(saved)
     run.check_operator(None if value_range is not None else _EXCESS)

@@ -1,48 +1,72 @@
-"""Denoising with a guide: a dark, noisy picture, and another of the same scene that has little noise."""
+"""Guided denoising: a dark, noisy picture, and a second picture of the same scene with little noise."""
 
 from __future__ import annotations
 
 import dataclasses
 from collections.abc import Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Annotated, Unpack
 
-from numpy.typing import ArrayLike
-from torch import Tensor
+from pydantic import Field
 
 from untaught.errors import InputError
-from untaught.fitting.problem import Problem
-from untaught.fitting.state import Observer, Restoration
-from untaught.imaging.arrays import Layout, to_tensor
-from untaught.tasks.catalogue import GuideSettings
+from untaught.settings import settings
 from untaught.tasks.denoise import CORRELATED, correlation_of_noise, fill_in, read_normal
-from untaught.tasks.preparation import prepare
+from untaught.tasks.options import Positive, Shown
+from untaught.tasks.registry import InputFile, Task, register
 
-__all__ = ["guide", "read"]
+if TYPE_CHECKING:
+    from numpy.typing import ArrayLike
+    from torch import Tensor
+
+    from untaught.fitting.problem import Problem
+    from untaught.fitting.state import Observer, Restoration
+    from untaught.imaging.arrays import Layout
+    from untaught.tasks.signatures import GuideOptions
+
+__all__ = ["GuideSettings", "guide", "read"]
+
+
+@settings
+class GuideSettings:
+    """Options of guided denoising."""
+
+    noise: Annotated[
+        Positive | None,
+        Field(
+            description="standard deviation of the picture's noise, in its own units, such as 25 of 255 (default: "
+            "estimated)"
+        ),
+        Shown(metavar="S"),
+    ] = None
 
 
 def guide(
-    image: ArrayLike | Tensor, guide: ArrayLike | Tensor, *, observers: Sequence[Observer] = (), **options: Any
+    image: ArrayLike | Tensor,
+    guide: ArrayLike | Tensor,
+    *,
+    observers: Sequence[Observer] = (),
+    **options: Unpack[GuideOptions],
 ) -> Restoration:
-    """Take the noise off a picture with the help of another of the same scene.
+    """Remove the noise of a picture with the help of a second picture of the same scene.
 
-    The colours and the light are the picture's, and the guide only shows where edges and textures are. What it shows
-    and the picture does not, such as the shadows of a flash, may be taken over faintly. Where the noise of neighbouring
-    pixels is correlated, as in a photograph that a camera has developed, the network sees the guide alone, and is
-    stopped before it takes up the noise (Ulyanov, Vedaldi, Lempitsky, 2018).
+    Colours and brightness come from the picture; the guide shows only where edges and textures are. What only the guide
+    shows, such as the shadows of a flash, may appear faintly. If the noise of neighbouring pixels is correlated, as in
+    a photograph that a camera has processed, the network sees the guide alone and stops before it fits the noise
+    (Ulyanov, Vedaldi, Lempitsky, 2018).
 
     Args:
         image: the noisy picture: (H, W) or (H, W, C) array, uint8, uint16 or float in [0, 1]; or an (N, C, H, W)
             tensor. Values that are not finite are filled in.
         guide: of the same height and width, finite; any number of channels.
         observers: called with each `State` of the fit.
-        **options: see `GuideSettings` and `Options`.
+        **options: see Options.
 
     Returns:
         The restoration; its picture has the shape and type of ``image``.
 
     Raises:
-        InputError: for input that cannot be worked on, before any work.
-        Interrupted: on Ctrl-C, with the best result so far in it.
+        InputError: for unusable input, before the fit starts.
+        Interrupted: on Ctrl-C; it carries the best result so far.
 
     >>> import numpy as np
     >>> dark = np.random.default_rng(0).normal(40, 5, (16, 16)).astype(np.uint8)
@@ -50,11 +74,15 @@ def guide(
     >>> guide(dark, flash, noise=5, iterations=2).picture.shape
     (16, 16)
     """
-    return prepare("guide", image, guide=guide, **options).run(observers)
+    from untaught.tasks.preparation import run_task
+
+    return run_task("guide", image, guide=guide, observers=observers, **options)
 
 
 def read(picture: Tensor, layout: Layout, settings: GuideSettings, guide: ArrayLike | Tensor) -> Problem:
-    """What is known of a noisy picture, (N, C, H, W), of its noise, and of a guide of the same size."""
+    """Make a problem of a noisy picture, (N, C, H, W), and a guide of the same size."""
+    from untaught.imaging.arrays import to_tensor
+
     shown, _ = to_tensor(guide)
     if shown.shape[2:] != picture.shape[2:] or len(shown) not in (1, len(picture)):
         (height, width), (wanted_height, wanted_width) = shown.shape[2:], picture.shape[2:]
@@ -70,7 +98,7 @@ def read(picture: Tensor, layout: Layout, settings: GuideSettings, guide: ArrayL
     correlation = correlation_of_noise(whole)
     if correlation <= CORRELATED:
         return problem
-    # Its level is not known then, as it is estimated from what is finest.
+    # The level of correlated noise is not known: it is estimated from the finest detail.
     return dataclasses.replace(
         problem,
         polish=None,
@@ -78,6 +106,28 @@ def read(picture: Tensor, layout: Layout, settings: GuideSettings, guide: ArrayL
         recipes="guide-correlated",
         notes=(
             f"the noise of neighbouring pixels is correlated (by about {correlation:.1f}): the network sees the guide "
-            "alone, and is stopped before it takes up the noise",
+            "alone, and stops before it fits the noise",
         ),
     )
+
+
+register(
+    Task(
+        name="guide",
+        about="Remove the noise of a picture with the help of another of the same scene, such as one with flash.",
+        example="untaught guide dark.png --guide flash.png -o clean.png",
+        settings=GuideSettings,
+        read=read,
+        function=guide,
+        recipes=("balanced", "fast", "best", "printed", "paper"),
+        files=(
+            InputFile(
+                role="guide",
+                about="a picture of the same scene and size, with little noise and in any light",
+                kind="guide",
+                required=True,
+            ),
+        ),
+        order=4,
+    )
+)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-from typing import Any, Protocol
+from typing import Any
 
 from untaught.backend.engine import choose_engine
 from untaught.errors import SettingError
@@ -14,30 +14,12 @@ from untaught.fitting.run import Job
 from untaught.priors.patches import patch_count
 from untaught.priors.r2r_input import R2RInput
 from untaught.recipes import RECIPES, find_recipe
+from untaught.tasks.options import FitOptions
 
 __all__ = ["make_job"]
 
 
-class CommonOptions(Protocol):
-    """The options that every task has."""
-
-    @property
-    def recipe(self) -> str | Recipe: ...
-    @property
-    def iterations(self) -> int | None: ...
-    @property
-    def time_budget(self) -> float | None: ...
-    @property
-    def runs(self) -> int | None: ...
-    @property
-    def seed(self) -> int: ...
-    @property
-    def device(self) -> str: ...
-    @property
-    def precision(self) -> str: ...
-
-
-def make_job(task: str, problem: Problem, options: CommonOptions, **own: Any) -> Job:
+def make_job(task: str, problem: Problem, options: FitOptions, **own: Any) -> Job:
     """Make a job of a problem.
 
     Args:

@@ -1,9 +1,9 @@
-"""The door that every task walks through: from what a user gives to a job, with nothing begun."""
+"""From what a user gives to a job that is ready to be fitted, and to its result."""
 
 from __future__ import annotations
 
 import dataclasses
-import importlib
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -13,56 +13,87 @@ from torch import Tensor
 from untaught.errors import InputError, SettingError
 from untaught.fitting.problem import Problem
 from untaught.fitting.run import Job
+from untaught.fitting.state import Observer, Restoration
 from untaught.imaging.arrays import to_tensor
-from untaught.tasks.catalogue import TASKS, Options, check_names, find_task
+from untaught.recipes import RECIPES, Recipe
 from untaught.tasks.jobs import make_job
+from untaught.tasks.options import FitOptions, build
+from untaught.tasks.registry import TASKS, Task, find_task
 
-__all__ = ["prepare"]
+__all__ = ["prepare", "run_task"]
 
-_COMMON = tuple(field.name for field in dataclasses.fields(Options))
+
+def run_task(
+    task: str, image: ArrayLike | Tensor | None = None, *, observers: Sequence[Observer] = (), **given: Any
+) -> Restoration:
+    """Run a task by name.
+
+    Args:
+        task: its name, one of `untaught.TASKS`.
+        image: the picture: (H, W) or (H, W, C) array, uint8, uint16 or float in [0, 1], or an (N, C, H, W) tensor; None
+            for a task that starts from no picture.
+        observers: called with each `State` of the fit.
+        **given: the task's input files by role, its own options, and those of `FitOptions`.
+
+    Returns:
+        The restoration; for most tasks, its picture has the shape and type of ``image``.
+
+    Raises:
+        InputError: for unusable input, before the fit starts.
+        Interrupted: on Ctrl-C; it carries the best result so far.
+
+    >>> run_task("denoise", np.full((16, 16), 90, np.uint8), noise=5, iterations=2).picture.shape
+    (16, 16)
+    """
+    return prepare(task, image, **given).run(observers)
 
 
 def prepare(task: str, image: ArrayLike | Tensor | None, mask: ArrayLike | Tensor | None = None, **given: Any) -> Job:
-    """Read and check everything that a task needs, and begin nothing.
+    """Read and check everything that a task needs; nothing is fitted yet.
 
     Args:
         task: name of a task.
-        image: the picture; see the task's own function. None for a task that starts from none, or where something
-            else is given in its place.
+        image: the picture; see the task's own function. None for a task that starts from no picture, or where something
+            else is given instead.
         mask: for the tasks that take one.
-        **given: what else the task takes, its settings, and `Options`.
+        **given: the task's other input files by role, its own options, and those of `FitOptions`.
 
     Raises:
-        InputError: for input that cannot be worked on.
+        InputError: for unusable input.
     """
     entry = find_task(task)
     if mask is not None:
         given["mask"] = mask
-    roles = [*(file.role for file in entry.files), *entry.instead]
-    own = [setting.name for setting in entry.own_settings]
-    check_names(given, [*roles, *own, *_COMMON], kind="option")
-    options = Options(**{name: given[name] for name in _COMMON if name in given})
-    if options.volume and not entry.volumes:
+    if given.get("volume") and not entry.volumes:
         able = ", ".join(name for name, other in TASKS.items() if other.volumes)
         raise InputError(f"{task} is for pictures, not yet for volumes: {able} and untaught.fit take them")
-    settings = entry.settings(**{name: given[name] for name in own if name in given})
-    pictures = {role: given[role] for role in roles if given.get(role) is not None}
+    roles = (*(file.role for file in entry.files), *entry.instead)
+    settings, options = build(given, entry.settings, FitOptions, more=roles)
+    more = {role: given[role] for role in roles if given.get(role) is not None}
     for file in entry.files:
-        if file.required and file.role not in pictures:
+        if file.required and file.role not in more:
             raise InputError(f"{task} needs a {file.role}: {file.about}")
-    module = importlib.import_module(f"untaught.tasks.{entry.module}")
-    problem: Problem
-    instead = [name for name in entry.instead if name in pictures]
-    if not entry.picture or instead:
-        if image is not None:
-            raise InputError(f"{task} starts from {' and '.join(instead) or 'nothing'}: a picture was given too")
-        if len(instead) < len(entry.instead):
-            raise InputError(f"without a picture, {task} needs {' and '.join(entry.instead)}")
-        if options.value_range is not None:
-            raise SettingError("without a picture there are no values that a value_range could be of")
-        problem = module.read_without(settings, **pictures)
-    else:
+    problem = _read(entry, image, settings, options, more)
+    if not problem.recipes and task not in RECIPES:
+        problem = dataclasses.replace(problem, recipes="fit")
+    own = {recipe.name: recipe for recipe in entry.recipes if isinstance(recipe, Recipe)}
+    if isinstance(options.recipe, str) and options.recipe in own:
+        options = dataclasses.replace(options, recipe=own[options.recipe])
+    return make_job(task, problem, options)
+
+
+def _read(entry: Task, image: Any, settings: Any, options: FitOptions, more: dict[str, Any]) -> Problem:
+    """The problem of a picture, or of what is given instead."""
+    instead = [name for name in entry.instead if name in more]
+    if entry.read is not None and not instead:
         whole = np.asarray(image) if image is None else image
         picture, layout = to_tensor(whole, options.value_range, volume=options.volume)
-        problem = module.read(picture, layout, settings, **pictures)
-    return make_job(task, problem, options)
+        return entry.read(picture, layout, settings, **more)
+    if image is not None:
+        raise InputError(f"{entry.name} starts from {' and '.join(instead) or 'nothing'}: a picture was given too")
+    if len(instead) < len(entry.instead):
+        raise InputError(f"without a picture, {entry.name} needs {' and '.join(entry.instead)}")
+    if options.value_range is not None:
+        raise SettingError("value_range is for pictures: leave it out where there is none")
+    assert entry.read_without is not None, "a task has read or read_without"
+    return entry.read_without(settings, **more)

@@ -1,52 +1,61 @@
-"""Separation: two layers that two pictures show in different shares, as a scene and what a window reflects."""
+"""Layer separation: two layers, such as a scene and a reflection, that two pictures mix in different shares."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
-
-import torch
-from numpy.typing import ArrayLike
-from torch import Tensor
+from typing import TYPE_CHECKING, Unpack
 
 from untaught.errors import InputError
-from untaught.fitting.losses import ExclusiveError
-from untaught.fitting.problem import Problem
-from untaught.fitting.state import Observer, Restoration
-from untaught.imaging.arrays import Layout, to_tensor
-from untaught.physics.mixture import Mixture
-from untaught.physics.operator import Operator
-from untaught.tasks.catalogue import SeparateSettings
-from untaught.tasks.preparation import prepare
+from untaught.settings import settings
+from untaught.tasks.registry import InputFile, Task, register
 
-__all__ = ["read", "separate"]
+if TYPE_CHECKING:
+    from numpy.typing import ArrayLike
+    from torch import Tensor
+
+    from untaught.fitting.problem import Problem
+    from untaught.fitting.state import Observer, Restoration
+    from untaught.imaging.arrays import Layout
+    from untaught.physics.operator import Operator
+    from untaught.tasks.signatures import SeparateOptions
+
+__all__ = ["SeparateSettings", "read", "separate"]
 
 _ALIKE = 1e-3
-"""Two pictures that differ by less, of a range of 1, root mean square, say the same."""
+"""Two pictures count as alike below this root mean square difference, for values in [0, 1]."""
+
+
+@settings
+class SeparateSettings:
+    """Layer separation has no options of its own."""
 
 
 def separate(
-    image: ArrayLike | Tensor, other: ArrayLike | Tensor, *, observers: Sequence[Observer] = (), **options: Any
+    image: ArrayLike | Tensor,
+    other: ArrayLike | Tensor,
+    *,
+    observers: Sequence[Observer] = (),
+    **options: Unpack[SeparateOptions],
 ) -> Restoration:
-    """Take two layers apart that two pictures show in different shares.
+    """Separate two layers that two pictures mix in different shares.
 
-    Each layer has a network of its own, and the shares are learnt with them; an edge in one picture is given to one
-    layer rather than to both (Gandelsman, Shocher and Irani, 2019, "Double-DIP"). A layer's brightness is known only
-    but for a constant.
+    Each layer has a network of its own, and the shares are learnt with them. The loss makes an edge belong to one layer
+    rather than to both (Gandelsman, Shocher and Irani, 2019, "Double-DIP"). The brightness of a layer is known only up
+    to a constant.
 
     Args:
         image: (H, W) or (H, W, C) array, uint8, uint16 or float in [0, 1]; or an (N, C, H, W) tensor.
         other: of the same shape: the same two layers, with less of the first one.
         observers: called with each `State` of the fit.
-        **options: see `Options`.
+        **options: see Options.
 
     Returns:
-        The restoration; its picture is the layer of which ``image`` shows more, in the shape and type of ``image``, and
+        The restoration; its picture is the layer that ``image`` shows more of, in the shape and type of ``image``;
         ``found["layer"]`` is the other one.
 
     Raises:
-        InputError: for input that cannot be worked on, before any work.
-        Interrupted: on Ctrl-C, with the best result so far in it.
+        InputError: for unusable input, before the fit starts.
+        Interrupted: on Ctrl-C; it carries the best result so far.
 
     >>> import numpy as np
     >>> first, second = np.random.default_rng(0).random((2, 16, 16))
@@ -54,11 +63,20 @@ def separate(
     >>> result.picture.shape, result.found["layer"].shape
     ((16, 16), (16, 16))
     """
-    return prepare("separate", image, other=other, **options).run(observers)
+    from untaught.tasks.preparation import run_task
+
+    return run_task("separate", image, other=other, observers=observers, **options)
 
 
 def read(picture: Tensor, layout: Layout, settings: SeparateSettings, other: ArrayLike | Tensor) -> Problem:  # noqa: ARG001
-    """What is known of two layers, of two pictures of them, (N, C, H, W)."""
+    """Make a problem of two mixtures of two layers, (N, C, H, W)."""
+    import torch
+
+    from untaught.fitting.losses import ExclusiveError
+    from untaught.fitting.problem import Problem
+    from untaught.imaging.arrays import to_tensor
+    from untaught.physics.mixture import Mixture
+
     second, _ = to_tensor(other, (layout.low, layout.high))
     if second.shape != picture.shape:
         found, wanted = (" x ".join(map(str, one.shape[2:])) for one in (second, picture))
@@ -92,3 +110,25 @@ def _first(layers: Tensor) -> Tensor:
 
 def _second(_: Operator, layers: Tensor) -> dict[str, Tensor]:
     return {"layer": layers.chunk(2, dim=1)[1]}
+
+
+register(
+    Task(
+        name="separate",
+        about="Separate two layers, such as a scene and a reflection, that two pictures mix in different shares.",
+        example="untaught separate window.png --other turned.png -o scene.png",
+        settings=SeparateSettings,
+        read=read,
+        function=separate,
+        recipes=("balanced", "fast", "best"),
+        files=(
+            InputFile(
+                role="other",
+                about="another picture of both layers, with less of the first one, of the same size",
+                kind="other",
+                required=True,
+            ),
+        ),
+        order=9,
+    )
+)

@@ -1,60 +1,91 @@
-"""Upscaling: a picture that was made smaller, made large again."""
+"""Upscaling: make a picture larger that was made smaller."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Annotated, Literal, Unpack
 
-import torch
-from numpy.typing import ArrayLike
-from torch import Tensor
+from pydantic import Field
 
 from untaught.errors import InputError
-from untaught.fitting.problem import Problem
-from untaught.fitting.state import Observer, Restoration
-from untaught.imaging.arrays import Layout
-from untaught.physics.resampling import Downsample
-from untaught.tasks.catalogue import UpscaleSettings
-from untaught.tasks.preparation import prepare
+from untaught.settings import settings
+from untaught.tasks.options import NoSwitch, Shown
+from untaught.tasks.registry import Task, register
 
-__all__ = ["read", "upscale"]
+if TYPE_CHECKING:
+    from numpy.typing import ArrayLike
+    from torch import Tensor
+
+    from untaught.fitting.problem import Problem
+    from untaught.fitting.state import Observer, Restoration
+    from untaught.imaging.arrays import Layout
+    from untaught.tasks.signatures import UpscaleOptions
+
+__all__ = ["UpscaleSettings", "read", "upscale"]
+
+
+@settings
+class UpscaleSettings:
+    """Options of upscaling."""
+
+    factor: Annotated[
+        float,
+        Field(ge=1.5, le=16, description="how many times larger each side becomes, 1.5 to 16"),
+        NoSwitch,
+        Shown(metavar="F"),
+    ] = 4.0
+    kernel: Annotated[
+        Literal["lanczos2", "bicubic", "area", "gaussian"],
+        Field(description="filter by which the picture was made smaller; a camera's pixels are nearest to area"),
+    ] = "lanczos2"
 
 
 def upscale(
-    image: ArrayLike | Tensor, factor: float, *, observers: Sequence[Observer] = (), **options: Any
+    image: ArrayLike | Tensor,
+    factor: float,
+    *,
+    observers: Sequence[Observer] = (),
+    **options: Unpack[UpscaleOptions],
 ) -> Restoration:
     """Make a picture larger that was made smaller.
 
-    Made smaller again, the result agrees with what was given, but for what noise and rounding leave.
+    Made smaller again, the result agrees with the given picture up to noise and rounding.
 
     Args:
         image: (H, W) or (H, W, C) array, uint8, uint16 or float in [0, 1]; or an (N, C, H, W) tensor.
-        factor: how many times larger each side is to be, 1.5 to 16.
+        factor: how many times larger each side becomes, 1.5 to 16.
         observers: called with each `State` of the fit.
-        **options: see `UpscaleSettings` and `Options`.
+        **options: see Options.
 
     Returns:
         The restoration; its picture has the type of ``image`` and the larger size.
 
     Raises:
-        InputError: for input that cannot be worked on, before any work.
-        Interrupted: on Ctrl-C, with the best result so far in it.
+        InputError: for unusable input, before the fit starts.
+        Interrupted: on Ctrl-C; it carries the best result so far.
 
     >>> import numpy as np
     >>> small = np.full((16, 12), 90, np.uint8)
     >>> upscale(small, 2, iterations=2).picture.shape
     (32, 24)
     """
-    return prepare("upscale", image, factor=factor, **options).run(observers)
+    from untaught.tasks.preparation import run_task
+
+    return run_task("upscale", image, factor=factor, observers=observers, **options)
 
 
 def read(picture: Tensor, layout: Layout, settings: UpscaleSettings) -> Problem:
-    """What is known of the large picture, of a small one, (N, C, H, W)."""
+    """Make a problem of a small picture, (N, C, H, W)."""
+    import torch
+
+    from untaught.fitting.problem import Problem
+    from untaught.physics.resampling import Downsample
+
     known = picture.isfinite()
     smaller = (picture.shape[2], picture.shape[3])
     size = (round(smaller[0] * settings.factor), round(smaller[1] * settings.factor))
     if size[0] * size[1] > 100_000_000:
-        raise InputError(f"the result would have {size[1]} x {size[0]} pixels: at most 100 million are made")
+        raise InputError(f"the result would have {size[1]} x {size[0]} pixels: choose a factor for at most 100 million")
     return Problem(
         observed=torch.where(known, picture, 0),
         known=known,
@@ -63,3 +94,17 @@ def read(picture: Tensor, layout: Layout, settings: UpscaleSettings) -> Problem:
         size=size,
         layout=layout,
     )
+
+
+register(
+    Task(
+        name="upscale",
+        about="Make a picture larger that was made smaller.",
+        example="untaught upscale small.png --factor 4 -o large.png",
+        settings=UpscaleSettings,
+        read=read,
+        function=upscale,
+        recipes=("balanced", "fast", "best", "printed", "paper"),
+        order=5,
+    )
+)

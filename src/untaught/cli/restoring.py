@@ -1,0 +1,174 @@
+"""The commands that run a task, and those that run one again: repeat and resume."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Annotated, Any
+
+from pydantic import Field
+
+from untaught.cli.commands import Command
+from untaught.cli.options import OutputOptions, RepeatedOutput, files_of
+from untaught.cli.run import Order, run_order
+from untaught.errors import InputError
+from untaught.settings import check_names, settings
+from untaught.tasks.invert import SHORT_MODELS
+from untaught.tasks.options import Count, FitOptions, Shown, build, dump
+from untaught.tasks.registry import TASKS, Task, find_task
+
+__all__ = ["again_commands", "task_commands"]
+
+_IN_RECORD = ("value_range", "volume")
+"""Options of every task that say how files are read: they are kept with the task's own."""
+
+
+def task_commands(words: Sequence[str]) -> list[Command]:
+    """One command for each task."""
+    return [_task_command(task, words) for task in TASKS.values()]
+
+
+def _task_command(task: Task, words: Sequence[str]) -> Command:
+    def run(files: Any, own: Any, fit: FitOptions, output: OutputOptions) -> int:
+        chosen = {field.name: getattr(fit, field.name) for field in dataclasses.fields(fit)}
+        read = {name: chosen.pop(name) for name in _IN_RECORD}
+        given = {role: getattr(files, role) for role in task.roles}
+        return run_order(
+            Order(
+                task=task.name,
+                files={role: path for role, path in given.items() if path is not None},
+                options={**dump(own), **read},
+                fit=chosen,
+                output=output,
+                words=words,
+            )
+        )
+
+    return Command(
+        name=task.name,
+        about=task.about,
+        example=task.example,
+        options={
+            "input": files_of(task),
+            f"options of {task.name}": task.settings,
+            "options of every task": FitOptions,
+            "output": OutputOptions,
+        },
+        shown={"options of every task": task.common_options},
+        run=run,
+    )
+
+
+@settings
+class _Record:
+    """Which record to repeat."""
+
+    record_file: Annotated[
+        Path, Field(description="a file that --record has written"), Shown(positional=True, metavar="RECORD")
+    ]
+
+
+@settings
+class _Checkpoint:
+    """Which checkpoint to go on from."""
+
+    checkpoint_file: Annotated[
+        Path, Field(description="a checkpoint of a run"), Shown(positional=True, metavar="CHECKPOINT")
+    ]
+    continue_for: Annotated[
+        Count | None,
+        Field(
+            description="fit N iterations from there, whatever the stop rule says, even if the run had ended (default: "
+            "to the run's own end)"
+        ),
+        Shown(metavar="N"),
+    ] = None
+
+
+@settings
+class _Trust:
+    """What a file may make this program import."""
+
+    model: Annotated[
+        str | None,
+        Field(
+            description="of invert and activate: the model of the run, given again to allow its import and call (not "
+            f"needed for {', '.join(SHORT_MODELS)})"
+        ),
+        Shown(metavar="NAME"),
+    ] = None
+
+
+def again_commands(words: Sequence[str]) -> list[Command]:
+    """The commands that run a task again."""
+
+    def repeat(record: _Record, trust: _Trust, output: OutputOptions) -> int:
+        from untaught.fitting.record import read_record
+
+        request = read_record(record.record_file)
+        return run_order(_order(request, trust, output, words))
+
+    def resume(given: _Checkpoint, trust: _Trust, output: RepeatedOutput) -> int:
+        from untaught.fitting.checkpoint import load
+        from untaught.fitting.record import check_request
+
+        path = given.checkpoint_file
+        saved = load(path)
+        try:
+            request = saved.values["request"]
+            check_request(request, path)
+            there = Path(request["output"])
+        except (KeyError, TypeError) as error:
+            raise InputError(f"{path} is the checkpoint of another program: one of untaught's own is wanted") from error
+        if saved.values["finished"] and not given.continue_for:
+            raise InputError(f"the run of {path} has come to its end: fit on with --continue-for N")
+        chosen = {field.name: getattr(output, field.name) for field in dataclasses.fields(output)}
+        chosen |= {"output": output.output or there, "checkpoint": output.checkpoint or path}
+        order = _order(request, trust, OutputOptions(**chosen), words)
+        return run_order(dataclasses.replace(order, saved=saved, continue_for=given.continue_for))
+
+    return [
+        Command(
+            name="repeat",
+            about="Do again what a record describes, with the same settings, seed and input.",
+            example="untaught repeat run.json -o again.png",
+            options={"input": _Record, "options": _Trust, "output": OutputOptions},
+            run=repeat,
+        ),
+        Command(
+            name="resume",
+            about="Go on with an interrupted run from its checkpoint, to the same result.",
+            example="untaught resume restored.png.checkpoint",
+            options={"input": _Checkpoint, "options": _Trust, "output": RepeatedOutput},
+            run=resume,
+        ),
+    ]
+
+
+def _order(request: Mapping[str, Any], trust: _Trust, output: OutputOptions, words: Sequence[str]) -> Order:
+    """The run that a record or a checkpoint describes."""
+    from untaught.recipes import recipe_from_record
+
+    task = find_task(request["task"])
+    names = [option.name for option in task.own_options]
+    check_names(request["options"], [*names, *_IN_RECORD], kind=f"option of {task.name} in the record:")
+    own, read = build(dict(request["options"]), task.settings, FitOptions)
+    model = request["options"].get("model")
+    # A file from somebody else must not decide what Python imports and calls.
+    if model is not None and model not in SHORT_MODELS and model != trust.model:
+        raise InputError(f"the run would import and call {model}: allow it by --model {model}")
+    return Order(
+        task=task.name,
+        files={role: Path(request["files"][role]["path"]) for role in task.roles if role in request["files"]},
+        options={**dump(own), **{name: getattr(read, name) for name in _IN_RECORD}},
+        fit={
+            "recipe": recipe_from_record(request["recipe"]),
+            "time_budget": request.get("time_budget"),
+            "seed": request["seed"],
+            "device": request["engine"]["device"],
+            "precision": request["engine"]["precision"],
+        },
+        output=output,
+        words=words,
+    )

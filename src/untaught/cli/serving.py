@@ -1,0 +1,132 @@
+"""The commands studio, demo and completion."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from contextlib import suppress
+from pathlib import Path
+from typing import Annotated, Literal
+
+from pydantic import Field
+
+from untaught.cli.commands import Command
+from untaught.errors import InputError
+from untaught.settings import settings
+from untaught.tasks.options import Count, Shown, Switch
+
+__all__ = ["completion_command", "demo_command", "studio_command"]
+
+
+@settings
+class StudioOptions:
+    """Options of studio."""
+
+    port: Annotated[
+        Annotated[int, Field(ge=0, le=65535)] | None,
+        Field(description="port to listen on (default: 8791, or a free one if that is taken)"),
+        Shown(metavar="N"),
+    ] = None
+    no_browser: Annotated[Switch, Field(description="print the address and do not open it")] = False
+    folder: Annotated[
+        Path | None,
+        Field(description="where pictures and jobs are kept (default: .untaught/studio in your home)"),
+        Shown(metavar="FOLDER"),
+    ] = None
+    host: Annotated[
+        str,
+        Field(description="address to listen on; one that others can reach needs --token"),
+        Shown(metavar="ADDRESS"),
+    ] = "127.0.0.1"
+    token: Annotated[
+        str,
+        Field(description="password of the page, 16 characters or more (default: made at random, kept in the folder)"),
+        Shown(metavar="TEXT"),
+    ] = ""
+
+
+def studio_command() -> Command:
+    """The command that opens the studio."""
+    return Command(
+        name="studio",
+        about="Open a local web page: paint over what is missing and watch the picture come back. Needs "
+        "untaught[studio].",
+        example="untaught studio --folder pictures",
+        options={"options": StudioOptions},
+        run=_studio,
+    )
+
+
+def _studio(options: StudioOptions) -> int:
+    if options.token and len(options.token) < 16:
+        raise InputError("the token is too short: it has 16 characters or more")
+    if options.host not in ("127.0.0.1", "localhost", "::1") and not options.token:
+        raise InputError(f"others can reach {options.host}: choose a token that they have to know, by --token")
+    try:
+        from untaught.studio.server import serve
+    except ImportError as error:
+        if (error.name or "").startswith("untaught"):
+            raise
+        raise InputError('the studio is an extra: pip install "untaught[studio]"') from error
+    folder = options.folder or Path.home() / ".untaught" / "studio"
+    # The server ends in its own way; before it runs and after it, an interruption is no failure.
+    with suppress(KeyboardInterrupt):
+        serve(folder, host=options.host, port=options.port, token=options.token, browser=not options.no_browser)
+    return 0
+
+
+@settings
+class DemoOptions:
+    """Options of demo."""
+
+    output: Annotated[
+        Path,
+        Field(description="folder for the pictures and their figures, made if it does not exist"),
+        Shown(metavar="FOLDER", names=("-o",)),
+    ] = Path("untaught-demo")
+    iterations: Annotated[
+        Count | None, Field(description="iterations for each picture (default: 600 and 240)"), Shown(metavar="N")
+    ] = None
+
+
+def demo_command() -> Command:
+    """The command that runs the demonstration."""
+
+    def demo(options: DemoOptions) -> int:
+        from untaught.cli.demo import run_demo
+
+        return run_demo(options.output, options.iterations)
+
+    return Command(
+        name="demo",
+        about="Restore two bundled photographs and compare with biharmonic inpainting.",
+        example="untaught demo -o demo",
+        options={"options": DemoOptions},
+        run=demo,
+    )
+
+
+@settings
+class CompletionOptions:
+    """Options of completion."""
+
+    shell: Annotated[Literal["bash", "zsh", "fish"], Field(description="bash, zsh or fish"), Shown(positional=True)]
+
+
+def completion_command(script: Callable[[str], str]) -> Command:
+    """The command that prints the completion script of a shell.
+
+    Args:
+        script: makes the script for the name of a shell.
+    """
+
+    def completion(options: CompletionOptions) -> int:
+        print(script(options.shell))
+        return 0
+
+    return Command(
+        name="completion",
+        about="Print a script that completes untaught's commands and options in a shell.",
+        example='eval "$(untaught completion bash)"',
+        options={"options": CompletionOptions},
+        run=completion,
+    )
