@@ -39,9 +39,9 @@ from benchmarks.reference import DOCS
 from benchmarks.tables import replace_table
 from untaught.backend.engine import choose_engine
 from untaught.cli.demo import dropped_pixels, writing
-from untaught.fitting.loop import Fit, Guard, iterate
+from untaught.fitting.loop import Fit, DivergenceGuard, iterate
 from untaught.fitting.losses import MeanSquaredError, Objective
-from untaught.fitting.optimisers import OptimiserSettings, build_optimiser, learning_rate
+from untaught.fitting.optimisers import OptimiserSettings, build_optimiser, scheduled_rate
 from untaught.fitting.run import begin
 from untaught.fitting.state import State
 from untaught.imaging.files import write_text
@@ -49,7 +49,7 @@ from untaught.imaging.metrics import psnr
 from untaught.physics.linear import Identity
 from untaught.priors.blocks import Upsampling
 from untaught.priors.encoder_decoder import NetworkSettings
-from untaught.priors.inputs import InputSettings, PerturbationSettings, PerturbedInput
+from untaught.priors.inputs import InputSettings, PerturbationSettings, PerturbedSampler
 from untaught.recipes import Recipe, find_recipe
 
 RESULTS = DOCS / "figures/ideas.json"
@@ -169,8 +169,8 @@ def fading_perturbation(first: float, last: float) -> Idea:
 
     def fit(trial: Trial, recipe: Recipe) -> None:
         fit = trial.begin(recipe)
-        source = fit.source
-        assert isinstance(source, PerturbedInput)
+        source = fit.sampler
+        assert isinstance(source, PerturbedSampler)
 
         def shake(iteration: int) -> None:
             deviation = first + (last - first) * iteration / recipe.iterations
@@ -192,8 +192,8 @@ def band_limited(pixels: int) -> Idea:
 
     def fit(trial: Trial, recipe: Recipe) -> None:
         fit = trial.begin(recipe)
-        source = fit.source
-        assert isinstance(source, PerturbedInput)
+        source = fit.sampler
+        assert isinstance(source, PerturbedSampler)
         noise = source.current
         source.current = noise.copy_(
             F.interpolate(noise[..., ::pixels, ::pixels], size=noise.shape[2:], mode="bicubic")
@@ -238,10 +238,10 @@ def deep_decoder(channels: int, iterations: int) -> Idea:
         _, planes, height, width = trial.observed.shape
         network = DeepDecoder(channels, planes, generator)
         base = torch.rand(1, channels, height // 32, width // 32, generator=generator)
-        settings = OptimiserSettings(rate=0.01)
-        source = PerturbedInput(base, PerturbationSettings(), generator)
+        settings = OptimiserSettings(learning_rate=0.01)
+        source = PerturbedSampler(base, PerturbationSettings(), generator)
         recipe = dataclasses.replace(recipe, iterations=iterations, optimiser=settings)
-        trial.measure(trial.states(Fit(network, source, build_optimiser(settings, network), Guard()), recipe))
+        trial.measure(trial.states(Fit(network, source, build_optimiser(settings, network), DivergenceGuard()), recipe))
 
     return fit
 
@@ -352,7 +352,7 @@ IDEAS: dict[str, dict[str, Idea]] = {
         "total variation 0.0001": total_variation(1e-4),
         "biharmonic warm start": warm_start,
         "restarts of the rate": restarts,
-        "Adam 0.01": changed(optimiser=OptimiserSettings(rate=0.01)),
+        "Adam 0.01": changed(optimiser=OptimiserSettings(learning_rate=0.01)),
         "fresh noise from 0.1 to 0.01": fading_perturbation(0.1, 0.01),
         "fresh noise from 0.03 to 0": fading_perturbation(0.03, 0.0),
         "Fourier input": fourier_input,
@@ -360,7 +360,7 @@ IDEAS: dict[str, dict[str, Idea]] = {
     },
     "half": {
         "unchanged": as_it_is,
-        "Adam 0.003": changed(optimiser=OptimiserSettings(rate=0.003)),
+        "Adam 0.003": changed(optimiser=OptimiserSettings(learning_rate=0.003)),
         "total variation 0.0001": total_variation(1e-4),
         "restarts of the rate": restarts,
         "half size first": half_size_first,

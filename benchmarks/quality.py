@@ -405,7 +405,7 @@ def half_table(rows: list[Row]) -> str:
     return "\n".join(lines)
 
 
-# Windows of a large picture -----------------------------------------------------------------------------------------
+# Patches of a large picture -----------------------------------------------------------------------------------------
 
 
 def windows_cases(data: Path, recipes: list[str]) -> Iterator[Case]:

@@ -53,7 +53,7 @@ from untaught.fitting.run import begin
 from untaught.physics.linear import Identity
 from untaught.priors.blocks import Convolution
 from untaught.priors.encoder_decoder import PRESETS, EncoderDecoder
-from untaught.priors.inputs import InputSettings, PerturbationSettings, PerturbedInput, make_input
+from untaught.priors.inputs import InputSettings, PerturbationSettings, PerturbedSampler, make_input
 from untaught.priors.interpolation import upsample
 from untaught.recipes import Recipe
 
@@ -156,7 +156,7 @@ def step_recipe(preset: str) -> Recipe:
         source="benchmarks.speed",
         network=PRESETS[preset],
         perturbation=NOISE,
-        optimiser=OptimiserSettings(rate=RATE),
+        optimiser=OptimiserSettings(learning_rate=RATE),
         iterations=1,
     )
 
@@ -169,7 +169,7 @@ def untaught_fit(preset: str, size: int, engine: Engine, pictures: int = 1) -> t
     objective = MeanSquaredError(observed, Identity(), known)
 
     def step() -> None:
-        drawn = fit.source.draw()
+        drawn = fit.sampler.draw()
         loss = objective(engine.run(fit.network, drawn.input), drawn.compared)
         fit.optimiser.zero_grad()
         torch.autograd.backward(loss.sum())
@@ -405,7 +405,7 @@ def measure_savings(preset: str, size: int, repeats: int, engine: Engine) -> dic
         steps["kernels, gathered columns in place of Winograd tiles"] = columns
         fit, step = untaught_fit(preset, size, engine)
         generator = torch.Generator().manual_seed(0)
-        fit.source = PerturbedInput(make_input(InputSettings(), (size, size), generator), NOISE, generator)
+        fit.sampler = PerturbedSampler(make_input(InputSettings(), (size, size), generator), NOISE, generator)
         steps["kernels, torch's noise"] = step
     whole = untaught_fit(preset, size, engine)[1]
     rows, wholes = [], []

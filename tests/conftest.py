@@ -1,4 +1,4 @@
-"""What several test files share: a recipe small enough for a test, and a picture to damage."""
+"""What several test files share: small recipes, and a picture to damage."""
 
 import dataclasses
 
@@ -6,29 +6,23 @@ import numpy as np
 import pytest
 import torch
 
-from untaught.fitting.optimisers import OptimiserSettings
-from untaught.fitting.stopping import StoppingSettings
-from untaught.priors.encoder_decoder import NetworkSettings
-from untaught.priors.inputs import InputSettings, PerturbationSettings
-from untaught.priors.masked_input import ThinningSettings
-from untaught.recipes import Recipe
+from untaught import HeldOut, MaskedInput, NetworkSettings, NoiseInput, OptimiserSettings, PerturbationSettings, Recipe
 
-# Two threads that share two cores with nobody are fastest, and the same from run to run.
+# Two threads are fastest on two cores, and give the same from run to run.
 torch.set_num_threads(min(2, torch.get_num_threads()))
 
 
 @pytest.fixture(scope="session")
 def tiny() -> Recipe:
-    """A recipe whose fit takes milliseconds an iteration."""
+    """A recipe whose iterations take milliseconds."""
     return Recipe(
         name="tiny",
         source="the tests",
         network=NetworkSettings(
             input_channels=4, down_channels=(8, 8), up_channels=(8, 8), skip_channels=(4, 4), upsampling="nearest"
         ),
-        input=InputSettings(channels=4),
-        perturbation=PerturbationSettings(kind="fresh", standard_deviation=0.01),
-        optimiser=OptimiserSettings(rate=0.01),
+        input=NoiseInput(channels=4, perturbation=PerturbationSettings(kind="fresh", standard_deviation=0.01)),
+        optimiser=OptimiserSettings(learning_rate=0.01),
         averaging=0.9,
         iterations=12,
     )
@@ -36,18 +30,20 @@ def tiny() -> Recipe:
 
 @pytest.fixture(scope="session")
 def tiny_accumulated(tiny: Recipe) -> Recipe:
-    return dataclasses.replace(tiny, perturbation=PerturbationSettings(kind="accumulated", standard_deviation=0.01))
+    """The same with a random walk of the input."""
+    perturbation = PerturbationSettings(kind="accumulated", standard_deviation=0.01)
+    return dataclasses.replace(tiny, input=NoiseInput(channels=4, perturbation=perturbation))
 
 
 @pytest.fixture(scope="session")
-def thinned(tiny: Recipe) -> Recipe:
-    """One that is shown the known values."""
+def masked(tiny: Recipe) -> Recipe:
+    """One with a masked input and held-out values."""
     return dataclasses.replace(
         tiny,
         network=dataclasses.replace(tiny.network, head="none"),
-        thinning=ThinningSettings(widths=(1.0,)),
-        optimiser=dataclasses.replace(tiny.optimiser, name="muon"),
-        stopping=StoppingSettings(rule="held-out", held_out=0.1, every=3, patience=9),
+        input=MaskedInput(widths=(1.0,)),
+        optimiser=OptimiserSettings(name="muon", learning_rate=0.01),
+        stopping=HeldOut(held_out=0.1, every=3, patience=9),
         iterations=40,
     )
 
@@ -62,11 +58,11 @@ def picture() -> np.ndarray:
 
 @pytest.fixture(scope="session")
 def mask() -> np.ndarray:
-    """What is known of it: (24, 20), bool."""
+    """Its known pixels: (24, 20), bool."""
     return np.random.default_rng(3).random((24, 20)) > 0.3
 
 
 @pytest.fixture(autouse=True)
 def on_the_processor(monkeypatch):
-    """Where nothing else is said a test runs on the processor, also on a machine with a GPU."""
+    """Where a test names no device it runs on the processor, also on a machine with a GPU."""
     monkeypatch.setattr(torch.accelerator, "is_available", lambda: False)

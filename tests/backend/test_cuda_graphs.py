@@ -14,7 +14,7 @@ from untaught.fitting.optimisers import build_optimiser
 from untaught.fitting.stopping import StoppingSettings
 from untaught.physics.linear import Mask
 from untaught.priors import inputs
-from untaught.priors.masked_input import ThinningSettings
+from untaught.priors.masked_input import MaskedInput
 from untaught.tasks import preparation
 
 needs_cuda = pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA device")
@@ -49,7 +49,7 @@ class OnPaper(Graphs):
         fit = self.step.fit
         tensors = [*fit.network.parameters(), *(group["lr"] for group in fit.optimiser.param_groups)]
         tensors += [value for state in fit.optimiser.state.values() for value in state.values()]
-        tensors += [value for name, value in fit.source.state().items() if "generator" not in name]
+        tensors += [value for name, value in fit.sampler.state().items() if "generator" not in name]
         return [tensor.data_ptr() for tensor in tensors]
 
     def _look(self):
@@ -76,7 +76,7 @@ def capture_nothing(_self, functions, _generators):
 def paper(monkeypatch):
     """The processor takes the parts that are for CUDA; `capture` says whether steps are captured, too."""
 
-    class InPlace(inputs.PerturbedInput):
+    class InPlace(inputs.PerturbedSampler):
         def __init__(self, *arguments):
             super().__init__(*arguments)
             self.in_place = True
@@ -90,7 +90,7 @@ def paper(monkeypatch):
         monkeypatch.setattr(Engine, "capture", on_paper if does else capture_nothing)
 
     monkeypatch.setattr("untaught.backend.engine.load", lambda _: None)
-    monkeypatch.setattr(jobs, "PerturbedInput", InPlace)
+    monkeypatch.setattr(jobs, "PerturbedSampler", InPlace)
     monkeypatch.setattr(jobs, "build_optimiser", lambda *parts: build_optimiser(*parts, capturable=True))
     return capture
 
@@ -101,7 +101,7 @@ def recipe(request, tiny, tiny_accumulated):
     thinned = dataclasses.replace(
         plain,
         network=dataclasses.replace(plain.network, head="none"),
-        thinning=ThinningSettings(pattern="shapes", least=0.7, most=0.8, widths=(1.0,)),
+        input=MaskedInput(pattern="shapes", least=0.7, most=0.8, widths=(1.0,)),
         optimiser=dataclasses.replace(tiny.optimiser, name="muon"),
         stopping=StoppingSettings(rule="held-out", held_out=0.1, every=3, patience=30),
     )

@@ -1,9 +1,18 @@
 import pytest
 import torch
 
-from untaught.errors import SettingError
-from untaught.fitting.optimisers import Muon, OptimiserSettings, build_optimiser, learning_rate, orthogonalise, set_rate
-from untaught.priors.encoder_decoder import EncoderDecoder, NetworkSettings
+import untaught
+from untaught import NetworkSettings, OptimiserSettings, SettingError
+from untaught.fitting.optimisers import (
+    Muon,
+    build_optimiser,
+    orthogonalise,
+    restore_learning_rates,
+    scale_learning_rate,
+    scheduled_rate,
+    set_learning_rate,
+)
+from untaught.priors.encoder_decoder import EncoderDecoder
 
 
 @pytest.mark.parametrize("shape", [(2, 16, 144), (1, 32, 32), (3, 40, 8)])
@@ -104,7 +113,7 @@ def test_what_a_graph_can_capture_takes_the_same_steps(name):
     before = []
     for step in range(8):
         for network, optimiser in zip((plain, captured), optimisers, strict=True):
-            set_rate(optimiser, 0.01 / (step + 1))
+            set_learning_rate(optimiser, 0.01 / (step + 1))
             gradients = torch.Generator().manual_seed(step)
             for parameter in network.parameters():
                 parameter.grad = torch.randn(parameter.shape, generator=gradients)
@@ -116,20 +125,45 @@ def test_what_a_graph_can_capture_takes_the_same_steps(name):
 
 
 def test_schedules():
-    constant = OptimiserSettings(rate=0.3)
-    assert [learning_rate(constant, i, 10) for i in (1, 10)] == [0.3, 0.3]
-    cosine = OptimiserSettings(rate=1.0, schedule="cosine", final_rate=0.1)
-    rates = [learning_rate(cosine, i, 10) for i in range(11)]
-    assert rates == sorted(rates, reverse=True)
-    assert rates[0] == 1.0
-    assert rates[10] == pytest.approx(0.1)
-    warm = OptimiserSettings(rate=1.0, warmup=4)
-    assert [learning_rate(warm, i, 10) for i in (1, 2, 4, 5)] == [0.25, 0.5, 1.0, 1.0]
+    def rates(settings):
+        return [scheduled_rate(settings, iteration, 10) for iteration in range(1, 11)]
+
+    assert rates(OptimiserSettings(learning_rate=0.3)) == [0.3] * 10
+    cosine = rates(OptimiserSettings(learning_rate=1.0, schedule="cosine", final_share=0.1))
+    assert cosine == sorted(cosine, reverse=True)
+    assert cosine[4] == pytest.approx(0.55)
+    assert cosine[9] == pytest.approx(0.1)
+    assert rates(OptimiserSettings(learning_rate=1.0, warmup=4))[:5] == [0.25, 0.5, 0.75, 1.0, 1.0]
+    halving = OptimiserSettings(learning_rate=0.8, schedule=lambda iteration, iterations: 1 - iteration / iterations)
+    assert rates(halving)[4] == pytest.approx(0.4)
+
+
+def test_a_fit_follows_its_schedule(tiny):
+    settings = OptimiserSettings(learning_rate=0.8, schedule=lambda iteration, iterations: 1 - iteration / iterations)
+    run = untaught.fit(torch.rand(1, 1, 8, 8), recipe=tiny, optimiser=settings, iterations=5)
+    assert [state.learning_rate for state in run] == pytest.approx([0.64, 0.48, 0.32, 0.16, 0.0])
+
+
+def test_the_learning_rates_of_all_groups_are_scaled():
+    groups = [{"params": [torch.nn.Parameter(torch.zeros(1))], "lr": rate} for rate in (0.1, 0.4)]
+    optimiser = torch.optim.SGD(groups)
+    assert scale_learning_rate(optimiser, 0.5) == 0.05
+    assert [group["lr"] for group in optimiser.param_groups] == [0.05, 0.2]
+    restore_learning_rates(optimiser, [0.1, 0.4])
+    assert [group["lr"] for group in optimiser.param_groups] == [0.1, 0.4]
 
 
 @pytest.mark.parametrize(
     "changes",
-    [{"name": "sgd"}, {"rate": 0.0}, {"rate": float("nan")}, {"schedule": "step"}, {"final_rate": 2.0}, {"warmup": -1}],
+    [
+        {"name": "sgd"},
+        {"learning_rate": 0.0},
+        {"learning_rate": float("nan")},
+        {"schedule": "step"},
+        {"final_share": 2.0},
+        {"warmup": -1},
+        {"rate": 0.01},
+    ],
 )
 def test_impossible_settings_are_refused(changes):
     with pytest.raises(SettingError):

@@ -2,7 +2,7 @@ import pytest
 import torch
 
 from untaught.errors import SettingError
-from untaught.priors.inputs import InputSettings, PerturbationSettings, PerturbedInput, make_input
+from untaught.priors.inputs import InputSettings, PerturbationSettings, PerturbedSampler, make_input
 
 
 def generator(seed: int = 0) -> torch.Generator:
@@ -54,7 +54,7 @@ def test_a_volume_has_a_channel_for_each_axis():
 
 def draws(kind: str, count: int) -> list[torch.Tensor]:
     base = torch.zeros(1, 8, 64, 64)
-    perturbed = PerturbedInput(base, PerturbationSettings(kind=kind, standard_deviation=0.1), generator())
+    perturbed = PerturbedSampler(base, PerturbationSettings(kind=kind, standard_deviation=0.1), generator())
     return [perturbed.draw().input for _ in range(count)]
 
 
@@ -72,7 +72,7 @@ def test_fresh_noise_does_not_add_up_and_accumulated_noise_does():
 
 
 def test_a_draw_already_handed_out_is_left_alone():
-    perturbed = PerturbedInput(torch.zeros(1, 1, 4, 4), PerturbationSettings(kind="accumulated"), generator())
+    perturbed = PerturbedSampler(torch.zeros(1, 1, 4, 4), PerturbationSettings(kind="accumulated"), generator())
     first = perturbed.draw().input
     before = first.clone()
     perturbed.draw()
@@ -82,7 +82,7 @@ def test_a_draw_already_handed_out_is_left_alone():
 def test_a_walk_in_place_is_the_same_walk():
     walks = []
     for in_place in (False, True):
-        perturbed = PerturbedInput(torch.zeros(1, 1, 4, 4), PerturbationSettings(kind="accumulated"), generator())
+        perturbed = PerturbedSampler(torch.zeros(1, 1, 4, 4), PerturbationSettings(kind="accumulated"), generator())
         perturbed.in_place, place = in_place, perturbed.current.data_ptr()
         walks.append([perturbed.draw().input for _ in range(3)])
         assert (perturbed.current.data_ptr() == place) == in_place

@@ -4,9 +4,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from untaught.errors import SettingError
-from untaught.priors.masked_input import ThinnedInput, ThinningSettings, hide, moved, spread_out
+from untaught.priors.masked_input import MaskedInput, MaskedSampler, hide, moved, pull_push
 
-PATTERNS = [ThinningSettings(), ThinningSettings(pattern="shapes", least=0.7, most=0.7)]
+PATTERNS = [MaskedInput(), MaskedInput(pattern="shapes", least=0.7, most=0.7)]
 
 
 def scene(size=(1, 2, 20, 15), seed=0):
@@ -14,8 +14,8 @@ def scene(size=(1, 2, 20, 15), seed=0):
     return torch.rand(size, generator=generator), torch.rand(1, 1, *size[2:], generator=generator).expand(size) > 0.4
 
 
-def source(observed, known, thinning, seed=1) -> ThinnedInput:
-    return ThinnedInput(observed, known, thinning, torch.Generator().manual_seed(seed))
+def source(observed, known, thinning, seed=1) -> MaskedSampler:
+    return MaskedSampler(observed, known, thinning, torch.Generator().manual_seed(seed))
 
 
 @pytest.mark.parametrize("thinning", PATTERNS, ids=lambda thinning: thinning.pattern)
@@ -74,7 +74,7 @@ def test_pictures_of_a_few_pixels(size):
 def test_shapes_are_copies_of_what_is_missing():
     known = torch.ones(1, 1, 30, 30, dtype=torch.bool)
     known[..., 4:9, 10:12] = False
-    nothing_scattered = ThinningSettings(pattern="shapes", least=0.999999, most=0.999999)
+    nothing_scattered = MaskedInput(pattern="shapes", least=0.999999, most=0.999999)
     hidden = hide(~known.all(1, keepdim=True), nothing_scattered, torch.Generator().manual_seed(0))
     assert hidden.sum() == (~known).sum()
 
@@ -97,7 +97,7 @@ def test_spreading_out_keeps_values_and_stays_within_them(height, width, seed):
     values = torch.rand(1, 2, height, width, generator=generator)
     weights = (torch.rand(1, 2, height, width, generator=generator) > 0.7).float()
     weights[..., 0, 0] = 1
-    filled = spread_out(values * weights, weights)
+    filled = pull_push(values * weights, weights)
     there = weights > 0
     torch.testing.assert_close(filled[there], values[there])
     for channel in range(2):
@@ -111,13 +111,13 @@ def test_spreading_out_keeps_values_and_stays_within_them(height, width, seed):
 )
 def test_impossible_settings_are_refused(change):
     with pytest.raises(SettingError):
-        ThinningSettings(**change)
+        MaskedInput(**change)
 
 
 def test_what_is_drawn_of_a_window_is_of_that_window():
     observed, known = scene((1, 2, 40, 25))
-    drawn = source(observed, known, ThinningSettings(window=16)).draw()
-    rows, columns = (one[0] for one in drawn.window)
+    drawn = source(observed, known, MaskedInput(window=16)).draw()
+    rows, columns = (one[0] for one in drawn.patch)
     assert (len(rows), len(columns)) == (16, 16)
     own = known[..., rows[:, None], columns]
     assert torch.equal(drawn.target, torch.where(own, observed[..., rows[:, None], columns], 0))

@@ -2,14 +2,14 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from untaught.priors.patches import Windows, count, seen
+from untaught.priors.patches import Patches, count
 
 
 @settings(deadline=None, max_examples=40)
 @given(height=st.integers(1, 60), width=st.integers(1, 60), side=st.integers(8, 40))
 def test_they_go_over_the_whole_picture_time_and_again(height, width, side):
     picture = torch.arange(height * width).view(1, 1, height, width)
-    windows = Windows((height, width), side, picture.device)
+    windows = Patches((height, width), side, picture.device)
     if max(height, width) <= side:
         (cut,), place = windows.cut(picture)
         assert cut is picture
@@ -20,14 +20,14 @@ def test_they_go_over_the_whole_picture_time_and_again(height, width, side):
     sweep = (height // side + 2) * (width // side + 2)
     for _ in range(3 * sweep):
         (cut,), (rows, columns) = windows.cut(picture)
-        assert cut.shape[2:] == seen((height, width), side)
+        assert cut.shape[2:] == patch_size((height, width), side)
         assert torch.equal(cut[0, 0], picture[0, 0][rows[0][:, None], columns[0]])
         times[rows[0][:, None], columns[0]] += 1
     assert times.min() >= 2
 
 
 def test_they_go_on_where_they_were():
-    windows, again = (Windows((40, 30), 16, torch.device("cpu")) for _ in range(2))
+    windows, again = (Patches((40, 30), 16, torch.device("cpu")) for _ in range(2))
     picture = torch.rand(1, 1, 40, 30)
     for _ in range(5):
         windows.cut(picture)

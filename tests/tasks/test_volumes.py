@@ -19,7 +19,7 @@ from untaught.fitting import checkpoint
 from untaught.imaging import writing
 from untaught.priors.blocks import strides
 from untaught.priors.encoder_decoder import EncoderDecoder, NetworkSettings
-from untaught.priors.masked_input import ThinningSettings
+from untaught.priors.masked_input import MaskedInput
 from untaught.recipes import RECIPES
 from untaught.tasks import preparation
 from untaught.tasks.preparation import prepare
@@ -205,7 +205,7 @@ def test_recipes_for_pictures_are_refused(volume, known, tiny, thinned):
     grid = dataclasses.replace(tiny.input, kind="grid", channels=2)
     flat = dataclasses.replace(tiny, input=grid, network=dataclasses.replace(tiny.network, input_channels=2))
     shapes = dataclasses.replace(
-        thinned, stopping=dataclasses.replace(thinned.stopping, pattern="shapes"), thinning=ThinningSettings()
+        thinned, stopping=dataclasses.replace(thinned.stopping, pattern="shapes"), input=MaskedInput()
     )
     for recipe, message in ((thinned, "pictures only"), (shapes, "pictures only"), (flat, "3 axes has 3 channels")):
         with pytest.raises(SettingError, match=message):

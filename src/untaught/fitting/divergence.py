@@ -48,7 +48,9 @@ class DivergenceGuard:
             return False
         value = float(loss)
         mean, jump = self._mean, self.jump
-        bad = not math.isfinite(value) or (mean is not None and jump is not None and value > jump * mean)
+        # The ratio of two losses says nothing once they are negative, as a user's may be.
+        jumped = mean is not None and jump is not None and mean > 0 and value > jump * mean
+        bad = not math.isfinite(value) or jumped
         if not bad:
             self._mean = value if mean is None else 0.9 * mean + 0.1 * value
             self._in_a_row = 0

@@ -172,13 +172,17 @@ def _absolute(prediction: Tensor, observed: Tensor) -> Tensor:
 
 
 def poisson_loss(prediction: Tensor, observed: Tensor) -> Tensor:
-    """Negative log-likelihood of Poisson counts, up to a constant: prediction - observed log(prediction).
+    """Half of the Poisson deviance: prediction - observed + observed log(observed / prediction), 0 where they agree.
+
+    It is the negative log-likelihood of counts up to a constant, which keeps it from being negative: the divergence
+    guard compares losses by their ratio.
 
     Args:
         prediction: expected counts, from 0.
         observed: counts, the same shape.
     """
-    return prediction - observed * prediction.clamp_min(1e-6).log()
+    observed = observed.clamp_min(0)
+    return prediction - observed + torch.xlogy(observed, observed) - observed * prediction.clamp_min(1e-6).log()
 
 
 LOSSES: Mapping[str, ElementLoss] = MappingProxyType(

@@ -86,6 +86,10 @@ class Kernels:
         """See `untaught.priors.noise_kernels.NoiseKernels`."""
         self._perturb(out, base, count, deviation, key, walk)
 
+    def __reduce__(self) -> tuple[Callable[..., Any], tuple[torch.dtype]]:
+        # Of the machine that unpickles it, which may have others or none.
+        return load, (self.dtype,)
+
     def __getattr__(self, name: str) -> Callable[..., None]:
         raise AttributeError(f"the kernels have no function {name!r}")
 
