@@ -1,4 +1,4 @@
-"""What is told of a picture, and the command that is proposed."""
+"""Properties of a picture, and the treatment that is suggested."""
 
 import io
 import json
@@ -44,7 +44,7 @@ def noisy(picture):
     ],
 )
 @pytest.mark.parametrize("name", ["astronaut", "coffee", "chelsea", "camera"])
-def test_damage_is_told_apart(spoil, treatment, name):
+def test_the_treatment_fits_the_damage(spoil, treatment, name):
     assert inspect(spoil(getattr(data, name)()[:160, :160])).treatment == treatment
 
 
@@ -56,7 +56,7 @@ def test_the_noise_is_measured(level):
 
 @pytest.mark.parametrize("factor", [1.5, 2, 3])
 @pytest.mark.parametrize("name", ["astronaut", "coffee", "chelsea"])
-def test_an_enlarged_picture_is_told(factor, name):
+def test_an_enlargement_is_noticed(factor, name):
     small = getattr(data, name)()[:128, :128] / 255
     side = round(128 * factor)
     enlarged = (resize(small, (side, side), order=3) * 255).round().clip(0, 255).astype(np.uint8)
@@ -65,7 +65,7 @@ def test_an_enlarged_picture_is_told(factor, name):
 
 
 @pytest.mark.parametrize("quality", [10, 40, 70])
-def test_the_quality_of_a_jpeg_is_read_off_its_tables(quality):
+def test_the_quality_of_a_jpeg_is_read_from_its_tables(quality):
     file = io.BytesIO()
     Image.fromarray(PHOTO).save(file, "JPEG", quality=quality)
     found = inspect(PHOTO, compression=read_compression(file.getvalue()))
@@ -73,7 +73,7 @@ def test_the_quality_of_a_jpeg_is_read_off_its_tables(quality):
     assert found.treatment == ("dejpeg",)
 
 
-def test_bits_that_are_in_use():
+def test_bits_in_use():
     twelve = DRAW.integers(0, 4096, (64, 64)).astype(np.uint16)
     assert figures(twelve)["bits"] == 12
     assert figures(twelve << 4)["bits"] == 12
@@ -81,7 +81,7 @@ def test_bits_that_are_in_use():
     assert figures(np.float32(PHOTO / 255))["bits"] == "float32"
 
 
-def test_odd_pictures_are_inspected_too():
+def test_unusual_pictures():
     spectrum = DRAW.random((32, 40, 7)).astype(np.float32)
     spectrum[3, 4] = np.nan
     assert figures(spectrum)["not_finite"] == pytest.approx(1 / 1280)
@@ -89,7 +89,7 @@ def test_odd_pictures_are_inspected_too():
     assert figures(np.full((32, 32), 255, np.uint8))["saturated"] == 1
     with pytest.raises(InputError, match="16 pixels"):
         inspect(np.zeros((8, 40)))
-    with pytest.raises(InputError, match="no finite value"):
+    with pytest.raises(InputError, match="NaN or infinite"):
         inspect(np.full((32, 32), np.nan))
 
 

@@ -1,4 +1,4 @@
-"""Inversion and activation, on networks of a few thousand weights that are random."""
+"""Feature inversion and activation maximisation, with small random networks."""
 
 import copy
 import dataclasses
@@ -171,14 +171,14 @@ SMALL = np.full((24, 20, 3), 90, np.uint8)
     [
         (lambda: untaught.invert(SMALL, Small(), "erly.0"), r"unknown layer erly.0: there are .*did you mean early.0"),
         (lambda: untaught.invert(SMALL, Small(), "zzz"), r"unknown layer zzz: there are .*such as early, early.0"),
-        (lambda: untaught.invert(SMALL, Small(), "unused"), "does not come by its layer unused"),
-        (lambda: untaught.invert(SMALL, Small(), "pair"), "gives a tuple and no tensor"),
+        (lambda: untaught.invert(SMALL, Small(), "unused"), "does not call its layer unused"),
+        (lambda: untaught.invert(SMALL, Small(), "pair"), "returns a tuple, not a tensor"),
         (lambda: untaught.invert(SMALL[:20], Small(), "head"), r"cannot take 1 pictures of 20 x 20 pixels"),
         (lambda: untaught.invert(SMALL[..., 0], Small(), "late"), "1 channels and the model takes 3"),
         (lambda: untaught.invert(SMALL, Cut(), ""), "no gradient comes back"),
         (lambda: untaught.invert(SMALL, Stubborn(), ""), "cannot be copied: mine alone"),
-        (lambda: untaught.invert(SMALL, lambda x: x, ""), "a model is a torch module: found function"),
-        (lambda: untaught.invert(SMALL, Small(), "late", mean=(0, 0)), "mean and std have one finite number"),
+        (lambda: untaught.invert(SMALL, lambda x: x, ""), "found a function: a model is a torch module"),
+        (lambda: untaught.invert(SMALL, Small(), "late", mean=(0, 0)), "both have one finite number for each channel"),
         (lambda: untaught.invert(SMALL, Small(), "late", std=(1, 1, 0)), "those of std positive"),
         (lambda: untaught.invert(SMALL, Small(), None), "layer is a text"),
         (lambda: untaught.invert(np.full((24, 20, 3), np.nan), Small(), "late"), "values that are not finite"),
@@ -198,11 +198,17 @@ SMALL = np.full((24, 20, 3), 90, np.uint8)
         (lambda: untaught.activate(Small(), "late", 1, (0, 20)), "size is 2 values, each a whole number from 1"),
         (lambda: untaught.activate(Small(), "late", 1, (24, 20), value_range=(0, 9)), "value_range is for pictures"),
         (lambda: prepare("activate", SMALL, model=Small(), layer="late", unit=1), "starts from nothing"),
-        (lambda: untaught.activate("small_models", "late", 1), "package.module:callable: found small_models"),
+        (
+            lambda: untaught.activate("small_models", "late", 1),
+            "found the model small_models: .*package.module:callable",
+        ),
         (lambda: untaught.activate("small_model:small", "late", 1), "small_model cannot be imported: No module named"),
         (lambda: untaught.activate("small_models:smal", "late", 1), "has no smal; did you mean small?"),
-        (lambda: untaught.activate("small_models:number", "late", 1), "is a int: a callable"),
-        (lambda: untaught.activate("small_models:without_a_module", "late", 1), "returns a str: a torch module"),
+        (lambda: untaught.activate("small_models:number", "late", 1), "is a int: it must be a torch module"),
+        (
+            lambda: untaught.activate("small_models:without_a_module", "late", 1),
+            "returns a str: it must return a torch module",
+        ),
         (lambda: untaught.activate("small_models:failing", "late", 1), "without arguments: no weights$"),
         (lambda: untaught.activate("small_models:leaving", "late", 1), "without arguments: gone$"),
         (lambda: untaught.activate("small_models:demanding", "late", 1), "cannot be called without arguments"),

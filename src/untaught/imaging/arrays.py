@@ -1,4 +1,4 @@
-"""Pictures as arrays: from what a user has to what a network is fitted to, and back without a loss."""
+"""Pictures as arrays: from what a user gives to the tensor that a network is fitted to, and back without loss."""
 
 from __future__ import annotations
 
@@ -14,177 +14,290 @@ from untaught.errors import InputError
 
 __all__ = ["Layout", "from_tensor", "in_unit_range", "known_values", "laid_out", "to_tensor"]
 
+_FEW_CHANNELS = 4
+_MANY_CHANNELS = 16
+"""With at most so few rows and more than so many columns, (3, 480, 640) is (C, H, W) and not (H, W, C)."""
+
 
 @dataclass(frozen=True)
 class Layout:
-    """How a user's picture was given, so that the result can be handed back alike.
+    """How a picture was given, so that the result can be returned in the same form.
 
     Attributes:
-        original: the picture as given: (H, W) or (H, W, C) array, or (N, C, H, W) tensor; a volume has (D, H, W) in
-            the place of (H, W).
+        original: the values: an (H, W) or (H, W, C) array, or an (N, C, H, W) tensor. For a volume (D, H, W) takes the
+            place of (H, W).
         low: the value that is 0 to the network.
         high: the value that is 1 to the network.
         volume: whether it is a volume.
+        channel_axis: where the array had its channels; None if last, or if it had none.
+        labelled: the xarray.DataArray that was given, whose labels the result gets; None for other types.
     """
 
     original: NDArray[Any] | Tensor
     low: float
     high: float
     volume: bool = False
+    channel_axis: int | None = None
+    labelled: Any = None
 
     @property
     def is_tensor(self) -> bool:
-        """Whether a tensor was given, and not an array."""
+        """Whether a tensor was given, not an array."""
         return isinstance(self.original, Tensor)
 
     @property
     def dimensions(self) -> int:
-        """How many axes are of space: 2, or 3 for a volume."""
+        """Number of spatial axes: 2, or 3 for a volume."""
         return 3 if self.volume else 2
 
 
 def to_tensor(
-    image: ArrayLike | Tensor, value_range: tuple[float, float] | None = None, *, volume: bool = False
+    image: ArrayLike | Tensor,
+    value_range: tuple[float, float] | None = None,
+    *,
+    volume: bool = False,
+    channel_axis: int | None = None,
 ) -> tuple[Tensor, Layout]:
-    """Read a picture.
+    """Convert a picture to the tensor that a network is fitted to.
 
     Args:
-        image: (H, W) or (H, W, C) array: uint8, uint16, float in [0, 1], or any real type with ``value_range``; or an
-            (N, C, H, W) tensor of the same types.
-        value_range: the values that stand for 0 and 1; by default 0 and the largest value of an unsigned type of 8 or
+        image: an (H, W) or (H, W, C) array of uint8, uint16, float in [0, 1], or any real type with ``value_range``. It
+            may be anything that numpy makes an array of, as dask arrays; an xarray.DataArray; or a numpy masked array,
+            whose masked values are missing. Or an (N, C, H, W) tensor of the same types.
+        value_range: the values that stand for 0 and 1. By default 0 and the largest value of an unsigned type of 8 or
             16 bits, 0 and 1 for floats.
-        volume: whether it is a volume: then (D, H, W) stands in the place of each (H, W) here.
+        volume: whether it is a volume. Then (D, H, W) takes the place of (H, W) everywhere here.
+        channel_axis: axis of an array's channels; the last one if None.
 
     Returns:
-        The picture as (N, C, H, W), float32, 1.0 being the upper end of its range, NaN where it is not finite; and
-        how it was given.
+        The picture as (N, C, H, W), float32 in [0, 1], NaN where it is missing or not finite; and its layout.
 
     Raises:
-        InputError: for a shape, type or range that is not one of these.
+        InputError: for another shape, type or range.
     """
-    original = image if isinstance(image, Tensor) else np.asarray(image)
     dimensions = 3 if volume else 2
-    axes, kind = ("D, H, W", "volume") if volume else ("H, W", "picture")
-    hint = "" if volume or original.ndim != 4 + isinstance(original, Tensor) else "; is it one? then say volume=True"
-    if isinstance(original, Tensor):
-        if original.ndim != dimensions + 2 or 0 in original.shape:
-            raise InputError(
-                f"a tensor is (N, C, {axes}) with at least one of each: found {tuple(original.shape)}{hint}"
-            )
-        original = original.detach()
+    labelled = image if _is_labelled(image) else None
+    missing: NDArray[np.bool_] | None = None
+    original: NDArray[Any] | Tensor
+    if isinstance(image, Tensor):
+        original = image.detach()
+        _check_tensor(original, dimensions, channel_axis)
         values = original.cpu().float().numpy() if original.dtype == torch.bfloat16 else original.cpu().numpy()
     else:
-        if original.ndim not in (dimensions, dimensions + 1) or 0 in original.shape:
-            raise InputError(
-                f"a {kind} is an array of ({axes}) or ({axes}, C) with at least one of each: found {original.shape}"
-                f"{hint}"
-            )
-        values = original if original.ndim > dimensions else original[..., None]
-        values = np.moveaxis(values, -1, 0)[None]
-    low, high = _value_range(values, value_range)
+        array = np.asarray(image.data if isinstance(image, np.ma.MaskedArray) else image)
+        channel_axis = _checked_channel_axis(array, dimensions, channel_axis)
+        array = array if channel_axis is None else np.moveaxis(array, channel_axis, -1)
+        original, values = array, _channels_first(array, dimensions)
+        if isinstance(image, np.ma.MaskedArray):
+            mask = np.ma.getmaskarray(image)
+            missing = _channels_first(mask if channel_axis is None else np.moveaxis(mask, channel_axis, -1), dimensions)
+    low, high = _value_range(values if missing is None else values[~missing], value_range)
     scaled = (values.astype(np.float64) - low) / (high - low)
     scaled[~np.isfinite(scaled)] = np.nan
-    return torch.from_numpy(np.ascontiguousarray(scaled, dtype=np.float32)), Layout(original, low, high, volume)
+    if missing is not None:
+        scaled[missing] = np.nan
+    tensor = torch.from_numpy(np.ascontiguousarray(scaled, dtype=np.float32))
+    return tensor, Layout(original, low, high, volume, channel_axis, labelled)
 
 
 def from_tensor(restored: Tensor, known: Tensor | None, layout: Layout) -> NDArray[Any] | Tensor:
-    """Hand a picture back in the type, the range and the order of axes in which `to_tensor` was given one.
+    """Convert a restored picture back to the type, range and order of axes that `to_tensor` was given.
 
     Args:
         restored: (N, C, H, W), float32; of any size.
-        known: (N, C, H, W), bool: where the original value is returned to the bit; or None for nowhere.
-        layout: what `to_tensor` said.
+        known: (N, C, H, W), bool: where the original value is returned to the bit; None for nowhere.
+        layout: what `to_tensor` returned.
+
+    Returns:
+        An array, a tensor or an xarray.DataArray, as was given. Of a masked array, a plain one: nothing is missing.
     """
     values = restored.detach().cpu().double().numpy() * (layout.high - layout.low) + layout.low
     original = layout.original
     kept = None if known is None else known.cpu().numpy()
-    if not layout.is_tensor:
-        values = laid_out(values, layout)
-        kept = None if kept is None else laid_out(kept, layout)
     if isinstance(original, Tensor):
-        result = torch.from_numpy(values)
         if not original.dtype.is_floating_point:
-            limits = torch.iinfo(original.dtype)
-            result = result.round().clamp(limits.min, limits.max)
-        result = result.to(original.dtype).to(original.device)
+            values = _whole(values, *_limits(original.dtype))
+        result = torch.from_numpy(values).to(original.dtype).to(original.device)
         return result if kept is None else torch.where(torch.from_numpy(kept).to(original.device), original, result)
-    if np.issubdtype(original.dtype, np.integer):
-        whole = np.iinfo(original.dtype)
-        values = values.round().clip(whole.min, whole.max)
+    values = _channels_last(values, layout)
+    if original.dtype.kind in "uib":
+        values = _whole(values, *((0, 1) if original.dtype.kind == "b" else _limits(original.dtype)))
     array = values.astype(original.dtype)
-    # A raw picture of one channel may come back with three.
-    given = original[..., None] if original.ndim < array.ndim else original
-    return array if kept is None else np.where(kept, given, array)
+    if kept is not None:
+        # A raw picture of one channel may come back with three.
+        given = original[..., None] if original.ndim < array.ndim else original
+        array = np.where(_channels_last(kept, layout), given, array).astype(original.dtype, copy=False)
+    return _as_given(array, layout)
 
 
 def laid_out(values: NDArray[Any], layout: Layout) -> NDArray[Any]:
-    """The axes of (1, C, H, W) as in the array that was given: (H, W, C), or (H, W) for one channel of such a one."""
-    values = np.moveaxis(values[0], 0, -1)
-    return values[..., 0] if layout.original.ndim == layout.dimensions and values.shape[-1] == 1 else values
+    """Arrange (1, C, H, W) as the array that was given: (H, W, C), or (H, W) for one channel of such a one."""
+    return _as_given(_channels_last(values, layout), layout)
 
 
 def in_unit_range(
-    image: ArrayLike, value_range: tuple[float, float] | None = None, *, volume: bool = False
+    image: ArrayLike,
+    value_range: tuple[float, float] | None = None,
+    *,
+    volume: bool = False,
+    channel_axis: int | None = None,
 ) -> NDArray[np.float32]:
-    """A picture as figures are taken of it: (H, W) or (H, W, C), read as by `to_tensor`, to (H, W, C) in [0, 1]."""
-    tensor, _ = to_tensor(image, value_range, volume=volume)
+    """Convert a picture to (H, W, C) in [0, 1], as metrics take it; see `to_tensor` for the arguments."""
+    tensor, _ = to_tensor(image, value_range, volume=volume, channel_axis=channel_axis)
     return np.moveaxis(tensor[0].numpy(), 0, -1)
 
 
-def known_values(mask: ArrayLike | Tensor, image_shape: tuple[int, ...], *, volume: bool = False) -> Tensor:
-    """Read a mask for a picture.
+def known_values(mask: ArrayLike | Tensor, layout: Layout) -> Tensor:
+    """Convert a mask of a picture.
 
     Args:
-        mask: True (or the larger of two values, such as 1 or 255) where a value is known. For a picture of (H, W, C),
-            (H, W) or (H, W, C); for an (N, C, H, W) tensor, anything that broadcasts to it.
-        image_shape: shape of the picture as given.
-        volume: whether it is a volume: then (D, H, W) stands in the place of each (H, W) here.
+        mask: True (or the larger of two values, as 1 or 255) where a value is known. For an (H, W, C) picture (H, W) or
+            (H, W, C), channels where the picture has them; for an (N, C, H, W) tensor anything that broadcasts to it.
+        layout: of the picture, as `to_tensor` returned it.
 
     Returns:
         bool, (N, C, H, W).
 
     Raises:
-        InputError: for another shape, values that are no mask, or one that marks everything or nothing.
+        InputError: for another shape, or for other than two values.
     """
     array = mask.detach().cpu().numpy() if isinstance(mask, Tensor) else np.asarray(mask)
     if array.dtype != np.bool_:
         high = np.iinfo(array.dtype).max if array.dtype.kind == "u" and array.max(initial=0) > 1 else 1
         if not np.isin(array, (0, high)).all():
             raise InputError(
-                "a mask is bool, or has two values, 0 for missing and 1 (or 255 in uint8) for known: found others too, "
-                f"from {array.min()} to {array.max()}"
+                f"found a mask with values from {array.min()} to {array.max()}: a mask is bool, or has two values, 0 "
+                "for missing and 1 (or 255 in uint8) for known; compare it, as in mask > 0"
             )
         array = array == high
-    dimensions = 3 if volume else 2
-    if len(image_shape) == dimensions + 2:
+    shape = tuple(layout.original.shape)
+    if layout.is_tensor:
         try:
-            array = np.broadcast_to(array, image_shape)
+            array = np.broadcast_to(array, shape)
         except ValueError as error:
-            raise InputError(f"a mask of {array.shape} does not fit pictures of {tuple(image_shape)}") from error
-    else:
-        size = image_shape[:dimensions]
-        if array.shape not in (image_shape, size):
-            kind, sides = (
-                ("volume", "depth, height and width, (D, H, W)") if volume else ("picture", "height and width, (H, W)")
-            )
             raise InputError(
-                f"the mask is {array.shape} and the {kind} {image_shape}: a mask has the {kind}'s {sides}, or all of "
-                "its shape"
+                f"found a mask of {array.shape}: it must broadcast to the pictures of {shape}, (N, C, H, W)"
+            ) from error
+        return torch.from_numpy(array.copy())
+    if layout.channel_axis is not None and array.ndim == len(shape):
+        array = np.moveaxis(array, layout.channel_axis, -1)
+    size = shape[: layout.dimensions]
+    if array.shape not in (shape, size):
+        kind, sides = ("volume", "(D, H, W)") if layout.volume else ("picture", "(H, W)")
+        raise InputError(
+            f"found a mask of {array.shape} for a {kind} of {shape}: a mask has the height and width of its {kind}, "
+            f"{sides}, or all of its shape"
+        )
+    channels = shape[layout.dimensions] if len(shape) > layout.dimensions else 1
+    array = np.broadcast_to(array.reshape(*size, -1), (*size, channels))
+    return torch.from_numpy(np.moveaxis(array, -1, 0)[None].copy())
+
+
+def _is_labelled(image: Any) -> bool:
+    """Whether it is an xarray.DataArray, told without importing xarray."""
+    return all(hasattr(image, name) for name in ("dims", "coords", "attrs", "values")) and not callable(image.values)
+
+
+def _check_tensor(tensor: Tensor, dimensions: int, channel_axis: int | None) -> None:
+    axes = "D, H, W" if dimensions == 3 else "H, W"
+    if tensor.ndim != dimensions + 2 or 0 in tensor.shape:
+        raise InputError(
+            f"found a tensor of {tuple(tensor.shape)}: a tensor is (N, C, {axes}) with at least one of each"
+            f"{_volume_hint(tensor.ndim - 1, dimensions)}"
+        )
+    if channel_axis not in (None, 1, 1 - tensor.ndim):
+        raise InputError(
+            f"found channel_axis={channel_axis} with a tensor: a tensor is (N, C, {axes}); permute its axes instead"
+        )
+
+
+def _checked_channel_axis(array: NDArray[Any], dimensions: int, channel_axis: int | None) -> int | None:
+    """Check the shape of an array. Return where its channels are, if not last."""
+    axes, kind = ("D, H, W", "volume") if dimensions == 3 else ("H, W", "picture")
+    shape = array.shape
+    if array.ndim not in (dimensions, dimensions + 1) or 0 in shape:
+        raise InputError(
+            f"found an array of {shape}: a {kind} is an array of ({axes}) or ({axes}, C) with at least one of each"
+            f"{_volume_hint(array.ndim, dimensions)}"
+        )
+    if channel_axis is None:
+        if array.ndim == 3 and dimensions == 2 and shape[0] <= _FEW_CHANNELS and shape[2] > _MANY_CHANNELS:
+            raise InputError(
+                f"found an array of {shape}, which looks like (C, H, W): channels come last, (H, W, C); say "
+                f"channel_axis=0, or move the axis by np.moveaxis(image, 0, -1). If it is {shape[0]} pixels high and "
+                f"has {shape[2]} channels, say channel_axis=-1"
             )
-        channels = image_shape[dimensions] if len(image_shape) > dimensions else 1
-        array = np.broadcast_to(array.reshape(*size, -1), (*size, channels))
-        array = np.moveaxis(array, -1, 0)[None]
-    return torch.from_numpy(array.copy())
+        return None
+    if array.ndim == dimensions or not -array.ndim <= channel_axis < array.ndim:
+        raise InputError(
+            f"found channel_axis={channel_axis} with an array of {shape}: it is an axis of a {kind} with channels, "
+            f"({axes}, C); leave it out for ({axes})"
+        )
+    channel_axis %= array.ndim
+    return None if channel_axis == array.ndim - 1 else channel_axis
+
+
+def _volume_hint(ndim: int, dimensions: int) -> str:
+    return "; if it is a volume, say volume=True" if dimensions == 2 and ndim == 4 else ""
+
+
+def _channels_first(array: NDArray[Any], dimensions: int) -> NDArray[Any]:
+    """(H, W) or (H, W, C) to (1, C, H, W)."""
+    return np.moveaxis(array if array.ndim > dimensions else array[..., None], -1, 0)[None]
+
+
+def _channels_last(values: NDArray[Any], layout: Layout) -> NDArray[Any]:
+    """(1, C, H, W) to (H, W, C), or to (H, W) if there is one channel and the original had no axis for it."""
+    values = np.moveaxis(values[0], 0, -1)
+    return values[..., 0] if layout.original.ndim == layout.dimensions and values.shape[-1] == 1 else values
+
+
+def _as_given(array: NDArray[Any], layout: Layout) -> NDArray[Any]:
+    """Move the channels of (H, W, C) to where they were, and label the axes as they were."""
+    if layout.channel_axis is not None and array.ndim > layout.dimensions:
+        array = np.moveaxis(array, -1, layout.channel_axis)
+    labelled = layout.labelled
+    if labelled is None or array.ndim != len(labelled.dims):
+        return array
+    sizes = dict(zip(labelled.dims, array.shape, strict=True))
+    given = dict(zip(labelled.dims, labelled.shape, strict=True))
+    # Coordinates of an axis that has another length now, as of an upscaled picture, do not apply.
+    coords = {
+        name: coordinate
+        for name, coordinate in labelled.coords.items()
+        if all(sizes[axis] == given[axis] for axis in coordinate.dims)
+    }
+    # Not an array for mypy, but used like one.
+    result: Any = type(labelled)(array, dims=labelled.dims, coords=coords, attrs=labelled.attrs, name=labelled.name)
+    return result  # type: ignore[no-any-return]
+
+
+def _limits(kind: Any) -> tuple[int, int]:
+    """Least and largest value of a whole type of numpy or torch."""
+    if kind == torch.bool:
+        return 0, 1
+    limits = torch.iinfo(kind) if isinstance(kind, torch.dtype) else np.iinfo(kind)
+    return int(limits.min), int(limits.max)
+
+
+def _whole(values: NDArray[Any], least: int, most: int) -> NDArray[Any]:
+    """Round and clip to whole numbers that a type can hold."""
+    # The largest value of 64 bits is no float64; the next one above it would overflow.
+    top = float(most)
+    return values.round().clip(least, top if int(top) <= most else np.nextafter(top, 0))
 
 
 def _value_range(values: NDArray[Any], value_range: tuple[float, float] | None) -> tuple[float, float]:
     kind = values.dtype.kind
-    if kind not in "uif":
-        raise InputError(f"a picture has real numbers for values: found {values.dtype}")
+    if kind not in "uifb":
+        raise InputError(f"found {values.dtype} values: a picture has real numbers; convert it, as by astype(float)")
     if value_range is not None:
-        low, high = map(float, value_range)
+        try:
+            low, high = (float(end) for end in value_range)
+        except (TypeError, ValueError):
+            low = high = np.nan
         if not (np.isfinite(low) and np.isfinite(high) and low < high):
-            raise InputError(f"value_range is two finite numbers, the lower first: found {value_range}")
+            raise InputError(f"found value_range={value_range}: it is two finite numbers, the lower first")
         return low, high
     if kind == "u" and values.dtype.itemsize <= 2:
         return 0.0, float(np.iinfo(values.dtype).max)
@@ -194,6 +307,6 @@ def _value_range(values: NDArray[Any], value_range: tuple[float, float] | None) 
         return 0.0, 1.0
     wanted = "floats are expected in [0, 1]" if kind == "f" else f"{values.dtype} has no range of its own"
     raise InputError(
-        f"values from {least:g} to {most:g} found, and {wanted}: say what stands for black and white, for instance "
+        f"found values from {least:g} to {most:g}: {wanted}; say what stands for black and white, for instance "
         f"value_range=({least:g}, {most:g})"
     )

@@ -1,9 +1,9 @@
-"""Detail for a denoised picture, from the noisy one: the Wiener filter over groups of alike blocks.
+"""The collaborative filter: the second step of BM3D, a Wiener filter over groups of similar blocks.
 
-The second stage of Dabov, Foi, Katkovnik and Egiazarian, 2007, "Image denoising by sparse 3-D transform-domain
-collaborative filtering", written from the paper's equations, with the network's picture in the place of the first
-stage's. A network knows what a picture of this kind looks like; it is slow to take up what repeats from afar, which is
-what groups of alike blocks are good at. The errors of both are partly independent, so their mean is better than either.
+Written from the equations of Dabov, Foi, Katkovnik and Egiazarian, 2007, "Image denoising by sparse 3-D
+transform-domain collaborative filtering". The network's picture takes the place of the result of BM3D's first step. A
+network learns distant repetitions slowly, and groups of similar blocks are good at them. The errors of both are partly
+independent, so their mean is better than either.
 """
 
 from __future__ import annotations
@@ -14,33 +14,33 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-__all__ = ["collaborate"]
+__all__ = ["collaborative_filter"]
 
 _BLOCK = 8
 """Side of a block, in pixels."""
 _GROUP = 16
-"""Blocks of a group; a power of two."""
+"""Blocks in a group; a power of two."""
 _STEP = 3
-"""Pixels between two blocks that groups are found for."""
+"""Pixels between two reference blocks, each of which gets a group."""
 _RADIUS = 16
-"""How far away alike blocks are looked for, in pixels."""
+"""Search radius for similar blocks, in pixels."""
 _TILE = 192
-"""Side of what is worked on at a time, in pixels, so that memory does not grow with the picture."""
+"""Side of a tile, in pixels. The filter works tile by tile, so that memory does not grow with the picture."""
 
 
-def collaborate(pilot: Tensor, noisy: Tensor, noise: float) -> Tensor:
-    """Filter a noisy picture, with a denoised one to tell what of it is picture.
+def collaborative_filter(pilot: Tensor, noisy: Tensor, noise: float) -> Tensor:
+    """Filter a noisy picture, guided by a denoised one.
 
-    Each group of alike blocks is transformed together; a coefficient of the noisy ones is taken with the weight that is
-    best if the pilot's is true, p² / (p² + s²).
+    Groups of similar blocks are transformed together. Each coefficient of the noisy blocks is multiplied by
+    p² / (p² + s²), the best weight if the pilot's coefficient p is true (s is the noise).
 
     Args:
         pilot: (N, C, H, W), float32: the denoised picture.
-        noisy: the same shape.
-        noise: standard deviation of its independent noise, above 0.
+        noisy: (N, C, H, W), float32: the noisy picture.
+        noise: standard deviation of its independent normal noise, above 0, in the picture's units.
 
     Returns:
-        (N, C, H, W); the pilot itself where a side has fewer pixels than a block.
+        (N, C, H, W). If a side is shorter than a block, the pilot itself.
     """
     height, width = noisy.shape[-2:]
     if min(height, width) < _BLOCK:
@@ -49,7 +49,7 @@ def collaborate(pilot: Tensor, noisy: Tensor, noise: float) -> Tensor:
     margin = _RADIUS + _BLOCK
     for top in range(0, height, _TILE):
         for left in range(0, width, _TILE):
-            # Never a tile of less than a block: what its margin reaches over is worked on with it.
+            # With its margin a tile is never smaller than a block.
             rows = slice(max(0, top - margin), min(height, top + _TILE + margin))
             columns = slice(max(0, left - margin), min(width, left + _TILE + margin))
             for index in range(noisy.shape[0]):
@@ -60,14 +60,14 @@ def collaborate(pilot: Tensor, noisy: Tensor, noise: float) -> Tensor:
 
 
 def _tile(pilot: Tensor, noisy: Tensor, variance: float) -> Tensor:
-    """(C, H, W) to the same."""
+    """Filter one tile, (C, H, W)."""
     colours = _cosines(noisy.shape[0], noisy.device)
     pilots, planes = (torch.einsum("kc,chw->khw", colours, x) for x in (pilot, noisy))
     groups = _groups(pilots)
     together = _haar(_GROUP, noisy.device)
     lines = _cosines(_BLOCK, noisy.device)
     blocks = torch.einsum("ai,bj->abij", lines, lines).reshape(_BLOCK**2, 1, _BLOCK, _BLOCK)
-    # Blocks fade out to their edges, so that none of these shows.
+    # Blocks fade out towards their edges, so that the edges do not show.
     window = torch.kaiser_window(_BLOCK, periodic=False, beta=2.0, device=noisy.device)
     faded = blocks * window[:, None] * window
     filtered = []
@@ -79,7 +79,7 @@ def _tile(pilot: Tensor, noisy: Tensor, variance: float) -> Tensor:
         )
         gain = expected.square()
         gain = gain / (gain + variance)
-        # A group counts by how little noise it lets through.
+        # A group weighs more the less noise it passes.
         weight = 1 / gain.square().sum((1, 2)).clamp_min(1e-3)
         back = torch.einsum("kl,gkp->glp", together, seen * gain) * weight[:, None, None]
         count = places[0] * places[1]
@@ -94,7 +94,7 @@ def _tile(pilot: Tensor, noisy: Tensor, variance: float) -> Tensor:
 
 
 def _groups(guide: Tensor) -> Tensor:
-    """For blocks of (C, H, W) at every few pixels, those most alike: places of their corners, (groups, _GROUP)."""
+    """Find the most similar blocks of each reference block of (C, H, W): corner positions, (groups, _GROUP)."""
     height, width = guide.shape[-2:]
     high, wide = height - _BLOCK + 1, width - _BLOCK + 1
     device = guide.device
@@ -117,13 +117,13 @@ def _groups(guide: Tensor) -> Tensor:
             moves.append(down * wide + right)
     least, which = torch.stack(distances).topk(min(_GROUP, len(moves)), dim=0, largest=False)
     move = torch.tensor(moves, device=device)[which]
-    # Where there are not enough partners, a block is its own.
+    # If there are too few partners, the block is its own partner.
     move = torch.where(least < nowhere / _BLOCK**2, move, 0)
     home = (rows[:, None] * wide + columns).flatten()
     found = home + move
     if len(found) < _GROUP:
         found = torch.cat([found, home.expand(_GROUP - len(found), -1)])
-    # What lies behind the last step, at the right and at the bottom, is its own group.
+    # Blocks beyond the last step, at the right and at the bottom, are groups of themselves.
     bottom = (high - 1) * wide + torch.arange(wide, device=device)
     right_edge = torch.arange(high, device=device) * wide + wide - 1
     last = torch.cat([bottom, right_edge])
@@ -131,7 +131,7 @@ def _groups(guide: Tensor) -> Tensor:
 
 
 def _cosines(size: int, device: torch.device) -> Tensor:
-    """The orthonormal discrete cosine transform: (size, size); of channels, the first line is what they share."""
+    """Return the orthonormal discrete cosine transform, (size, size). Its first row is the mean."""
     k = torch.arange(size, dtype=torch.float64, device=device)
     lines = torch.cos(math.pi * (k + 0.5) * k[:, None] / size) * math.sqrt(2 / size)
     lines[0] /= math.sqrt(2)
@@ -139,7 +139,7 @@ def _cosines(size: int, device: torch.device) -> Tensor:
 
 
 def _haar(size: int, device: torch.device) -> Tensor:
-    """The orthonormal Haar transform: (size, size), size a power of two."""
+    """Return the orthonormal Haar transform, (size, size), size a power of two."""
     if size == 1:
         return torch.ones(1, 1, device=device)
     half = _haar(size // 2, device)

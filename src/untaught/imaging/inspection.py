@@ -1,4 +1,4 @@
-"""What is wrong with a picture, in plain words and figures, and the command that would treat it."""
+"""Inspect a picture: find its damage, in words and figures, and suggest the command that treats it."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from untaught.imaging.noise import estimate_noise, impulses, noise_correlation
 __all__ = ["Finding", "Inspection", "inspect"]
 
 _NOISY = 0.012
-"""From this standard deviation on, of a range of 1, noise is worth taking off: about 3 of 255."""
+"""Noise from this standard deviation on, in a range of 1, is worth removing: about 3 of 255."""
 
 _CORRELATED = 0.2
 _BLOCKY_QUALITY = 75
@@ -30,17 +30,17 @@ _FAR = 0.15
 _SMALLEST = 16
 
 _FAINT = 0.1
-"""Less than this of what an even fall of the spectrum leads to expect means that the picture has no such detail."""
+"""A band has no detail if its power is less than this share of what the lower frequencies predict."""
 
 
 @dataclass(frozen=True)
 class Finding:
-    """One thing that is told of a picture.
+    """One property of a picture.
 
     Attributes:
-        name: of the figure.
-        value: the figure; None where it cannot be told.
-        sentence: it in words.
+        name: its key, as in the output of ``untaught inspect --json``.
+        value: its figure; None if it is not known.
+        sentence: the same in words.
     """
 
     name: str
@@ -50,11 +50,11 @@ class Finding:
 
 @dataclass(frozen=True)
 class Inspection:
-    """What is told of a picture.
+    """The properties of a picture and a suggested treatment.
 
     Attributes:
-        findings: one after the other.
-        treatment: words of the command line that would treat it, without the files; none where nothing is wrong.
+        findings: all properties.
+        treatment: the words of the suggested command, without files; empty if nothing is wrong.
     """
 
     findings: tuple[Finding, ...]
@@ -67,18 +67,20 @@ class Inspection:
 def inspect(
     image: ArrayLike, value_range: tuple[float, float] | None = None, *, compression: Compression | None = None
 ) -> Inspection:
-    """Say what is wrong with a picture.
+    """Find out what is wrong with a picture.
 
-    Nothing here is certain: fine texture is read as noise, and a soft photograph as an enlarged one. The sentences say
-    "about" and "looks".
+    Nothing here is certain: fine texture counts as noise, and a soft photograph looks like an enlarged one.
 
     Args:
-        image: (H, W) or (H, W, C) array, uint8, uint16 or float in [0, 1]; of 16 pixels each way at least.
+        image: (H, W) or (H, W, C) array, uint8, uint16 or float in [0, 1], at least 16 pixels high and wide.
         value_range: the values that stand for black and white; see `untaught.imaging.arrays.to_tensor`.
-        compression: how its file was compressed, where that is a JPEG.
+        compression: how its file was compressed, if it is a JPEG.
+
+    Returns:
+        The findings and a treatment.
 
     Raises:
-        InputError: for a picture that cannot be worked on.
+        InputError: for a picture that is too small, or without a finite value.
 
     >>> import numpy as np
     >>> noisy = np.random.default_rng(0).normal(128, 20, (64, 64)).clip(0, 255).astype(np.uint8)
@@ -89,28 +91,31 @@ def inspect(
     picture = in_unit_range(original, value_range).astype(np.float64)
     height, width, channels = picture.shape
     if min(height, width) < _SMALLEST:
-        raise InputError(f"a picture to be inspected has at least {_SMALLEST} pixels each way: found {original.shape}")
+        raise InputError(
+            f"found a picture of {width} x {height} pixels (width x height): at least {_SMALLEST} pixels each way are "
+            "needed; inspect a larger part of it"
+        )
     finite = np.isfinite(picture)
     if not finite.any():
-        raise InputError("the picture has no finite value: every one is NaN or infinite")
+        raise InputError("every value of the picture is NaN or infinite: there is nothing to inspect; check the file")
     whole = np.where(finite, picture, np.median(picture[finite]))
     dead = ~finite.all(2)
     black = (original.reshape(height, width, -1) == 0).all(2)
     white = (whole >= 1).any(2)
-    # Single black pixels have been dropped, larger areas are dark; the sky of an astronomer is black all over.
+    # Single black pixels were lost; larger black areas are dark, as the sky in astronomy.
     scattered = black & (ndimage.uniform_filter(black.astype(float), 3) < 0.8)
-    # Grains and specks of a sharp photograph stand alone too, but few of them go far, to the very end of the range.
+    # Specks in a sharp photograph stand out too, but few reach the end of the range.
     far = np.abs(whole - ndimage.median_filter(whole, (3, 3, 1))) > _FAR
     alone = impulses(whole)
     salt, pepper = (alone & (far & end).any(2) for end in (whole >= 1, whole <= 0))
     struck = alone if alone.mean() >= _HIT_BY_ANYTHING else salt | pepper
     if salt.mean() < pepper.mean() / 5:
-        # Black alone was dropped, and not hit.
+        # With black pixels only, values were lost; impulses would be white too.
         struck = struck & ~scattered
     else:
         scattered = scattered & ~struck
     lost = float((scattered | dead).mean())
-    # Pixels that were lost are no noise.
+    # Lost pixels are not noise.
     calm = whole if lost < _DROPPED and struck.mean() < _HIT else _filled(whole, scattered | dead | struck)
     noise, correlation = estimate_noise(calm), noise_correlation(calm)
     quality = None if compression is None else _quality(compression)
@@ -120,37 +125,41 @@ def inspect(
     findings = [
         Finding("size", f"{width} x {height}", f"{width} x {height} pixels, {_channels_in_words(channels)}"),
         _depth(original),
-        Finding("not_finite", float(dead.mean()), f"{dead.mean():.2%} of the pixels are not finite"),
-        Finding("black", float(black.mean()), f"{black.mean():.2%} are exactly black, {scattered.mean():.2%} singly"),
-        Finding("saturated", float(white.mean()), f"{white.mean():.2%} are at the upper end of the range"),
-        Finding("impulses", float(struck.mean()), f"{struck.mean():.2%} stand out alone, as if hit by impulses"),
+        Finding("not_finite", float(dead.mean()), f"{dead.mean():.2%} of the pixels are NaN or infinite"),
+        Finding(
+            "black",
+            float(black.mean()),
+            f"{black.mean():.2%} are exactly black, {scattered.mean():.2%} as single pixels",
+        ),
+        Finding("saturated", float(white.mean()), f"{white.mean():.2%} are saturated: at the upper end of the range"),
+        Finding("impulses", float(struck.mean()), f"{struck.mean():.2%} look like impulse noise (salt and pepper)"),
         Finding(
             "noise",
             noise * scale,
-            f"noise with a standard deviation of about {noise * scale:.3g} (white is {scale:.4g}; fine texture counts "
-            "as noise)",
+            f"noise with a standard deviation of about {noise * scale:.3g}, in a range of {scale:.4g} (fine texture "
+            "counts as noise)",
         ),
         Finding(
             "noise_correlation",
             correlation,
-            f"neighbouring pixels' noise is {'correlated' if correlation > _CORRELATED else 'independent'} "
-            f"({correlation:.2f})",
+            f"the noise of neighbouring pixels is {'correlated' if correlation > _CORRELATED else 'independent'} "
+            f"(correlation {correlation:.2f})",
         ),
     ]
     if compression is not None:
-        findings.append(Finding("jpeg_quality", quality, f"a JPEG of quality {quality} or so, on the scale of libjpeg"))
+        findings.append(Finding("jpeg_quality", quality, f"JPEG of a quality of about {quality} (libjpeg's scale)"))
     if reach is not None:
         sentence = (
-            f"no detail finer than {1 / reach:.1f} pixels: it looks enlarged by about {1 / reach:.1f}, or blurred"
+            f"no detail finer than {1 / reach:.1f} pixels: it looks blurred, or enlarged by about {1 / reach:.1f}"
             if reach < 0.8
-            else "detail down to single pixels: it does not look enlarged"
+            else "detail down to single pixels: it looks neither blurred nor enlarged"
         )
         findings.append(Finding("finest_detail", 1 / reach, sentence))
     return Inspection(tuple(findings), _treatment(lost, float(struck.mean()), quality, noise, correlation))
 
 
 def _treatment(lost: float, hit: float, quality: int | None, noise: float, correlation: float) -> tuple[str, ...]:
-    """The worst first: what one treatment leaves, the next inspection finds."""
+    """Suggest a treatment of the worst damage. Inspecting the result finds what is left."""
     if lost >= _DROPPED:
         return ("restore",)
     if hit >= _HIT:
@@ -173,21 +182,18 @@ def _scale(original: NDArray[Any], value_range: tuple[float, float] | None) -> f
 
 
 def _depth(original: NDArray[Any]) -> Finding:
-    """Bits that are in use: a sensor's 12 are often stored in 16, at either end of them."""
+    """Count the bits in use. The 12 bits of a sensor are often stored as the upper or lower part of 16."""
     if original.dtype.kind not in "ui":
-        return Finding("bits", str(original.dtype), f"values of type {original.dtype}")
+        return Finding("bits", str(original.dtype), f"{original.dtype} values")
     values = np.unique(original.astype(np.int64))
     step = int(np.gcd.reduce(values)) or 1
     steps = max(1, int(values[-1]) // step)
     used, stored = math.ceil(math.log2(steps + 1)), original.dtype.itemsize * 8
-    # What was stretched has gaps between its values, in no even step.
-    return Finding(
-        "bits", used, f"{stored} bits a value, of which {used} are in use, with {len(values)} different values"
-    )
+    return Finding("bits", used, f"{stored} bits per value, {used} of them in use, {len(values)} different values")
 
 
 def _quality(compression: Compression) -> int:
-    """The quality at which libjpeg's table of brightness is nearest to the file's."""
+    """Return the quality at which libjpeg's luma table is nearest to the file's."""
     table = np.array(compression.tables[0], float)
     distances = [
         np.abs(np.log(np.array(compression_for_quality(quality, 1).tables[0], float) / table)).mean()
@@ -197,7 +203,7 @@ def _quality(compression: Compression) -> int:
 
 
 def _filled(picture: NDArray[np.float64], lost: NDArray[np.bool_]) -> NDArray[np.float64]:
-    """The picture with what was lost replaced by the value of the nearest pixel that was not."""
+    """Replace lost pixels by the nearest other pixel."""
     if lost.all():
         return picture
     nearest = ndimage.distance_transform_edt(lost, return_distances=False, return_indices=True)
@@ -206,20 +212,20 @@ def _filled(picture: NDArray[np.float64], lost: NDArray[np.bool_]) -> NDArray[np
 
 
 def _reach(picture: NDArray[np.float64], step: float) -> float | None:
-    """How far the picture's spectrum reaches, 1 for the finest detail that its pixels can hold.
+    """Return how far the spectrum reaches, 1 for the finest detail that pixels can hold; None if it cannot be told.
 
-    Of a picture that was enlarged by interpolation little is left beyond a frequency but faint images of what is below
-    it; the spectrum of a sharp one falls off evenly. None where there is nothing to be told.
+    The spectrum of a sharp picture falls off evenly. After an enlargement there are only faint aliases beyond some
+    frequency.
 
     Args:
         picture: (H, W, C), finite.
-        step: between two values that it can have: its rounding covers what is fainter.
+        step: the smallest difference of two values. Rounding hides anything fainter.
     """
     gray = picture.mean(2)
     window = np.hanning(gray.shape[0])[:, None] * np.hanning(gray.shape[1])
     power = np.abs(np.fft.fft2((gray - gray.mean()) * window)) ** 2 / (window**2).sum()
     y, x = np.meshgrid(*(np.fft.fftfreq(n) * 2 for n in gray.shape), indexing="ij")
-    # Along the axes, where enlarging cuts: between them the diagonals reach further.
+    # An enlargement cuts the spectrum along both axes: the larger of the two frequencies counts.
     radius = np.maximum(np.abs(y), np.abs(x))
     bands = np.linspace(0, 1, min(40, min(gray.shape) // 4) + 1)
     middles = (bands[1:] + bands[:-1]) / 2
@@ -230,5 +236,5 @@ def _reach(picture: NDArray[np.float64], step: float) -> float | None:
         return None
     slope, height = np.polyfit(np.log(middles[inner]), np.log(profile[inner]), 1)
     expected = np.exp(height + slope * np.log(middles))
-    # By the number of bands: images of what is below are single ones.
+    # The share of bands with detail, not the last one: single bands beyond may hold aliases.
     return float(((profile > 4 * rounding) & (profile > _FAINT * expected)).mean())

@@ -1,4 +1,4 @@
-"""How near a picture is to a reference: scikit-image does the work."""
+"""Metrics of a picture against a reference, by scikit-image."""
 
 from __future__ import annotations
 
@@ -11,29 +11,32 @@ __all__ = ["psnr", "ssim"]
 
 
 def psnr(picture: NDArray[Any], reference: NDArray[Any], where: NDArray[np.bool_] | None = None) -> float:
-    """Peak signal-to-noise ratio in dB; infinite for equal pictures.
+    """Return the peak signal-to-noise ratio in dB, infinite for equal pictures.
 
     Args:
         picture: (H, W) or (H, W, C), float in [0, 1]; or a volume, (D, H, W, C).
         reference: same shape and range.
-        where: (H, W) or the same shape, bool: compare only there.
+        where: (H, W) or the same shape, bool: compare only these values.
 
     >>> round(psnr(np.zeros((2, 2)), np.full((2, 2), 0.1)), 2)
     20.0
     """
-    difference = np.asarray(picture, np.float64) - np.asarray(reference, np.float64)
+    from skimage.metrics import peak_signal_noise_ratio
+
+    picture, reference = np.asarray(picture, np.float64), np.asarray(reference, np.float64)
     if where is not None:
-        difference = difference[where]
-    error = float(np.mean(difference**2))
-    return float("inf") if error == 0 else -10 * float(np.log10(error))
+        picture, reference = picture[where], reference[where]
+    with np.errstate(divide="ignore"):  # equal pictures
+        return float(peak_signal_noise_ratio(reference, picture, data_range=1.0))
 
 
 def ssim(picture: NDArray[Any], reference: NDArray[Any]) -> float:
-    """Structural similarity (Wang et al., 2004: Gaussian window of 1.5 pixels); 1 for equal pictures.
+    """Return the structural similarity, 1 for equal pictures, NaN if height or width is under 11 pixels.
+
+    Wang, Bovik, Sheikh and Simoncelli, 2004, with their Gaussian window of 1.5 pixels.
 
     Args:
-        picture: (H, W) or (H, W, C), float in [0, 1]; NaN is returned where a side is under 11 pixels. Of a volume,
-            (D, H, W, C), the mean over its slices is taken, which may be fewer than that.
+        picture: (H, W) or (H, W, C), float in [0, 1]. Of a volume, (D, H, W, C), the mean over its slices is taken.
         reference: same shape and range.
     """
     if picture.ndim == 4:

