@@ -43,9 +43,9 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from benchmarks.tables import replace_table
-from untaught.backend import fused
+from untaught.backend.cpu import network as compiled
+from untaught.backend.cpu.im2col import Im2col
 from untaught.backend.engine import Engine, choose_engine
-from untaught.backend.forms import Columns
 from untaught.fitting.loop import Fit
 from untaught.fitting.losses import MeanSquaredError
 from untaught.fitting.optimisers import OptimiserSettings
@@ -399,9 +399,9 @@ def measure_savings(preset: str, size: int, repeats: int, engine: Engine) -> dic
     without = dataclasses.replace(engine, kernels=None)
     steps = {"plain network in the engine's type, channels last": untaught_fit(preset, size, without)[1]}
     if engine.kernels is not None:
-        with mock.patch.object(fused, "_three", Columns):
+        with mock.patch.object(compiled, "_three", Im2col):
             columns = untaught_fit(preset, size, engine)[1]
-            columns()  # the forms are chosen at the first evaluation
+            columns()  # the algorithms are chosen at the first evaluation
         steps["kernels, gathered columns in place of Winograd tiles"] = columns
         fit, step = untaught_fit(preset, size, engine)
         generator = torch.Generator().manual_seed(0)

@@ -11,17 +11,18 @@ from hypothesis import strategies as st
 from networks_for_tests import VARIANTS, seeded, small
 from untaught.backend import kernels
 from untaught.backend.assembly import Assembly
-from untaught.backend.forms import Workspace
-from untaught.backend.fused import can_fuse
+from untaught.backend.cpu.maps import Workspace
+from untaught.backend.cpu.network import can_compile
+from untaught.backend.cpu.tables import interpolation
 from untaught.priors.encoder_decoder import PRESETS, EncoderDecoder, NetworkSettings
-from untaught.priors.interpolation import interpolation, upsample
+from untaught.priors.interpolation import upsample
 
-FUSED = {name: changes for name, changes in VARIANTS.items() if can_fuse(small(**changes))}
+FUSED = {name: changes for name, changes in VARIANTS.items() if can_compile(small(**changes))}
 
 
 @pytest.fixture
 def library():
-    found = kernels.load(torch.float32)
+    found = kernels.load(torch.float32).kernels
     if found is None:
         pytest.skip("no kernels were compiled for this machine")
     return found
@@ -58,7 +59,7 @@ def gradients(network, x: torch.Tensor, weights: torch.Tensor, evaluate=None) ->
 def test_which_networks_run_on_kernels():
     assert {"paper", "printed", "no skips", "one skip", "zero padding", "one a scale"} <= set(FUSED)
     assert not {"added", "max", "lanczos2", "large kernels", "elu", "swish"} & set(FUSED)
-    assert all(can_fuse(preset) for preset in PRESETS.values())
+    assert all(can_compile(preset) for preset in PRESETS.values())
 
 
 @pytest.mark.parametrize("size", [(16, 24), (13, 37), (40, 8)], ids=str)
@@ -90,7 +91,7 @@ def test_kernels_at_the_sizes_and_widths_of_the_presets(library):
 
 
 def test_kernels_in_bfloat16_are_as_exact_as_the_plain_network_in_bfloat16():
-    library = kernels.load(torch.bfloat16)
+    library = kernels.load(torch.bfloat16).kernels
     if library is None:
         pytest.skip("no kernels were compiled for this machine")
     network = shaken(small(down_channels=(16, 32), up_channels=(16, 32)))

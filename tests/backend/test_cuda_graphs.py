@@ -89,7 +89,7 @@ def paper(monkeypatch):
         OnPaper.made = []
         monkeypatch.setattr(Engine, "capture", on_paper if does else capture_nothing)
 
-    monkeypatch.setattr("untaught.backend.engine.load", lambda _: None)
+    monkeypatch.setenv("UNTAUGHT_KERNELS", "off")
     monkeypatch.setattr(jobs, "PerturbedSampler", InPlace)
     monkeypatch.setattr(jobs, "build_optimiser", lambda *parts: build_optimiser(*parts, capturable=True))
     return capture

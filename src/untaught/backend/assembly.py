@@ -8,7 +8,8 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from untaught.backend.fused import Fused, can_fuse, evaluate
+from untaught.backend.cpu.evaluation import evaluate
+from untaught.backend.cpu.network import CompiledNetwork, can_compile
 from untaught.backend.kernels import Kernels
 from untaught.priors.encoder_decoder import EncoderDecoder
 from untaught.priors.independent import Independent, concatenate_layers
@@ -48,7 +49,7 @@ class Assembly(nn.Module):
         self._members = list(networks)
         self._layers = layers
         self._kernels = kernels
-        self._compiled: dict[int, Fused] = {}
+        self._compiled: dict[int, CompiledNetwork] = {}
 
     def forward(self, x: Tensor) -> Tensor:
         """(N, c, H, W) to (N, C of all layers, H, W), float32."""
@@ -69,7 +70,7 @@ class Assembly(nn.Module):
     def _evaluate(self, inputs: Sequence[Tensor]) -> list[Tensor]:
         """Each network's output for its own input; networks on compiled kernels run at the same time."""
         outputs: list[Tensor | None] = [None] * len(inputs)
-        compiled: list[tuple[int, EncoderDecoder, Fused, Tensor, Tensor]] = []
+        compiled: list[tuple[int, EncoderDecoder, CompiledNetwork, Tensor, Tensor]] = []
         for number, (network, given) in enumerate(zip(self._members, inputs, strict=True)):
             if not isinstance(network, EncoderDecoder):
                 outputs[number] = network(given.to(_type_of(network))).float()
@@ -87,14 +88,14 @@ class Assembly(nn.Module):
                 outputs[number] = network.finish(result, padded.shape[2:], x.shape[2:])
         return [output for output in outputs if output is not None]
 
-    def _compiled_for(self, number: int, network: EncoderDecoder, x: Tensor) -> Fused | None:
+    def _compiled_for(self, number: int, network: EncoderDecoder, x: Tensor) -> CompiledNetwork | None:
         kernels = self._kernels
-        if kernels is None or not can_fuse(network.settings) or len(x) != 1 or x.requires_grad:
+        if kernels is None or not can_compile(network.settings) or len(x) != 1 or x.requires_grad:
             return None
         if x.dtype != kernels.dtype or x.device.type != "cpu":
             return None
         if number not in self._compiled or self._compiled[number].size != x.shape[-2:]:
-            self._compiled[number] = Fused(network, x.shape[-2], x.shape[-1], kernels)
+            self._compiled[number] = CompiledNetwork(network, x.shape[-2], x.shape[-1], kernels)
         return self._compiled[number]
 
 

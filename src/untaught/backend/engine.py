@@ -1,13 +1,13 @@
-"""How a step runs on the device at hand: device, arithmetic, memory layout, threads; and why.
+"""How a fit's iterations run on this machine: device, arithmetic, threads, kernels, and the reason for each choice.
 
-Nothing here changes what is computed beyond rounding: with bfloat16 arithmetic, weights, statistics and loss stay
-float32.
+The choices change the result by rounding only. With bfloat16 arithmetic, weights, statistics and loss stay float32.
 """
 
 from __future__ import annotations
 
 import contextlib
 import functools
+import logging
 import os
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
@@ -27,16 +27,22 @@ DeviceName = Literal["auto", "cpu", "cuda", "xpu", "mps"]
 Precision = Literal["auto", "float32", "bfloat16"]
 
 
+_SLOWER = "5 to 11 times longer"
+
+_log = logging.getLogger("untaught")
+
+
 @dataclass(frozen=True)
 class Engine:
-    """How a step runs.
+    """How a fit's iterations run.
 
     Attributes:
-        device: where.
+        device: device of all tensors.
         arithmetic: type of the tensors between the layers.
         threads: processor threads that torch uses.
-        kernels: compiled passes between the layers, or None for torch's own.
+        kernels: compiled kernels for processors, or None for plain torch.
         reasons: one sentence for each choice.
+        missing: why there are no compiled kernels although this device could use them; empty otherwise.
     """
 
     device: torch.device
@@ -44,10 +50,11 @@ class Engine:
     threads: int
     kernels: Kernels | None = None
     reasons: tuple[str, ...] = ()
+    missing: str = ""
 
     @property
     def guard_interval(self) -> int:
-        """Iterations between two looks at the loss: on an accelerator a look makes the host wait."""
+        """Iterations between two checks of the loss: on an accelerator each check makes the host wait."""
         return 1 if self.device.type == "cpu" else 25
 
     def assemble(self, networks: Sequence[nn.Module], layers: int = 1) -> Assembly:
@@ -62,6 +69,8 @@ class Engine:
         Returns:
             A module that maps (N, c, H, W) to (N, C of all layers, H, W), float32.
         """
+        if self.missing:
+            _warn_once(self.missing)
         return Assembly([self._placed(network) for network in networks], layers, self.arithmetic, self.kernels)
 
     def run(self, network: nn.Module, network_input: Tensor) -> Tensor:
@@ -79,11 +88,12 @@ class Engine:
     def capture(
         self, functions: Sequence[Callable[[], None]], generators: Sequence[torch.Generator]
     ) -> Sequence[Callable[[], None]]:
-        """The functions of a step, to be called in this order; on CUDA, such as are captured after a few calls.
+        """Return functions to call instead of the given ones; on CUDA they become CUDA graphs after a few calls.
 
         Args:
-            functions: what they find they leave in attributes or in place; see `untaught.backend.cuda_graphs.Graphs`.
-            generators: what they draw random numbers from.
+            functions: the parts of an iteration, in the order in which they are called. They leave their results in
+                attributes or in place; see `untaught.backend.cuda_graphs.Graphs`.
+            generators: the generators that they draw random numbers from.
         """
         if self.device.type != "cuda":
             return functions
@@ -92,17 +102,14 @@ class Engine:
 
     @contextlib.contextmanager
     def repeatable(self) -> Iterator[None]:
-        """While it lasts, torch adds up in an order that is the same from run to run, on CUDA too where it can.
-
-        Where it cannot, it says so in a warning.
-        """
+        """In this context torch uses deterministic algorithms on CUDA; it warns where it has none."""
         if self.device.type != "cuda":
             yield
             return
         settings: Any = torch.utils.deterministic
         filled, enabled = settings.fill_uninitialized_memory, torch.are_deterministic_algorithms_enabled()
         warn_only = torch.is_deterministic_algorithms_warn_only_enabled()
-        # To fill memory with NaN before it is written would be work for nothing.
+        # Filling memory with NaN before it is written would be wasted work.
         settings.fill_uninitialized_memory = False
         torch.use_deterministic_algorithms(True, warn_only=True)
         try:
@@ -112,7 +119,7 @@ class Engine:
             settings.fill_uninitialized_memory = filled
 
     def record(self) -> dict[str, Any]:
-        """The choices as plain values."""
+        """Return the choices as plain values."""
         return {
             "device": str(self.device),
             "precision": str(self.arithmetic).removeprefix("torch."),
@@ -141,8 +148,14 @@ def choose_engine(device: str = "auto", precision: str = "auto") -> Engine:
     arithmetic, why_arithmetic = _choose_arithmetic(chosen, precision)
     threads = torch.get_num_threads()
     why_threads = f"{threads} threads: torch's own choice for {os.cpu_count()} processors"
-    kernels, why_kernels = _choose_kernels(chosen, arithmetic)
-    return Engine(chosen, arithmetic, threads, kernels, (why_device, why_arithmetic, why_threads, why_kernels))
+    kernels, why_kernels, missing = _choose_kernels(chosen, arithmetic)
+    reasons = (why_device, why_arithmetic, why_threads, why_kernels)
+    return Engine(chosen, arithmetic, threads, kernels, reasons, missing)
+
+
+@functools.cache
+def _warn_once(missing: str) -> None:
+    _log.warning("running without compiled kernels, so an iteration takes %s: %s", _SLOWER, missing)
 
 
 def _from_environment(name: str, valid: Sequence[str]) -> str:
@@ -153,17 +166,18 @@ def _from_environment(name: str, valid: Sequence[str]) -> str:
     return value
 
 
-def _choose_kernels(device: torch.device, arithmetic: torch.dtype) -> tuple[Kernels | None, str]:
+def _choose_kernels(device: torch.device, arithmetic: torch.dtype) -> tuple[Kernels | None, str, str]:
+    """The kernels, the reason for the choice, and what `Engine.missing` is."""
     if device.type == "cuda":
-        return None, "kernels: torch's own, captured once per stage as CUDA graphs and replayed"
+        return None, "kernels: torch's own, captured once per stage as CUDA graphs and replayed", ""
     if device.type != "cpu":
-        return None, "kernels: torch's own; the compiled ones are for processors"
+        return None, "kernels: torch's own; the compiled ones are for processors", ""
     if _from_environment("UNTAUGHT_KERNELS", ("auto", "off")) == "off":
-        return None, "kernels: torch's own, because UNTAUGHT_KERNELS=off"
-    kernels = load(arithmetic)
+        return None, "kernels: torch's own, because UNTAUGHT_KERNELS=off", ""
+    kernels, missing = load(arithmetic)
     if kernels is not None:
-        return kernels, f"kernels: compiled for {kernels.processor}, between torch's matrix products"
-    return None, "kernels: torch's own, which take several times longer; none were compiled when untaught was installed"
+        return kernels, f"kernels: compiled for {kernels.processor}, between torch's matrix products", ""
+    return None, f"kernels: torch's own, so an iteration takes {_SLOWER}: {missing}", missing
 
 
 def _choose_device(device: str) -> tuple[torch.device, str]:
@@ -180,12 +194,12 @@ def _choose_device(device: str) -> tuple[torch.device, str]:
     except (RuntimeError, AssertionError) as error:
         there = "cpu" if accelerator is None else f"cpu, {accelerator.type}"
         raise SettingError(f"device {device!r} is not on this machine; usable here: {there}") from error
-    return torch.device(device), f"{device}: as asked for"
+    return torch.device(device), f"{device}: as requested"
 
 
 def _choose_arithmetic(device: torch.device, precision: str) -> tuple[torch.dtype, str]:
     if precision != "auto":
-        return getattr(torch, precision), f"{precision}: as asked for"
+        return getattr(torch, precision), f"{precision}: as requested"
     chosen = _from_environment("UNTAUGHT_PRECISION", get_args(Precision))
     if chosen != "auto":
         return getattr(torch, chosen), f"{chosen}: because UNTAUGHT_PRECISION={chosen}"

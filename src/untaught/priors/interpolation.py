@@ -1,4 +1,4 @@
-"""Upsampling by two; and for the compiled kernels a 3x3 convolution's taps over an upsampled picture, as tables."""
+"""Upsampling by two: nearest, bilinear and bicubic interpolation."""
 
 from __future__ import annotations
 
@@ -6,19 +6,18 @@ import functools
 import math
 from collections import defaultdict
 from collections.abc import Sequence
-from dataclasses import dataclass
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from untaught.priors.blocks import Padding, Upsampling
+from untaught.priors.blocks import Upsampling
 
-__all__ = ["Interpolation", "interpolation", "upsample"]
+__all__ = ["PHASES", "upsample", "upsampled_line"]
 
 
 def _cubic(t: float) -> dict[int, float]:
-    """Weights of the four neighbours of a place t beyond the second (Keys, 1981; a = -0.75 as in torch)."""
+    """Weights of the four neighbours of a point that lies t after the second (Keys, 1981; a = -0.75 as in torch)."""
 
     def near(x: float) -> float:
         return (1.25 * x - 2.25) * x * x + 1
@@ -29,21 +28,21 @@ def _cubic(t: float) -> dict[int, float]:
     return {-1: far(1 + t), 0: near(t), 1: near(1 - t), 2: far(2 - t)}
 
 
-# For an even and an odd place of the upsampled line: offset to the low line's place, and weight.
-_PHASES: dict[Upsampling, tuple[dict[int, float], dict[int, float]]] = {
+PHASES: dict[Upsampling, tuple[dict[int, float], dict[int, float]]] = {
     "nearest": ({0: 1.0}, {0: 1.0}),
     "bilinear": ({-1: 0.25, 0: 0.75}, {0: 0.75, 1: 0.25}),
     "bicubic": ({offset - 1: weight for offset, weight in _cubic(0.75).items()}, _cubic(0.25)),
 }
+"""For even and for odd pixels of an upsampled line: the pixels they are interpolated from, as offset and weight."""
 
 
 def upsample(x: Tensor, kind: Upsampling, size: Sequence[int] | None = None) -> Tensor:
-    """Enlarge (N, C, H, W) by interpolation, pixel centres aligned as in a picture viewer.
+    """Enlarge (N, C, H, W) by interpolation; pixels are areas, as with torch's ``align_corners=False``.
 
     Args:
-        x: what is enlarged.
-        kind: how; "bilinear" is linear along every axis, of a volume too.
-        size: of the result; twice that of ``x`` if None.
+        x: a picture or volume.
+        kind: interpolation; "bilinear" is linear along every axis, also of a volume.
+        size: size of the result; twice the size of ``x`` if None.
     """
     size = [2 * side for side in x.shape[2:]] if size is None else list(size)
     if kind == "nearest":
@@ -54,12 +53,11 @@ def upsample(x: Tensor, kind: Upsampling, size: Sequence[int] | None = None) -> 
 
 
 def _by_matrices(x: Tensor, kind: Upsampling, size: Sequence[int]) -> Tensor:
-    """The same as a matrix product along each axis that is doubled.
+    """Interpolate by a matrix product along each axis.
 
-    A GPU does that several times faster than torch's kernels interpolate, and its gradient, which is such a product
-    too, is the same from run to run.
+    On a GPU this is several times faster than torch's interpolation, and its gradient is deterministic.
     """
-    # In the order of memory, channels last for a picture.
+    # In the order of memory: channels last for a picture.
     axes = [0, 2, 3, 1] if x.ndim == 4 else list(range(x.ndim))
     x = x.permute(axes).contiguous()
     for axis, side in enumerate(size, start=1 if x.ndim == 4 else 2):
@@ -76,97 +74,24 @@ def _by_matrices(x: Tensor, kind: Upsampling, size: Sequence[int]) -> Tensor:
 
 @functools.lru_cache(maxsize=256)
 def _matrix(length: int, kind: Upsampling, dtype: torch.dtype, device: torch.device) -> Tensor:
-    """(2 length, length): from a line to the interpolated one. All its entries are exact in bfloat16."""
-    matrix = torch.zeros(2 * length, length)
-    for place, made_of in enumerate(_upsampled(length, kind)):
-        for line, share in made_of.items():
-            matrix[place, line] = share
+    """The matrix (2 length, length) that interpolates a line. All entries are exact in bfloat16."""
+    matrix = torch.zeros(2 * length, length, dtype=torch.float32)
+    for pixel, sources in enumerate(upsampled_line(length, kind)):
+        for source, weight in sources.items():
+            matrix[pixel, source] = weight
     return matrix.to(device, dtype)
 
 
-def _upsampled(length: int, kind: Upsampling) -> list[dict[int, float]]:
-    """For each of the 2 length places of an interpolated line the places that it is made of, and their shares."""
-    places = []
-    for place in range(2 * length):
-        made_of: dict[int, float] = defaultdict(float)
-        for offset, share in _PHASES[kind][place % 2].items():
-            made_of[min(max(place // 2 + offset, 0), length - 1)] += share
-        places.append(made_of)
-    return places
+def upsampled_line(length: int, kind: Upsampling) -> list[dict[int, float]]:
+    """For each pixel of an upsampled line the pixels it is interpolated from, with their weights.
 
-
-@dataclass(frozen=True)
-class Interpolation:
-    """The tables for a line of n places that becomes 2 n.
-
-    Attributes:
-        forward: for each upsampled place what it is made of: where its entries start, and their place, tap and weight.
-        adjoint: for each place what it went into: where its entries start, and their upsampled place and three weights.
-        first: (2 n,) the first place that an upsampled place needs; it does not fall.
-        last: (2 n,) the last.
-        reach: how far the interpolated squares couple neighbours.
-        gram: (n, 2 reach + 1) those squares: U^T U of the interpolation U, along its diagonals.
-        weight: (n,) how much of each place there is in the interpolated line: U^T 1.
+    >>> upsampled_line(2, "nearest")
+    [{0: 1.0}, {0: 1.0}, {1: 1.0}, {1: 1.0}]
     """
-
-    forward: tuple[Tensor, Tensor, Tensor, Tensor]
-    adjoint: tuple[Tensor, Tensor, Tensor]
-    first: list[int]
-    last: list[int]
-    reach: int
-    gram: Tensor
-    weight: Tensor
-
-
-@functools.lru_cache(maxsize=64)
-def interpolation(length: int, kind: Upsampling, padding: Padding) -> Interpolation:
-    """Tables for a line of ``length`` places."""
-    phases = _PHASES[kind]
-    reach = max(max(phase) - min(phase) for phase in phases)
-    gram, weight = torch.zeros(length, 2 * reach + 1), torch.zeros(length)
-    upsampled = _upsampled(length, kind)
-    for made_of in upsampled:
-        for one, share in made_of.items():
-            weight[one] += share
-            for other, second in made_of.items():
-                gram[one, other - one + reach] += share * second
-
-    starts, lines, taps, weights = [0], [], [], []
-    into: list[dict[int, list[float]]] = [defaultdict(lambda: [0.0] * 3) for _ in range(length)]
-    first, last = [], []
-    for place in range(2 * length):
-        for tap in range(3):
-            seen = _source(place + tap - 1, 2 * length, padding)
-            for line, share in upsampled[seen].items() if seen is not None else ():
-                lines.append(line)
-                taps.append(tap)
-                weights.append(share)
-                into[line][place][tap] += share
-        first.append(min(lines[starts[-1] :]))
-        last.append(max(lines[starts[-1] :]))
-        starts.append(len(lines))
-    adjoint_starts, places, triples = [0], [], []
-    for went in into:
-        places += list(went)
-        triples += list(went.values())
-        adjoint_starts.append(len(places))
-    integers = functools.partial(torch.tensor, dtype=torch.int32)
-    return Interpolation(
-        (integers(starts), integers(lines), integers(taps), torch.tensor(weights)),
-        (integers(adjoint_starts), integers(places), torch.tensor(triples)),
-        first,
-        last,
-        reach,
-        gram,
-        weight,
-    )
-
-
-def _source(place: int, length: int, padding: Padding) -> int | None:
-    if 0 <= place < length:
-        return place
-    if padding == "zero":
-        return None
-    if padding == "replicate":
-        return min(max(place, 0), length - 1)
-    return 1 if place < 0 else length - 2
+    pixels = []
+    for pixel in range(2 * length):
+        sources: dict[int, float] = defaultdict(float)
+        for offset, weight in PHASES[kind][pixel % 2].items():
+            sources[min(max(pixel // 2 + offset, 0), length - 1)] += weight
+        pixels.append(dict(sources))
+    return pixels

@@ -1,12 +1,13 @@
-// A convolution in some form: its way through chunks, forward and back.
+// A convolution as matrix products, forward and backward, for any algorithm.
 //
-// A form says how to come from its source to the rows that are multiplied, in chunks [from, to) of "places":
+// An algorithm (Pointwise, Winograd, Im2col, ...) says how its source becomes the rows of a matrix and how the rows of
+// the product become its target, in chunks [from, to) of "places":
 //
 //     int64_t places, batch, length, outputs;
-//     void into(T* v, from, to)                     v (batch, to - from, length)
-//     void out(const float* m, from, to, ...)       m (batch, to - from, outputs), into the target
-//     void out_back(T* p, from, to)                 p (batch, to - from, outputs), the gradient of m
-//     void in_back(const float* dv, b, n0, n, from, to, ...)  columns n0 to n0 + n of v's gradient, at b of the batch
+//     const T* into(T* v, from, to)                 the source as v (batch, to - from, length)
+//     void out(const float* m, from, to, ...)       the product m (batch, to - from, outputs), to the target
+//     void out_back(T* p, from, to)                 the target's gradient as p (batch, to - from, outputs)
+//     void in_back(const float* dv, b, n0, n, from, to, ...)  columns n0 to n0 + n of v's gradient, of product b
 
 #pragma once
 
@@ -14,77 +15,77 @@
 
 namespace {
 
-template <typename T, typename Form>
-void forward(Form& form, const T* matrix, int64_t chunk, double* sums, int64_t channels) {
-    const int64_t size = form.outputs * form.length, chunks = (form.places + chunk - 1) / chunk;
+template <typename T, typename Algorithm>
+void forward(Algorithm& algorithm, const T* matrix, int64_t chunk, double* sums, int64_t channels) {
+    const int64_t size = algorithm.outputs * algorithm.length, chunks = (algorithm.places + chunk - 1) / chunk;
     Sums total(sums, channels);
-    std::vector<Vector> room(form.batch * size * sizeof(T) / sizeof(Vector));
-    T* turned = (T*)room.data();
-    parallel(form.batch,
-             [&](int64_t b, int64_t) { turn(turned + b * size, matrix + b * size, form.outputs, form.length); });
+    std::vector<Vector> room(algorithm.batch * size * sizeof(T) / sizeof(Vector));
+    T* packed = (T*)room.data();
+    parallel(algorithm.batch,
+             [&](int64_t b, int64_t) { pack_transposed(packed + b * size, matrix + b * size, algorithm.outputs, algorithm.length); });
     share_out(chunks, [&](int64_t first, int64_t last, int64_t share) {
-        T* v = scratch<T>(0, form.batch * chunk * form.length);
-        float* m = scratch<float>(1, form.batch * chunk * form.outputs);
+        T* v = scratch<T>(0, algorithm.batch * chunk * algorithm.length);
+        float* m = scratch<float>(1, algorithm.batch * chunk * algorithm.outputs);
         for (int64_t item = first; item < last; ++item) {
-            const int64_t from = item * chunk, to = std::min(form.places, from + chunk), rows = to - from;
-            const T* in = form.into(v, from, to);
-            for (int64_t b = 0; b < form.batch; ++b)
-                multiply(rows, form.outputs, form.length, in + b * rows * form.length, turned + b * size, form.outputs,
-                         m + b * rows * form.outputs, form.outputs, false);
-            form.out(m, from, to, total, share);
+            const int64_t from = item * chunk, to = std::min(algorithm.places, from + chunk), rows = to - from;
+            const T* in = algorithm.into(v, from, to);
+            for (int64_t b = 0; b < algorithm.batch; ++b)
+                multiply(rows, algorithm.outputs, algorithm.length, in + b * rows * algorithm.length, packed + b * size, algorithm.outputs,
+                         m + b * rows * algorithm.outputs, algorithm.outputs, false);
+            algorithm.out(m, from, to, total, share);
         }
         release(std::is_same<T, bfloat16>::value);
     });
 }
 
-// The gradient of the matrix, total (batch, outputs, length), and if it is wanted that of the source.
-template <typename T, typename Form>
-void backward(Form& form, const T* matrix, float* total, int64_t chunk, bool wanted, double* sums, int64_t channels) {
-    const int64_t size = form.outputs * form.length, chunks = (form.places + chunk - 1) / chunk;
+// The matrix's gradient, total (batch, outputs, length), and the source's gradient if it is wanted.
+template <typename T, typename Algorithm>
+void backward(Algorithm& algorithm, const T* matrix, float* total, int64_t chunk, bool wanted, double* sums, int64_t channels) {
+    const int64_t size = algorithm.outputs * algorithm.length, chunks = (algorithm.places + chunk - 1) / chunk;
     Sums sum(sums, channels);
-    std::vector<Vector> room(wanted ? form.batch * size * sizeof(T) / sizeof(Vector) : 0);
-    T* standing = (T*)room.data();
+    std::vector<Vector> room(wanted ? algorithm.batch * size * sizeof(T) / sizeof(Vector) : 0);
+    T* packed = (T*)room.data();
     if (wanted)
-        parallel(form.batch,
-                 [&](int64_t b, int64_t) { stand(standing + b * size, matrix + b * size, form.outputs, form.length); });
+        parallel(algorithm.batch,
+                 [&](int64_t b, int64_t) { pack(packed + b * size, matrix + b * size, algorithm.outputs, algorithm.length); });
     const int64_t shares = std::min(most_shares, chunks);
-    std::vector<float> others((shares - 1) * form.batch * size);
+    std::vector<float> others((shares - 1) * algorithm.batch * size);
     share_out(chunks, [&](int64_t first, int64_t last, int64_t share) {
-        T* v = scratch<T>(0, form.batch * chunk * form.length);
-        T* p = scratch<T>(1, form.batch * chunk * form.outputs);
-        float* dv = scratch<float>(2, chunk * std::min(BLOCK_N, form.length));
-        float* own = share ? others.data() + (share - 1) * form.batch * size : total;
+        T* v = scratch<T>(0, algorithm.batch * chunk * algorithm.length);
+        T* p = scratch<T>(1, algorithm.batch * chunk * algorithm.outputs);
+        float* dv = scratch<float>(2, chunk * std::min(BLOCK_N, algorithm.length));
+        float* own = share ? others.data() + (share - 1) * algorithm.batch * size : total;
         bool add = false;
         for (int64_t item = first; item < last; ++item) {
-            const int64_t from = item * chunk, to = std::min(form.places, from + chunk), rows = to - from;
-            const T* in = form.into(v, from, to);
-            form.out_back(p, from, to);
-            for (int64_t b = 0; b < form.batch; ++b) {
-                const T* change = p + b * rows * form.outputs;
-                for (int64_t n = 0; wanted && n < form.length; n += BLOCK_N) {
-                    const int64_t width = std::min(BLOCK_N, form.length - n);
-                    multiply(rows, width, form.outputs, change, column(standing + b * size, n), form.length, dv, width,
+            const int64_t from = item * chunk, to = std::min(algorithm.places, from + chunk), rows = to - from;
+            const T* in = algorithm.into(v, from, to);
+            algorithm.out_back(p, from, to);
+            for (int64_t b = 0; b < algorithm.batch; ++b) {
+                const T* change = p + b * rows * algorithm.outputs;
+                for (int64_t n = 0; wanted && n < algorithm.length; n += BLOCK_N) {
+                    const int64_t width = std::min(BLOCK_N, algorithm.length - n);
+                    multiply(rows, width, algorithm.outputs, change, column(packed + b * size, n), algorithm.length, dv, width,
                              false);
-                    form.in_back(dv, b, n, width, from, to, sum, share);
+                    algorithm.in_back(dv, b, n, width, from, to, sum, share);
                 }
-                const T* a = as_a(change, rows, form.outputs, 3);
-                const T* right = as_b(in + b * rows * form.length, rows, form.length, 4);
-                for (int64_t n = 0; n < form.length; n += BLOCK_N)
-                    multiply(form.outputs, std::min(BLOCK_N, form.length - n), even(a, rows), a, column(right, n),
-                             form.length, own + b * size + n, form.length, add);
+                const T* a = as_a(change, rows, algorithm.outputs, 3);
+                const T* right = as_b(in + b * rows * algorithm.length, rows, algorithm.length, 4);
+                for (int64_t n = 0; n < algorithm.length; n += BLOCK_N)
+                    multiply(algorithm.outputs, std::min(BLOCK_N, algorithm.length - n), even(a, rows), a, column(right, n),
+                             algorithm.length, own + b * size + n, algorithm.length, add);
             }
             add = true;
         }
         release(std::is_same<T, bfloat16>::value);
     });
-    stretches(form.batch * size / LANES, [&](int64_t from, int64_t to, int64_t) {
+    stretches(algorithm.batch * size / LANES, [&](int64_t from, int64_t to, int64_t) {
         for (int64_t other = 0; other < shares - 1; ++other)
             for (int64_t k = from * LANES; k < to * LANES; k += LANES)
-                store(total + k, load(total + k) + load(others.data() + other * form.batch * size + k));
+                store(total + k, load(total + k) + load(others.data() + other * algorithm.batch * size + k));
     });
 }
 
-// The picture that is convolved, and the one that the convolution gives.
+// The feature map that is convolved, and the one that results: see kernels.cpp.
 template <typename T>
 struct Source {
     const T* y;
@@ -116,7 +117,7 @@ struct Target {
             call;                                          \
         }                                                  \
     } while (0)
-#define FOR_JOIN(join, call)             \
+#define FOR_KIND(join, call)             \
     do {                                 \
         if (join) {                      \
             constexpr bool JOIN = true;  \
@@ -127,7 +128,7 @@ struct Target {
         }                                \
     } while (0)
 
-// Products that are the target's values: rows to pixels from "from" on.
+// Stores rows of a product as the target's pixels from "from" on, and sums them.
 template <typename T>
 void rows_out(const Target<T>& target, const float* m, int64_t from, int64_t to, Sums& sums, int64_t share) {
     const int64_t channels = target.channels;
@@ -153,7 +154,7 @@ void rows_out_back(const Target<T>& target, T* p, int64_t from, int64_t to) {
     }
 }
 
-// Part of a matrix of gradients, kept for a pass that gathers it.
+// Stores columns of a matrix of gradients for the pass that gathers them.
 template <typename T>
 void keep(T* kept, int64_t length, const float* dv, int64_t n0, int64_t n, int64_t from, int64_t to) {
     for (int64_t p = from; p < to; ++p)

@@ -1,4 +1,4 @@
-// The head: a 1x1 convolution to a few channels, in float.
+// The head: a 1x1 convolution to the picture's few channels, in float.
 
 #pragma once
 
@@ -26,7 +26,7 @@ void head_forward(float* out, const Source<T>& source, const float* weight, cons
     });
 }
 
-// From the gradient of the head's outputs, (outputs, pixels), to dz and to that of the weight.
+// From the gradient of the head's outputs, (outputs, pixels), to dz and to the weight's gradient.
 template <typename T>
 void head_backward(T* dz, float* total, const float* change, const Source<T>& source, const float* weight,
                    int64_t outputs, double* sums) {

@@ -2,11 +2,11 @@
 
 #pragma once
 
-#include "vectors.h"
+#include "threads.h"
 
 namespace {
 
-// A hash of 32 bits that leaves no bias to speak of (the multipliers are C. Wellons's "lowbias32").
+// A 32-bit hash of negligible bias (C. Wellons's "lowbias32").
 inline Words mix(Words x) {
     x ^= x >> 16;
     x *= 0x7feb352du;
@@ -37,7 +37,7 @@ inline Vector root(Vector x) {
 #endif
 }
 
-// out = base + normal noise (Box and Muller, 1958), a function of the key and the place; "walk" moves the base too.
+// out = base + normal noise (Box and Muller, 1958), a function of the key and the index; "walk" changes base too.
 template <typename T>
 void perturb(T* out, float* base, int64_t count, float deviation, uint64_t key, int walk) {
     Words lane;

@@ -1,11 +1,12 @@
-// Matrix products, and the orders of their factors.
+// Matrix products and the layouts of their factors.
 //
-// They are torch's own, which are oneDNN's for one thread and a small block, found at run time: c (m, n) = or += a (m,
-// k) b (k, n), row by row, c always float. Rows of b come in pairs for bfloat16: (k / 2, n, 2).
+// The products are those of torch (oneDNN's, for one thread and a small block), whose addresses Python looks up: see
+// torch_products.py. They compute c (m, n) = or += a (m, k) b (k, n) on rows in memory; c is always float. For bfloat16
+// the rows of b come in pairs: (k / 2, n, 2).
 
 #pragma once
 
-#include "vectors.h"
+#include "threads.h"
 
 namespace {
 
@@ -16,7 +17,7 @@ Product16 product16 = nullptr;
 Product32 product32 = nullptr;
 Release release = nullptr;
 
-constexpr int64_t BLOCK_N = 128;  // columns of a product that are worked on at a time
+constexpr int64_t BLOCK_N = 128;  // columns of a product that are computed at a time
 
 inline void multiply(int64_t m, int64_t n, int64_t k, const bfloat16* a, const bfloat16* b, int64_t ldb, float* c,
                      int64_t ldc, bool add) {
@@ -29,7 +30,7 @@ inline void multiply(int64_t m, int64_t n, int64_t k, const float* a, const floa
 inline const bfloat16* column(const bfloat16* b, int64_t n) { return b + 2 * n; }
 inline const float* column(const float* b, int64_t n) { return b + n; }
 
-// Sixteen vectors as the columns of a square: blocks of 1, 2, 4 and 8 change places across the diagonal.
+// Transposes a square of sixteen vectors by exchanging blocks of 1, 2, 4 and 8 across the diagonal.
 template <int STEP>
 inline void exchange(Vector* v) {
     Integers low, high;
@@ -58,7 +59,7 @@ inline void transpose(Vector* v) {
     exchange<8>(v);
 }
 
-// 32-bit words (rows, columns) to (columns, rows).
+// Transposes 32-bit words: (rows, columns) to (columns, rows).
 inline void transpose_words(float* to, const float* from, int64_t rows, int64_t columns) {
     for (int64_t r = 0; r < rows; r += LANES)
         for (int64_t c = 0; c < columns; c += LANES) {
@@ -76,7 +77,7 @@ inline void transpose_words(float* to, const float* from, int64_t rows, int64_t 
         }
 }
 
-// (rows, columns) as the b of a product, so that rows are its k; an odd last row is paired with zeros.
+// Lays out (rows, columns) as factor b, with the rows as its k; an odd last row is paired with zeros.
 inline void pair_rows(bfloat16* to, const bfloat16* from, int64_t rows, int64_t columns) {
     for (int64_t r = 0; r < rows; r += 2)
         for (int64_t c = 0; c < columns; c += LANES) {
@@ -94,7 +95,7 @@ inline const bfloat16* as_b(const bfloat16* from, int64_t rows, int64_t columns,
     return to;
 }
 
-// (rows, columns) transposed as the a of a product, so that rows are its k: (columns, rows), rows even for bfloat16.
+// Transposes (rows, columns) to factor a, with the rows as its k: (columns, rows), with an even k for bfloat16.
 inline const float* as_a(const float* from, int64_t rows, int64_t columns, int where) {
     float* to = scratch<float>(where, rows * columns);
     transpose_words(to, from, rows, columns);
@@ -110,17 +111,18 @@ inline const bfloat16* as_a(const bfloat16* from, int64_t rows, int64_t columns,
 inline int64_t even(const bfloat16*, int64_t rows) { return (rows + 1) / 2 * 2; }
 inline int64_t even(const float*, int64_t rows) { return rows; }
 
-// A matrix (outputs, length) as the b of the product with its rows: (length, outputs).
-inline void turn(float* to, const float* from, int64_t outputs, int64_t length) {
+// Lays out a matrix (outputs, length) as factor b of the forward product: (length, outputs).
+inline void pack_transposed(float* to, const float* from, int64_t outputs, int64_t length) {
     transpose_words(to, from, outputs, length);
 }
-inline void turn(bfloat16* to, const bfloat16* from, int64_t outputs, int64_t length) {
+inline void pack_transposed(bfloat16* to, const bfloat16* from, int64_t outputs, int64_t length) {
     transpose_words((float*)to, (const float*)from, outputs, length / 2);
 }
-inline void stand(float* to, const float* from, int64_t outputs, int64_t length) {
+// Lays out a matrix (outputs, length) as factor b of the backward product: (outputs, length).
+inline void pack(float* to, const float* from, int64_t outputs, int64_t length) {
     std::memcpy(to, from, outputs * length * sizeof(float));
 }
-inline void stand(bfloat16* to, const bfloat16* from, int64_t outputs, int64_t length) {
+inline void pack(bfloat16* to, const bfloat16* from, int64_t outputs, int64_t length) {
     pair_rows(to, from, outputs, length);
 }
 

@@ -1,14 +1,13 @@
-// 3x3 convolutions over an upsampled picture.
+// 3x3 convolutions of a map that is upsampled by two before them.
 //
-// The interpolation works on places and the convolution's nine taps on channels, so they commute: z = the picture at
-// low resolution times the nine taps, one matrix product, and what is left is a fixed small filter from z to the
-// output, the same for every channel. It is separable. Its tables come from outside: for each output line the (low
-// line, tap, weight) that it is made of, and for each low line the (output line, weights of the three taps) that it
-// went into.
+// An interpolation mixes pixels and a tap of the kernel mixes channels, so the two commute. The low-resolution map is
+// multiplied by all nine taps (one matrix product, z), and a fixed separable filter, the same for every channel, turns
+// z into the output. The filter's tables come from Python: for each output line its sources (low line, tap, weight), and
+// for each low line its targets (output line, weights of the three taps).
 
 #pragma once
 
-#include "point.h"
+#include "pointwise.h"
 
 namespace {
 
@@ -24,11 +23,10 @@ struct Adjoint {
     const float* weight;
 };
 
-constexpr int64_t BLOCK = 16;  // places of a low line that are worked on at a time: their mixtures stay in the cache
-constexpr int MOST = 12;       // entries of an output line: three taps of up to four places
+constexpr int64_t BLOCK = 16;  // low pixels of a line that are computed at a time, so that their sums stay in the cache
+constexpr int MOST = 12;       // sources of an output line: three taps of up to four low lines
 
-// A few weighted sources, at offsets from a place that moves; filled up with weights of zero to a number known
-// beforehand.
+// A weighted sum of a few sources at fixed offsets; padded with zero weights to 3, 6 or 12 sources.
 struct Mixture {
     int count;
     int64_t offset[MOST];
@@ -50,7 +48,7 @@ struct Mixture {
         for (int k = 1; k < N; ++k) sum += weight[k] * load(from + offset[k]);
         return sum;
     }
-    // Calls body(n) with the number of entries as a constant.
+    // Calls body(n) with the number of sources as a compile-time constant.
     template <typename Body>
     void unrolled(Body body) const {
         if (count == 3) body(std::integral_constant<int, 3>());
@@ -59,11 +57,11 @@ struct Mixture {
     }
 };
 
-// Output places of a line that low places [from, to) can be asked for, and what they are made of.
+// The range of low lines that the output lines [begin, end) are computed from.
 struct Span {
     int64_t left, right;
 };
-inline Span made_of(const Table& table, int64_t begin, int64_t end) {
+inline Span sources_of(const Table& table, int64_t begin, int64_t end) {
     Span span{INT64_MAX, 0};
     for (int32_t e = table.start[begin]; e < table.start[end]; ++e) {
         span.left = std::min<int64_t>(span.left, table.line[e]);
@@ -72,11 +70,11 @@ inline Span made_of(const Table& table, int64_t begin, int64_t end) {
     return span;
 }
 
-constexpr int64_t SEGMENT = 64;  // low places of a line that are worked on at a time
-constexpr int64_t RING = 16;     // low lines of which z is kept; more than an output line and its next are made of
+constexpr int64_t SEGMENT = 64;  // low pixels of a line that are computed at a time
+constexpr int64_t RING = 16;     // low lines of z that are kept: more than two output lines need
 
-// Each thread takes a stretch of output lines, and of them one segment after the other: z is worked out line by line,
-// and kept for as long as the output lines that follow are made of it.
+// Each thread takes a range of output lines, one segment of their width after the other. It computes z line by line and
+// keeps a line for as long as the following output lines need it.
 template <typename T>
 void upsampled_forward(const Source<T>& source, const Target<T>& target, const T* matrix, Table rows_table,
                        Table columns_table, int add, double* sums) {
@@ -84,26 +82,26 @@ void upsampled_forward(const Source<T>& source, const Target<T>& target, const T
     const int64_t channels = target.channels, length = 9 * channels;
     Sums total(sums, channels);
     std::vector<Vector> room(length * in * sizeof(T) / sizeof(Vector));
-    T* turned = (T*)room.data();
-    turn(turned, matrix, length, in);
+    T* packed = (T*)room.data();
+    pack_transposed(packed, matrix, length, in);
     share_out(height, [&](int64_t first_row, int64_t last_row, int64_t share) {
         const int64_t most = SEGMENT + 8;
         T* v = scratch<T>(0, most * in);
         float* m = scratch<float>(1, most * length);
         T* ring = scratch<T>(2, RING * most * length);
         float* mixed = scratch<float>(3, (BLOCK + 8) * 3 * channels);
-        Point<T> point{source, target, nullptr, nullptr, 0, 0, 1, in, length};
+        Pointwise<T> point{source, target, nullptr, nullptr, 0, 0, 1, in, length};
         std::vector<Vector> first(channels / LANES), second(channels / LANES);
         for (int64_t segment = 0; segment < low; segment += SEGMENT) {
             const int64_t begin = 2 * segment, end = std::min(width, 2 * (segment + SEGMENT));
-            const Span span = made_of(columns_table, begin, end);
+            const Span span = sources_of(columns_table, begin, end);
             const int64_t places = span.right - span.left;
-            int64_t known = made_of(rows_table, first_row, first_row + 1).left;
+            int64_t known = sources_of(rows_table, first_row, first_row + 1).left;
             for (int64_t r = first_row; r < last_row; ++r) {
-                for (const int64_t needed = made_of(rows_table, r, r + 1).right; known < needed; ++known) {
+                for (const int64_t needed = sources_of(rows_table, r, r + 1).right; known < needed; ++known) {
                     const int64_t at = known * low + span.left;
                     const T* rows = point.into(v, at, at + places);
-                    multiply(places, length, in, rows, turned, length, m, length, false);
+                    multiply(places, length, in, rows, packed, length, m, length, false);
                     T* z = ring + known % RING * most * length;
                     for (int64_t k = 0; k < places * length; k += LANES) store(z + k, load(m + k));
                 }
@@ -112,7 +110,7 @@ void upsampled_forward(const Source<T>& source, const Target<T>& target, const T
                 });
                 for (int64_t block = begin; block < end; block += 2 * BLOCK) {
                     const int64_t block_end = std::min(end, block + 2 * BLOCK);
-                    const Span part = made_of(columns_table, block, block_end);
+                    const Span part = sources_of(columns_table, block, block_end);
                     upright.unrolled([&](auto n) {
                         for (int64_t x = part.left; x < part.right; ++x) {
                             const T* from = ring + (x - span.left) * length;
@@ -146,9 +144,9 @@ void upsampled_forward(const Source<T>& source, const Target<T>& target, const T
     });
 }
 
-// On the way back it is a 1x1 convolution at low resolution whose outputs are the nine taps.
+// The backward pass is that of a 1x1 convolution at low resolution whose outputs are the nine taps.
 template <typename T>
-struct Upsampled : Point<T> {
+struct Upsampled : Pointwise<T> {
     Adjoint rows_table, columns_table;
 
     void out_back(T* p, int64_t from, int64_t to) const {

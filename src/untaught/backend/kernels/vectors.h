@@ -1,13 +1,9 @@
-// Vectors of channels, what is done to each of them on the way, and how work is shared out.
+// Vectors of 16 channels, and what is computed for each of them: normalisation, activation, and their gradients.
 
 #pragma once
 
-#include <algorithm>
 #include <cstdint>
 #include <cstring>
-#include <type_traits>
-#include <vector>
-#include <omp.h>
 #ifdef __AVX2__
 #include <immintrin.h>
 #endif
@@ -33,7 +29,7 @@ inline void store(float* p, Vector v) { std::memcpy(p, &v, sizeof v); }
 
 inline Vector load(const bfloat16* p) {
 #ifdef __AVX512F__
-    // Written out, because the compiler makes three instructions of the one.
+    // An intrinsic, because the compiler turns the portable version into three instructions.
     return (Vector)_mm512_slli_epi32(_mm512_cvtepu16_epi32(_mm256_loadu_si256((const __m256i*)p)), 16);
 #endif
     Halves h;
@@ -56,9 +52,10 @@ inline Vector choose(Integers condition, Vector yes, Vector no) {
     return (Vector)((condition & (Integers)yes) | (~condition & (Integers)no));
 }
 
-// Padding of one pixel around the picture: what stands at place -1 and at place n.
+// Padding of one pixel around the picture. The codes are those of maps.py.
 enum Padding { ZERO = 0, REFLECTION = 1, REPLICATE = 2 };
 
+// The index that is read at index "place", from -1 to n; -1 for a zero.
 inline int64_t source(int64_t place, int64_t n, int padding) {
     if (place >= 0 && place < n) return place;
     if (padding == ZERO) return -1;
@@ -66,7 +63,7 @@ inline int64_t source(int64_t place, int64_t n, int padding) {
     return place < 0 ? 1 : n - 2;
 }
 
-// One vector of channels of a norm.
+// Normalisation and activation of one vector of channels; with SECOND a second normalisation after them.
 template <bool NORMED, bool SECOND>
 struct Norm {
     Vector s1, t1, s2, t2;
@@ -92,8 +89,8 @@ struct Norm {
     }
 };
 
-// What becomes of the gradient g of v at one vector: with one normalisation it goes through the activation and is
-// summed up for it; at a join it stays as it is and is summed up for the second normalisation.
+// Gradient g of a normalised and activated vector. With one normalisation the gradient passes the activation and is
+// summed for that normalisation. In a concatenation (JOIN) it stays as it is and is summed for the second normalisation.
 template <bool JOIN>
 struct Backward {
     Norm<true, false> norm;
@@ -113,7 +110,7 @@ struct Backward {
     }
 };
 
-// The completed gradient of a raw value, or a gradient that is complete already.
+// Gradient of a convolution's output: k1 dz + k2 y + k3, see kernels.cpp.
 template <typename T>
 struct Lazy {
     const T* dz;
@@ -125,64 +122,5 @@ struct Lazy {
     }
     Vector coefficient(int which, int64_t c) const { return load(k + which * channels + c); }
 };
-
-int64_t most_shares = 1;
-
-// Runs body(first, last, share) over stretches of items.
-template <typename Body>
-void share_out(int64_t items, Body body) {
-    const int64_t shares = std::min(most_shares, items);
-#pragma omp parallel if (shares > 1)
-    for (int64_t share = omp_get_thread_num(); share < shares; share += omp_get_num_threads())
-        body(items * share / shares, items * (share + 1) / shares, share);
-}
-
-// Runs body(item, share) for each item.
-template <typename Body>
-void parallel(int64_t items, Body body) {
-    share_out(items, [&](int64_t first, int64_t last, int64_t share) {
-        for (int64_t item = first; item < last; ++item) body(item, share);
-    });
-}
-
-// Runs body(from, to, share) over stretches of pixels that stay in the nearest cache.
-template <typename Body>
-void stretches(int64_t pixels, Body body) {
-    constexpr int64_t LENGTH = 128;
-    parallel((pixels + LENGTH - 1) / LENGTH,
-             [&](int64_t item, int64_t share) { body(item * LENGTH, std::min(pixels, (item + 1) * LENGTH), share); });
-}
-
-// Sums of two quantities for each channel, by share, then added in the order of the shares; none without a target.
-class Sums {
-public:
-    Sums(double* target, int64_t channels)
-        : target(target), channels(channels), partial(target ? size_t(most_shares) * 2 * channels : 0) {}
-    void add(int64_t share, int64_t c, Vector first, Vector second) {
-        if (!target) return;
-        double* own = partial.data() + share * 2 * channels + c;
-        for (int k = 0; k < LANES; ++k) {
-            own[k] += first[k];
-            own[channels + k] += second[k];
-        }
-    }
-    ~Sums() {
-        for (size_t k = 0; k < partial.size(); ++k) target[k % (2 * channels)] += partial[k];
-    }
-
-private:
-    double* target;
-    int64_t channels;
-    std::vector<double> partial;
-};
-
-// Memory of a thread's own, which it keeps.
-template <typename V>
-V* scratch(int which, int64_t count) {
-    static thread_local std::vector<Vector> kept[8];
-    const size_t vectors = (count * sizeof(V) + sizeof(Vector) - 1) / sizeof(Vector);
-    if (kept[which].size() < vectors) kept[which].resize(vectors);
-    return (V*)kept[which].data();
-}
 
 }  // namespace

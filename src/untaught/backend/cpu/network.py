@@ -1,35 +1,35 @@
-"""The encoder-decoder's way from its input to its last features, forward and back, in the forms of `forms`.
+"""An encoder-decoder on compiled kernels, forward and backward.
 
-A convolution over a concatenation is the sum of two, so nothing is concatenated. A convolution's bias in front of a
-batch normalisation changes nothing, since the normalisation takes the mean away: it is left out, and its gradient is
+A convolution of a concatenation is the sum of the convolutions of its parts, so nothing is concatenated. A bias before
+a batch normalisation has no effect, because the normalisation subtracts the mean: it is left out, and its gradient is
 zero.
 """
 
 from __future__ import annotations
 
-import functools
-from collections.abc import Callable, Sequence
-from concurrent.futures import ThreadPoolExecutor
-from typing import TYPE_CHECKING, Any, TypeVar, cast
+from typing import Any
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from untaught.backend.forms import Columns, Form, Gradients, Map, Narrow, Normalisation, Point, Step, Tiles, Upsampled
+from untaught.backend.cpu.convolution import Algorithm
+from untaught.backend.cpu.im2col import Im2col, NarrowIm2col
+from untaught.backend.cpu.maps import Gradients, Map, Normalisation, Step
+from untaught.backend.cpu.pointwise import Pointwise
+from untaught.backend.cpu.upsampled import Upsampled
+from untaught.backend.cpu.winograd import Winograd
 from untaught.backend.kernels import Kernels
 from untaught.priors.blocks import BatchNormalisation, Convolution, Upsampling
+from untaught.priors.encoder_decoder import EncoderDecoder, NetworkSettings
 
-if TYPE_CHECKING:
-    from untaught.priors.encoder_decoder import EncoderDecoder, NetworkSettings
+__all__ = ["CompiledNetwork", "can_compile"]
 
-__all__ = ["Fused", "can_fuse", "evaluate"]
-
-_NARROW = 8  # of at most so many channels, a skip branch is gathered into columns: tiles would be mostly padding
+_NARROW = 8  # a skip branch of at most so many channels uses im2col: tiles would be mostly padding
 
 
-def can_fuse(settings: NetworkSettings) -> bool:
-    """Whether a network has only parts that there is a form for."""
+def can_compile(settings: NetworkSettings) -> bool:
+    """Whether there are kernels for every part of a network."""
     return bool(
         settings.dimensions == 2
         and {*settings.per_scale("down_kernel_size"), *settings.per_scale("up_kernel_size")} == {3}
@@ -41,22 +41,22 @@ def can_fuse(settings: NetworkSettings) -> bool:
 
 
 class _Convolve:
-    """A convolution of one map, normalised afterwards."""
+    """A convolution of one map, with the normalisation that follows."""
 
-    def __init__(self, form: Form, target: Map, module: Convolution, *, early: bool = False) -> None:
-        self.form, self.target, self.module, self.early = form, target, module, early
+    def __init__(self, algorithm: Algorithm, target: Map, module: Convolution, *, early: bool = False) -> None:
+        self.algorithm, self.target, self.module, self.early = algorithm, target, module, early
 
     def forward(self) -> None:
-        step, target = self.form.step, self.target
+        step, target = self.algorithm.step, self.target
         assert target.normalisation is not None
         target.values = step.take(target.pixels, target.channels)
-        self.form.forward(target, _kernel(self.module), target.normalisation.sums)
+        self.algorithm.forward(target, _kernel(self.module), target.normalisation.sums)
         step.normalise(target)
 
     def backward(self, gradients: Gradients) -> None:
-        step, source = self.form.step, self.form.source
+        step, source = self.algorithm.step, self.algorithm.source
         gradient = _gradient(self.module, gradients)
-        self.form.backward(self.target, _kernel(self.module), gradient, early=self.early)
+        self.algorithm.backward(self.target, _kernel(self.module), gradient, early=self.early)
         step.close(self.target)
         if source.norm is not None and not self.early:
             step.complete(source, gradients)
@@ -65,7 +65,14 @@ class _Convolve:
 class _Join:
     """The 3x3 convolution of a normalised concatenation.
 
-    Of a skip branch, and of what comes up from below and is upsampled by ``kind``; either may be missing.
+    Args:
+        step: what all convolutions share.
+        skip: map of the skip branch, or None.
+        below: map of the scale below, which is upsampled by two, or None.
+        kind: its interpolation.
+        normalisation: of the concatenation.
+        module: the convolution.
+        target: the map that results.
     """
 
     def __init__(
@@ -79,20 +86,20 @@ class _Join:
         target: Map,
     ) -> None:
         self.step, self.target, self.module = step, target, module
-        self.parts: list[tuple[Form, slice]] = []
+        self.parts: list[tuple[Algorithm, int]] = []
         first = 0
         for source in (skip, below):
             if source is None:
                 continue
             source.joined = Normalisation(normalisation, first, source.used)
-            form: Form
+            algorithm: Algorithm
             if source is below:
-                form = Upsampled(step, source, kind, add=skip is not None)
+                algorithm = Upsampled(step, source, kind, add=skip is not None)
             elif source.used <= _NARROW:
-                form = Narrow(step, source)
+                algorithm = NarrowIm2col(step, source)
             else:
-                form = _three(step, source, 1)
-            self.parts.append((form, slice(first, first + source.used)))
+                algorithm = _three(step, source, 1)
+            self.parts.append((algorithm, first))
             first += source.used
 
     def forward(self) -> None:
@@ -100,46 +107,46 @@ class _Join:
         assert target.normalisation is not None
         target.values = step.take(target.pixels, target.channels)
         kernel = _kernel(self.module)
-        for form, part in self.parts:
-            self._normalise(form)
-            last = form is self.parts[-1][0]
-            form.forward(target, kernel[..., part], target.normalisation.sums if last else None)
+        for algorithm, first in self.parts:
+            self._normalise(algorithm)
+            last = algorithm is self.parts[-1][0]
+            algorithm.forward(target, kernel, target.normalisation.sums if last else None, first)
         step.normalise(target)
 
     def backward(self, gradients: Gradients) -> None:
         step, target = self.step, self.target
         kernel, gradient = _kernel(self.module), _gradient(self.module, gradients)
-        for form, part in self.parts:
-            form.backward(target, kernel[..., part], gradient[..., part])
-            self._normalise_back(form, gradients)
+        for algorithm, first in self.parts:
+            algorithm.backward(target, kernel, gradient, first)
+            self._normalise_back(algorithm, gradients)
         step.close(target)
 
-    def _normalise(self, form: Form) -> None:
-        """The second normalisation of one part: of its activations as they stand in the concatenation."""
-        source, kernels = form.source, self.step.kernels
+    def _normalise(self, algorithm: Algorithm) -> None:
+        """Compute the concatenation's normalisation for one part."""
+        source, kernels = algorithm.source, self.step.kernels
         assert source.joined is not None
         assert source.norm is not None
-        if isinstance(form, Upsampled):
-            form.squares = self.step.take(source.pixels, source.channels)
-            rows, columns = form.rows, form.columns
-            kernels.gram(
-                *source.arguments(self.step), form.squares, rows.reach, rows.gram, columns.gram, rows.weight,
+        if isinstance(algorithm, Upsampled):
+            algorithm.squares = self.step.take(source.pixels, source.channels)
+            rows, columns = algorithm.rows, algorithm.columns
+            kernels.upsampled_statistics(
+                *source.arguments(self.step), algorithm.squares, rows.reach, rows.gram, columns.gram, rows.weight,
                 columns.weight, source.joined.sums,
             )  # fmt: skip
         else:
             kernels.statistics(*source.arguments(self.step), source.joined.sums)
         source.joined.finish(kernels, self.target.pixels, source.norm[2:])
 
-    def _normalise_back(self, form: Form, gradients: Gradients) -> None:
-        source, kernels = form.source, self.step.kernels
+    def _normalise_back(self, algorithm: Algorithm, gradients: Gradients) -> None:
+        source, kernels = algorithm.source, self.step.kernels
         assert source.joined is not None
         assert source.normalisation is not None
-        source.joined.finish_join_back(kernels, self.target.pixels, source.lazy, gradients)
+        source.joined.finish_concatenation_back(kernels, self.target.pixels, source.lazy, gradients)
         squares: Tensor | None = None
         weights: tuple[Tensor | None, Tensor | None] = (None, None)
-        if isinstance(form, Upsampled):
-            squares, weights = form.squares, (form.rows.weight, form.columns.weight)
-        kernels.join_back(
+        if isinstance(algorithm, Upsampled):
+            squares, weights = algorithm.squares, (algorithm.rows.weight, algorithm.columns.weight)
+        kernels.concatenation_back(
             *source.arguments(self.step), source.gradient, squares, source.lazy[0], source.lazy[1], *weights,
             source.normalisation.sums,
         )  # fmt: skip
@@ -147,34 +154,34 @@ class _Join:
         self.step.complete(source, gradients)
 
 
-def _three(step: Step, source: Map, stride: int) -> Form:
+def _three(step: Step, source: Map, stride: int) -> Algorithm:
     if stride == 1 and source.height % 2 == 0 and source.width % 2 == 0:
-        return Tiles(step, source)
-    return Columns(step, source, stride)
+        return Winograd(step, source)
+    return Im2col(step, source, stride)
 
 
 def _kernel(module: Convolution) -> Tensor:
-    """(out, k, k, in), contiguous; no copy where the weight is stored with its channels last."""
+    """The kernel as (out, k, k, in), contiguous; no copy if the weight is stored with its channels last."""
     return module.weight.detach().permute(0, 2, 3, 1).contiguous()
 
 
 def _gradient(module: Convolution, gradients: Gradients) -> Tensor:
-    """Room for a convolution's gradient: (out, k, k, in)."""
+    """An empty tensor for a convolution's gradient: (out, k, k, in)."""
     weight = module.weight
-    room = torch.empty(weight.shape[0], *weight.shape[2:], weight.shape[1])
+    room = torch.empty(weight.shape[0], *weight.shape[2:], weight.shape[1], dtype=torch.float32)
     gradients[weight] = room.permute(0, 3, 1, 2)
     gradients[module.bias] = torch.zeros_like(module.bias)
     return room
 
 
-class Fused:
+class CompiledNetwork:
     """A network's features and head for one size of input.
 
     Args:
-        network: whose weights are used.
-        height: of the input, a multiple of what the scales need.
-        width: the same.
-        kernels: for the arithmetic that is wanted.
+        network: holds the weights; `can_compile` is true for it.
+        height: height of the padded input.
+        width: width of the padded input.
+        kernels: for the type of the arithmetic.
     """
 
     def __init__(self, network: EncoderDecoder, height: int, width: int, kernels: Kernels) -> None:
@@ -197,7 +204,7 @@ class Fused:
             if scale.skip is None:
                 return None
             convolution, target = layer(scale.skip, 0, source)
-            self.parts.append(_Convolve(Point(step, source), target, convolution, early=early))
+            self.parts.append(_Convolve(Pointwise(step, source), target, convolution, early=early))
             return target
 
         scales: list[Any] = list(network.scales)
@@ -206,7 +213,7 @@ class Fused:
         for index, scale in enumerate(scales):
             convolution, below = layer(scale.down, 0, x, 2)
             self.parts.append(_Convolve(_three(step, x, 2), below, convolution))
-            # A skip branch stands after the way down from the same map, so that on the way back it comes before.
+            # A skip branch follows the down convolution of the same map, so the backward pass reaches it first.
             if from_input:
                 skips.append(skip(scale, x, early=True))
             elif index:
@@ -232,42 +239,63 @@ class Fused:
             self.parts.append(_Join(step, side, below_map, kind, scale.up[0], convolution, x))
             if settings.extra_convolution:
                 convolution, target = layer(scale.up, 4, x)
-                self.parts.append(_Convolve(Point(step, x), target, convolution))
+                self.parts.append(_Convolve(Pointwise(step, x), target, convolution))
                 x = target
         self.last = x
         self.number = 0
 
     def forward(self, x: Tensor) -> Tensor:
-        """(1, input_channels, H, W) to what the head makes of the last features, (1, channels, h, w), float32.
+        """Evaluate: (1, input_channels, H, W) to the head's result, (1, channels, h, w), float32.
 
-        What `backward` needs is kept until then, or until the next time.
+        What `backward` needs is kept until it is called, or until the next evaluation.
         """
         self.number += 1
         x = x.detach()
         for part in self.parts:
             self.step.close(part.target)
-        # One pixel after the other: no copy where the input is stored like that.
+        # No copy where the input has its channels last.
         values = x[0].permute(1, 2, 0).flatten(0, 1)
         missing = self.input.channels - self.input.used
         self.input.values = F.pad(values, (0, missing)) if missing else values.contiguous()
-        for part in self.parts:
-            part.forward()
-        return self._head()
+        try:
+            for part in self.parts:
+                part.forward()
+            return self._head()
+        except BaseException:
+            self._reset()
+            raise
 
     def backward(self, change: Tensor, number: int) -> list[Tensor]:
-        """From the gradient of the head's result to that of every parameter."""
+        """Compute every parameter's gradient from that of the head's result.
+
+        Args:
+            change: gradient of the head's result.
+            number: which evaluation it belongs to; only the last one can be differentiated.
+        """
         if number != self.number:
-            raise RuntimeError("the network was evaluated again before this evaluation's gradient was asked for")
+            raise RuntimeError("the network was evaluated again before this evaluation was differentiated")
         gradients: Gradients = {}
-        self._head_back(change, gradients)
-        for part in reversed(self.parts):
-            part.backward(gradients)
+        try:
+            self._head_back(change, gradients)
+            for part in reversed(self.parts):
+                part.backward(gradients)
+        except BaseException:
+            self._reset()
+            raise
         return [gradients[parameter] for parameter in self.parameters]
 
+    def _reset(self) -> None:
+        """Forget an evaluation that has failed: sums may be half complete."""
+        for part in self.parts:
+            self.step.close(part.target)
+            for normalisation in (part.target.normalisation, part.target.joined):
+                if normalisation is not None:
+                    normalisation.sums.zero_()
+
     def _head(self) -> Tensor:
-        """In float32: bfloat16 has too few steps for a 16-bit picture."""
+        """The head's result, in float32: bfloat16 has too few steps for a 16-bit picture."""
         last, weight = self.last, self._head_weight()
-        result = torch.empty(1, len(weight), last.height, last.width)
+        result = torch.empty(1, len(weight), last.height, last.width, dtype=torch.float32)
         arguments = last.arguments(self.step)
         self.step.kernels.head_forward(*arguments, result, weight, self.head.bias, len(weight))
         return result
@@ -283,55 +311,3 @@ class Fused:
 
     def _head_weight(self) -> Tensor:
         return F.pad(self.head.weight.detach().flatten(1), (0, self.last.channels - self.last.used))
-
-
-def evaluate(networks: Sequence[Fused], inputs: Sequence[Tensor]) -> tuple[Tensor, ...]:
-    """Each network's head on its own input, (1, input_channels, H, W) to (1, channels, h, w), float32.
-
-    A single network has all threads to itself. Several share them out, a network a thread, so that threads need not
-    wait for each other after every convolution of a small picture; the results are the same to the bit.
-    """
-    parameters = [parameter for network in networks for parameter in network.parameters]
-    results = _Evaluate.apply(networks, inputs, *parameters)  # type: ignore[no-untyped-call]
-    return cast("tuple[Tensor, ...]", results)
-
-
-class _Evaluate(torch.autograd.Function):
-    @staticmethod
-    def forward(ctx: Any, networks: Sequence[Fused], inputs: Sequence[Tensor], *_: Tensor) -> tuple[Tensor, ...]:
-        ctx.set_materialize_grads(True)
-        ctx.networks = networks
-        tasks = [functools.partial(network.forward, x) for network, x in zip(networks, inputs, strict=True)]
-        results = tuple(_side_by_side(tasks, networks[0].step.kernels))
-        ctx.numbers = [network.number for network in networks]
-        return results
-
-    @staticmethod
-    def backward(ctx: Any, *changes: Tensor) -> Any:
-        tasks = [
-            functools.partial(network.backward, change, number)
-            for network, change, number in zip(ctx.networks, changes, ctx.numbers, strict=True)
-        ]
-        gradients = _side_by_side(tasks, ctx.networks[0].step.kernels)
-        return None, None, *(gradient for own in gradients for gradient in own)
-
-
-_Result = TypeVar("_Result")
-
-
-def _side_by_side(tasks: Sequence[Callable[[], _Result]], kernels: Kernels) -> list[_Result]:
-    if len(tasks) == 1:
-        return [tasks[0]()]
-    return list(_threads(torch.get_num_threads(), kernels).map(lambda task: task(), tasks))
-
-
-@functools.cache
-def _threads(count: int, kernels: Kernels) -> ThreadPoolExecutor:
-    """Threads of which each runs everything for itself."""
-
-    def alone() -> None:
-        # torch sets a new thread's number of threads the first time that it is asked for it: so it is asked first.
-        torch.get_num_threads()
-        kernels.use_threads(1)
-
-    return ThreadPoolExecutor(count, "untaught", initializer=alone)

@@ -1,4 +1,4 @@
-// The normalisation of a concatenation: statistics of its parts, and the way back through it.
+// Batch normalisation of a concatenation, part by part: its statistics and its gradient. Nothing is concatenated.
 
 #pragma once
 
@@ -6,7 +6,7 @@
 
 namespace {
 
-// Sums of a source's activations and of their squares, for the second normalisation of a join.
+// Sums of a part's activations and of their squares.
 template <typename T>
 void statistics(const Source<T>& source, double* sums) {
     const int64_t channels = source.channels;
@@ -25,11 +25,11 @@ void statistics(const Source<T>& source, double* sums) {
     });
 }
 
-// Statistics of the upsampled activations, at low resolution: with the interpolation U, the sum of (U a)^2 is that of a
-// Q a, Q = Ut U, a small separable filter of 2 reach + 1 taps for each line; the sum of U a is that of p a, p = Ut 1.
-// Writes q = Q a.
+// The same sums of the upsampled activations U a, computed at low resolution: the sum of (U a)^2 is the sum of a Q a with
+// Q = Ut U, a separable filter of 2 reach + 1 taps for each line; the sum of U a is the sum of p a with p = Ut 1. Writes
+// q = Q a.
 template <typename T>
-void gram(T* q, const Source<T>& source, int64_t reach, const float* row_taps, const float* column_taps,
+void upsampled_statistics(T* q, const Source<T>& source, int64_t reach, const float* row_taps, const float* column_taps,
           const float* row_weight, const float* column_weight, double* sums) {
     const int64_t height = source.height, width = source.width, channels = source.channels;
     const T* y = source.y;
@@ -64,10 +64,10 @@ void gram(T* q, const Source<T>& source, int64_t reach, const float* row_taps, c
     });
 }
 
-// Through the second normalisation of a join and the activation below it: from g, the gradient of v, to dz, in place.
-// da = s2 g + c1 p + c2 q, where q is Q a (or a, if there is none) and p is Ut 1 (or 1).
+// Gradient of the concatenation's normalisation and of the activation before it, in place: from g, the gradient of v, to
+// dz. The activation's gradient is s2 g + c1 p + c2 q; without upsampling q is a and p is 1.
 template <typename T>
-void join_back(T* g, const T* q, const Source<T>& source, const float* c1, const float* c2, const float* row_weight,
+void concatenation_back(T* g, const T* q, const Source<T>& source, const float* c1, const float* c2, const float* row_weight,
                const float* column_weight, double* sums) {
     const int64_t height = source.height, width = source.width, channels = source.channels;
     Sums total(sums, channels);

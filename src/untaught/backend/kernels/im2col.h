@@ -1,4 +1,4 @@
-// 3x3 convolutions over gathered columns: any size, any stride.
+// 3x3 convolutions by im2col: the nine neighbours of each pixel are one row of the matrix. Any size, any stride.
 
 #pragma once
 
@@ -7,7 +7,7 @@
 namespace {
 
 template <typename T>
-struct Columns {
+struct Im2col {
     Source<T> source;
     Target<T> target;
     T* kept;
@@ -42,7 +42,7 @@ struct Columns {
     }
 };
 
-// The outputs that a pixel took part in along one axis: at most 5 pairs of output and tap.
+// The outputs that a pixel contributes to along one axis: at most 5 pairs of output and tap.
 struct Reached {
     int count = 0;
     int64_t output[5];
@@ -62,7 +62,7 @@ struct Reached {
 };
 
 template <typename T, bool JOIN>
-void columns_gather(T* dz, const T* dv, const T* extra, const Source<T>& source, int64_t stride, double* sums) {
+void im2col_gather(T* dz, const T* dv, const T* extra, const Source<T>& source, int64_t stride, double* sums) {
     const int64_t height = source.height, width = source.width, channels = source.channels;
     const int padding = source.padding;
     const int64_t down = (height - 1) / stride + 1, across = (width - 1) / stride + 1;
@@ -94,11 +94,11 @@ void columns_gather(T* dz, const T* dv, const T* extra, const Source<T>& source,
     });
 }
 
-// The same with stride 1 for pictures of a few channels, stored as 16, that go into a concatenation: of the length of a
-// row the first 9 x few are used, in the order of the taps.
+// Im2col with stride 1 for a map of few channels that is part of a concatenation. The map stores 16 channels per pixel;
+// a row of the matrix has 9 x few values, tap after tap, then zeros.
 
 template <typename T>
-struct Narrow {
+struct NarrowIm2col {
     Source<T> source;
     Target<T> target;
     T* kept;
@@ -138,7 +138,7 @@ struct Narrow {
 };
 
 template <typename T>
-void narrow_gather(T* g, const T* dv, const Source<T>& source, int64_t few, int64_t length, double* sums) {
+void narrow_im2col_gather(T* g, const T* dv, const Source<T>& source, int64_t few, int64_t length, double* sums) {
     const int64_t height = source.height, width = source.width;
     const int padding = source.padding;
     Sums total(sums, LANES);
@@ -153,8 +153,8 @@ void narrow_gather(T* g, const T* dv, const Source<T>& source, int64_t few, int6
             const Reached& side = sideways[x];
             Vector sum{};
             for (int k = 0; k < upright.count; ++k)
-                for (int q = 0; q < side.count;
-                     ++q)  // reads beyond its few values, into the next tap's, and drops them
+                // Reads past the few values into the next tap's; the mask drops those.
+                for (int q = 0; q < side.count; ++q)
                     sum += load(dv + (upright.output[k] * width + side.output[q]) * length +
                                 (3 * upright.tap[k] + side.tap[q]) * few);
             const int64_t at = (r * width + x) * LANES;

@@ -1,7 +1,8 @@
-// 3x3 convolutions as Winograd's F(2x2, 3x3): Lavin and Gray, 2016.
+// 3x3 convolutions by Winograd's algorithm F(2x2, 3x3): Lavin and Gray, "Fast algorithms for convolutional neural
+// networks", 2016.
 //
-// Tiles of 2 x 2 outputs see 4 x 4 inputs. v = Bt d B, m = v . u for each of the 16 places of a tile, y = At m A.
-// Height and width are even. Gradients of v are kept as [row of tiles][16][tiles][channels] until all are there.
+// A tile of 2 x 2 outputs needs 4 x 4 inputs d: v = Bt d B, m = v u for each of the 16 elements of a tile, y = At m A.
+// Height and width are even. Gradients of v are stored as [row of tiles][16][tiles][channels] and gathered afterwards.
 
 #pragma once
 
@@ -10,13 +11,13 @@
 namespace {
 
 template <typename T>
-struct Tiles {
+struct Winograd {
     Source<T> source;
     Target<T> target;
     T* kept;
     int64_t places, batch, length, outputs;
 
-    // Calls body(row, first tile, last tile, tiles before them in the chunk) for each row's part of a chunk.
+    // Calls body(row, first tile, end of tiles, tiles before them in the chunk) for each row of tiles in a chunk.
     template <typename Body>
     void pieces(int64_t from, int64_t to, Body body) const {
         const int64_t tiles = source.width / 2;
@@ -141,9 +142,9 @@ struct Tiles {
     }
 };
 
-// Adjoint of Tiles::into: from the gradients that were kept, dv [row of tiles][16][tiles][channels], to the source's.
+// Adjoint of Winograd::into: from the gradients that were kept, dv [row of tiles][16][tiles][channels], to the source's.
 template <typename T, bool JOIN>
-void tiles_gather(T* dz, const T* dv, const T* extra, const Source<T>& source, double* sums) {
+void winograd_gather(T* dz, const T* dv, const T* extra, const Source<T>& source, double* sums) {
     const int64_t width = source.width, channels = source.channels, tiles = width / 2, rows = source.height / 2;
     const int64_t plane = tiles * channels, line = 16 * plane;
     const int padding = source.padding;
@@ -168,7 +169,7 @@ void tiles_gather(T* dz, const T* dv, const T* extra, const Source<T>& source, d
                     else if (padding == REPLICATE) odd[k] -= e;
                 }
             };
-            Vector before[2] = {}, now[2][4], next[2][4] = {};  // before: place 3 of the tile to the left
+            Vector before[2] = {}, now[2][4], next[2][4] = {};  // before: element 3 of the tile to the left
             vertical(now[0], now[1], 0);
             for (int64_t tile = 0; tile < tiles; ++tile) {
                 const bool left = tile == 0, right = tile == tiles - 1;
@@ -199,15 +200,16 @@ void tiles_gather(T* dz, const T* dv, const T* extra, const Source<T>& source, d
     });
 }
 
-// u = G w Gt for each pair of channels: w is [out][3][3][in], u is [16][out_padded][in_padded].
+// u = G w Gt for each pair of channels: w is [out][3][3][w_in], of which "in" channels from "from" on are used; u is
+// [16][out_padded][in_padded].
 template <typename T>
-void winograd_weights(T* u, const float* w, int64_t out, int64_t in, int64_t w_in, int64_t out_padded,
+void winograd_weights(T* u, const float* w, int64_t out, int64_t from, int64_t in, int64_t w_in, int64_t out_padded,
                       int64_t in_padded) {
     parallel(out, [&](int64_t o, int64_t) {
         for (int64_t i = 0; i < in; i += LANES) {
             const int64_t count = std::min<int64_t>(LANES, in - i);
             Vector g[9] = {}, t[4][3];
-            for (int k = 0; k < 9; ++k) std::memcpy(&g[k], w + (o * 9 + k) * w_in + i, count * sizeof(float));
+            for (int k = 0; k < 9; ++k) std::memcpy(&g[k], w + (o * 9 + k) * w_in + from + i, count * sizeof(float));
             for (int k = 0; k < 3; ++k) {
                 t[0][k] = g[k];
                 t[1][k] = 0.5f * (g[k] + g[3 + k] + g[6 + k]);
@@ -226,9 +228,9 @@ void winograd_weights(T* u, const float* w, int64_t out, int64_t in, int64_t w_i
     });
 }
 
-// Adjoint of winograd_weights, from float sums du.
-void winograd_weights_back(float* dw, const float* du, int64_t out, int64_t in, int64_t w_in, int64_t out_padded,
-                           int64_t in_padded) {
+// Adjoint of winograd_weights: from the gradient du of u, float, to that of w.
+void winograd_weights_back(float* dw, const float* du, int64_t out, int64_t first, int64_t in, int64_t w_in,
+                           int64_t out_padded, int64_t in_padded) {
     const int64_t plane = out_padded * in_padded;
     parallel(out, [&](int64_t o, int64_t) {
         for (int64_t i = 0; i < in; i += LANES) {
@@ -245,7 +247,7 @@ void winograd_weights_back(float* dw, const float* du, int64_t out, int64_t in, 
                 Vector g[3] = {t[0][k] + 0.5f * (t[1][k] + t[2][k]), 0.5f * (t[1][k] - t[2][k]),
                                0.5f * (t[1][k] + t[2][k]) + t[3][k]};
                 for (int q = 0; q < 3; ++q)
-                    std::memcpy(dw + (o * 9 + 3 * q + k) * w_in + i, &g[q], count * sizeof(float));
+                    std::memcpy(dw + (o * 9 + 3 * q + k) * w_in + first + i, &g[q], count * sizeof(float));
             }
         }
     });

@@ -7,12 +7,12 @@
 namespace {
 
 template <typename T>
-struct Point {
+struct Pointwise {
     Source<T> source;
     Target<T> target;
     T* dx;           // the source's gradient
-    const T* extra;  // what another convolution of the source has brought
-    int early;       // another one comes: dx is only that of the activation
+    const T* extra;  // the gradient that another convolution of the same source has computed
+    int early;       // another convolution of the source follows: dx is the activation's gradient only
     int64_t places, batch, length, outputs;
 
     template <bool NORMED, bool SECOND>
@@ -48,7 +48,7 @@ struct Point {
     void in_back(const float* dv, int64_t, int64_t n0, int64_t n, int64_t from, int64_t to, Sums& sums,
                  int64_t share) const {
         if (early) keep(dx, length, dv, n0, n, from, to);
-        else FOR_JOIN(source.second, (gather<JOIN>(dv, n0, n, from, to, sums, share)));
+        else FOR_KIND(source.second, (gather<JOIN>(dv, n0, n, from, to, sums, share)));
     }
 };
 
