@@ -21,7 +21,7 @@ from untaught.studio.task_schema import check_settings, command_line, find_offer
 from untaught.studio.worker import Moments
 
 
-def test_the_offers_are_the_catalogues():
+def test_the_offers_are_tasks():
     names = [task.name for task in offers()]
     assert {"inpaint", "restore"} <= set(names)
     task = find_offer("restore")
