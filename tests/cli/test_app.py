@@ -463,10 +463,11 @@ def test_a_name_with_markup_is_printed_as_it_is(files, capsys):
     assert "no[/]thing.png" in capsys.readouterr().err
 
 
-def test_letters_that_the_terminal_lacks_are_escaped(files):
+@pytest.mark.parametrize("errors", ["strict", "surrogateescape"])
+def test_letters_that_the_terminal_lacks_are_escaped(files, errors):
     (files / "photo.png").rename(files / "größe ▀.png")
     words = ["inspect", "größe ▀.png"]
-    environment = {**os.environ, "PYTHONIOENCODING": "ascii", "PYTHONUTF8": "0", "LC_ALL": "C"}
+    environment = {**os.environ, "PYTHONIOENCODING": f"ascii:{errors}", "PYTHONUTF8": "0", "LC_ALL": "C"}
     command = [sys.executable, "-X", "utf8=0", "-m", "untaught", *words]
     done = subprocess.run(command, cwd=files, env=environment, capture_output=True, check=False)
     assert done.returncode == 0, done.stderr

@@ -37,6 +37,7 @@ FILL = {"iterations": 2, "recipe": "fast"}
         ({"value_range": np.array([0, 4.5])}, (0.0, 4.5)),
         ({"value_range": ["0", "4.5"]}, (0.0, 4.5)),
         ({"recipe": "fast"}, "fast"),
+        ({"volume": np.bool_(True)}, True),
     ],
 )
 def test_python_accepts_what_the_command_line_accepts(given, kept):

@@ -1,4 +1,4 @@
-"""The command line."""
+"""The command line: commands, help, progress on a terminal, and the demonstration."""
 
 from untaught.cli.app import main
 

@@ -156,11 +156,11 @@ def _printable() -> Iterator[None]:
     changed = []
     for stream in (sys.stdout, sys.stderr):
         reconfigure = getattr(stream, "reconfigure", None)
-        if reconfigure is not None and stream.errors == "strict":
+        if reconfigure is not None and stream.errors != "backslashreplace":
+            changed.append((reconfigure, stream.errors))
             reconfigure(errors="backslashreplace")
-            changed.append(reconfigure)
     try:
         yield
     finally:
-        for reconfigure in changed:
-            reconfigure(errors="strict")
+        for reconfigure, errors in changed:
+            reconfigure(errors=errors)

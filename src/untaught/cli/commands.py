@@ -9,7 +9,7 @@ import textwrap
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 from cyclopts import App, Parameter
 
@@ -101,6 +101,8 @@ def _parameter(option: Option, completing: bool) -> inspect.Parameter:
     kind: Any = str
     if option.is_switch:
         kind = bool
+    elif option.choices and completing:
+        kind = Literal[option.choices]
     elif option.schema.get("format") == "path" or any(one.get("format") == "path" for one in _alternatives(option)):
         kind = Path
     elif isinstance(option.shown.metavar, tuple):
@@ -109,7 +111,6 @@ def _parameter(option: Option, completing: bool) -> inspect.Parameter:
         name=None if option.shown.positional else (option.flag, *option.shown.names),
         negative=option.shown.negative or "",
         help=option.text,
-        choices=option.choices if completing and option.choices else None,
     )
     # Options that are not given are left out, so that the settings class alone knows the defaults.
     default = inspect.Parameter.empty if option.required else None

@@ -1,4 +1,4 @@
-"""The record of a run: everything that is needed to repeat it, and what came of it."""
+"""The record of a run: everything that is needed to repeat it, and its result."""
 
 from __future__ import annotations
 
@@ -17,18 +17,18 @@ __all__ = ["check_request", "file_entry", "make_record", "make_request", "read_r
 
 
 def file_entry(path: Path) -> dict[str, str]:
-    """A file's name and the SHA-256 of what is in it."""
+    """A file's path and the SHA-256 of its content."""
     return {"path": str(path), "sha256": hashlib.sha256(path.read_bytes()).hexdigest()}
 
 
 def make_request(job: Job, *, command: str, files: Mapping[str, Path], options: Mapping[str, Any]) -> dict[str, Any]:
-    """What was asked for: everything that is needed to do it again.
+    """The first part of a record: everything that is needed to repeat the run.
 
     Args:
         job: the task, read and checked.
-        command: the command line that asked for it.
-        files: what went in, by role ("picture", "mask", "reference"); it may be nothing.
-        options: settings outside the recipe, such as how the mask is marked.
+        command: the command line of the run.
+        files: the input files by role ("picture", "mask", "reference"); a task may have none.
+        options: the task's own options, and those that say how files are read, as plain values.
     """
     return {
         "untaught": untaught.__version__,
@@ -48,7 +48,7 @@ def make_record(request: Mapping[str, Any], restoration: Restoration, figures: M
 
     Args:
         request: see `make_request`.
-        restoration: what came of the run.
+        restoration: the result of the run.
         figures: distances to a reference, if there was one.
     """
     return {
@@ -68,10 +68,10 @@ def make_record(request: Mapping[str, Any], restoration: Restoration, figures: M
 
 
 def read_record(path: Path) -> dict[str, Any]:
-    """Read a record and check that the files it names are still those that it was made from.
+    """Read a record and check that its input files have not changed.
 
     Raises:
-        InputError: for a file that is no record, or input files that are gone or have changed.
+        InputError: for a file that is no record, or input files that are missing or have changed.
     """
     try:
         record = json.loads(path.read_text(encoding="utf-8"))
@@ -84,11 +84,15 @@ def read_record(path: Path) -> dict[str, Any]:
 
 
 def check_request(request: Mapping[str, Any], origin: Path) -> None:
-    """Check that what a request names is there, and the same as when it was made.
+    """Check that the input files of a request are there and have not changed.
+
+    Args:
+        request: see `make_request`.
+        origin: the file that it was read from.
 
     Raises:
-        InputError: for input files that are gone or have changed.
-        KeyError: when something is missing from the request.
+        InputError: for input files that are missing or have changed.
+        KeyError: for a request with a part missing.
     """
     for name in ("task", "recipe", "seed", "options", "engine"):
         request[name]

@@ -1,1 +1,1 @@
-"""The tasks: each reads and checks its input, and makes a problem of it."""
+"""The tasks: one file each, with its options, how it reads its input, and its registration."""

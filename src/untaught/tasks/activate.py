@@ -74,6 +74,7 @@ def activate(
         InputError: for unusable input, before the fit starts.
         Interrupted: on Ctrl-C; it carries the best result so far.
 
+    >>> import torch
     >>> model = torch.nn.Sequential(torch.nn.Conv2d(3, 4, 3), torch.nn.ReLU())
     >>> activate(model, "1", 2, (16, 16), iterations=2).picture.shape
     (16, 16, 3)

@@ -1,4 +1,4 @@
-"""What classical methods make of the same job: to know whether a fit was worth waiting for."""
+"""Classical methods for the same job, to see whether a fit was worth its time."""
 
 from __future__ import annotations
 
@@ -25,17 +25,20 @@ Method = Callable[[Problem, Picture], Picture]
 
 
 def classical(job: Job) -> dict[str, Callable[[], NDArray[np.generic] | Tensor]]:
-    """The classical methods for a job's task, by name; each makes the picture, in the shape and type of the job's.
+    """The classical methods for a job's task.
 
-    They are given what the fit is given: what was observed, what is known, the operator and the noise. None for tasks
-    that have none here.
+    They get what the fit gets: the observation, what is known of it, the operator and the noise.
 
     Args:
-        job: of one picture.
+        job: a job of one picture.
+
+    Returns:
+        By name, a function that makes the picture in the shape and type of the job's; empty for a task without
+        classical methods here.
     """
     problem = job.problem
     if len(problem.size) == 3 or isinstance(problem.operator, UnknownBlur):
-        # Their two-dimensional forms are not what anybody would take for a volume; and they want to know the blur.
+        # These methods are for two dimensions, and need a known blur.
         return {}
     observed = np.moveaxis(torch.where(problem.known, problem.observed, 0)[0].double().numpy(), 0, -1)
 
@@ -54,7 +57,7 @@ def _known(problem: Problem) -> NDArray[np.bool_]:
 
 
 def _biharmonic(problem: Problem, observed: Picture) -> Picture:
-    """Damelin and Hoang, 2018. Channels are filled each for itself, as their known values may differ."""
+    """Damelin and Hoang, 2018; channel by channel, since their known pixels may differ."""
     from skimage.restoration import inpaint_biharmonic
 
     known = _known(problem)
@@ -75,7 +78,7 @@ def _non_local(problem: Problem, observed: Picture) -> Picture:
 
 
 def _total_variation(problem: Problem, observed: Picture) -> Picture:
-    """Chambolle, 2004, with the weight at which what is taken off has the noise's own strength."""
+    """Chambolle, 2004, with the weight at which the removed part is as strong as the noise."""
     from skimage.restoration import denoise_tv_chambolle
 
     noise = _noise(problem, observed)
@@ -101,13 +104,13 @@ def _resized(order: int, problem: Problem, observed: Picture) -> Picture:
 
 
 def _deconvolved(method: Callable[[Picture, Picture], Picture], problem: Problem, observed: Picture) -> Picture:
-    """Channel by channel, the edges mirrored so that no dark rim grows inwards; as large as the problem's picture."""
+    """Deconvolve channel by channel, with mirrored edges against a dark rim; the size of the problem's picture."""
     assert isinstance(problem.operator, Blur)
     kernel = problem.operator.kernel.double().numpy()
     height, width = kernel.shape
     padded = np.pad(observed, ((height, height), (width, width), (0, 0)), mode="symmetric")
     layers = [method(padded[..., channel], kernel) for channel in range(observed.shape[2])]
-    # Larger by the kernel, as the picture of the problem is before it is cut.
+    # The problem's picture is larger by the kernel, before it is cropped.
     top, left = height - (height - 1) // 2, width - (width - 1) // 2
     return np.stack(layers, axis=-1)[top : top + problem.size[0], left : left + problem.size[1]]
 
@@ -120,14 +123,14 @@ def _richardson_lucy(picture: Picture, kernel: Picture) -> Picture:
 
 
 def _wiener(picture: Picture, kernel: Picture) -> Picture:
-    """Orieux, Giovannelli and Rodet, 2010, which finds the strength of the noise by itself."""
+    """Orieux, Giovannelli and Rodet, 2010, which estimates the strength of the noise."""
     from skimage.restoration import unsupervised_wiener
 
     return np.asarray(unsupervised_wiener(picture, kernel, clip=False, rng=0)[0])
 
 
 def _bilinear(problem: Problem, observed: Picture) -> Picture:
-    """What is missing of a colour is the mean of its nearest known pixels, weighted by their distance."""
+    """Each missing value is the mean of the nearest known pixels of its colour, weighted by distance."""
     known = _known(problem).astype(float)
     weights = np.array([[1.0, 2.0, 1.0], [2.0, 4.0, 2.0], [1.0, 2.0, 1.0]])
     layers = [

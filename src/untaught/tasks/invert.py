@@ -100,6 +100,7 @@ def invert(
         InputError: for unusable input, before the fit starts.
         Interrupted: on Ctrl-C; it carries the best result so far.
 
+    >>> import torch
     >>> model = torch.nn.Sequential(torch.nn.Conv2d(3, 4, 3), torch.nn.ReLU())
     >>> invert(torch.rand(1, 3, 16, 16), model, "1", iterations=2).picture.shape
     torch.Size([1, 3, 16, 16])

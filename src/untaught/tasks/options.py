@@ -52,6 +52,11 @@ def _no_switch(value: object) -> object:
     return value
 
 
+def _plain_bool(value: object) -> object:
+    """A bool of a bool of numpy."""
+    return bool(value) if type(value).__module__ == "numpy" and type(value).__name__.startswith("bool") else value
+
+
 def _duration(value: object) -> object:
     """Seconds of a text such as 90, 60s, 5m or 1.5h; a number stays as it is."""
     if not isinstance(value, str):
@@ -97,7 +102,7 @@ PositiveSeconds = Annotated[
 ]
 """A time above 0."""
 
-Switch = StrictBool
+Switch = Annotated[StrictBool, BeforeValidator(_plain_bool)]
 """True or False, and nothing that could be taken for it."""
 
 

@@ -234,6 +234,8 @@ def register_task(**attributes: Any) -> Callable[[F], F]:
     Args:
         **attributes: of `Task`.
 
+    >>> import numpy as np
+    >>> import torch
     >>> import untaught
     >>> @untaught.register_task(name="copy", about="Copy a picture.", example="untaught copy a.png -o b.png")
     ... def read(picture, layout, settings):
@@ -241,7 +243,6 @@ def register_task(**attributes: Any) -> Callable[[F], F]:
     ...     return untaught.Problem(
     ...         observed=picture, known=known, channels=picture.shape[1], size=picture.shape[2:], layout=layout
     ...     )
-    >>> import numpy as np
     >>> untaught.run_task("copy", np.full((16, 16), 90, np.uint8), iterations=2).picture.shape
     (16, 16)
     >>> untaught.TASKS.remove("copy")
