@@ -10,6 +10,8 @@ import importlib
 import importlib.util
 import inspect
 import re
+import types
+import typing
 from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from typing import Any
@@ -69,6 +71,17 @@ def code(text: str) -> str:
     return re.sub(r"``(.+?)``", r"`\1`", text)
 
 
+def choices(annotation: Any) -> list[str]:
+    """The values of a Literal, also of one in a union."""
+    if typing.get_origin(annotation) is typing.Literal:
+        return [f'"{value}"' if isinstance(value, str) else str(value) for value in typing.get_args(annotation)]
+    return [value for one in typing.get_args(annotation) for value in choices(one)] if _is_union(annotation) else []
+
+
+def _is_union(annotation: Any) -> bool:
+    return typing.get_origin(annotation) in (typing.Union, types.UnionType)
+
+
 def default(field: dataclasses.Field[Any]) -> str:
     """The default of a field, as Python spells it."""
     if field.default_factory is not dataclasses.MISSING:
@@ -89,6 +102,7 @@ def default(field: dataclasses.Field[Any]) -> str:
 def fields(cls: Any) -> str:
     """The fields of a settings class."""
     about = described(cls)
+    hints = typing.get_type_hints(cls)
     pydantic_fields = getattr(cls, "__pydantic_fields__", {})
     shared = {}
     if issubclass(cls, StoppingSettings) and cls is not StoppingSettings:
@@ -100,6 +114,9 @@ def fields(cls: Any) -> str:
         text = about.get(field.name) or getattr(pydantic_fields.get(field.name), "description", None) or ""
         if text:
             text = re.sub(r"; default [^;]+\.$", ".", text)
+            values = choices(hints[field.name])
+            if len(values) > 1 and any(value.strip('"') not in text for value in values):
+                text = f"{text.rstrip('.')} ({', '.join(values)})."
             lines.append((f"`{field.name}`", default(field), code(text)))
     return rows(("field", "default", "meaning"), lines)
 

@@ -1,33 +1,109 @@
-"""The Python examples of the README and of docs/tasks.md run as they stand there, with the recipe of a test."""
+"""The docs are true: their Python examples run, their commands exist, their links and figures are there."""
 
 import re
+import shlex
 from pathlib import Path
 
 import pytest
 
-ROOT = Path(__file__).parent.parent
-EXAMPLES = re.findall(r"```python\n(.*?)```", (ROOT / "README.md").read_text(encoding="utf-8"), re.DOTALL)
+import untaught
+from untaught.cli import main
+
+ROOT = Path(__file__).parent.parent.parent
+PAGES = [ROOT / "README.md", ROOT / "CHANGELOG.md", *sorted((ROOT / "docs").rglob("*.md"))]
 
 
-@pytest.mark.parametrize("code", EXAMPLES, ids=range(len(EXAMPLES)))
-def test_example(code, tiny, monkeypatch, capsys):
-    from untaught.tasks import preparation
-
-    monkeypatch.setattr(preparation, "find_recipe", lambda *_: tiny)
-    exec(compile(code, "README.md", "exec"), {})
-    if "print" in code:
-        assert capsys.readouterr().out.startswith("(256, 256, 3) uint8")
+def named(path):
+    return str(path.relative_to(ROOT))
 
 
-TASKS_PAGE = re.findall(r"```python\n(.*?)```", (ROOT / "docs/tasks.md").read_text(encoding="utf-8"), re.DOTALL)
+def examples():
+    for page in PAGES:
+        blocks = re.findall(r"```python\n(.*?)```", page.read_text(encoding="utf-8"), re.DOTALL)
+        # The examples of a page continue each other.
+        if blocks:
+            yield pytest.param(page, blocks, id=named(page))
 
 
-@pytest.mark.parametrize("code", TASKS_PAGE, ids=range(len(TASKS_PAGE)))
-def test_example_of_the_tasks(code, tiny, monkeypatch):
-    from untaught.tasks import preparation
+@pytest.fixture
+def quick(tiny, monkeypatch):
+    """Every recipe is a small one, so that an example runs in a second."""
+    rows = {row: dict.fromkeys(recipes, tiny) for row, recipes in untaught.RECIPES.items()}
+    monkeypatch.setattr("untaught.recipes.RECIPES", rows)
 
-    monkeypatch.setattr(preparation, "find_recipe", lambda *_: tiny)
-    names: dict[str, object] = {}
-    exec(compile(code, "docs/tasks.md", "exec"), names)
-    if "last" in names:
-        assert names["last"].average.shape == (1, 3, 32, 32)
+
+@pytest.mark.usefixtures("quick")
+@pytest.mark.parametrize(("page", "blocks"), examples())
+def test_the_examples_of_a_page_run(page, blocks, tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    names = {"__name__": "example"}
+    for block in blocks:
+        exec(compile(block, named(page), "exec"), names)
+        expected = re.findall(r"^print\(.*\)  # (.+)$", block, re.MULTILINE)
+        assert [line for line in expected if line not in capsys.readouterr().out] == []
+
+
+def commands():
+    for page in PAGES:
+        found = re.findall(r"^(?:    )?(untaught [a-z].*)$", page.read_text(encoding="utf-8"), re.MULTILINE)
+        for line in found:
+            words = shlex.split(line, comments=True)
+            if words[1].islower():
+                yield pytest.param(words[1:], id=f"{named(page)}: {line}")
+
+
+@pytest.fixture(scope="module")
+def help_of():
+    found = {}
+
+    def look(name):
+        if name not in found:
+            found[name] = name
+        return found[name]
+
+    return look
+
+
+def flags_of(command, capsys):
+    """The flags that the help of a command names."""
+    try:
+        code = main([command, "--help"])
+    except SystemExit as end:
+        code = end.code
+    assert not code, f"there is no command {command}"
+    return set(re.findall(r"--[a-z][a-z-]+|(?<![\w-])-[a-z](?![\w-])", capsys.readouterr().out))
+
+
+@pytest.mark.parametrize("words", commands())
+def test_a_command_of_the_docs_exists(words, capsys):
+    flags = flags_of(words[0], capsys)
+    used = {word for word in words[1:] if re.match(r"--?[a-z]", word)}
+    assert used <= flags
+
+
+@pytest.mark.parametrize("page", PAGES, ids=named)
+def test_links_and_figures_exist(page):
+    text = re.sub(r"```.*?```", "", page.read_text(encoding="utf-8"), flags=re.DOTALL)
+    links = re.findall(r"\]\(([^)\s]+)\)|src=\"([^\"]+)\"", text)
+    for link in (one or other for one, other in links):
+        if link.startswith(("https://", "http://")):
+            continue
+        path, _, anchor = link.partition("#")
+        target = (page.parent / path).resolve() if path else page
+        assert target.exists(), link
+        if anchor:
+            headings = re.findall(r"^#+ (.+)$", target.read_text(encoding="utf-8"), re.MULTILINE)
+            assert anchor in {re.sub(r"[^\w\- ]", "", one.lower()).replace(" ", "-") for one in headings}, link
+
+
+def test_every_page_can_be_reached():
+    index = (ROOT / "docs/index.md").read_text(encoding="utf-8")
+    pages = {str(page.relative_to(ROOT / "docs")) for page in PAGES if "docs" in page.parts} - {"index.md"}
+    assert pages <= set(re.findall(r"\]\(([^)#\s]+)", index))
+
+
+def test_paths_of_the_docs_in_the_code_exist():
+    for folder in ("src", "benchmarks", "tests"):
+        for path in (ROOT / folder).rglob("*.py"):
+            for name in re.findall(r"docs/[\w/-]+\.md", path.read_text(encoding="utf-8")):
+                assert (ROOT / name).exists(), f"{named(path)} names {name}"
