@@ -6,8 +6,6 @@ A page has markers ``<!-- table: NAME -->`` and ``<!-- end -->``; what stands be
 from __future__ import annotations
 
 import dataclasses
-import importlib
-import importlib.util
 import inspect
 import re
 import types
@@ -17,10 +15,13 @@ from pathlib import Path
 from typing import Any
 
 import untaught
+from untaught.cli.app import commands
+from untaught.cli.options import OutputOptions
 from untaught.fitting.optimisers import OptimiserSettings
 from untaught.fitting.recipe import Recipe
 from untaught.fitting.stopping import StoppingSettings
 from untaught.priors.encoder_decoder import NetworkSettings
+from untaught.tasks.options import FitOptions, Option, list_options
 
 PAGES = Path(__file__).parent.parent / "docs/reference"
 
@@ -195,49 +196,39 @@ def names() -> str:
 # The tasks and their options ----------------------------------------------------------------------------------------
 
 
-def _options(task: Any) -> tuple[tuple[Any, ...], tuple[Any, ...]]:
-    """The options of a task: its own, and those that all tasks have."""
-    if hasattr(task, "own_options"):
-        return task.own_options, task.common_options
-    catalogue = importlib.import_module("untaught.tasks.catalogue")
-    return task.own_settings, catalogue.settings_of(catalogue.Options)
-
-
-def _tasks() -> Mapping[str, Any]:
-    new = importlib.util.find_spec("untaught.tasks.registry") is not None
-    found: Mapping[str, Any] = importlib.import_module(f"untaught.tasks.{'registry' if new else 'catalogue'}").TASKS
-    return found
-
-
-def options_table(options: Iterable[Any]) -> str:
+def options_table(options: Iterable[Option]) -> str:
     """Options by their names in Python and on the command line."""
-
-    def flag(option: Any) -> str:
-        shown = getattr(option, "shown", None)
-        return getattr(shown, "negative", "") or option.flag
-
-    def value(option: Any) -> str:
-        if getattr(option, "required", False):
-            return "required"
-        return "" if option.default is None else f"`{option.default!r}`"
-
-    def about(option: Any) -> str:
-        text = code(option.about).rstrip(" ;")
-        if option.default is not None:
-            text = re.sub(r" \(default: [^()]*\)$", "", text)
-        return re.sub(r" \(required\)$", "", text)
-
     return rows(
         ("Python", "command line", "default", "meaning"),
-        ((f"`{option.name}`", f"`{flag(option)}`", value(option), about(option)) for option in options),
+        ((f"`{option.name}`", flags(option), _default(option), _about(option)) for option in options),
     )
+
+
+def flags(option: Option) -> str:
+    """The names of an option on the command line."""
+    shown = option.shown
+    if shown.positional:
+        return f"`{shown.metavar or option.name.upper()}`"
+    if shown.negative:
+        return f"`{shown.negative}`"
+    return ", ".join(f"`{flag}`" for flag in (option.flag, *shown.names))
+
+
+def _default(option: Option) -> str:
+    if option.required:
+        return "required"
+    return "" if option.default is None or option.default == "" else f"`{option.default!r}`"
+
+
+def _about(option: Option) -> str:
+    about = re.sub(r" \(default: [^()]*\)$", "", option.text) if option.default is not None else option.text
+    return code(re.sub(r" \(required\)$", "", about))
 
 
 def tasks() -> str:
     """A section for each task."""
     parts = []
-    for name, task in _tasks().items():
-        own, _ = _options(task)
+    for name, task in untaught.TASKS.items():
         parts += [f"### {name}", "", task.about, "", f"    {task.example}", ""]
         files = [
             (f"`{file.role}`", f"`--{file.role}`", "required" if file.required else "", file.about)
@@ -245,21 +236,46 @@ def tasks() -> str:
         ]
         if files:
             parts += [rows(("file in Python", "command line", "", "what it is"), files), ""]
-        if own:
-            parts += [options_table(own), ""]
-        named = ", ".join(f"`{recipe}`" for recipe in getattr(task, "recipe_names", task.recipes))
+        if task.own_options:
+            parts += [options_table(task.own_options), ""]
+        named = ", ".join(f"`{recipe}`" for recipe in task.recipe_names)
         parts += [f"Recipes: {named}. Volumes: {'yes' if task.volumes else 'no'}.", ""]
     return "\n".join(parts).rstrip()
 
 
 def common() -> str:
     """The options of every task."""
-    task = next(task for task in _tasks().values() if task.volumes)
-    options = []
-    for option in _options(task)[1]:
-        about = re.sub(r"( \([a-z, -]+\)|; there are)$", "", option.about) if option.name == "recipe" else option.about
-        options.append(dataclasses.replace(option, about=about))
-    return options_table(options)
+    return options_table(list_options(FitOptions))
+
+
+def output() -> str:
+    """What a task writes."""
+    return command_table(list_options(OutputOptions))
+
+
+def command_table(options: Iterable[Option]) -> str:
+    """Options as the command line has them."""
+    lines = []
+    for option in options:
+        found = re.search(r" \((?:default: )?(required|(?<=default: )[^()]*)\)$", option.text)
+        about = option.text[: found.start()] if found else option.text
+        lines.append((flags(option), code(found[1]) if found else "", code(about)))
+    return rows(("option", "default", "meaning"), lines)
+
+
+def other_commands() -> str:
+    """A section for each command that is no task; what a task writes is not repeated."""
+    parts = []
+    for name, command in commands().items():
+        if name in untaught.TASKS:
+            continue
+        parts += [f"### {name}", "", command.about, "", f"    {command.example}", ""]
+        own = [option for title, group in command.groups().items() if title != "output" for option in group]
+        if own:
+            parts += [command_table(own), ""]
+        if "output" in command.groups():
+            parts += ["It also takes the options of [what a task writes](#what-a-task-writes).", ""]
+    return "\n".join(parts).rstrip()
 
 
 # The recipes --------------------------------------------------------------------------------------------------------
@@ -325,6 +341,8 @@ def tables() -> dict[Path, dict[str, str]]:
         ("python", "names"): names,
         ("tasks", "tasks"): tasks,
         ("tasks", "common"): common,
+        ("commands", "output"): output,
+        ("commands", "commands"): other_commands,
         ("recipes", "recipes"): recipes,
     }
     for (page, name), write in writers.items():

@@ -6,7 +6,6 @@ import pytest
 from benchmarks.docs import PAGES, tables
 
 import untaught
-from untaught.cli import main
 
 TABLES = tables()
 REFERENCE = {page.name: page.read_text(encoding="utf-8") for page in PAGES.glob("*.md")}
@@ -29,17 +28,6 @@ def test_no_table_is_left_over():
 @pytest.mark.parametrize("name", untaught.__all__)
 def test_every_public_name_is_in_the_reference(name):
     assert any(f"`{name}" in text for text in REFERENCE.values())
-
-
-@pytest.mark.parametrize("command", [*untaught.RECIPES.keys() & {"inpaint", "deblur"}, "resume", "compare", "studio"])
-def test_every_option_of_a_command_is_in_the_reference(command, capsys):
-    try:
-        main([command, "--help"])
-    except SystemExit as end:
-        assert not end.code
-    flags = set(re.findall(r"--[a-z][a-z-]+", capsys.readouterr().out)) - {"--help", "--version"}
-    text = REFERENCE["commands.md"] + REFERENCE["tasks.md"]
-    assert {flag for flag in flags if f"{flag}`" not in text and f"{flag} " not in text} == set()
 
 
 def test_every_variable_of_the_environment_is_in_the_reference():
