@@ -15,7 +15,7 @@ default recipe.
     python -m benchmarks.features WORK --parts invert pixels activate
 
 What is in the folder WORK already is not run again, so the parts can be run one by one, or side by side. Writes
-docs/figures/features.json, docs/figures/features.jpg and the tables of docs/tasks.md, of what there is.
+docs/figures/features.json, docs/figures/features.jpg and the tables of docs/lab-notes/tasks.md, of what there is.
 """
 
 from __future__ import annotations
@@ -164,8 +164,8 @@ def main() -> None:
             rows[1].append((f"{row['layer']}: pixels, total variation", best[1]))
     rows[2] = [(f"activate {row['layer']}, unit {row['unit']}", picture) for row, picture in found["activate"]]
     sheet(rows).save(DOCS / "figures/features.jpg", quality=82)
-    replace_table(DOCS / "tasks.md", "invert", invert_table(found))
-    replace_table(DOCS / "tasks.md", "activate", activate_table([row for row, _ in found["activate"]]))
+    replace_table(DOCS / "lab-notes/tasks.md", "invert", invert_table(found))
+    replace_table(DOCS / "lab-notes/tasks.md", "activate", activate_table([row for row, _ in found["activate"]]))
 
 
 def best_of(found: list[tuple[Row, Shown]], layer: str) -> tuple[Row, Shown] | None:

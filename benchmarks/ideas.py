@@ -10,7 +10,8 @@ fit looks at the clean picture. Seconds are the process's own, of one thread.
 
     python -m benchmarks.ideas DATA --study writing half
 
-Rows that are there already are not run again. Writes docs/figures/ideas.json and the tables of docs/recipes.md.
+Rows that are there already are not run again. Writes docs/figures/ideas.json and the tables of
+docs/lab-notes/recipes.md.
 """
 
 from __future__ import annotations
@@ -441,7 +442,8 @@ def main() -> None:
             rows.append({**key, **run()})
             print(rows[-1], flush=True)
             write_text(options.results, json.dumps(rows, indent=1) + "\n")
-        replace_table(DOCS / "recipes.md", f"ideas-{study}", table([row for row in rows if row["study"] == study]))
+        chosen = table([row for row in rows if row["study"] == study])
+        replace_table(DOCS / "lab-notes/recipes.md", f"ideas-{study}", chosen)
 
 
 if __name__ == "__main__":

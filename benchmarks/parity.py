@@ -9,7 +9,7 @@ both sides, no held-out pixels, no stopping; PSNR over the whole picture of the 
 
 ``--plain`` runs the float32 side without kernels, layer after layer in torch, which takes four times as long and agrees
 with the kernels in float32 to rounding (tests/test_networks.py). Rows that are there already are not run again. Writes
-docs/figures/parity.json and the table of docs/speed.md.
+docs/figures/parity.json and the table of docs/lab-notes/speed.md.
 """
 
 from __future__ import annotations
@@ -100,7 +100,7 @@ def main() -> None:
     engine = prepare("restore", clean, known, recipe=settings).engine.record()["precision"]
     report = {"iterations": options.iterations, "plain": options.plain, "precision": engine, "rows": rows}
     results.write_text(json.dumps(report, indent=1) + "\n")
-    replace_table(DOCS / "speed.md", "parity", table(rows, engine))
+    replace_table(DOCS / "lab-notes/speed.md", "parity", table(rows, engine))
 
 
 if __name__ == "__main__":

@@ -29,16 +29,16 @@ The studies:
 * ``windows``: lena, boat, barbara and brick side by side, 1024 x 1024, with writing: by windows of 512 and of 256, and
   whole. PSNR of the missing pixels; seconds are the process's own. The network has nothing to gain from four pictures.
 * ``time``: kate, boat and the stripes of barbara, 256 x 256. The paper's recipe is fitted for its own number of
-  iterations (by our engine, which follows the plain network: docs/speed.md), and what it took in plain torch is that
-  number times the plain step's time, of ten steps measured before and after `balanced` in the same process: when it
-  reaches the paper's quality, looking every fifth iteration, and when it ends by itself. PSNR with known pixels
-  kept. To be run with one thread: what is counted is the process's own time on the processor, in which other work
-  beside it counts for little, but for something: a plain step is bound by memory.
+  iterations (by our engine, which follows the plain network: docs/lab-notes/speed.md), and what it took in plain torch
+  is that number times the plain step's time, of ten steps measured before and after `balanced` in the same process:
+  when it reaches the paper's quality, looking every fifth iteration, and when it ends by itself. PSNR with known
+  pixels kept. To be run with one thread: what is counted is the process's own time on the processor. Other work beside
+  it counts for little, but for something: a plain step is bound by memory.
 
     python -m benchmarks.quality DATA --study restore --recipes balanced best
 
 Rows that are there already are not run again, so a study can be done in pieces. Writes docs/figures/quality.json and
-the tables of docs/quality.md.
+the tables of docs/lab-notes/quality.md.
 """
 
 from __future__ import annotations
@@ -605,7 +605,8 @@ def main() -> None:
         rows.append({**key, **measure(), "device": device})
         print(rows[-1], flush=True)
         write_text(options.results, json.dumps(rows, indent=1) + "\n")
-    replace_table(DOCS / "quality.md", options.study, table([row for row in rows if row["study"] == options.study]))
+    chosen = table([row for row in rows if row["study"] == options.study])
+    replace_table(DOCS / "lab-notes/quality.md", options.study, chosen)
 
 
 if __name__ == "__main__":

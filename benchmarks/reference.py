@@ -8,7 +8,7 @@ stands beside them. The clean picture is looked at only after a run has ended.
     python -m benchmarks.reference DATA --iterations 300
 
 DATA is a folder with inpaint/kate.png, inpaint/kate_mask.png and restore/boat.png. Writes docs/figures/reference.json
-and the table of docs/reference.md.
+and the table of docs/lab-notes/published.md.
 """
 
 from __future__ import annotations
@@ -120,7 +120,7 @@ def main() -> None:
         report = {"iterations": options.iterations, "engine": result.engine, "rows": rows}
         (DOCS / "figures").mkdir(exist_ok=True)
         (DOCS / "figures/reference.json").write_text(json.dumps(report, indent=1) + "\n")
-    replace_table(DOCS / "reference.md", "presets", table(rows))
+    replace_table(DOCS / "lab-notes/published.md", "presets", table(rows))
 
 
 def table(rows: list[dict[str, Any]]) -> str:

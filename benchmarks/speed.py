@@ -13,8 +13,8 @@ pixel are what it takes beyond the same for a 64 x 64 picture: libraries, weight
 
     python -m benchmarks.speed
 
-Writes docs/figures/speed.json, docs/figures/speed.png and the tables of docs/speed.md. To be run on an idle machine:
-threads that wait for each other lose far more than their share to another job.
+Writes docs/figures/speed.json, docs/figures/speed.png and the tables of docs/lab-notes/speed.md. To be run on an idle
+machine: threads that wait for each other lose far more than their share to another job.
 """
 
 from __future__ import annotations
@@ -58,7 +58,7 @@ from untaught.priors.interpolation import upsample
 from untaught.recipes import Recipe
 
 ROOT = Path(__file__).parent.parent
-PAGE = ROOT / "docs/speed.md"
+PAGE = ROOT / "docs/lab-notes/speed.md"
 TABLES = ("speed", "breakdown", "savings")
 
 PLAIN, UNTAUGHT, PAPER_CODE = "plain", "untaught", "paper code"

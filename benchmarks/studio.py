@@ -3,7 +3,8 @@
     python -m benchmarks.studio             # all of it
     python -m benchmarks.studio previews    # only what previews cost: no browser, and the machine need not be idle
 
-Needs Debian's chromium. Writes docs/figures/studio.json, docs/figures/studio-*.jpg and the table of docs/studio.md.
+Needs Debian's chromium. Writes docs/figures/studio.json, docs/figures/studio-*.jpg and the table of
+docs/lab-notes/studio.md.
 """
 
 from __future__ import annotations
@@ -194,7 +195,7 @@ def main(words: list[str]) -> None:
     figures |= previews()
     path.write_text(json.dumps(figures, indent=1) + "\n")
     rows = [f"| {name} | {value:.2g} |" for name, value in figures.items()]
-    replace_table(DOCS / "studio.md", "studio", "\n".join(["| what | measured |", "| --- | --- |", *rows]))
+    replace_table(DOCS / "lab-notes/studio.md", "studio", "\n".join(["| what | measured |", "| --- | --- |", *rows]))
 
 
 if __name__ == "__main__":

@@ -10,8 +10,8 @@ there is no classical method here: what is given is compared.
 
     python -m benchmarks.tasks DATA
 
-Rows that are there already are not run again. Writes docs/figures/tasks.json, the table of docs/tasks.md, and with
-``--pictures FOLDER`` what came out.
+Rows that are there already are not run again. Writes docs/figures/tasks.json, the table of docs/lab-notes/tasks.md, and
+with ``--pictures FOLDER`` what came out.
 """
 
 from __future__ import annotations
@@ -284,7 +284,7 @@ def main() -> None:
             rows.append(measure(case, options.pictures))
             print(key, rows[-1]["psnr"], rows[-1]["seconds"], flush=True)
             write_text(options.results, json.dumps(rows, indent=1) + "\n")
-    replace_table(DOCS / "tasks.md", "tasks", table(rows))
+    replace_table(DOCS / "lab-notes/tasks.md", "tasks", table(rows))
 
 
 if __name__ == "__main__":

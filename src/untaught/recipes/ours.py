@@ -27,12 +27,13 @@ def _widths(outer: int, middle: int, inner: int = 128) -> NetworkSettings:
 
 BALANCED_RESTORE = Recipe(
     name="balanced",
-    source="untaught's own: docs/recipes.md",
+    source="untaught's own: docs/lab-notes/recipes.md",
     network=_widths(48, 96),
     input=MaskedInput(),
     optimiser=MUON,
     averaging=0.98,
-    # A thinned network takes up no damage, so there is no haste; what it lacks is what is held out (docs/quality.md).
+    # A thinned network takes up no damage, so there is no haste; what it lacks is what is held out:
+    # docs/lab-notes/quality.md.
     stopping=HeldOut(patience=200, refit=0.5),
     iterations=800,
 )
@@ -43,7 +44,7 @@ BEST_RESTORE = dataclasses.replace(BALANCED_RESTORE, name="best", network=_width
 
 NOISE = Recipe(
     name="noise",
-    source="untaught's own for a network that draws from noise: docs/recipes.md",
+    source="untaught's own for a network that draws from noise: docs/lab-notes/recipes.md",
     network=dataclasses.replace(_widths(48, 96), skip_channels=(16,) * 5, upsampling="nearest", head="sigmoid"),
     input=NoiseInput(perturbation=FRESH),
     optimiser=OptimiserSettings(name="muon", learning_rate=0.01),
@@ -52,7 +53,7 @@ NOISE = Recipe(
     iterations=500,
 )
 
-# Bilinear at two outer scales, it is slow to take up what is fine: docs/recipes.md.
+# Bilinear at two outer scales, it is slow to take up what is fine: docs/lab-notes/recipes.md.
 NOISE_INPAINT = dataclasses.replace(
     NOISE,
     stopping=HELD_OUT_SHAPES,
@@ -66,7 +67,7 @@ NOISE_INPAINT = dataclasses.replace(
 
 SHAPES = MaskedInput(pattern="shapes", least=0.7, most=0.7)
 
-# Narrow inside too, for more iterations in its time: it is those that it lacks (docs/recipes.md).
+# Narrow inside too, for more iterations in its time: it is those that it lacks (docs/lab-notes/recipes.md).
 BALANCED_INPAINT = dataclasses.replace(
     BALANCED_RESTORE,
     network=_widths(32, 64, 64),
@@ -75,7 +76,7 @@ BALANCED_INPAINT = dataclasses.replace(
     iterations=600,
 )
 
-# By smaller windows it learns sooner: docs/recipes.md.
+# By smaller windows it learns sooner: docs/lab-notes/recipes.md.
 FAST_INPAINT = dataclasses.replace(
     BALANCED_INPAINT, name="fast", input=dataclasses.replace(SHAPES, patch=256), iterations=520
 )
@@ -84,7 +85,7 @@ BEST_INPAINT = dataclasses.replace(BEST_RESTORE, input=SHAPES, stopping=HELD_OUT
 
 BALANCED_DENOISE = Recipe(
     name="balanced",
-    source="untaught's own: docs/recipes.md",
+    source="untaught's own: docs/lab-notes/recipes.md",
     network=NetworkSettings(down_channels=(32, 64, 64), up_channels=(32, 64, 64), skip_channels=(32,) * 3, head="none"),
     input=R2RInput(),
     optimiser=MUON,
@@ -101,7 +102,7 @@ BEST_DENOISE = dataclasses.replace(BALANCED_DENOISE, name="best", runs=2)
 HOLE = dataclasses.replace(
     PAPER_HOLE,
     name="balanced",
-    source="untaught's own for large holes: docs/recipes.md",
+    source="untaught's own for large holes: docs/lab-notes/recipes.md",
     network=dataclasses.replace(
         PAPER_HOLE.network, down_channels=(32, 64, 128, 128, 128), up_channels=(32, 64, 128, 128, 128)
     ),
@@ -118,7 +119,7 @@ BEST_HOLE = dataclasses.replace(HOLE, name="best", runs=2, iterations=1000)
 BALANCED_INVERSE = dataclasses.replace(
     NOISE_INPAINT,
     name="balanced",
-    source="untaught's own: docs/recipes.md",
+    source="untaught's own: docs/lab-notes/recipes.md",
     stopping=NeverStop(),
     network=dataclasses.replace(
         NOISE_INPAINT.network, upsampling=("bilinear", "nearest", "nearest", "nearest", "nearest")
@@ -129,7 +130,7 @@ FAST_INVERSE = dataclasses.replace(BALANCED_INVERSE, name="fast", iterations=200
 
 BEST_INVERSE = dataclasses.replace(BALANCED_INVERSE, name="best", runs=2, iterations=1000)
 
-# What is learnt late are the blocks: docs/tasks.md.
+# What is learnt late are the blocks: docs/lab-notes/tasks.md.
 BALANCED_DEJPEG = dataclasses.replace(BALANCED_INVERSE, iterations=200)
 
 FAST_DEJPEG = dataclasses.replace(BALANCED_DEJPEG, name="fast", iterations=120)
@@ -145,7 +146,7 @@ BEST_STRONG = dataclasses.replace(BEST_DENOISE, iterations=300, runs=2)
 
 BALANCED_VOLUME = Recipe(
     name="balanced",
-    source="untaught's own for volumes: docs/tasks.md",
+    source="untaught's own for volumes: docs/lab-notes/tasks.md",
     network=NetworkSettings(
         dimensions=3,
         input_channels=16,
@@ -187,7 +188,7 @@ BALANCED_SEPARATE = dataclasses.replace(BALANCED_INVERSE, iterations=500)
 FAST_SEPARATE = dataclasses.replace(BALANCED_SEPARATE, name="fast", iterations=250)
 
 BEST_SEPARATE = dataclasses.replace(BALANCED_SEPARATE, name="best", iterations=1000)
-# Shallow features come nearer for as long as the fit goes on, and deep ones as nearly by then: docs/tasks.md.
+# Shallow features come nearer for as long as the fit goes on, and deep ones as nearly by then: docs/lab-notes/tasks.md.
 BALANCED_INVERT = dataclasses.replace(
     BALANCED_INVERSE, network=dataclasses.replace(BALANCED_INVERSE.network, upsampling="nearest"), iterations=400
 )

@@ -194,7 +194,7 @@ def _arrays(picture: Tensor) -> NDArray[np.float32]:
 
 
 def _polish_of(layout: Layout, noisy: Tensor, noise: float) -> Callable[[Tensor], Tensor] | None:
-    """The last step for a picture; None for a volume, whose network sees more than one slice (docs/tasks.md)."""
+    """The last step for a picture; None for a volume, whose network sees more slices: docs/lab-notes/tasks.md."""
     return None if layout.volume else functools.partial(_polish, noisy=noisy, noise=noise)
 
 
