@@ -39,12 +39,12 @@ from benchmarks.quality import crops, find_row
 from benchmarks.reference import DOCS
 from benchmarks.tables import replace_table
 from untaught.backend.engine import choose_engine
-from untaught.cli.demo import dropped_pixels, writing
 from untaught.fitting.loop import Fit, DivergenceGuard, iterate
 from untaught.fitting.losses import MeanSquaredError, Objective
 from untaught.fitting.optimisers import OptimiserSettings, build_optimiser, scheduled_rate
 from untaught.fitting.run import begin
 from untaught.fitting.state import State
+from untaught.imaging.damage import dropped_pixels, writing
 from untaught.imaging.files import write_text
 from untaught.imaging.metrics import psnr
 from untaught.physics.linear import Identity

@@ -24,7 +24,7 @@ from PIL import Image
 from skimage import data
 
 from benchmarks.reference import DOCS
-from untaught.cli.demo import dropped_pixels
+from untaught.imaging.damage import dropped_pixels
 from untaught.imaging.files import write_text
 
 COMMAND = [sys.executable, "-m", "untaught"]

@@ -64,10 +64,10 @@ from skimage.restoration import inpaint_biharmonic
 from benchmarks.reference import DOCS, half_size, load
 from benchmarks.speed import PlainNetwork, paper_code_network, plain_step
 from benchmarks.tables import replace_table
-from untaught.cli.demo import dropped_pixels, writing
 from untaught.fitting.run import Job
 from untaught.fitting.state import Restoration, State, StopReason
 from untaught.fitting.stopping import StoppingSettings
+from untaught.imaging.damage import dropped_pixels, writing
 from untaught.imaging.files import write_text
 from untaught.imaging.metrics import psnr
 from untaught.priors.encoder_decoder import EncoderDecoder

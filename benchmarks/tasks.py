@@ -38,7 +38,7 @@ from skimage.transform import resize
 from benchmarks.quality import read
 from benchmarks.reference import DOCS, half_size
 from benchmarks.tables import replace_table
-from untaught.cli.demo import dropped_pixels
+from untaught.imaging.damage import dropped_pixels
 from untaught.imaging.files import write_text
 from untaught.imaging.metrics import psnr
 from untaught.physics.blur import Blur, blur_kernel

@@ -11,8 +11,9 @@ import untaught
 LONGEST = 400
 IMPORTS = {name: imported_by(name) for name in MODULES}
 
-# Still to be turned round.
-PENDING = {"untaught.studio.sandbox"}
+# Modules that still import upwards, and modules that are still too long.
+PENDING: set[str] = set()
+STILL_LONG = {"untaught.cli.app", "untaught.fitting.run", "untaught.tasks.catalogue"}
 
 
 @pytest.mark.parametrize("name", [name for name in MODULES if name not in ("untaught", "untaught.__main__", *PENDING)])
@@ -37,8 +38,7 @@ def test_there_is_no_cycle():
         visit(name, ())
 
 
-@pytest.mark.skipif(bool(PENDING), reason="pending")
-@pytest.mark.parametrize("name", MODULES)
+@pytest.mark.parametrize("name", [name for name in MODULES if name not in STILL_LONG])
 def test_a_long_module_says_why(name):
     lines = MODULES[name].read_text(encoding="utf-8").splitlines()
     assert len(lines) <= LONGEST or any("This module is long because" in line for line in lines[:30]), len(lines)

@@ -1,6 +1,5 @@
 import json
 
-import numpy as np
 from PIL import Image
 
 from untaught.cli import demo
@@ -19,12 +18,3 @@ def test_the_demo_leaves_pictures_and_figures(tmp_path, tiny, monkeypatch, capsy
         for kind in ("original", "damaged", "biharmonic", "untaught"):
             with Image.open(tmp_path / "demo" / f"{name}-{kind}.png") as picture:
                 assert picture.size == (256, 256)
-
-
-def test_masks_of_the_demo():
-    text = demo.writing(200, 300)
-    assert text.shape == (200, 300)
-    assert 0.05 < (~text).mean() < 0.3
-    dropped = demo.dropped_pixels(100, 120, share=0.7, seed=1)
-    assert abs((~dropped).mean() - 0.7) < 0.03
-    np.testing.assert_array_equal(dropped, demo.dropped_pixels(100, 120, share=0.7, seed=1))

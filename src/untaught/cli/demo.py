@@ -11,54 +11,18 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image, ImageDraw, ImageFont
+from PIL import Image
 from rich.table import Table
 
 from untaught.cli.progress import make_console, make_display
 from untaught.fitting.state import Restoration
+from untaught.imaging.damage import dropped_pixels, writing
 from untaught.imaging.files import write_text
 from untaught.imaging.metrics import psnr, ssim
 from untaught.tasks.inpaint import inpaint
 from untaught.tasks.restore import restore
 
-__all__ = ["dropped_pixels", "run_demo", "writing"]
-
-_TEXT = "Lorem ipsum dolor sit amet, consectetur adipisici elit, sed eiusmod tempor incidunt ut labore et dolore magna"
-
-
-def writing(height: int, width: int, size: int = 16) -> NDArray[np.bool_]:
-    """A mask of writing: (H, W), True where the picture is known, False under the letters.
-
-    Args:
-        height: height of the picture, in pixels.
-        width: width of the picture, in pixels.
-        size: size of the letters, in pixels.
-    """
-    page = Image.new("L", (width, height), 255)
-    draw, font = ImageDraw.Draw(page), ImageFont.load_default(size)
-    words, y, index = _TEXT.split(), size // 2, 0
-    while y < height - size:
-        x = size // 2
-        while x < width:
-            word = words[index % len(words)] + " "
-            draw.text((x, y), word, font=font, fill=0)
-            x += round(draw.textlength(word, font=font))
-            index += 1
-        y += round(2 * size)
-    known: NDArray[np.bool_] = np.asarray(page) == 255
-    return known
-
-
-def dropped_pixels(height: int, width: int, share: float = 0.5, seed: int = 0) -> NDArray[np.bool_]:
-    """A mask of scattered missing pixels: (H, W), True where the picture is known.
-
-    Args:
-        height: height of the picture, in pixels.
-        width: width of the picture, in pixels.
-        share: probability of each pixel to be missing, 0 to 1.
-        seed: seed of the random numbers.
-    """
-    return np.random.default_rng(seed).random((height, width)) >= share
+__all__ = ["run_demo"]
 
 
 def run_demo(folder: Path, iterations: int | None = None) -> int:

@@ -16,10 +16,11 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image, ImageDraw
+from PIL import Image
 
 from untaught.errors import InputError, PictureError
 from untaught.imaging import reading
+from untaught.imaging.damage import dropped_pixels, scratches, writing
 from untaught.imaging.files import write_bytes
 from untaught.imaging.picture import Picture
 from untaught.imaging.writing import check_writable, write
@@ -105,15 +106,13 @@ def read_examples() -> dict[str, Any]:
     """Make the pictures to begin with: bundled photographs, damaged, each with its mask."""
     from skimage import data
 
-    from untaught.cli.demo import dropped_pixels, writing
-
     portrait = np.ascontiguousarray(data.astronaut()[:384, :384])
     coffee = np.ascontiguousarray(data.coffee()[72:328, 200:456])
     camera = data.camera()
     cases = {
         "portrait": (portrait, writing(384, 384, 20), 255),
         "coffee": (coffee, dropped_pixels(256, 256), 0),
-        "camera": (camera, _scratches(*camera.shape), 235),
+        "camera": (camera, scratches(*camera.shape), 235),
     }
     for name, (clean, known, damage) in cases.items():
         folder = Path(name)
@@ -123,25 +122,6 @@ def read_examples() -> dict[str, Any]:
         write(folder / "picture.png", damaged)
         write_bytes(folder / "thumbnail.jpg", thumbnail(damaged))  # last: it says that the example is ready
     return {"examples": list(cases)}
-
-
-def _scratches(height: int, width: int) -> NDArray[np.bool_]:
-    """A mask of scratches and a fold, (H, W), True where the picture is known."""
-    page = Image.new("L", (width, height), 255)
-    draw, random = ImageDraw.Draw(page), np.random.default_rng(5)
-    for _ in range(9):
-        x, y = random.uniform(0, width), random.uniform(0, height)
-        angle, length = random.uniform(0.9, 2.2), random.uniform(0.3, 0.9) * height
-        bend = random.uniform(-0.4, 0.4)
-        steps = np.linspace(0, 1, 24)
-        line = [
-            (x + length * step * np.cos(angle + bend * step), y + length * step * np.sin(angle + bend * step))
-            for step in steps
-        ]
-        draw.line(line, fill=0, width=int(random.integers(2, 5)), joint="curve")
-    draw.line([(0, 0.62 * height), (width, 0.58 * height)], fill=0, width=6)
-    known: NDArray[np.bool_] = np.asarray(page) == 255
-    return known
 
 
 _WHATS: dict[str, Callable[..., dict[str, Any]]] = {
