@@ -16,7 +16,7 @@ import tifffile
 from PIL import Image
 
 import untaught
-from untaught import cli
+from untaught import cli, recipes
 from untaught.cli.app import commands
 from untaught.tasks.registry import TASKS
 
@@ -36,10 +36,11 @@ def files(tmp_path, picture, mask):
 @pytest.fixture(autouse=True)
 def tiny_networks(monkeypatch, tiny):
     """Commands run in this process take a recipe that is quick."""
-    from untaught.tasks import preparation
 
-    real = preparation.find_recipe
-    monkeypatch.setattr(preparation, "find_recipe", lambda task, name: tiny if name == "balanced" else real(task, name))
+    real = recipes.find_recipe
+    monkeypatch.setattr(
+        "untaught.tasks.jobs.find_recipe", lambda task, name: tiny if name == "balanced" else real(task, name)
+    )
 
 
 def run(*words, folder: Path | None = None) -> int:
@@ -302,7 +303,7 @@ def test_every_help_explains_every_option_and_ends_with_an_example(command, caps
             if title == "options of every task" and not option.is_switch:
                 assert "(default: " in option.text
     if command in TASKS:
-        assert all(recipe.name in flat for recipe in RECIPES[command])
+        assert all(name in flat for name in RECIPES[command])
 
 
 def test_help_names_every_command(capsys):
@@ -358,7 +359,7 @@ def test_every_task_runs_and_can_be_repeated(files, task, picture, capsys):
     assert np.asarray(Image.open(files / "out.png")).shape == (*size, 3)
     printed = capsys.readouterr().err
     if task in ("upscale", "deblur"):
-        assert "observed again" in printed
+        assert "the operator maps the result" in printed
     again = ["repeat", "run.json", "-o", "again.png"]
     if task in ("invert", "activate"):
         assert {"invert": "the result's features", "activate": "the unit's activation"}[task] in printed

@@ -14,8 +14,15 @@ from untaught.fitting.state import State
 def states(count: int, channels: int = 3):
     for iteration in range(1, count + 1):
         output = torch.full((1, channels, 8, 6), iteration / count)
+        loss = torch.tensor(1 / iteration)
         yield State(
-            iteration, count, torch.tensor(1 / iteration), output, output, output.square(), iteration / 10, 0.01, 0
+            iteration=iteration,
+            iterations=count,
+            loss=loss,
+            losses=loss[None],
+            average=output,
+            square=output.square(),
+            elapsed=iteration / 10,
         )
 
 

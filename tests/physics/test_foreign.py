@@ -91,4 +91,4 @@ def test_a_fit_takes_deepinv_as_it_is(tiny):
     run = untaught.fit(blur.A(picture), blur, size=(24, 20), recipe=tiny)
     *_, last = run
     assert last.average.shape == (1, 3, 24, 20)
-    assert "observed again" in run.restoration().notes[-1]
+    assert "the operator maps the result" in run.restoration().notes[-1]

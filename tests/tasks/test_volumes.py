@@ -21,7 +21,6 @@ from untaught.priors.blocks import strides
 from untaught.priors.encoder_decoder import EncoderDecoder, NetworkSettings
 from untaught.priors.masked_input import MaskedInput
 from untaught.recipes import RECIPES
-from untaught.tasks import preparation
 from untaught.tasks.preparation import prepare
 from untaught.tasks.registry import TASKS
 
@@ -232,7 +231,7 @@ def test_a_size_that_does_not_fit_is_refused(observed, options):
 @pytest.fixture
 def stacks(tmp_path, volume, known, tiny, monkeypatch):
     """A folder with a clean volume, a damaged one and a mask."""
-    monkeypatch.setattr(preparation, "find_recipe", lambda *_: tiny)
+    monkeypatch.setattr("untaught.tasks.jobs.find_recipe", lambda *_: tiny)
     monkeypatch.chdir(tmp_path)
     for name, values in (("clean", volume), ("stack", np.where(known, volume, 9)), ("mask", known * np.uint8(255))):
         tifffile.imwrite(f"{name}.tif", values.astype(values.dtype), photometric="minisblack")
@@ -294,7 +293,7 @@ def test_a_preview_is_the_slice_in_the_middle(volume, known, monkeypatch):
 
 
 def test_an_interrupted_command_goes_on(stacks, held_out, monkeypatch):
-    monkeypatch.setattr(preparation, "find_recipe", lambda *_: held_out)
+    monkeypatch.setattr("untaught.tasks.jobs.find_recipe", lambda *_: held_out)
     words = "restore stack.tif --mask mask.tif --volume"
     assert run(f"{words} -o whole.tif") == 0
     real = checkpoint.save

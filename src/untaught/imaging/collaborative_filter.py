@@ -83,10 +83,8 @@ def _tile(pilot: Tensor, noisy: Tensor, variance: float) -> Tensor:
         weight = 1 / gain.square().sum((1, 2)).clamp_min(1e-3)
         back = torch.einsum("kl,gkp->glp", together, seen * gain) * weight[:, None, None]
         count = places[0] * places[1]
-        summed = torch.zeros(count, _BLOCK**2, device=noisy.device).index_add_(0, groups.flatten(), back.flatten(0, 1))
-        weights = torch.zeros(count, device=noisy.device).index_add_(
-            0, groups.flatten(), weight[:, None].expand(-1, _GROUP).flatten()
-        )
+        summed = noisy.new_zeros(count, _BLOCK**2).index_add_(0, groups.flatten(), back.flatten(0, 1))
+        weights = noisy.new_zeros(count).index_add_(0, groups.flatten(), weight[:, None].expand(-1, _GROUP).flatten())
         top = F.conv_transpose2d(summed.T.reshape(1, _BLOCK**2, *places), faded)
         bottom = F.conv_transpose2d(weights.view(1, 1, *places), (window[:, None] * window)[None, None])
         filtered.append((top / bottom.clamp_min(1e-9))[0, 0])
@@ -141,8 +139,8 @@ def _cosines(size: int, device: torch.device) -> Tensor:
 def _haar(size: int, device: torch.device) -> Tensor:
     """Return the orthonormal Haar transform, (size, size), size a power of two."""
     if size == 1:
-        return torch.ones(1, 1, device=device)
+        return torch.ones(1, 1, device=device, dtype=torch.float32)
     half = _haar(size // 2, device)
-    sums = torch.kron(half, torch.tensor([[1.0, 1.0]], device=device))
-    differences = torch.kron(torch.eye(size // 2, device=device), torch.tensor([[1.0, -1.0]], device=device))
+    sums = torch.kron(half, half.new_tensor([[1.0, 1.0]]))
+    differences = torch.kron(torch.eye(size // 2, device=device, dtype=torch.float32), half.new_tensor([[1.0, -1.0]]))
     return torch.cat([sums, differences]) / math.sqrt(2)

@@ -96,7 +96,7 @@ class UnknownBlur(DifferentiableOperator):
 
     def __init__(self, size: tuple[int, int]) -> None:
         super().__init__()
-        y, x = torch.meshgrid(*(torch.linspace(-1, 1, length) for length in size), indexing="ij")
+        y, x = torch.meshgrid(*(torch.linspace(-1, 1, length, dtype=torch.float32) for length in size), indexing="ij")
         self.size = size
         self.logits = nn.Parameter(-4 / _PACE * (x**2 + y**2).flatten())
 

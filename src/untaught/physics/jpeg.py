@@ -45,7 +45,7 @@ class JPEG(DifferentiableOperator):
         cosines[0] /= math.sqrt(2)
         self.register_buffer("tables", torch.tensor(compression.tables, dtype=torch.float32).view(-1, 8, 8) / 255)
         self.register_buffer("cosines", cosines.float())
-        self.register_buffer("to_ycbcr", torch.tensor(_RGB_TO_YCBCR))
+        self.register_buffer("to_ycbcr", torch.tensor(_RGB_TO_YCBCR, dtype=torch.float32))
 
     def forward(self, picture: Tensor) -> Tensor:
         """Map pictures (N, C, H, W) in [0, 1] to their decompressed JPEGs, of the same shape.

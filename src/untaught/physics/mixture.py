@@ -22,7 +22,7 @@ class Mixture(DifferentiableOperator):
 
     def __init__(self, shares: tuple[float, float] = (0.65, 0.35)) -> None:
         super().__init__()
-        self.logits = nn.Parameter(torch.logit(torch.tensor(shares)))
+        self.logits = nn.Parameter(torch.logit(torch.tensor(shares, dtype=torch.float32)))
 
     @property
     def shares(self) -> Tensor:

@@ -160,7 +160,7 @@ class BiaslessConvolution(nn.Module):
     def __init__(self, in_channels: int, out_channels: int, kernel_size: int, generator: torch.Generator) -> None:
         super().__init__()
         bound = 1 / math.sqrt(in_channels * kernel_size**2)
-        weight = torch.empty(out_channels, in_channels, kernel_size, kernel_size)
+        weight = torch.empty(out_channels, in_channels, kernel_size, kernel_size, dtype=torch.float32)
         self.weight = nn.Parameter(weight.uniform_(-bound, bound, generator=generator))
 
     def forward(self, x: Tensor) -> Tensor:

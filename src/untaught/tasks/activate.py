@@ -104,7 +104,7 @@ def read_without(settings: ActivateSettings) -> Problem:
     with torch.no_grad():
         before = float(operator(gray))
     return Problem(
-        observed=torch.zeros(1, 1),
+        observed=torch.zeros(1, 1, dtype=torch.float32),
         known=torch.ones(1, 1, dtype=torch.bool),
         operator=operator,
         channels=features.channels,

@@ -141,7 +141,7 @@ def read_without(settings: FeatureSettings, features: ArrayLike | Tensor, size: 
         )
     if not given.isfinite().all():
         raise InputError("the features have values that are not finite")
-    return _problem(operator, given, (height, width), Layout(torch.zeros(1), 0.0, 1.0))
+    return _problem(operator, given, (height, width), Layout(torch.zeros(1, dtype=torch.float32), 0.0, 1.0))
 
 
 def _problem(operator: Features, features: Tensor, size: tuple[int, int], layout: Layout) -> Problem:
