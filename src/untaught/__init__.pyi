@@ -32,7 +32,10 @@ from .fitting.stopping import (
 from .imaging.inspection import inspect
 from .physics.blur import Blur, blur_kernel
 from .physics.features import Features
-from .physics.linear import Identity, Mask
+from .physics.foreign import adapt
+from .physics.fourier import Fourier
+from .physics.laws import check_laws
+from .physics.linear import Identity, LinearOperator, Mask
 from .physics.operator import Operator
 from .physics.resampling import Downsample
 from .priors.conv_decoder import ConvDecoder
@@ -64,10 +67,6 @@ from .tasks.upscale import UpscaleSettings, upscale
 __version__: str
 
 __all__ = [
-    "LOSSES",
-    "RECIPES",
-    "SGLD",
-    "TASKS",
     "ActivateSettings",
     "Batch",
     "Blur",
@@ -88,6 +87,7 @@ __all__ = [
     "Features",
     "FillSettings",
     "FitOptions",
+    "Fourier",
     "GuideSettings",
     "HeldOut",
     "Identity",
@@ -96,7 +96,9 @@ __all__ = [
     "InputSampler",
     "InputScheme",
     "Interrupted",
+    "LOSSES",
     "Langevin",
+    "LinearOperator",
     "Mask",
     "MaskedInput",
     "Measurement",
@@ -114,11 +116,13 @@ __all__ = [
     "Problem",
     "Progress",
     "R2RInput",
+    "RECIPES",
     "Recipe",
     "ReferenceMeter",
     "ResidualPeak",
     "Restoration",
     "Run",
+    "SGLD",
     "SeparateSettings",
     "SettingError",
     "Siren",
@@ -126,6 +130,7 @@ __all__ = [
     "StopFit",
     "StopReason",
     "StoppingSettings",
+    "TASKS",
     "Task",
     "UNet",
     "UntaughtError",
@@ -133,7 +138,9 @@ __all__ = [
     "VarianceValley",
     "WindowedVarianceValley",
     "activate",
+    "adapt",
     "blur_kernel",
+    "check_laws",
     "deblur",
     "dejpeg",
     "demosaic",

@@ -183,10 +183,12 @@ def known_values(mask: ArrayLike | Tensor, layout: Layout) -> Tensor:
         array = np.moveaxis(array, layout.channel_axis, -1)
     size = shape[: layout.dimensions]
     if array.shape not in (shape, size):
-        kind, sides = ("volume", "(D, H, W)") if layout.volume else ("picture", "(H, W)")
+        kind, sides = "picture", "height and width, (H, W)"
+        if layout.volume:
+            kind, sides = "volume", "depth, height and width, (D, H, W)"
         raise InputError(
-            f"found a mask of {array.shape} for a {kind} of {shape}: a mask has the height and width of its {kind}, "
-            f"{sides}, or all of its shape"
+            f"found a mask of {array.shape} for a {kind} of {shape}: a mask has its {kind}'s {sides}, "
+            "or all of its shape"
         )
     channels = shape[layout.dimensions] if len(shape) > layout.dimensions else 1
     array = np.broadcast_to(array.reshape(*size, -1), (*size, channels))
