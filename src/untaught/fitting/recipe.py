@@ -238,6 +238,7 @@ def _by_tag(values: Mapping[str, Any], tag: str, kinds: Mapping[str, type], defa
 def _made(kind: Any, values: Mapping[str, Any]) -> Any:
     if kind is not Recipe and "perturbation" in values:
         values = {**values, "perturbation": _made(PerturbationSettings, values["perturbation"])}
+    check_names(values, [field.name for field in dataclasses.fields(kind)], kind=f"setting of {kind.__name__}:")
     # JSON has lists where settings have tuples.
     return kind(**{name: tuple(value) if isinstance(value, list) else value for name, value in values.items()})
 

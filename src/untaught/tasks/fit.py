@@ -124,7 +124,8 @@ def fit(
     values = given.to(torch.complex64 if given.is_complex() else torch.float32).cpu()
     called: Operator | None = operator
     if operator is None:
-        values = values if (low, high) == (0, 1) else ((values.double() - low) / span).float()
+        # In double precision: values with a large offset would lose their differences.
+        values = values if (low, high) == (0, 1) else ((given.cpu().double() - low) / span).float()
     elif (low, high) != (0, 1):
         called, values = _InUnits(called, low, span), values / span
     problem = Problem(
