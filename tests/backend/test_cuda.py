@@ -8,12 +8,13 @@ import numpy as np
 import pytest
 import torch
 
+import untaught
 from untaught.fitting.memory import needed_memory
 from untaught.fitting.state import StopReason
 from untaught.physics.linear import Mask
 from untaught.priors.encoder_decoder import EncoderDecoder, NetworkSettings
 from untaught.recipes import find_recipe
-from untaught.tasks import preparation
+from untaught.tasks.preparation import prepare
 
 pytestmark = pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA device")
 
@@ -37,7 +38,7 @@ def prepared(task, recipe, picture, mask, **changes):
     options = {"factor": 2} if task == "upscale" else {"blur": "gaussian", "radius": 1} if task == "deblur" else {}
     image = picture[..., 0] if task == "demosaic" else picture
     chosen = dataclasses.replace(find_recipe(task, recipe), iterations=34, **changes)
-    return preparation.prepare(task, image, *known, recipe=chosen, device="cuda", **options)
+    return prepare(task, image, *known, recipe=chosen, device="cuda", **options)
 
 
 @pytest.mark.parametrize(("task", "recipe"), FITS)
@@ -59,9 +60,9 @@ def test_resuming_gives_the_same_picture_to_the_bit(task, recipe, picture, mask,
     np.testing.assert_array_equal(resumed.picture, expected.picture)
 
 
-def test_a_picture_in_windows_gives_the_same_to_the_bit_resumed_or_not(picture, mask):
-    thinning = dataclasses.replace(find_recipe("restore", "balanced").thinning, window=16)
-    job = prepared("restore", "balanced", picture, mask, thinning=thinning, runs=2)
+def test_a_picture_in_patches_gives_the_same_to_the_bit_resumed_or_not(picture, mask):
+    patches = dataclasses.replace(find_recipe("restore", "balanced").input, patch=16)
+    job = prepared("restore", "balanced", picture, mask, input=patches, runs=2)
     first, second, begun = job.run(), job.run(), job.begin()
     np.testing.assert_array_equal(first.picture, second.picture)
     list(itertools.islice(begun, 30))
@@ -106,8 +107,8 @@ def test_outputs_and_gradients_are_those_of_the_processor(changes):
         assert (found - one.grad).norm() < 1e-5 * (1 + one.grad.norm()), name
 
 
-def test_what_has_diverged_since_the_last_look_is_not_returned(tiny):
-    """The guard looks at every 25th iteration, and at the last."""
+def test_a_fit_that_diverged_since_the_last_look_is_not_returned(tiny):
+    """The guard looks at every 25th iteration, and at the last one."""
     calls = []
 
     def spoil(picture):
@@ -118,7 +119,7 @@ def test_what_has_diverged_since_the_last_look_is_not_returned(tiny):
         """Not captured, so that it is called each time."""
         return spoil(picture) * (1 + 0 * picture.mean().item())
 
-    run = preparation.fit(torch.rand(1, 1, 16, 16), waiting, recipe=tiny, iterations=34, device="cuda")
+    run = untaught.fit(torch.rand(1, 1, 16, 16), waiting, recipe=tiny, iterations=34, device="cuda")
     with pytest.warns(UserWarning, match="makes the host wait"):
         result = run.finish()
     assert result.picture.isfinite().all()
@@ -128,11 +129,11 @@ def test_what_has_diverged_since_the_last_look_is_not_returned(tiny):
 
 def test_interrupted_after_it_has_diverged_the_last_good_average_is_kept(tiny):
     known = Mask(torch.ones(1, 1, 16, 16, dtype=torch.bool))
-    run = preparation.fit(torch.rand(1, 1, 16, 16), known, recipe=tiny, iterations=60, device="cuda")
+    run = untaught.fit(torch.rand(1, 1, 16, 16), known, recipe=tiny, iterations=60, device="cuda")
     for state in run:
         if state.iteration == 30:
             with torch.no_grad():
-                next(run._fit.network.parameters()).fill_(torch.nan)
+                next(run.network.parameters()).fill_(torch.nan)
         if state.iteration == 33:
             break
     assert not state.average.isfinite().any()
@@ -140,11 +141,9 @@ def test_interrupted_after_it_has_diverged_the_last_good_average_is_kept(tiny):
 
 
 @pytest.mark.parametrize(("task", "recipe"), [("restore", "balanced"), ("inpaint", "balanced"), ("restore", "printed")])
-def test_the_reckoning_of_memory_is_not_far_off(task, recipe):
+def test_the_estimated_memory_is_near_the_measured_one(task, recipe):
     generator = np.random.default_rng(0)
-    job = preparation.prepare(
-        task, generator.random((512, 512)), generator.random((512, 512)) > 0.3, recipe=recipe, device="cuda"
-    )
+    job = prepare(task, generator.random((512, 512)), generator.random((512, 512)) > 0.3, recipe=recipe, device="cuda")
     torch.cuda.empty_cache()
     torch.cuda.reset_peak_memory_stats()
     list(itertools.islice(job.begin(), 8))

@@ -1,10 +1,13 @@
+"""Masked input: what is compared is never shown."""
+
 import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from untaught.errors import SettingError
+from untaught.errors import InputError, SettingError
 from untaught.priors.masked_input import MaskedInput, MaskedSampler, hide, moved, pull_push
+from untaught.priors.sampler import Measurement
 
 PATTERNS = [MaskedInput(), MaskedInput(pattern="shapes", least=0.7, most=0.7)]
 
@@ -14,36 +17,36 @@ def scene(size=(1, 2, 20, 15), seed=0):
     return torch.rand(size, generator=generator), torch.rand(1, 1, *size[2:], generator=generator).expand(size) > 0.4
 
 
-def source(observed, known, thinning, seed=1) -> MaskedSampler:
-    return MaskedSampler(observed, known, thinning, torch.Generator().manual_seed(seed))
+def sampler(observed, known, scheme, seed=1) -> MaskedSampler:
+    return MaskedSampler(observed, known, scheme, torch.Generator().manual_seed(seed))
 
 
-@pytest.mark.parametrize("thinning", PATTERNS, ids=lambda thinning: thinning.pattern)
-def test_what_is_asked_for_is_never_shown(thinning):
+@pytest.mark.parametrize("scheme", PATTERNS, ids=lambda scheme: scheme.pattern)
+def test_a_compared_value_is_never_shown(scheme):
     """Whatever the compared values are, input and guess are the same to the bit."""
     observed, known = scene()
     for seed in range(5):
-        one = source(observed, known, thinning, seed).draw()
+        one = sampler(observed, known, scheme, seed).draw()
         changed = torch.where(one.compared, torch.rand_like(observed), observed)
-        other = source(changed, known, thinning, seed).draw()
+        other = sampler(changed, known, scheme, seed).draw()
         assert one.compared.any()
         assert not (one.compared & ~known).any()
         assert torch.equal(one.input, other.input)
         assert torch.equal(one.guess, other.guess)
 
 
-@pytest.mark.parametrize("thinning", PATTERNS, ids=lambda thinning: thinning.pattern)
+@pytest.mark.parametrize("scheme", PATTERNS, ids=lambda scheme: scheme.pattern)
 @pytest.mark.parametrize("hidden", [0.0, 1e30, float("nan")])
-def test_what_is_missing_is_never_shown(thinning, hidden):
+def test_an_unknown_value_is_never_shown(scheme, hidden):
     observed, known = scene()
-    one = source(observed, known, thinning).draw()
-    other = source(torch.where(known, observed, hidden), known, thinning).draw()
+    one = sampler(observed, known, scheme).draw()
+    other = sampler(torch.where(known, observed, hidden), known, scheme).draw()
     assert torch.equal(one.input, other.input)
     assert torch.equal(one.guess, other.guess)
 
 
-def test_draws_differ_and_can_be_gone_back_to():
-    drawn = source(*scene(), PATTERNS[0])
+def test_draws_differ_and_can_be_restored():
+    drawn = sampler(*scene(), PATTERNS[0])
     first = drawn.draw()
     state = drawn.state()
     second = drawn.draw()
@@ -54,10 +57,13 @@ def test_draws_differ_and_can_be_gone_back_to():
     assert not torch.equal(drawn.draw().input, second.input)
 
 
-def test_the_number_of_channels_is_foretold():
-    for known in (torch.ones(1, 3, 8, 9, dtype=torch.bool), torch.rand(1, 3, 8, 9) > 0.5):
-        drawn = source(torch.rand(1, 3, 8, 9), known, PATTERNS[0])
-        assert drawn.draw().input.shape[1] == PATTERNS[0].channels(3, drawn.mask_channels)
+@pytest.mark.parametrize("masks", [1, 3])
+def test_one_mask_channel_is_enough_where_all_channels_are_known_alike(masks):
+    generator = torch.Generator().manual_seed(0)
+    known = (torch.rand(1, masks, 8, 9, generator=generator) > 0.5).expand(1, 3, 8, 9)
+    own = sampler(torch.rand(1, 3, 8, 9, generator=generator), known, PATTERNS[0])
+    averages = len(PATTERNS[0].widths)
+    assert own.draw().input.shape[1] == own.channels == 3 * (2 + averages) + masks
 
 
 @pytest.mark.parametrize("size", [(1, 1, 1, 2), (1, 3, 2, 1), (1, 1, 1, 31)])
@@ -65,8 +71,8 @@ def test_pictures_of_a_few_pixels(size):
     observed = torch.rand(size)
     known = torch.ones(size, dtype=torch.bool)
     known[..., -1, -1] = False
-    for thinning in PATTERNS:
-        drawn = source(observed, known, thinning).draw()
+    for scheme in PATTERNS:
+        drawn = sampler(observed, known, scheme).draw()
         assert drawn.input.isfinite().all()
         assert drawn.compared.any()
 
@@ -81,7 +87,7 @@ def test_shapes_are_copies_of_what_is_missing():
 
 @settings(deadline=None, max_examples=30)
 @given(height=st.integers(1, 9), width=st.integers(1, 9), seed=st.integers(0, 99))
-def test_to_move_is_to_turn_about_and_to_roll(height, width, seed):
+def test_moved_copies_are_flipped_and_shifted(height, width, seed):
     pattern = torch.rand(1, 1, height, width) > 0.5
     copies = list(moved(pattern, 4, torch.Generator().manual_seed(seed)))
     numbers = torch.randint(2**31, (4, 3), generator=torch.Generator().manual_seed(seed)).tolist()
@@ -92,7 +98,7 @@ def test_to_move_is_to_turn_about_and_to_roll(height, width, seed):
 
 @settings(deadline=None, max_examples=30)
 @given(height=st.integers(1, 17), width=st.integers(1, 17), seed=st.integers(0, 99))
-def test_spreading_out_keeps_values_and_stays_within_them(height, width, seed):
+def test_pull_push_keeps_values_and_stays_within_them(height, width, seed):
     generator = torch.Generator().manual_seed(seed)
     values = torch.rand(1, 2, height, width, generator=generator)
     weights = (torch.rand(1, 2, height, width, generator=generator) > 0.7).float()
@@ -114,12 +120,33 @@ def test_impossible_settings_are_refused(change):
         MaskedInput(**change)
 
 
-def test_what_is_drawn_of_a_window_is_of_that_window():
+def test_a_patch_is_of_its_place():
     observed, known = scene((1, 2, 40, 25))
-    drawn = source(observed, known, MaskedInput(window=16)).draw()
+    drawn = sampler(observed, known, MaskedInput(patch=16)).draw()
     rows, columns = (one[0] for one in drawn.patch)
     assert (len(rows), len(columns)) == (16, 16)
     own = known[..., rows[:, None], columns]
     assert torch.equal(drawn.target, torch.where(own, observed[..., rows[:, None], columns], 0))
     assert not (drawn.compared & ~own).any()
     assert torch.equal(drawn.input[:, :2], torch.where(drawn.shown, drawn.target, 0))
+
+
+def test_values_become_known_later():
+    observed, known = scene()
+    fewer = known & (torch.rand(1, 1, 20, 15, generator=torch.Generator().manual_seed(5)) > 0.2)
+    own = sampler(observed, known, PATTERNS[1])
+    own.set_known(fewer)
+    alike = sampler(observed, fewer, PATTERNS[1])
+    assert torch.equal(own.draw().input, alike.draw().input)
+    assert torch.equal(own.first_guess()[fewer], observed[fewer])
+    assert not torch.equal(own.first_guess()[known], observed[known])
+    own.set_known(known)
+    assert torch.equal(own.first_guess()[known], observed[known])
+
+
+@pytest.mark.parametrize(("is_picture", "size"), [(False, (20, 15)), (True, (4, 20, 15))])
+def test_it_needs_a_picture(is_picture, size):
+    observed = torch.rand(1, 2, *size)
+    measurement = Measurement(observed=observed, known=observed > -1, channels=2, size=size, is_picture=is_picture)
+    with pytest.raises(InputError, match="shows the network the picture"):
+        MaskedInput().build(measurement, torch.Generator())

@@ -8,7 +8,6 @@ import io
 import math
 
 import numpy as np
-import pytest
 import torch
 from PIL import Image
 from scipy.ndimage import gaussian_filter

@@ -1,4 +1,4 @@
-"""Denoising: what the picture says of its noise, and what comes of it."""
+"""Denoising: the estimated noise, each kind of noise, and the result."""
 
 import dataclasses
 
@@ -10,7 +10,7 @@ from skimage import data
 import untaught
 from untaught.errors import InputError, SettingError
 from untaught.fitting.state import StopReason
-from untaught.fitting.stopping import StoppingSettings
+from untaught.fitting.stopping import NeverStop
 from untaught.imaging.metrics import psnr
 from untaught.recipes import find_recipe
 from untaught.tasks.preparation import prepare
@@ -46,7 +46,7 @@ def test_it_ends_before_the_noise_is_back(small):
     recipe = dataclasses.replace(small, iterations=300)
     result = prepare("denoise", seen, noise=0.2, recipe=recipe).run()
     assert result.stop_reason is StopReason.RESIDUAL_PEAK
-    to_the_end = dataclasses.replace(recipe, stopping=StoppingSettings())
+    to_the_end = dataclasses.replace(recipe, stopping=NeverStop())
     longer = prepare("denoise", seen, noise=0.2, recipe=to_the_end).run()
     assert psnr(result.picture, clean) > psnr(longer.picture, clean)
 
@@ -75,11 +75,11 @@ def test_photons(small):
     assert after > before + 4
 
 
-def test_impulses_are_replaced_and_the_rest_is_kept(thinned):
+def test_impulses_are_replaced_and_the_rest_is_kept(masked):
     random = np.random.default_rng(0)
     hit = random.random(CAMERA.shape) < 0.1
     seen = np.where(hit, random.integers(0, 2, CAMERA.shape) * 255, CAMERA).astype(np.uint8)
-    result = untaught.denoise(seen, kind="impulse", recipe=thinned)
+    result = untaught.denoise(seen, kind="impulse", recipe=masked)
     assert psnr(result.picture / 255, CAMERA / 255) > psnr(seen / 255, CAMERA / 255) + 3
     assert (result.picture == CAMERA)[~hit].mean() > 0.9
 
@@ -109,5 +109,5 @@ def test_bad_input_is_refused_in_a_sentence(change, message):
 
 
 def test_a_recipe_for_noise_wants_to_know_it(small):
-    with pytest.raises(SettingError, match="none is known of here"):
+    with pytest.raises(SettingError, match="noise's standard deviation, which is unknown"):
         untaught.fit(torch.rand(1, 1, 16, 16), recipe=small)

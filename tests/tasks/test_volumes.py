@@ -16,10 +16,11 @@ from untaught import cli
 from untaught.cli import progress
 from untaught.errors import InputError, SettingError
 from untaught.fitting import checkpoint
+from untaught.fitting.stopping import HeldOut
 from untaught.imaging import writing
 from untaught.priors.blocks import strides
 from untaught.priors.encoder_decoder import EncoderDecoder, NetworkSettings
-from untaught.priors.masked_input import MaskedInput
+from untaught.priors.inputs import CoordinateInput
 from untaught.recipes import RECIPES
 from untaught.tasks.preparation import prepare
 from untaught.tasks.registry import TASKS
@@ -40,7 +41,7 @@ def known(volume) -> np.ndarray:
 @pytest.fixture(scope="module")
 def held_out(tiny):
     """A recipe of two stages."""
-    stopping = dataclasses.replace(RECIPES["volume"][0].stopping, held_out=0.1, every=3, patience=9)
+    stopping = dataclasses.replace(RECIPES["volume"]["balanced"].stopping, held_out=0.1, every=3, patience=9)
     return dataclasses.replace(tiny, stopping=stopping, iterations=20)
 
 
@@ -200,13 +201,11 @@ def test_what_does_not_fit_is_refused_in_a_sentence(volume, known, change, messa
         untaught.inpaint(**{"image": volume, "mask": known, "volume": True, **change})
 
 
-def test_recipes_for_pictures_are_refused(volume, known, tiny, thinned):
-    grid = dataclasses.replace(tiny.input, kind="grid", channels=2)
+def test_recipes_for_pictures_are_refused(volume, known, tiny, masked):
+    grid = CoordinateInput(kind="grid", channels=2)
     flat = dataclasses.replace(tiny, input=grid, network=dataclasses.replace(tiny.network, input_channels=2))
-    shapes = dataclasses.replace(
-        thinned, stopping=dataclasses.replace(thinned.stopping, pattern="shapes"), input=MaskedInput()
-    )
-    for recipe, message in ((thinned, "pictures only"), (shapes, "pictures only"), (flat, "3 axes has 3 channels")):
+    shapes = dataclasses.replace(tiny, stopping=HeldOut(pattern="shapes"))
+    for recipe, message in ((masked, "pictures only"), (shapes, "pictures only"), (flat, "3 axes has 3 channels")):
         with pytest.raises(SettingError, match=message):
             untaught.restore(volume, known, volume=True, recipe=recipe)
 
