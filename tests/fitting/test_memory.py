@@ -13,7 +13,7 @@ from untaught.recipes import RECIPES, find_recipe
 
 ENGINE = choose_engine("cpu")
 BEST = find_recipe("restore", "best")
-BEST = dataclasses.replace(BEST, thinning=dataclasses.replace(BEST.thinning, window=4000))  # shown whole
+BEST = dataclasses.replace(BEST, input=dataclasses.replace(BEST.input, patch=4000))  # shown whole
 
 
 def test_a_picture_shown_in_patches_needs_little_more_when_it_is_large():
@@ -22,7 +22,9 @@ def test_a_picture_shown_in_patches_needs_little_more_when_it_is_large():
     assert large < small + 12e6 * 250
 
 
-@pytest.mark.parametrize("recipe", [recipe for row in RECIPES.values() for recipe in row], ids=lambda r: r.name)
+@pytest.mark.parametrize(
+    "recipe", [recipe for row in RECIPES.values() for recipe in row.values()], ids=lambda r: r.name
+)
 def test_with_enough_memory_nothing_changes(recipe):
     assert fitted_to_memory(recipe, 1, (64, 64), ENGINE, 1e12) == (recipe, None)
     assert fitted_to_memory(recipe, 1, (64, 64), ENGINE, None) == (recipe, None)
@@ -46,9 +48,9 @@ def test_a_picture_that_never_fits_is_refused():
 
 
 def test_the_user_is_told_and_the_record_holds_the_smaller_recipe(monkeypatch):
-    from untaught.tasks import preparation
+    from untaught.tasks import jobs
 
-    monkeypatch.setattr(preparation, "available_memory", lambda _: 175e6)
+    monkeypatch.setattr(jobs, "available_memory", lambda _: 175e6)
     picture = np.random.default_rng(0).random((64, 64))
     result = untaught.restore(picture, picture > 0.5, iterations=2)
     assert "memory" in result.notes[0]
