@@ -37,7 +37,7 @@ format: .venv/installed
 	$(BIN)/ruff check --fix .
 	$(BIN)/clang-format -i $(KERNELS)/*.h $(KERNELS)/*.cpp
 
-.venv/installed: pyproject.toml constraints.txt hatch_build.py $(wildcard $(KERNELS)/*.h $(KERNELS)/*.cpp)
+.venv/installed: pyproject.toml constraints.txt hatch_build.py $(KERNELS)/build.py $(wildcard $(KERNELS)/*.h $(KERNELS)/*.cpp)
 	$(PYTHON) -m venv .venv
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt --editable ".[dev]"
 	touch $@

@@ -43,7 +43,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from benchmarks.tables import replace_table
-from untaught.backend.cpu import network as compiled
+from untaught.backend.cpu import parts
 from untaught.backend.cpu.im2col import Im2col
 from untaught.backend.engine import Engine, choose_engine
 from untaught.fitting.loop import Fit
@@ -399,7 +399,7 @@ def measure_savings(preset: str, size: int, repeats: int, engine: Engine) -> dic
     without = dataclasses.replace(engine, kernels=None)
     steps = {"plain network in the engine's type, channels last": untaught_fit(preset, size, without)[1]}
     if engine.kernels is not None:
-        with mock.patch.object(compiled, "_three", Im2col):
+        with mock.patch.object(parts, "three_by_three", Im2col):
             columns = untaught_fit(preset, size, engine)[1]
             columns()  # the algorithms are chosen at the first evaluation
         steps["kernels, gathered columns in place of Winograd tiles"] = columns

@@ -2,9 +2,11 @@
 
 import dataclasses
 
+import numpy as np
 import pytest
 import torch
 
+import untaught
 from untaught.backend.engine import choose_engine
 from untaught.errors import SettingError
 from untaught.priors.encoder_decoder import EncoderDecoder, NetworkSettings
@@ -100,3 +102,31 @@ def test_bfloat16_only_where_the_processor_is_fast_at_it(processor, monkeypatch)
 def test_what_is_not_there_is_refused(device, precision, message):
     with pytest.raises(SettingError, match=message):
         choose_engine(device, precision)
+
+
+@pytest.mark.parametrize("recipe", ["balanced", "printed"])
+@pytest.mark.parametrize("default", [torch.float64, torch.float16], ids=str)
+def test_torchs_default_type_does_not_change_a_fit(default, recipe):
+    draw = np.random.default_rng(0)
+    picture, known = draw.random((40, 48)), draw.random((40, 48)) > 0.4
+
+    def fitted() -> np.ndarray:
+        return untaught.restore(picture, known, recipe=recipe, iterations=2, seed=0, device="cpu").picture
+
+    expected, before = fitted(), torch.get_default_dtype()
+    torch.set_default_dtype(default)
+    try:
+        np.testing.assert_array_equal(fitted(), expected)
+    finally:
+        torch.set_default_dtype(before)
+
+
+def test_a_subclass_of_ours_runs_its_own_code():
+    class Doubled(EncoderDecoder):
+        def forward(self, x: torch.Tensor) -> torch.Tensor:
+            return 2 * super().forward(x)
+
+    engine, x = choose_engine("cpu", "float32"), torch.ones(1, 4, 16, 16)
+    plain = network_of(0)
+    doubled = Doubled(plain.settings, 1, torch.Generator().manual_seed(0))
+    torch.testing.assert_close(engine.assemble([doubled])(x), 2 * plain(x), atol=1e-4, rtol=0)

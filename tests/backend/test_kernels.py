@@ -22,7 +22,7 @@ from untaught.backend.kernels import library as loading
 from untaught.backend.kernels.build import FOLDER, source_hash
 from untaught.backend.kernels.signatures import COMMON, TYPED, Signature
 from untaught.priors.encoder_decoder import EncoderDecoder, NetworkSettings
-from untaught.priors.inputs import PerturbationSettings, PerturbedInput
+from untaught.priors.inputs import PerturbationSettings, PerturbedSampler
 
 compiled = pytest.mark.skipif(
     kernels.load(torch.float32).kernels is None, reason="no kernels were compiled for this machine"
@@ -300,7 +300,13 @@ def test_noise_writes_the_requested_elements_only(library, count):
 def test_perturbed_input_with_kernels(library, kind):
     base = torch.rand(1, 5, 12, 9)
     settings = PerturbationSettings(kind=kind, standard_deviation=0.1)
-    source = PerturbedInput(base.clone(), settings, torch.Generator().manual_seed(0), library)
+
+    def sampler(seed: int) -> PerturbedSampler:
+        made = PerturbedSampler(base.clone(), settings, torch.Generator().manual_seed(seed))
+        made.accelerate(library)
+        return made
+
+    source = sampler(0)
     first, second = source.draw().input, source.draw().input
     assert first.shape == base.shape
     assert first.dtype == library.dtype
@@ -308,9 +314,9 @@ def test_perturbed_input_with_kernels(library, kind):
     assert moved[0] == pytest.approx(0.1, rel=0.15)
     assert moved[1] == pytest.approx(0.1 if kind == "fresh" else 0.1 * 2**0.5, rel=0.15)
     # The state of one moment gives what followed it, to the bit.
-    source = PerturbedInput(base.clone(), settings, torch.Generator().manual_seed(0), library)
+    source = sampler(0)
     source.draw()
     saved = {name: value.clone() for name, value in source.state().items()}
-    other = PerturbedInput(base.clone(), settings, torch.Generator().manual_seed(5), library)
+    other = sampler(5)
     other.restore(saved)
     assert torch.equal(other.draw().input, second)

@@ -14,7 +14,7 @@ from untaught.backend.kernels import Kernels
 from untaught.priors.encoder_decoder import EncoderDecoder
 from untaught.priors.independent import Independent, concatenate_layers
 
-__all__ = ["Assembly"]
+__all__ = ["Assembly", "has_kernels"]
 
 
 class Assembly(nn.Module):
@@ -90,13 +90,19 @@ class Assembly(nn.Module):
 
     def _compiled_for(self, number: int, network: EncoderDecoder, x: Tensor) -> CompiledNetwork | None:
         kernels = self._kernels
-        if kernels is None or not can_compile(network.settings) or len(x) != 1 or x.requires_grad:
+        if kernels is None or not has_kernels(network) or len(x) != 1 or x.requires_grad:
             return None
         if x.dtype != kernels.dtype or x.device.type != "cpu":
             return None
         if number not in self._compiled or self._compiled[number].size != x.shape[-2:]:
             self._compiled[number] = CompiledNetwork(network, x.shape[-2], x.shape[-1], kernels)
         return self._compiled[number]
+
+
+def has_kernels(network: nn.Module) -> bool:
+    """Whether there are compiled kernels for every part of a network."""
+    # A subclass may compute something else.
+    return type(network) is EncoderDecoder and can_compile(network.settings)
 
 
 def _type_of(network: nn.Module) -> torch.dtype:

@@ -1,4 +1,4 @@
-"""Functions that are called in turn, captured as CUDA graphs and replayed: one launch in place of hundreds."""
+"""The parts of an iteration as CUDA graphs: captured once and replayed, one launch instead of hundreds."""
 
 from __future__ import annotations
 
@@ -15,19 +15,19 @@ _WARM_UP = 3
 
 
 class Graphs:
-    """Functions called one after the other, over and over: captured once they are warm, and replayed from then on.
+    """Functions that are called in turn, again and again: captured after three rounds, and replayed from then on.
 
-    A function takes nothing and gives nothing back: what it finds it leaves in attributes, or writes in place. From the
-    capture on these are always the same tensors, and each replay fills them anew; nothing else of the function is run
-    again. What changes from call to call therefore has to be in tensors on the device that stay where they are, and
-    random numbers have to come from the generators given here.
+    The functions have no arguments and no results; they leave their results in attributes or write in place. After the
+    capture these are always the same tensors, and each replay overwrites them; nothing else of a function runs again.
+    So everything that changes from call to call must be in tensors on the device that keep their place in memory, and
+    random numbers must come from the given generators.
 
-    Where one cannot be captured, because it makes the host wait, all of them are run as they are, with a warning.
+    If one function cannot be captured because it makes the host wait, all of them run uncaptured, with a warning.
 
     Args:
         functions: in the order in which they are called.
         device: a CUDA device.
-        generators: on that device; what the functions draw from.
+        generators: generators on that device that the functions draw from.
     """
 
     def __init__(
@@ -41,7 +41,7 @@ class Graphs:
         self._waits = False
 
     def __call__(self, index: int) -> None:
-        """Call a function, by its place."""
+        """Call the function at this place in the order."""
         if index == 0:
             self._rounds += 1
             if self._rounds == _WARM_UP + 1:
@@ -54,7 +54,7 @@ class Graphs:
             self._run(self.functions[index])
 
     def _run(self, function: Callable[[], None]) -> None:
-        """Run a function on the stream that it is captured on: gradients keep to the stream of the values."""
+        """Run a function on the stream that it will be captured on: gradients stay on the stream of their values."""
         current, stream = torch.cuda.current_stream(self.device), _side_stream(self.device)
         stream.wait_stream(current)
         with torch.cuda.stream(stream):
@@ -62,7 +62,7 @@ class Graphs:
         current.wait_stream(stream)
 
     def _rehearse(self, function: Callable[[], None]) -> bool:
-        """Run a function, and tell whether it made the host wait: a capture would break off in the middle of it."""
+        """Run a function and return whether it makes the host wait, which would break off a capture."""
         mode = torch.cuda.get_sync_debug_mode()
         with warnings.catch_warnings(record=True) as told:
             warnings.simplefilter("always")
@@ -74,15 +74,15 @@ class Graphs:
         return any("called a synchronizing" in str(one.message) for one in told)
 
     def _capture(self) -> Sequence[Callable[[], None]]:
-        """Record all functions, which runs none of them; give what replays them, or nothing where it cannot be done."""
+        """Capture all functions without running them; return their replays, or nothing if that is impossible."""
         if self._waits:
-            return self._give_up("something in it makes the host wait for the device")
+            return self._give_up("a function makes the host wait for the device")
         stream = _side_stream(self.device)
-        # A capture that breaks off leaves its generators unusable, torch's own too, but not a copy of their state.
+        # An aborted capture leaves its generators unusable, torch's default one too, but not a copy of their state.
         generators = [*self.generators, torch.cuda.default_generators[stream.device_index]]
         states = [generator.clone_state() for generator in generators]
         try:
-            # Nor does torch then find back to the stream that it came from; this context does.
+            # Nor does torch then return to the previous stream; this context does.
             with torch.cuda.stream(stream):
                 pool = torch.cuda.graph_pool_handle()
                 return [self._record(function, pool) for function in self.functions]
@@ -94,7 +94,7 @@ class Graphs:
     def _record(self, function: Callable[[], None], pool: Any) -> Callable[[], None]:
         graph = torch.cuda.CUDAGraph()
         with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # newer versions of torch find the generators by themselves, and say so
+            warnings.simplefilter("ignore")  # newer versions of torch find the generators themselves and warn
             for generator in self.generators:
                 graph.register_generator_state(generator)
         with torch.cuda.graph(graph, pool=pool, stream=_side_stream(self.device)):
@@ -108,5 +108,5 @@ class Graphs:
 
 @functools.lru_cache
 def _side_stream(device: torch.device) -> torch.cuda.Stream:
-    """One stream for all captures: a parameter's gradient is gathered on the stream that it was first used on."""
+    """One stream for all captures: a parameter's gradient is accumulated on the stream that first used it."""
     return torch.cuda.Stream(device)  # type: ignore[no-untyped-call]

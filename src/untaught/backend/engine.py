@@ -16,7 +16,7 @@ from typing import Any, Literal, get_args
 import torch
 from torch import Tensor, nn
 
-from untaught.backend.assembly import Assembly
+from untaught.backend.assembly import Assembly, has_kernels
 from untaught.backend.cuda_graphs import Graphs
 from untaught.backend.kernels import Kernels, load
 from untaught.errors import SettingError
@@ -69,7 +69,7 @@ class Engine:
         Returns:
             A module that maps (N, c, H, W) to (N, C of all layers, H, W), float32.
         """
-        if self.missing:
+        if self.missing and any(map(has_kernels, networks)):
             _warn_once(self.missing)
         return Assembly([self._placed(network) for network in networks], layers, self.arithmetic, self.kernels)
 

@@ -1,8 +1,7 @@
 """The layers of the encoder-decoder.
 
-Two rules hold for all of them. The type of the input is the type of the arithmetic: weights are kept in float32
-and rounded on the way in, so that a bfloat16 input gives a bfloat16 step with float32 weights, and nothing else has
-to be said. And tensors are (N, C, H, W), or (N, C, D, H, W) for volumes.
+Weights are float32, and a layer computes in the type of its input: a bfloat16 input gives bfloat16 arithmetic with
+float32 weights. Tensors are (N, C, H, W), or (N, C, D, H, W) for volumes.
 """
 
 from __future__ import annotations
@@ -25,23 +24,35 @@ ActivationName = Literal["leaky_relu", "relu", "elu", "swish", "none"]
 _TORCH_PADDING = {"reflection": "reflect", "replicate": "replicate"}
 _CONVOLUTIONS = {2: F.conv2d, 3: F.conv3d}
 _SHORT = 8
-"""An axis of a volume that has fewer slices is not halved: four at least are left of one that is."""
+"""Axes of a volume with fewer slices are not halved, so that at least four slices are left."""
 
 
 def strides(size: Sequence[int]) -> tuple[int, ...]:
-    """How far apart what is left lies, axis by axis, where a picture of this size is halved: 2, or 1 to keep an axis.
+    """Strides of a layer that halves a picture or volume: 2 for each axis, or 1 for an axis that is kept.
 
-    A picture, (H, W), is halved both ways. Of a volume, (D, H, W), only axes that are long enough are: it may have one
-    slice or eight, and to widen it to a multiple of what the scales need would be work for slices that do not exist.
+    A picture, (H, W), is halved along both axes. A volume, (D, H, W), is halved only along axes that are long enough: a
+    short one would have to be padded with slices that do not exist.
+
+    >>> strides((3, 64, 64))
+    (1, 2, 2)
     """
     return tuple(2 if len(size) == 2 or side >= _SHORT else 1 for side in size)
 
 
 class Convolution(nn.Module):
-    """A convolution that keeps the size (or halves it, see `strides`), with the boundary rule of choice.
+    """A convolution that keeps the size, or halves it (`strides`).
 
-    Weights and bias start uniform in ±1/sqrt(fan_in), torch's own rule, drawn from ``generator``. ``normalised`` says
-    that a normalisation follows, which takes away what a bias adds.
+    Weights and bias start uniform in ±1/sqrt(fan_in), as in torch's own layers.
+
+    Args:
+        in_channels: channels of the input.
+        out_channels: channels of the output.
+        kernel_size: side of the kernel, odd.
+        padding: what the convolution sees beyond the edge.
+        downsampling: how it halves the size; it keeps the size if None.
+        dimensions: 2 for pictures, 3 for volumes.
+        normalised: whether a normalisation follows, which removes the effect of a bias.
+        generator: source of the initial weights; torch's global one if None.
     """
 
     def __init__(
@@ -58,9 +69,10 @@ class Convolution(nn.Module):
     ) -> None:
         super().__init__()
         bound = 1 / math.sqrt(in_channels * kernel_size**dimensions)
-        weight = torch.empty(out_channels, in_channels, *[kernel_size] * dimensions)
+        weight = torch.empty(out_channels, in_channels, *[kernel_size] * dimensions, dtype=torch.float32)
+        bias = torch.empty(out_channels, dtype=torch.float32)
         self.weight = nn.Parameter(weight.uniform_(-bound, bound, generator=generator))
-        self.bias = nn.Parameter(torch.empty(out_channels).uniform_(-bound, bound, generator=generator))
+        self.bias = nn.Parameter(bias.uniform_(-bound, bound, generator=generator))
         self.normalised = normalised
         self.margin = kernel_size // 2
         self.padding: Padding = padding
@@ -76,11 +88,11 @@ class Convolution(nn.Module):
         elif margin and self.padding != "zero":
             x = F.pad(x, (margin,) * (2 * (x.ndim - 2)), mode=_TORCH_PADDING[self.padding])
             margin = 0
-        # The compiled kernels leave out a bias that does nothing; on CUDA it is left out here.
+        # A bias before a normalisation has no effect. The compiled kernels leave it out; on CUDA it is left out here.
         bias = None if self.normalised and x.is_cuda else self.bias.to(x.dtype)
         weight = self.weight.to(x.dtype)
         if x.is_cuda and x.dtype == torch.float32 and not self.margin and not self.strided:
-            # One pixel at a time, as a product: torch rounds what goes into a convolution in float32 to ten bits there.
+            # As a matrix product, because CUDA rounds the inputs of a float32 convolution to ten bits (TF32).
             x = F.linear(x.movedim(1, -1), weight.flatten(1), bias).movedim(-1, 1)
         else:
             x = _CONVOLUTIONS[x.ndim - 2](x, weight, bias, stride, margin)
@@ -88,15 +100,14 @@ class Convolution(nn.Module):
 
 
 class _Reflection(torch.autograd.Function):
-    """Padding by what lies inside of the edge, as torch's "reflect", for CUDA.
+    """Reflection padding for CUDA, with the values of torch's "reflect".
 
-    torch's own there turns the memory layout round, to and fro, and adds up its gradient in an order that changes from
-    run to run.
+    Torch's own changes the memory layout twice there, and its gradient is not deterministic.
     """
 
     @staticmethod
     def forward(ctx: Any, x: Tensor, margin: int) -> Tensor:
-        """(N, C, H, W) to (N, C, H + 2 margin, W + 2 margin), in the same memory layout; a volume alike."""
+        """(N, C, H, W) to (N, C, H + 2 margin, W + 2 margin), channels last; volumes contiguous."""
         axes, layout = range(2, x.ndim), torch.channels_last if x.ndim == 4 else torch.contiguous_format
         size = [*x.shape[:2], *(side + 2 * margin for side in x.shape[2:])]
         padded = torch.empty(size, dtype=x.dtype, device=x.device, memory_format=layout)
@@ -113,12 +124,12 @@ class _Reflection(torch.autograd.Function):
     @staticmethod
     @torch.autograd.function.once_differentiable
     def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor, None]:
-        """What every value has gone into."""
+        """Sum the gradients of each value's copies."""
         return _folded(gradient, range(2, gradient.ndim), ctx.margin), None
 
 
 def _reflected(margin: int, side: int) -> list[tuple[int, int]]:
-    """Places outside of a line of ``side`` places with a margin at both ends, and the places that they repeat."""
+    """Pairs of an index in the margins of a padded line of ``side`` pixels and the index whose value it repeats."""
     last = margin + side - 1
     return [
         pair for step in range(1, margin + 1) for pair in ((margin - step, margin + step), (last + step, last - step))
@@ -126,7 +137,7 @@ def _reflected(margin: int, side: int) -> list[tuple[int, int]]:
 
 
 def _folded(gradient: Tensor, axes: Sequence[int], margin: int) -> Tensor:
-    """The gradient of what was padded along these axes, from that of the padded."""
+    """Fold the gradient of a padded tensor back along these axes."""
     if not axes:
         return gradient.clone(memory_format=torch.preserve_format)
     axis, rest = axes[0], axes[1:]
@@ -138,15 +149,15 @@ def _folded(gradient: Tensor, axes: Sequence[int], margin: int) -> Tensor:
 
 
 class Downsample(nn.Module):
-    """Halves the size after a convolution, see `strides`: by mean, by maximum, or a picture's by a Lanczos filter."""
+    """Halves the size after a convolution (`strides`): by mean, by maximum, or by a Lanczos filter (pictures only)."""
 
     def __init__(self, kind: Downsampling) -> None:
         super().__init__()
         self.kind = kind
         if kind in ("lanczos2", "lanczos3"):
             lobes = int(kind[-1])
-            # Twice as wide as the function itself, centred between two pixels: it filters for half the rate.
-            offsets = (torch.arange(4 * lobes) - (2 * lobes - 0.5)) / 2
+            # The window is twice as wide as the function, because half the rate is left, and centred between pixels.
+            offsets = (torch.arange(4 * lobes, dtype=torch.float32) - (2 * lobes - 0.5)) / 2
             taps = torch.sinc(offsets) * torch.sinc(offsets / lobes)
             self.register_buffer("taps", taps / taps.sum(), persistent=False)
 
@@ -165,16 +176,16 @@ class Downsample(nn.Module):
 
 
 class BatchNormalisation(nn.Module):
-    """Normalises each channel by its own mean and variance over the picture at hand.
+    """Normalises each channel by its mean and variance over the picture.
 
-    The network is only ever evaluated on the one picture that it is fitted to, so there are no running statistics
-    to keep, and none to go stale. Statistics and weights are float32 whatever the input is.
+    The network is only evaluated on the picture that it is fitted to, so there are no running statistics. Statistics
+    and weights are float32 for any type of input.
     """
 
     def __init__(self, channels: int) -> None:
         super().__init__()
-        self.weight = nn.Parameter(torch.ones(channels))
-        self.bias = nn.Parameter(torch.zeros(channels))
+        self.weight = nn.Parameter(torch.ones(channels, dtype=torch.float32))
+        self.bias = nn.Parameter(torch.zeros(channels, dtype=torch.float32))
 
     def forward(self, x: Tensor) -> Tensor:
         """(N, C, H, W) to the same shape."""
@@ -182,7 +193,7 @@ class BatchNormalisation(nn.Module):
 
 
 class Activation(nn.Module):
-    """The nonlinearity between layers; ``negative_slope`` belongs to the leaky ReLU."""
+    """The nonlinearity between layers; ``negative_slope`` is that of the leaky ReLU."""
 
     def __init__(self, name: ActivationName = "leaky_relu", negative_slope: float = 0.2) -> None:
         super().__init__()

@@ -1,16 +1,16 @@
 """The encoder-decoder with skip connections (Ulyanov, Vedaldi, Lempitsky, 2018, supplementary figure 21).
 
-One class covers both readings of it and their published variants. Where a skip branch taps is what tells the
-two readings apart, because it decides at which resolution the way up is computed::
+One class covers the two published readings of it and their variants. They differ in where a skip branch starts, which
+decides at which resolution the decoder is computed::
 
     skip_tap="input" (the paper's own code)            skip_tap="output" (the reproduction, as printed)
 
     x ──┬──────────── skip ─────────┐                  x ── down ──┬──── skip ────────┐
         └─ down ─ [deeper] ─ x2 ─ join ─ up ─>             (half)  └─ [deeper] ──── join ─ up ─ x2 ─>
 
-In the second the head, a 1x1 convolution, follows an interpolation. The two commute, because the weights of an
-interpolation add up to one, so the head is applied before the last x2: the same numbers, without any tensor of many
-channels at full resolution.
+In the second reading the head, a 1x1 convolution, follows an interpolation. The two commute, because the weights of an
+interpolation sum to one, so the head is applied before the last x2: the same result, and no tensor of many channels at
+full resolution.
 """
 
 from __future__ import annotations
@@ -42,30 +42,29 @@ __all__ = ["PRESETS", "EncoderDecoder", "NetworkSettings"]
 
 @dataclass(frozen=True, kw_only=True)
 class NetworkSettings:
-    """Everything that defines an encoder-decoder but its weights and the number of its output channels.
+    """The architecture of an encoder-decoder: everything but its weights and the number of its output channels.
 
-    A setting that is given per scale is a tuple from the outermost scale (full resolution) to the innermost;
-    ``kernel sizes`` and ``upsampling`` also take a single value for all scales.
+    Settings per scale are tuples from the outermost scale (full resolution) to the innermost. Kernel sizes and
+    ``upsampling`` also take a single value for all scales.
 
     Attributes:
         input_channels: channels of the network's input.
-        down_channels: channels of each scale on the way down; their number is the number of scales.
-        up_channels: channels of each scale on the way up.
+        down_channels: channels of the encoder at each scale; the length is the number of scales.
+        up_channels: channels of the decoder at each scale.
         skip_channels: channels of each skip branch; 0 for none.
-        down_kernel_size: side of the kernels on the way down, odd.
-        up_kernel_size: side of the kernels on the way up, odd.
+        down_kernel_size: side of the encoder's kernels, odd.
+        up_kernel_size: side of the decoder's kernels, odd.
         skip_kernel_size: side of the kernels in the skip branches, odd.
-        skip_join: how a skip branch meets the way up; "add" needs equal widths.
-        skip_tap: where a skip branch starts, at the input or the output of its down block.
-        downsampling: how a down block halves its resolution.
-        upsampling: how the way up doubles it.
-        padding: what a convolution sees beyond the picture's edge.
+        skip_join: how a skip branch joins the decoder; "add" needs equal numbers of channels.
+        skip_tap: whether a skip branch starts at the input or at the output of its down block.
+        downsampling: how a down block halves the resolution.
+        upsampling: how the decoder doubles it.
+        padding: what a convolution sees beyond the edge.
         activation: the nonlinearity.
         negative_slope: slope of the leaky ReLU below zero.
         extra_convolution: a second, 1x1 convolution in each up block.
-        head: "sigmoid" keeps the output in [0, 1], "none" leaves it free.
-        dimensions: axes of space: 2 for pictures, 3 for volumes, which neither "bicubic" upsampling nor "lanczos"
-            downsampling is there for.
+        head: "sigmoid" limits the output to [0, 1], "none" does not.
+        dimensions: 2 for pictures, 3 for volumes. Volumes have neither "bicubic" upsampling nor Lanczos downsampling.
     """
 
     input_channels: int = 32
@@ -129,11 +128,11 @@ class NetworkSettings:
 
     @property
     def scales(self) -> int:
-        """Number of scales: how often the resolution is halved."""
+        """Number of scales: how many times the resolution is halved."""
         return len(self.down_channels)
 
     def per_scale(self, name: str) -> tuple[Any, ...]:
-        """A setting that may be a single value, as one value for each scale."""
+        """Return a setting as one value for each scale."""
         value = getattr(self, name)
         values = tuple(value) if isinstance(value, tuple | list) else (value,) * self.scales
         if len(values) != self.scales:
@@ -143,10 +142,10 @@ class NetworkSettings:
         return values
 
     def channels_from_below(self) -> tuple[int, ...]:
-        """Channels that come up from below to meet each scale's skip branch; 0 where nothing does."""
+        """Channels that each scale's decoder gets from the scale below; 0 where it gets none."""
         deepest = self.down_channels[-1]
         if self.skip_tap == "output" and self.skip_channels[-1]:
-            deepest = 0  # the innermost up block then gets its skip branch alone
+            deepest = 0  # the innermost up block gets its skip branch only
         return (*self.up_channels[1:], deepest)
 
 
@@ -165,11 +164,10 @@ PRESETS: Mapping[str, NetworkSettings] = MappingProxyType(
 
 
 class EncoderDecoder(nn.Module):
-    """The encoder-decoder with skip connections: (N, input_channels, H, W) to (N, output_channels, H, W) float32.
+    """The encoder-decoder with skip connections: (N, input_channels, H, W) to (N, output_channels, H, W), float32.
 
-    Any height and width will do: the input is widened to what the scales need by repeating its edge, and the
-    output cut back. The output is in [0, 1] with the sigmoid head. With ``settings.dimensions`` of 3 there is a depth
-    before the height, and of any length too.
+    Any height and width is possible: the input is padded to what the scales need, and the output is cropped. With
+    ``settings.dimensions`` of 3 it maps volumes, (N, C, D, H, W), of any depth.
 
     Args:
         settings: the architecture.
@@ -197,7 +195,7 @@ class EncoderDecoder(nn.Module):
         return self.finish(self.head(self.features(padded).float()), padded.shape[2:], x.shape[2:])
 
     def features(self, x: Tensor) -> Tensor:
-        """What the head draws the picture from: at full resolution, or at half of it with skip_tap="output"."""
+        """The head's input: at full resolution, or at half of it with skip_tap="output"."""
         from_input = self.settings.skip_tap == "input"
         skipped, sizes = [], []
         scales = cast("list[_Scale]", list(self.scales))
@@ -241,7 +239,7 @@ class EncoderDecoder(nn.Module):
         settings = self.settings
         largest = max(*settings.per_scale("down_kernel_size"), *settings.per_scale("up_kernel_size"))
         least = max(2, largest // 2 + 1)
-        # What is left of each axis at the scale that it has come to, and by how much it has been divided until there.
+        # Length of each axis at the current scale, and by how much it has been divided.
         left, units = list(x.shape[2:]), [1] * settings.dimensions
         for _ in range(settings.scales):
             steps = strides(left)
@@ -256,7 +254,7 @@ class EncoderDecoder(nn.Module):
 
 
 class _Scale(nn.Module):
-    """One scale: its way down, its skip branch (or None) and its way up."""
+    """One scale: its down block, its skip branch (or None) and its up block."""
 
     def __init__(self, settings: NetworkSettings, index: int, generator: torch.Generator | None) -> None:
         super().__init__()

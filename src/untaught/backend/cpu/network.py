@@ -1,9 +1,4 @@
-"""An encoder-decoder on compiled kernels, forward and backward.
-
-A convolution of a concatenation is the sum of the convolutions of its parts, so nothing is concatenated. A bias before
-a batch normalisation has no effect, because the normalisation subtracts the mean: it is left out, and its gradient is
-zero.
-"""
+"""An encoder-decoder on compiled kernels, forward and backward."""
 
 from __future__ import annotations
 
@@ -13,19 +8,15 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from untaught.backend.cpu.convolution import Algorithm
-from untaught.backend.cpu.im2col import Im2col, NarrowIm2col
-from untaught.backend.cpu.maps import Gradients, Map, Normalisation, Step
+from untaught.backend.cpu import parts
+from untaught.backend.cpu.maps import Gradients, Map, Step
+from untaught.backend.cpu.parts import Convolved, Joined
 from untaught.backend.cpu.pointwise import Pointwise
-from untaught.backend.cpu.upsampled import Upsampled
-from untaught.backend.cpu.winograd import Winograd
 from untaught.backend.kernels import Kernels
-from untaught.priors.blocks import BatchNormalisation, Convolution, Upsampling
+from untaught.priors.blocks import Convolution
 from untaught.priors.encoder_decoder import EncoderDecoder, NetworkSettings
 
 __all__ = ["CompiledNetwork", "can_compile"]
-
-_NARROW = 8  # a skip branch of at most so many channels uses im2col: tiles would be mostly padding
 
 
 def can_compile(settings: NetworkSettings) -> bool:
@@ -38,140 +29,6 @@ def can_compile(settings: NetworkSettings) -> bool:
         and settings.skip_join == "concatenate"
         and settings.activation in ("leaky_relu", "relu", "none")
     )
-
-
-class _Convolve:
-    """A convolution of one map, with the normalisation that follows."""
-
-    def __init__(self, algorithm: Algorithm, target: Map, module: Convolution, *, early: bool = False) -> None:
-        self.algorithm, self.target, self.module, self.early = algorithm, target, module, early
-
-    def forward(self) -> None:
-        step, target = self.algorithm.step, self.target
-        assert target.normalisation is not None
-        target.values = step.take(target.pixels, target.channels)
-        self.algorithm.forward(target, _kernel(self.module), target.normalisation.sums)
-        step.normalise(target)
-
-    def backward(self, gradients: Gradients) -> None:
-        step, source = self.algorithm.step, self.algorithm.source
-        gradient = _gradient(self.module, gradients)
-        self.algorithm.backward(self.target, _kernel(self.module), gradient, early=self.early)
-        step.close(self.target)
-        if source.norm is not None and not self.early:
-            step.complete(source, gradients)
-
-
-class _Join:
-    """The 3x3 convolution of a normalised concatenation.
-
-    Args:
-        step: what all convolutions share.
-        skip: map of the skip branch, or None.
-        below: map of the scale below, which is upsampled by two, or None.
-        kind: its interpolation.
-        normalisation: of the concatenation.
-        module: the convolution.
-        target: the map that results.
-    """
-
-    def __init__(
-        self,
-        step: Step,
-        skip: Map | None,
-        below: Map | None,
-        kind: Upsampling,
-        normalisation: BatchNormalisation,
-        module: Convolution,
-        target: Map,
-    ) -> None:
-        self.step, self.target, self.module = step, target, module
-        self.parts: list[tuple[Algorithm, int]] = []
-        first = 0
-        for source in (skip, below):
-            if source is None:
-                continue
-            source.joined = Normalisation(normalisation, first, source.used)
-            algorithm: Algorithm
-            if source is below:
-                algorithm = Upsampled(step, source, kind, add=skip is not None)
-            elif source.used <= _NARROW:
-                algorithm = NarrowIm2col(step, source)
-            else:
-                algorithm = _three(step, source, 1)
-            self.parts.append((algorithm, first))
-            first += source.used
-
-    def forward(self) -> None:
-        step, target = self.step, self.target
-        assert target.normalisation is not None
-        target.values = step.take(target.pixels, target.channels)
-        kernel = _kernel(self.module)
-        for algorithm, first in self.parts:
-            self._normalise(algorithm)
-            last = algorithm is self.parts[-1][0]
-            algorithm.forward(target, kernel, target.normalisation.sums if last else None, first)
-        step.normalise(target)
-
-    def backward(self, gradients: Gradients) -> None:
-        step, target = self.step, self.target
-        kernel, gradient = _kernel(self.module), _gradient(self.module, gradients)
-        for algorithm, first in self.parts:
-            algorithm.backward(target, kernel, gradient, first)
-            self._normalise_back(algorithm, gradients)
-        step.close(target)
-
-    def _normalise(self, algorithm: Algorithm) -> None:
-        """Compute the concatenation's normalisation for one part."""
-        source, kernels = algorithm.source, self.step.kernels
-        assert source.joined is not None
-        assert source.norm is not None
-        if isinstance(algorithm, Upsampled):
-            algorithm.squares = self.step.take(source.pixels, source.channels)
-            rows, columns = algorithm.rows, algorithm.columns
-            kernels.upsampled_statistics(
-                *source.arguments(self.step), algorithm.squares, rows.reach, rows.gram, columns.gram, rows.weight,
-                columns.weight, source.joined.sums,
-            )  # fmt: skip
-        else:
-            kernels.statistics(*source.arguments(self.step), source.joined.sums)
-        source.joined.finish(kernels, self.target.pixels, source.norm[2:])
-
-    def _normalise_back(self, algorithm: Algorithm, gradients: Gradients) -> None:
-        source, kernels = algorithm.source, self.step.kernels
-        assert source.joined is not None
-        assert source.normalisation is not None
-        source.joined.finish_concatenation_back(kernels, self.target.pixels, source.lazy, gradients)
-        squares: Tensor | None = None
-        weights: tuple[Tensor | None, Tensor | None] = (None, None)
-        if isinstance(algorithm, Upsampled):
-            squares, weights = algorithm.squares, (algorithm.rows.weight, algorithm.columns.weight)
-        kernels.concatenation_back(
-            *source.arguments(self.step), source.gradient, squares, source.lazy[0], source.lazy[1], *weights,
-            source.normalisation.sums,
-        )  # fmt: skip
-        self.step.workspace.give(squares)
-        self.step.complete(source, gradients)
-
-
-def _three(step: Step, source: Map, stride: int) -> Algorithm:
-    if stride == 1 and source.height % 2 == 0 and source.width % 2 == 0:
-        return Winograd(step, source)
-    return Im2col(step, source, stride)
-
-
-def _kernel(module: Convolution) -> Tensor:
-    """The kernel as (out, k, k, in), contiguous; no copy if the weight is stored with its channels last."""
-    return module.weight.detach().permute(0, 2, 3, 1).contiguous()
-
-
-def _gradient(module: Convolution, gradients: Gradients) -> Tensor:
-    """An empty tensor for a convolution's gradient: (out, k, k, in)."""
-    weight = module.weight
-    room = torch.empty(weight.shape[0], *weight.shape[2:], weight.shape[1], dtype=torch.float32)
-    gradients[weight] = room.permute(0, 3, 1, 2)
-    gradients[module.bias] = torch.zeros_like(module.bias)
-    return room
 
 
 class CompiledNetwork:
@@ -192,7 +49,7 @@ class CompiledNetwork:
         self.step = step = Step(kernels, settings.padding)
         self.head = network.head
         self.input = Map(height, width, settings.input_channels, None, slope)
-        self.parts: list[_Convolve | _Join] = []
+        self.parts: list[Convolved | Joined] = []
         from_input = settings.skip_tap == "input"
 
         def layer(modules: Any, index: int, source: Map, stride: int = 1) -> tuple[Convolution, Map]:
@@ -204,7 +61,7 @@ class CompiledNetwork:
             if scale.skip is None:
                 return None
             convolution, target = layer(scale.skip, 0, source)
-            self.parts.append(_Convolve(Pointwise(step, source), target, convolution, early=early))
+            self.parts.append(Convolved(Pointwise(step, source), target, convolution, early=early))
             return target
 
         scales: list[Any] = list(network.scales)
@@ -212,14 +69,14 @@ class CompiledNetwork:
         x = self.input
         for index, scale in enumerate(scales):
             convolution, below = layer(scale.down, 0, x, 2)
-            self.parts.append(_Convolve(_three(step, x, 2), below, convolution))
+            self.parts.append(Convolved(parts.three_by_three(step, x, 2), below, convolution))
             # A skip branch follows the down convolution of the same map, so the backward pass reaches it first.
             if from_input:
                 skips.append(skip(scale, x, early=True))
             elif index:
                 skips.append(skip(scales[index - 1], x, early=True))
             convolution, inner = layer(scale.down, 3, below)
-            self.parts.append(_Convolve(_three(step, below, 1), inner, convolution))
+            self.parts.append(Convolved(parts.three_by_three(step, below, 1), inner, convolution))
             x = inner
         if not from_input:
             skips.append(skip(scales[-1], x, early=False))
@@ -236,10 +93,10 @@ class CompiledNetwork:
             factor = 2 if below_map is not None else 1
             convolution = scale.up[1]
             x = Map(x.height * factor, x.width * factor, convolution.weight.shape[0], scale.up[2], slope)
-            self.parts.append(_Join(step, side, below_map, kind, scale.up[0], convolution, x))
+            self.parts.append(Joined(step, side, below_map, kind, scale.up[0], convolution, x))
             if settings.extra_convolution:
                 convolution, target = layer(scale.up, 4, x)
-                self.parts.append(_Convolve(Pointwise(step, x), target, convolution))
+                self.parts.append(Convolved(Pointwise(step, x), target, convolution))
                 x = target
         self.last = x
         self.number = 0

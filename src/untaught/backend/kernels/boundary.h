@@ -40,8 +40,7 @@ void pointwise_forward(SOURCE, TARGET, const T* matrix, double* sums) {
     forward<T>(algorithm, matrix, 256, sums, outputs);
 }
 template <typename T>
-void pointwise_backward(SOURCE, TARGET, const T* matrix, float* total, T* dx, const T* extra, int early,
-                        double* sums) {
+void pointwise_backward(SOURCE, TARGET, const T* matrix, float* total, T* dx, const T* extra, int early, double* sums) {
     Pointwise<T> algorithm{GIVEN_SOURCE, GIVEN_TARGET, dx, extra, early, height * width, 1, channels, outputs};
     backward<T>(algorithm, matrix, total, 512, norm, early ? nullptr : sums, channels);
 }
@@ -116,10 +115,9 @@ template <typename T>
 void upsampled_backward(SOURCE, TARGET, const T* matrix, const int32_t* row_start, const int32_t* row_line,
                         const float* row_weight, const int32_t* column_start, const int32_t* column_line,
                         const float* column_weight, float* total, T* dx, double* sums) {
-    Upsampled<T> algorithm{
-        {GIVEN_SOURCE, GIVEN_TARGET, dx, nullptr, 0, height * width, 1, channels, 9 * outputs},
-        {row_start, row_line, row_weight},
-        {column_start, column_line, column_weight}};
+    Upsampled<T> algorithm{{GIVEN_SOURCE, GIVEN_TARGET, dx, nullptr, 0, height * width, 1, channels, 9 * outputs},
+                           {row_start, row_line, row_weight},
+                           {column_start, column_line, column_weight}};
     backward<T>(algorithm, matrix, total, 256, norm, sums, channels);
 }
 
@@ -167,7 +165,8 @@ void fail(int64_t shares) {
 #undef TARGET
 #undef GIVEN_TARGET
 
-// The table ------------------------------------------------------------------------------------------------------------
+// The table
+// ------------------------------------------------------------------------------------------------------------
 
 struct Entry {
     const char* name;
@@ -195,9 +194,9 @@ int guarded(A... arguments) {
     try {
         FUNCTION(arguments...);
         return 0;
-    } catch (const std::exception& error) {
-        failure = error.what();
-    } catch (...) { failure = "an unknown exception"; }
+    } catch (const std::exception& error) { failure = error.what(); } catch (...) {
+        failure = "an unknown exception";
+    }
     return 1;
 }
 
@@ -210,40 +209,39 @@ Entry entry(const char* name, void (*)(A...)) {
 }
 
 #define ENTRY(name) entry<&name>(#name, &name)
-#define BOTH(name) entry<&name<bfloat16>>(#name "_bfloat16", &name<bfloat16>), \
-                   entry<&name<float>>(#name "_float32", &name<float>)
+#define BOTH(name) \
+    entry<&name<bfloat16>>(#name "_bfloat16", &name<bfloat16>), entry<&name<float>>(#name "_float32", &name<float>)
 
 inline const Entry* table() {
-    static const Entry entries[] = {
-        ENTRY(normalise),
-        ENTRY(normalise_back),
-        ENTRY(normalise_concatenation_back),
-        ENTRY(winograd_weights_back),
-        ENTRY(set_shares),
-        ENTRY(use_threads),
-        ENTRY(fail),
-        BOTH(try_product),
-        BOTH(pointwise_forward),
-        BOTH(pointwise_backward),
-        BOTH(winograd_forward),
-        BOTH(winograd_backward),
-        BOTH(winograd_gather),
-        BOTH(winograd_weights),
-        BOTH(im2col_forward),
-        BOTH(im2col_backward),
-        BOTH(im2col_gather),
-        BOTH(narrow_im2col_forward),
-        BOTH(narrow_im2col_backward),
-        BOTH(narrow_im2col_gather),
-        BOTH(upsampled_forward),
-        BOTH(upsampled_backward),
-        BOTH(statistics),
-        BOTH(upsampled_statistics),
-        BOTH(concatenation_back),
-        BOTH(head_forward),
-        BOTH(head_backward),
-        BOTH(perturb),
-        {nullptr, nullptr, nullptr}};
+    static const Entry entries[] = {ENTRY(normalise),
+                                    ENTRY(normalise_back),
+                                    ENTRY(normalise_concatenation_back),
+                                    ENTRY(winograd_weights_back),
+                                    ENTRY(set_shares),
+                                    ENTRY(use_threads),
+                                    ENTRY(fail),
+                                    BOTH(try_product),
+                                    BOTH(pointwise_forward),
+                                    BOTH(pointwise_backward),
+                                    BOTH(winograd_forward),
+                                    BOTH(winograd_backward),
+                                    BOTH(winograd_gather),
+                                    BOTH(winograd_weights),
+                                    BOTH(im2col_forward),
+                                    BOTH(im2col_backward),
+                                    BOTH(im2col_gather),
+                                    BOTH(narrow_im2col_forward),
+                                    BOTH(narrow_im2col_backward),
+                                    BOTH(narrow_im2col_gather),
+                                    BOTH(upsampled_forward),
+                                    BOTH(upsampled_backward),
+                                    BOTH(statistics),
+                                    BOTH(upsampled_statistics),
+                                    BOTH(concatenation_back),
+                                    BOTH(head_forward),
+                                    BOTH(head_backward),
+                                    BOTH(perturb),
+                                    {nullptr, nullptr, nullptr}};
     return entries;
 }
 

@@ -25,12 +25,12 @@ void statistics(const Source<T>& source, double* sums) {
     });
 }
 
-// The same sums of the upsampled activations U a, computed at low resolution: the sum of (U a)^2 is the sum of a Q a with
-// Q = Ut U, a separable filter of 2 reach + 1 taps for each line; the sum of U a is the sum of p a with p = Ut 1. Writes
-// q = Q a.
+// The same sums of the upsampled activations U a, computed at low resolution: the sum of (U a)^2 is the sum of a Q a
+// with Q = Ut U, a separable filter of 2 reach + 1 taps for each line; the sum of U a is the sum of p a with p = Ut 1.
+// Writes q = Q a.
 template <typename T>
 void upsampled_statistics(T* q, const Source<T>& source, int64_t reach, const float* row_taps, const float* column_taps,
-          const float* row_weight, const float* column_weight, double* sums) {
+                          const float* row_weight, const float* column_weight, double* sums) {
     const int64_t height = source.height, width = source.width, channels = source.channels;
     const T* y = source.y;
     Sums total(sums, channels);
@@ -64,11 +64,11 @@ void upsampled_statistics(T* q, const Source<T>& source, int64_t reach, const fl
     });
 }
 
-// Gradient of the concatenation's normalisation and of the activation before it, in place: from g, the gradient of v, to
-// dz. The activation's gradient is s2 g + c1 p + c2 q; without upsampling q is a and p is 1.
+// Gradient of the concatenation's normalisation and of the activation before it, in place: from g, the gradient of v,
+// to dz. The activation's gradient is s2 g + c1 p + c2 q; without upsampling q is a and p is 1.
 template <typename T>
-void concatenation_back(T* g, const T* q, const Source<T>& source, const float* c1, const float* c2, const float* row_weight,
-               const float* column_weight, double* sums) {
+void concatenation_back(T* g, const T* q, const Source<T>& source, const float* c1, const float* c2,
+                        const float* row_weight, const float* column_weight, double* sums) {
     const int64_t height = source.height, width = source.width, channels = source.channels;
     Sums total(sums, channels);
     parallel(height, [&](int64_t r, int64_t share) {

@@ -21,8 +21,9 @@ void forward(Algorithm& algorithm, const T* matrix, int64_t chunk, double* sums,
     Sums total(sums, channels);
     std::vector<Vector> room(algorithm.batch * size * sizeof(T) / sizeof(Vector));
     T* packed = (T*)room.data();
-    parallel(algorithm.batch,
-             [&](int64_t b, int64_t) { pack_transposed(packed + b * size, matrix + b * size, algorithm.outputs, algorithm.length); });
+    parallel(algorithm.batch, [&](int64_t b, int64_t) {
+        pack_transposed(packed + b * size, matrix + b * size, algorithm.outputs, algorithm.length);
+    });
     share_out(chunks, [&](int64_t first, int64_t last, int64_t share) {
         T* v = scratch<T>(0, algorithm.batch * chunk * algorithm.length);
         float* m = scratch<float>(1, algorithm.batch * chunk * algorithm.outputs);
@@ -30,8 +31,8 @@ void forward(Algorithm& algorithm, const T* matrix, int64_t chunk, double* sums,
             const int64_t from = item * chunk, to = std::min(algorithm.places, from + chunk), rows = to - from;
             const T* in = algorithm.into(v, from, to);
             for (int64_t b = 0; b < algorithm.batch; ++b)
-                multiply(rows, algorithm.outputs, algorithm.length, in + b * rows * algorithm.length, packed + b * size, algorithm.outputs,
-                         m + b * rows * algorithm.outputs, algorithm.outputs, false);
+                multiply(rows, algorithm.outputs, algorithm.length, in + b * rows * algorithm.length, packed + b * size,
+                         algorithm.outputs, m + b * rows * algorithm.outputs, algorithm.outputs, false);
             algorithm.out(m, from, to, total, share);
         }
         release(std::is_same<T, bfloat16>::value);
@@ -40,14 +41,16 @@ void forward(Algorithm& algorithm, const T* matrix, int64_t chunk, double* sums,
 
 // The matrix's gradient, total (batch, outputs, length), and the source's gradient if it is wanted.
 template <typename T, typename Algorithm>
-void backward(Algorithm& algorithm, const T* matrix, float* total, int64_t chunk, bool wanted, double* sums, int64_t channels) {
+void backward(Algorithm& algorithm, const T* matrix, float* total, int64_t chunk, bool wanted, double* sums,
+              int64_t channels) {
     const int64_t size = algorithm.outputs * algorithm.length, chunks = (algorithm.places + chunk - 1) / chunk;
     Sums sum(sums, channels);
     std::vector<Vector> room(wanted ? algorithm.batch * size * sizeof(T) / sizeof(Vector) : 0);
     T* packed = (T*)room.data();
     if (wanted)
-        parallel(algorithm.batch,
-                 [&](int64_t b, int64_t) { pack(packed + b * size, matrix + b * size, algorithm.outputs, algorithm.length); });
+        parallel(algorithm.batch, [&](int64_t b, int64_t) {
+            pack(packed + b * size, matrix + b * size, algorithm.outputs, algorithm.length);
+        });
     const int64_t shares = std::min(most_shares, chunks);
     std::vector<float> others((shares - 1) * algorithm.batch * size);
     share_out(chunks, [&](int64_t first, int64_t last, int64_t share) {
@@ -64,15 +67,15 @@ void backward(Algorithm& algorithm, const T* matrix, float* total, int64_t chunk
                 const T* change = p + b * rows * algorithm.outputs;
                 for (int64_t n = 0; wanted && n < algorithm.length; n += BLOCK_N) {
                     const int64_t width = std::min(BLOCK_N, algorithm.length - n);
-                    multiply(rows, width, algorithm.outputs, change, column(packed + b * size, n), algorithm.length, dv, width,
-                             false);
+                    multiply(rows, width, algorithm.outputs, change, column(packed + b * size, n), algorithm.length, dv,
+                             width, false);
                     algorithm.in_back(dv, b, n, width, from, to, sum, share);
                 }
                 const T* a = as_a(change, rows, algorithm.outputs, 3);
                 const T* right = as_b(in + b * rows * algorithm.length, rows, algorithm.length, 4);
                 for (int64_t n = 0; n < algorithm.length; n += BLOCK_N)
-                    multiply(algorithm.outputs, std::min(BLOCK_N, algorithm.length - n), even(a, rows), a, column(right, n),
-                             algorithm.length, own + b * size + n, algorithm.length, add);
+                    multiply(algorithm.outputs, std::min(BLOCK_N, algorithm.length - n), even(a, rows), a,
+                             column(right, n), algorithm.length, own + b * size + n, algorithm.length, add);
             }
             add = true;
         }

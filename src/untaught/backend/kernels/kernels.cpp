@@ -2,8 +2,8 @@
 // algorithms are described in backend/cpu/; this is how they run.
 //
 // A tensor is a map of C channels per pixel, row by row (NHWC), with C a multiple of 16. The type T of its values is
-// bfloat16 or float; all arithmetic is float. A map is stored as a convolution computed it, before its normalisation. Its
-// reader applies, channel by channel,
+// bfloat16 or float; all arithmetic is float. A map is stored as a convolution computed it, before its normalisation.
+// Its reader applies, channel by channel,
 //
 //     a = leaky_relu(s1 y + t1),   v = s2 a + t2        ("norm": s1, t1, s2, t2, C floats each; s2 and t2 only for a
 //                                                        map that is part of a concatenation)

@@ -55,7 +55,7 @@ class Kernels:
             setattr(self, "_perturb" if name == "perturb" else name, signature.bind(prototype(address), failure))
 
     def perturb(self, out: Tensor, base: Tensor, count: int, deviation: float, key: int, walk: bool, /) -> None:
-        """See `untaught.priors.noise_kernels.NoiseKernels`."""
+        """See `untaught.priors.sampler.NoiseKernel`."""
         if out.stride() != base.stride():
             raise KernelError(f"perturb: out and base must have one memory layout: {out.stride()}, {base.stride()}")
         self._perturb(_flat(out), _flat(base), count, deviation, key, walk)

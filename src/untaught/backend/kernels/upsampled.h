@@ -2,8 +2,8 @@
 //
 // An interpolation mixes pixels and a tap of the kernel mixes channels, so the two commute. The low-resolution map is
 // multiplied by all nine taps (one matrix product, z), and a fixed separable filter, the same for every channel, turns
-// z into the output. The filter's tables come from Python: for each output line its sources (low line, tap, weight), and
-// for each low line its targets (output line, weights of the three taps).
+// z into the output. The filter's tables come from Python: for each output line its sources (low line, tap, weight),
+// and for each low line its targets (output line, weights of the three taps).
 
 #pragma once
 

@@ -90,7 +90,8 @@ struct Norm {
 };
 
 // Gradient g of a normalised and activated vector. With one normalisation the gradient passes the activation and is
-// summed for that normalisation. In a concatenation (JOIN) it stays as it is and is summed for the second normalisation.
+// summed for that normalisation. In a concatenation (JOIN) it stays as it is and is summed for the second
+// normalisation.
 template <bool JOIN>
 struct Backward {
     Norm<true, false> norm;

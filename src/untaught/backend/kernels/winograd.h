@@ -142,7 +142,8 @@ struct Winograd {
     }
 };
 
-// Adjoint of Winograd::into: from the gradients that were kept, dv [row of tiles][16][tiles][channels], to the source's.
+// Adjoint of Winograd::into: from the gradients that were kept, dv [row of tiles][16][tiles][channels], to the
+// source's.
 template <typename T, bool JOIN>
 void winograd_gather(T* dz, const T* dv, const T* extra, const Source<T>& source, double* sums) {
     const int64_t width = source.width, channels = source.channels, tiles = width / 2, rows = source.height / 2;
