@@ -36,10 +36,10 @@ def files(tmp_path, picture, mask):
 @pytest.fixture(autouse=True)
 def tiny_networks(monkeypatch, tiny):
     """Commands run in this process take a recipe that is quick."""
-    from untaught.tasks import preparation
+    from untaught.tasks import jobs
 
-    real = preparation.find_recipe
-    monkeypatch.setattr(preparation, "find_recipe", lambda task, name: tiny if name == "balanced" else real(task, name))
+    real = jobs.find_recipe
+    monkeypatch.setattr(jobs, "find_recipe", lambda task, name: tiny if name == "balanced" else real(task, name))
 
 
 def run(*words, folder: Path | None = None) -> int:
@@ -302,7 +302,7 @@ def test_every_help_explains_every_option_and_ends_with_an_example(command, caps
             if title == "options of every task" and not option.is_switch:
                 assert "(default: " in option.text
     if command in TASKS:
-        assert all(recipe.name in flat for recipe in RECIPES[command])
+        assert all(name in flat for name in RECIPES[command])
 
 
 def test_help_names_every_command(capsys):

@@ -75,11 +75,11 @@ def test_photons(small):
     assert after > before + 4
 
 
-def test_impulses_are_replaced_and_the_rest_is_kept(thinned):
+def test_impulses_are_replaced_and_the_rest_is_kept(masked):
     random = np.random.default_rng(0)
     hit = random.random(CAMERA.shape) < 0.1
     seen = np.where(hit, random.integers(0, 2, CAMERA.shape) * 255, CAMERA).astype(np.uint8)
-    result = untaught.denoise(seen, kind="impulse", recipe=thinned)
+    result = untaught.denoise(seen, kind="impulse", recipe=masked)
     assert psnr(result.picture / 255, CAMERA / 255) > psnr(seen / 255, CAMERA / 255) + 3
     assert (result.picture == CAMERA)[~hit].mean() > 0.9
 

@@ -62,13 +62,13 @@ def test_a_blur_is_undone(small):
 
 
 @pytest.mark.parametrize("pattern", ["RGGB", "BGGR", "GRBG", "GBRG"])
-def test_what_the_sensor_has_seen_is_kept(pattern, thinned):
+def test_what_the_sensor_has_seen_is_kept(pattern, masked):
     photo = resize(data.astronaut()[:128, 180:308], (32, 32))
     raw = np.zeros((32, 32))
     for place, colour in enumerate(pattern):
         rows, columns = slice(place // 2, None, 2), slice(place % 2, None, 2)
         raw[rows, columns] = photo[rows, columns, "RGB".index(colour)]
-    result = untaught.demosaic(raw, pattern=pattern, recipe=thinned)
+    result = untaught.demosaic(raw, pattern=pattern, recipe=masked)
     assert result.picture.shape == (32, 32, 3)
     assert psnr(result.picture, photo) > 17
     for place, colour in enumerate(pattern):
