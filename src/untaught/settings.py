@@ -41,7 +41,7 @@ def settings(cls: type[T]) -> type[T]:
     ...     radius: float = Field(2.0, gt=0, description="in pixels")
     >>> Blur(radius=-1)
     Traceback (most recent call last):
-    untaught.errors.SettingError: radius is a positive number: found -1
+    untaught.settings.FieldError: radius is a positive number: found -1
     """
     config = ConfigDict(extra="forbid", arbitrary_types_allowed=True)
     made: Any = dataclass(frozen=True, kw_only=True, config=config)(cls)

@@ -16,7 +16,7 @@ import tifffile
 from PIL import Image
 
 import untaught
-from untaught import cli, recipes
+from untaught import cli
 from untaught.cli.app import commands
 from untaught.tasks.registry import TASKS
 
@@ -36,11 +36,10 @@ def files(tmp_path, picture, mask):
 @pytest.fixture(autouse=True)
 def tiny_networks(monkeypatch, tiny):
     """Commands run in this process take a recipe that is quick."""
+    from untaught.tasks import jobs
 
-    real = recipes.find_recipe
-    monkeypatch.setattr(
-        "untaught.tasks.jobs.find_recipe", lambda task, name: tiny if name == "balanced" else real(task, name)
-    )
+    real = jobs.find_recipe
+    monkeypatch.setattr(jobs, "find_recipe", lambda task, name: tiny if name == "balanced" else real(task, name))
 
 
 def run(*words, folder: Path | None = None) -> int:
@@ -359,7 +358,7 @@ def test_every_task_runs_and_can_be_repeated(files, task, picture, capsys):
     assert np.asarray(Image.open(files / "out.png")).shape == (*size, 3)
     printed = capsys.readouterr().err
     if task in ("upscale", "deblur"):
-        assert "the operator maps the result" in printed
+        assert "observed again" in printed
     again = ["repeat", "run.json", "-o", "again.png"]
     if task in ("invert", "activate"):
         assert {"invert": "the result's features", "activate": "the unit's activation"}[task] in printed

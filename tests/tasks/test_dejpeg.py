@@ -16,8 +16,9 @@ PHOTO = data.coffee()[100:137, 200:243]
 
 
 def test_from_the_command_line(tmp_path, tiny, monkeypatch, capsys):
+    from untaught.tasks import jobs
 
-    monkeypatch.setattr("untaught.tasks.jobs.find_recipe", lambda *_: tiny)
+    monkeypatch.setattr(jobs, "find_recipe", lambda *_: tiny)
     source, result = tmp_path / "photo.jpg", tmp_path / "clean.png"
     file = io.BytesIO()
     Image.fromarray(PHOTO).save(file, "JPEG", quality=20)

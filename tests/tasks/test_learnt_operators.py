@@ -77,8 +77,9 @@ def test_edges_in_both_layers_cost_and_edges_in_one_do_not():
 
 
 def test_what_else_was_found_is_written_beside_the_picture(tmp_path, tiny, monkeypatch):
+    from untaught.tasks import jobs
 
-    monkeypatch.setattr("untaught.tasks.jobs.find_recipe", lambda *_: tiny)
+    monkeypatch.setattr(jobs, "find_recipe", lambda *_: tiny)
     for name, picture in (("first", FIRST), ("other", OTHER)):
         Image.fromarray((picture * 255).astype(np.uint8)).save(tmp_path / f"{name}.png")
     paths = [str(tmp_path / f"{name}.png") for name in ("first", "other", "out")]

@@ -125,7 +125,7 @@ def test_a_task_without_recipes_has_those_of_fit(fade, picture):
         lambda picture, layout, settings: fade(picture, layout, FadeSettings())  # noqa: ARG005
     )
     assert untaught.run_task("unfade", picture, iterations=1).recipe["name"] == "balanced"
-    with pytest.raises(SettingError, match="balanced, printed, paper"):
+    with pytest.raises(SettingError, match="recipe for fit: bst: there are balanced, printed"):
         untaught.run_task("unfade", picture, recipe="bst")
 
 

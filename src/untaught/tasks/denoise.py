@@ -280,7 +280,7 @@ register(
         settings=DenoiseSettings,
         read=read,
         function=denoise,
-        recipes=("balanced", "fast", "best", "printed", "paper"),
+        recipes=("balanced", "fast", "best", "printed", "paper", "deep-decoder", "u-net", "langevin"),
         volumes=True,
         order=3,
     )

@@ -163,7 +163,7 @@ register(
         settings=FillSettings,
         read=read,
         function=inpaint,
-        recipes=("balanced", "fast", "best", "noise", "printed", "paper", "paper-hole"),
+        recipes=("balanced", "fast", "best", "noise", "printed", "paper", "paper-hole", "deep-decoder", "u-net"),
         files=(
             InputFile(
                 role="mask",

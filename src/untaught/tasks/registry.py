@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     from untaught.fitting.problem import Problem
     from untaught.recipes import Recipe
 
-__all__ = ["RESERVED", "TASKS", "InputFile", "Task", "find_task", "register", "register_task"]
+__all__ = ["FIT_RECIPES", "RESERVED", "TASKS", "InputFile", "Task", "find_task", "register", "register_task"]
 
 _MACHINERY = {"classical", "fit", "jobs", "options", "preparation", "registry", "signatures", "write_signatures"}
 """Modules of this folder that are no tasks."""
@@ -39,6 +39,9 @@ RESERVED = {
     *("picture", "preset", "preview_every", "quiet", "record", "reference", "task", "uncertainty", "version"),
 }
 """Names that the options of a task cannot have: the command line or Python uses them."""
+
+FIT_RECIPES = ("balanced", "printed", "paper", "deep-decoder", "conv-decoder", "siren", "u-net", "langevin")
+"""Names of the recipes of `untaught.fit`; a test compares them with `untaught.recipes.RECIPES`."""
 
 F = TypeVar("F", bound=Callable[..., Any])
 
@@ -98,7 +101,7 @@ class Task:
     read: Callable[..., Problem] | None = None
     read_without: Callable[..., Problem] | None = None
     instead: tuple[str, ...] = ()
-    recipes: tuple[str | Recipe, ...] = ("balanced", "printed", "paper")
+    recipes: tuple[str | Recipe, ...] = FIT_RECIPES
     files: tuple[InputFile, ...] = ()
     volumes: bool = False
     function: Callable[..., Any] | None = None

@@ -62,7 +62,7 @@ register(
         settings=FillSettings,
         read=read,
         function=restore,
-        recipes=("balanced", "fast", "best", "noise", "printed", "paper"),
+        recipes=("balanced", "fast", "best", "noise", "printed", "paper", "deep-decoder", "siren", "u-net"),
         files=(
             InputFile(
                 role="mask",
