@@ -1,7 +1,7 @@
-"""The studio in a real Chromium: how fast it answers, and what it looks like in each of its states.
+"""The studio in Chromium: how fast it responds, and screenshots of each of its states.
 
-    python -m benchmarks.studio             # all of it
-    python -m benchmarks.studio previews    # only what previews cost: no browser, and the machine need not be idle
+    python -m benchmarks.studio             # everything
+    python -m benchmarks.studio previews    # only the cost of previews: needs no browser and no idle machine
 
 Needs Debian's chromium. Writes docs/figures/studio.json, docs/figures/studio-*.jpg and the table of
 docs/lab-notes/studio.md.
@@ -39,13 +39,13 @@ FRAMES = """() => {
 }"""
 
 
-def wait_until(question: Callable[[], Any], seconds: float = 120) -> Any:
+def wait_until(condition: Callable[[], Any], seconds: float = 120) -> Any:
     until = time.monotonic() + seconds
     while time.monotonic() < until:
-        if answer := question():
+        if answer := condition():
             return answer
         time.sleep(0.02)
-    raise SystemExit("the page did not come to what was waited for")
+    raise SystemExit(f"the page did not get there in {seconds:g} s")
 
 
 def picture_file(pixels: np.ndarray[Any, Any], kind: str) -> FilePayload:
@@ -125,7 +125,7 @@ def tour(page: Page) -> None:
 
 
 def preview_share(client: httpx.Client, side: int, seconds: float) -> float:
-    """Seconds of figures and pictures over seconds of fitting, in per cent, of the first seconds of a job."""
+    """The time for log lines and previews in per cent of the time for fitting, over the first seconds of a job."""
     pixels = np.asarray(Image.fromarray(data.astronaut()).resize((side, side)))
     known = np.full((side, side), 255, np.uint8)
     known[side // 3 : side // 3 + side // 20, side // 8 : side // 2] = 0
@@ -144,7 +144,7 @@ def preview_share(client: httpx.Client, side: int, seconds: float) -> float:
 
 
 def previews() -> dict[str, float]:
-    # One thread: with more, the fit alone would get faster, and what it is compared with not.
+    # One thread: more threads make the fit faster, but not the previews.
     with running_studio({"OMP_NUM_THREADS": "1"}) as address:
         base, _, token = address.partition("/?token=")
         bearer = {"authorization": f"Bearer {token}"}
@@ -156,11 +156,11 @@ def previews() -> dict[str, float]:
 
 
 @contextmanager
-def running_studio(more: dict[str, str]) -> Iterator[str]:
-    """The address of a studio of its own, with more in its environment."""
+def running_studio(environment: dict[str, str]) -> Iterator[str]:
+    """Run a studio with these environment variables, and yield its address."""
     with tempfile.TemporaryDirectory() as folder:
         words = [sys.executable, "-m", "untaught", "studio", "--no-browser", "--port", "0", "--folder", folder]
-        server = subprocess.Popen(words, stdout=subprocess.PIPE, text=True, env={**os.environ, **more})
+        server = subprocess.Popen(words, stdout=subprocess.PIPE, text=True, env={**os.environ, **environment})
         try:
             assert server.stdout is not None
             yield server.stdout.readline().split()[-1]
@@ -178,7 +178,7 @@ def opened(browser: Browser, address: str) -> Page:
 def in_a_browser() -> dict[str, float]:
     chromium = shutil.which("chromium")
     if chromium is None:
-        raise SystemExit("there is no chromium: apt-get install chromium")
+        raise SystemExit("chromium was not found: apt-get install chromium")
     with running_studio({}) as address, sync_playwright() as driver:
         browser = driver.chromium.launch(executable_path=chromium, args=["--no-sandbox"])
         tour(opened(browser, address))

@@ -1,4 +1,4 @@
-"""A studio of its own for a test, on a free port, with a client that knows the token."""
+"""A running studio for a test, on a free port, with a client that knows the token."""
 
 from __future__ import annotations
 
@@ -18,10 +18,10 @@ TOKEN = "a-token-for-the-tests"
 
 
 class RunningStudio:
-    """``untaught studio`` in a process of its own.
+    """``untaught studio`` as a process.
 
     Args:
-        folder: where it keeps everything.
+        folder: for its files.
     """
 
     def __init__(self, folder: Path) -> None:
@@ -45,11 +45,11 @@ class RunningStudio:
         )
 
     def kill(self) -> None:
-        """As a loss of power would: the server and its workers at once."""
+        """Kill the server and its workers at once, as a loss of power would."""
         self.client.close()
         server = self.process.pid
         listed = Path(f"/proc/{server}/task/{server}/children")
-        workers = listed.read_text().split() if listed.exists() else []  # elsewhere they end by themselves, soon
+        workers = listed.read_text().split() if listed.exists() else []  # elsewhere they soon end by themselves
         self.process.kill()
         for worker in workers:
             with contextlib.suppress(ProcessLookupError):
@@ -85,7 +85,7 @@ class RunningStudio:
         return answer.json()
 
     def wait_for(self, identity: str, *states: str, seconds: float = 300) -> Any:
-        """Until a job is in one of the states."""
+        """Wait until a job is in one of the states, and return its facts."""
         until = time.monotonic() + seconds
         while time.monotonic() < until:
             facts = self.get(f"jobs/{identity}")
@@ -95,11 +95,11 @@ class RunningStudio:
             time.sleep(0.1)
         raise AssertionError(f"still {facts['state']} after {seconds} s: {facts}")
 
-    def wait_until(self, question: Any, seconds: float = 180) -> Any:
-        """Until a question is answered by something true."""
+    def wait_until(self, condition: Any, seconds: float = 180) -> Any:
+        """Wait until a function returns something true, and return that."""
         until = time.monotonic() + seconds
         while time.monotonic() < until:
-            if answer := question():
+            if answer := condition():
                 return answer
             time.sleep(0.05)
-        raise AssertionError("it has not come to that")
+        raise AssertionError(f"still not true after {seconds} s")

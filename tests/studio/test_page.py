@@ -1,4 +1,4 @@
-"""The studio's page in a real Chromium: painted on, started, watched, compared; how fast it answers."""
+"""The studio's page in Chromium: painting, starting, watching and comparing, and how fast it responds."""
 
 import io
 import os
@@ -18,8 +18,8 @@ CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser")
 playwright = pytest.importorskip("playwright.sync_api", reason="playwright is not installed")
 pytest.importorskip("fastapi", reason="the studio is an extra: pip install 'untaught[studio]'")
 pytestmark = [
-    pytest.mark.skipif(CHROMIUM is None, reason="there is no chromium: apt-get install chromium"),
-    # The driver of the browser leaves a loop behind when it ends.
+    pytest.mark.skipif(CHROMIUM is None, reason="chromium was not found: apt-get install chromium"),
+    # The browser's driver leaves an event loop open when it ends.
     pytest.mark.filterwarnings("ignore::ResourceWarning", "ignore::pytest.PytestUnraisableExceptionWarning"),
 ]
 
@@ -48,7 +48,7 @@ def page(browser, studio):
     opened.on("pageerror", lambda error: opened.complaints.append(str(error)))
     opened.goto(studio.address)
     yield opened
-    assert opened.hosts <= {"127.0.0.1", ""}, "a request has left this machine"
+    assert opened.hosts <= {"127.0.0.1", ""}, "a request left this machine"
     assert not opened.complaints
     context.close()
 
@@ -80,7 +80,7 @@ def start(page, iterations):
 
 
 def until(page, expression, seconds=60):
-    """Playwright's own way evaluates a text in the page, which the page's policy forbids."""
+    """Wait until an expression is true; Playwright's own function needs eval, which the page's policy forbids."""
     deadline = time.monotonic() + seconds
     while not page.evaluate(f"() => {expression}"):
         assert time.monotonic() < deadline, expression
@@ -89,7 +89,7 @@ def until(page, expression, seconds=60):
 
 @pytest.fixture(scope="module")
 def photo(tmp_path_factory):
-    """A picture of 64 x 64, and a mask of it."""
+    """A folder with a picture of 64 x 64 pixels and a mask."""
     folder = tmp_path_factory.mktemp("photo")
     y, x = np.mgrid[0:64, 0:64] / 64
     waves = np.stack([0.5 + 0.4 * np.sin(9 * x), y, x * y], -1)
@@ -111,7 +111,7 @@ def marked(page):
 
 
 def drag(page, *points):
-    """Paint through points, given as shares of the canvas."""
+    """Paint a line through points, given as shares of the canvas."""
     box = page.locator("#canvas").bounding_box()
     at = [(box["x"] + x * box["width"], box["y"] + y * box["height"]) for x, y in points]
     page.mouse.move(*at[0])
@@ -167,7 +167,7 @@ def test_a_job_to_its_end_and_its_download(page):
 
 
 def test_a_photograph_of_twelve_megapixels_can_be_painted_on(page):
-    """To paint on it takes less than two seconds, and the brush follows; on two idle cores, far less."""
+    """The brush follows the pointer at 20 frames a second or more; on two idle cores, far more."""
     y, x = np.mgrid[0:3000, 0:4000].astype(np.float32)
     large = np.stack([x / 16, y / 12, (x + y) / 28], -1).astype(np.uint8)
     file = io.BytesIO()
@@ -223,7 +223,7 @@ def test_painting_tools(page, photo):
     np.testing.assert_array_equal(exported, np.asarray(Image.open(photo / "mask.png")))
 
 
-def test_what_is_downloaded_is_what_the_command_line_gives(page, photo, tmp_path):
+def test_the_download_is_what_the_command_line_gives(page, photo, tmp_path):
     open_photo(page, photo)
     page.set_input_files("#mask-file", photo / "mask.png")
     until(page, "!document.getElementById('start').disabled")
@@ -241,7 +241,7 @@ def test_what_is_downloaded_is_what_the_command_line_gives(page, photo, tmp_path
     assert download.value.path().read_bytes() == (tmp_path / "photo-restored.png").read_bytes()
 
 
-def test_a_job_ended_by_hand_says_that_it_cannot_be_repeated(page, studio, photo):
+def test_a_stopped_job_says_that_it_cannot_be_repeated(page, studio, photo):
     open_photo(page, photo)
     page.set_input_files("#mask-file", photo / "mask.png")
     playwright.expect(page.locator("#start")).to_be_enabled()
@@ -275,8 +275,8 @@ def test_light_and_dark_and_labels(page):
     assert unnamed == []
 
 
-def test_a_picture_that_is_dropped_before_the_page_is_ready_stays(page, studio, photo):
-    """The answers of the server come in the worst order: the tasks after the picture was shown, then the upload."""
+def test_a_picture_dropped_before_the_page_is_ready_stays(page, studio, photo):
+    """The server answers in the worst order: the tasks after the picture is shown, then the upload."""
     held = []
     page.route("**/api/tasks", lambda route: held.append(route))
     page.route("**/api/pictures?name=*", lambda route: held.append(route))
@@ -305,7 +305,7 @@ def finished_picture(page):
     return download.value.path().read_bytes()
 
 
-def test_a_killed_studio_goes_on_to_the_same_picture(browser, photo, tmp_path):
+def test_a_killed_studio_continues_to_the_same_picture(browser, photo, tmp_path):
     with RunningStudio(tmp_path) as studio, browser.new_context() as context:
         page = context.new_page()
         page.goto(studio.address)
@@ -313,7 +313,7 @@ def test_a_killed_studio_goes_on_to_the_same_picture(browser, photo, tmp_path):
         page.set_input_files("#mask-file", photo / "mask.png")
         playwright.expect(page.locator("#start")).to_be_enabled()
         job = start(page, 100)
-        # A pause leaves a checkpoint, from which it is to go on.
+        # A pause leaves a checkpoint to continue from.
         studio.wait_until(lambda: studio.get(f"jobs/{job}")["progress"])
         page.click("#pause")
         playwright.expect(page.locator("#job-title")).to_have_text("Paused", timeout=60_000)
@@ -327,26 +327,26 @@ def test_a_killed_studio_goes_on_to_the_same_picture(browser, photo, tmp_path):
         studio.start()
         page.goto(studio.address)
         page.locator(f"[data-job='{job}']").click()
-        gone_on = finished_picture(page)
+        continued = finished_picture(page)
         assert page.locator("[data-job]").count() == 1
         page.click("#again")
         page.locator("#tools").wait_for()
         playwright.expect(page.locator("#start")).to_be_enabled()
         assert start(page, 100) != job
-        assert finished_picture(page) == gone_on
+        assert finished_picture(page) == continued
 
 
-# Strokes, steps, proposals ------------------------------------------------------------------------------------------
+# Strokes, steps, suggestions ----------------------------------------------------------------------------------------
 
 
 def share(page):
-    """How much is marked, in per cent."""
+    """Return how much is marked, in per cent."""
     text = marked(page)
     return 0.0 if text.startswith("Nothing") else float(text.split("%")[0])
 
 
 def exported(page):
-    """The mask as it is now, True where something is missing."""
+    """Return the present mask, True where the picture is missing."""
     with page.expect_download() as download:
         page.click("#export-mask")
     return np.asarray(Image.open(io.BytesIO(download.value.path().read_bytes())).convert("L")) == 0
@@ -373,7 +373,7 @@ def test_steps_go_back_and_forth(page, photo):
     assert share(page) == shares[3]
     page.keyboard.press("Control+z")
     drag(page, (0.5, 0.4), (0.5, 0.62))
-    assert page.is_disabled("#redo"), "a new step is another way on"
+    assert page.is_disabled("#redo"), "a new step removes the steps to redo"
 
 
 def test_keys_make_the_brush_smaller_and_larger(page, photo):
@@ -421,7 +421,7 @@ def test_fingers_paint_and_move(browser, studio, photo):
             session.send("Input.dispatchTouchEvent", {"type": kind, "touchPoints": points})
 
         def swipe(*ways):
-            """One finger for each way from a point to another."""
+            """Move one finger along each way, from its first point to its second."""
             touch("touchStart", *(ways[0][:1]))
             if len(ways) > 1:
                 touch("touchStart", *(way[0] for way in ways))
@@ -434,13 +434,13 @@ def test_fingers_paint_and_move(browser, studio, photo):
         line = share(page)
         found = exported(page)
         assert found.any(0).sum() > 3 * found.any(1).sum() > 0
-        # Two fingers move the picture, and what the first had begun to paint is taken back.
+        # Two fingers move the picture, and the stroke that the first one began is undone.
         swipe([(x - 40, y), (x - 40, y + 70)], [(x + 40, y), (x + 40, y + 70)])
         zoomed = page.locator("#zoom-shown").inner_text()
         assert share(page) == line
         np.testing.assert_array_equal(exported(page), found)
         page.touchscreen.tap(x, y + 70)
-        assert share(page) == line, "the line has moved along"
+        assert share(page) == line, "the line has moved with the picture"
         page.touchscreen.tap(x, y)
         until(page, f"parseFloat(document.getElementById('missing').textContent) > {line}")
         page.click("#undo")
@@ -451,7 +451,7 @@ def test_fingers_paint_and_move(browser, studio, photo):
 
 @pytest.fixture(scope="module")
 def damaged(tmp_path_factory):
-    """A picture with a line of each kind, and where they are."""
+    """A picture with a line of each kind of damage, and the masks of these lines."""
     random = np.random.default_rng(0)
     pixels = np.full((96, 96, 3), 120, np.uint8) + random.integers(0, 8, (96, 96, 3), np.uint8)
     lines = {}
@@ -466,7 +466,7 @@ def damaged(tmp_path_factory):
     return path, lines
 
 
-def test_proposals_are_marked_and_taken_back(page, damaged):
+def test_suggestions_are_marked_and_undone(page, damaged):
     path, lines = damaged
     page.set_input_files("#file", path)
     until(page, "location.hash.startsWith('#picture=')")
@@ -484,7 +484,7 @@ def test_proposals_are_marked_and_taken_back(page, damaged):
         others = [other for name, other in lines.items() if {name, kind} != {"dark", "black"} and name != kind]
         assert not found[np.any(others, 0)].any(), kind
         if kind == "dark":
-            # With another strength it comes in the place of the last one.
+            # A suggestion with another strength replaces the last one.
             look(lambda: page.locator("#strength").fill("60"))
             assert exported(page).sum() >= found.sum()
         page.click("#undo")
@@ -492,18 +492,18 @@ def test_proposals_are_marked_and_taken_back(page, damaged):
         assert page.is_disabled("#undo")
 
 
-# Parts, uncertainty -------------------------------------------------------------------------------------------------
+# Regions, uncertainty -----------------------------------------------------------------------------------------------
 
 
 def looks(page):
-    """The canvas as it is when all that was asked for has been drawn."""
+    """Return the canvas as an image once everything has been drawn."""
     return page.evaluate(
         """() => new Promise((resolve) => requestAnimationFrame(() => requestAnimationFrame(
             () => resolve(document.getElementById("canvas").toDataURL()))))"""
     )
 
 
-def test_a_part_is_tried_then_all_of_it(page, studio, photo):
+def test_a_region_is_tried_and_then_the_whole_picture(page, studio, photo):
     open_photo(page, photo)
     page.set_input_files("#mask-file", photo / "mask.png")
     playwright.expect(page.locator("#start")).to_be_enabled()
@@ -524,7 +524,7 @@ def test_a_part_is_tried_then_all_of_it(page, studio, photo):
     until(page, f"!location.hash.endsWith('{job['id']}')")
     whole = Image.open(io.BytesIO(finished_picture(page)))
     assert whole.size == (64, 64)
-    # Where nothing was missing, both are the picture itself.
+    # Known pixels are those of the picture in both.
     left, top, wide, tall = job["crop"]
     known = np.asarray(Image.open(photo / "mask.png"))[top : top + tall, left : left + wide] > 0
     same = np.asarray(whole)[top : top + tall, left : left + wide]
@@ -543,10 +543,10 @@ def test_uncertainty_is_laid_over(page, photo):
     page.check("#uncertainty")
     deadline = time.monotonic() + 30
     while (over := looks(page)) == without:
-        assert time.monotonic() < deadline, "nothing was laid over"
+        assert time.monotonic() < deadline, "no map appeared"
     page.uncheck("#uncertainty")
     while looks(page) != without:
-        assert time.monotonic() < deadline + 30, "it was not taken away"
+        assert time.monotonic() < deadline + 30, "the map did not disappear"
     with page.expect_download() as download:
         page.click("#download-uncertainty")
     assert download.value.suggested_filename == "photo-uncertainty.tif"

@@ -1,4 +1,4 @@
-"""The parts of the studio by themselves: offers, moments, the store, names, proposals, the door."""
+"""The parts of the studio by themselves: tasks, previews, queue, store, names, suggested masks, access control."""
 
 import asyncio
 import os
@@ -11,17 +11,19 @@ import pytest
 pytest.importorskip("fastapi", reason="the studio is an extra: pip install 'untaught[studio]'")
 
 from untaught import cli
-from untaught.errors import SettingError
-from untaught.studio import worker
+from untaught.errors import InputError, SettingError
+from untaught.studio import progress
+from untaught.studio.job_files import JobRequest, JobState
 from untaught.studio.mask_suggestions import propose
+from untaught.studio.progress import KeptPreviews, Throttle
 from untaught.studio.queue import Queue
-from untaught.studio.security import Door
-from untaught.studio.storage import FullError, MissingError, Store, shown_name, write_json
+from untaught.studio.security import Access
+from untaught.studio.storage import FullError, MissingError, Store, default_folder, shown_name
 from untaught.studio.task_schema import check_settings, command_line, find_offer, offers
-from untaught.studio.worker import Moments
+from untaught.studio.worker_process import WorkerProcess
 
 
-def test_the_offers_are_tasks():
+def test_the_tasks_and_their_command_lines_are_the_catalogues(capsys):
     names = [task.name for task in offers()]
     assert {"inpaint", "restore"} <= set(names)
     task = find_offer("restore")
@@ -32,6 +34,8 @@ def test_the_offers_are_tasks():
     line = command_line(task, settings, {"picture": "a b.png", "result": "out.png"})
     assert line.startswith("untaught restore 'a b.png' -o out.png --network-output")
     assert line.split("out.png ")[1] == "--network-output --recipe fast --time-budget 120.0 --seed 3"
+    assert cli.main(["restore", "a b.png", "-o", "out.png", *line.split("out.png ")[1].split()]) == 2
+    assert "a b.png" in capsys.readouterr().err, "all options are accepted, and then the file is missing"
     line = command_line(task, {}, {"picture": "a.png", "mask": "m.png", "result": "b c.png"}, [5, 7])
     first, *more = line.split(" && ")
     assert first == "untaught restore a.png --mask m.png -o 'b c.png' --checkpoint 'b c.png.checkpoint'"
@@ -42,23 +46,23 @@ def test_the_offers_are_tasks():
     "given",
     [{"recipe": "slow"}, {"seed": -1}, {"iterations": 0}, {"iterations": "x"}, {"colour": 1}, {"keep_known": "no"}],
 )
-def test_settings_that_cannot_be_are_refused(given):
+def test_impossible_settings_are_refused(given):
     with pytest.raises(SettingError):
         check_settings(find_offer("inpaint"), given)
 
 
-def test_moments_are_few_and_dense_where_the_picture_changes():
-    moments, dropped = Moments([], most=20), []
+def test_previews_are_few_and_dense_where_the_picture_changes():
+    previews, dropped = KeptPreviews([], most=20), []
     for iteration in range(1, 1001, 3):
-        dropped += moments.add(iteration, best=400)
-    assert len(moments.kept) == 20
-    assert moments.kept[0] == 1
-    assert moments.kept[-1] == 1000
-    assert min(abs(kept - 400) for kept in moments.kept) <= 2
-    gaps = np.diff(moments.kept)
+        dropped += previews.add(iteration, best=400)
+    assert len(previews.kept) == 20
+    assert previews.kept[0] == 1
+    assert previews.kept[-1] == 1000
+    assert min(abs(kept - 400) for kept in previews.kept) <= 2
+    gaps = np.diff(previews.kept)
     assert gaps[0] < gaps[-2]
-    assert set(dropped).isdisjoint(moments.kept)
-    assert moments.add(50, best=40)[0] > 50  # going on from a checkpoint takes back what came later
+    assert set(dropped).isdisjoint(previews.kept)
+    assert previews.add(50, best=40)[0] > 50  # continuing from a checkpoint makes later previews outdated
 
 
 WORKER = """
@@ -68,22 +72,38 @@ sys.exit(0 if sys.stdin.readline() == "finish\\n" else 3)
 """
 
 
-class QueueOfIdlers(Queue):
-    """Whose workers have nothing to do, and end when they are told to."""
+async def start_idler(_):
+    """Start a worker that does nothing until it is told to end."""
+    idler = asyncio.create_subprocess_exec(sys.executable, "-S", "-c", WORKER, stdin=asyncio.subprocess.PIPE)
+    return WorkerProcess(await idler)
 
-    async def _worker(self):
-        return await asyncio.create_subprocess_exec(sys.executable, "-S", "-c", WORKER, stdin=asyncio.subprocess.PIPE)
+
+def request_of(identity, **settings):
+    return JobRequest(
+        id=identity,
+        picture="0" * 16,
+        name="photo",
+        task="inpaint",
+        settings=settings,
+        crop=None,
+        whole=None,
+        width=4,
+        height=4,
+        names={},
+        files={},
+        continue_for=[],
+    )
 
 
-def test_one_job_a_device_at_a_time(tmp_path):
+def test_each_device_fits_one_job_at_a_time(tmp_path):
     async def follow():
-        queue = QueueOfIdlers(Store(tmp_path))
+        queue = Queue(Store(tmp_path), start_idler)
         running = asyncio.create_task(queue.run())
 
         async def now_running(*devices):
             expected = {jobs[device] for device in devices}
             until = time.monotonic() + 60
-            while {name for name in queue.all() if queue.state(name)["state"] == "running"} != expected:
+            while {name for name in queue.all() if queue.state(name).state == "running"} != expected:
                 assert time.monotonic() < until, devices
                 await asyncio.sleep(0.01)
 
@@ -91,25 +111,26 @@ def test_one_job_a_device_at_a_time(tmp_path):
         for device in ("cuda:0", "cuda:1", "cuda", None, "cpu"):
             with queue.store.adding("jobs") as (identity, folder):
                 settings = {} if device is None else {"device": device}
-                write_json(folder / "request.json", {"settings": settings, "continue_for": []})
-                write_json(folder / "state.json", {})
-            queue.add(identity)
+                request, state = request_of(identity, **settings), JobState.queued()
+                request.write(folder)
+                state.write(folder)
+            queue.add(identity, request, state)
             jobs[device] = identity
         await now_running("cuda:0", "cuda:1")
         assert queue.waiting() == [jobs["cuda"], jobs[None], jobs["cpu"]]
         queue.wish(jobs["cuda:0"], "finish")
         await now_running("cuda:1", "cuda")
-        assert queue.state(jobs["cuda:0"])["state"] == "done"
+        assert queue.state(jobs["cuda:0"]).state == "done"
         queue.cancel(jobs["cuda"])
         queue.wish(jobs["cuda:1"], "pause")
-        await now_running(None)  # which may be any device, so it has them all
-        assert queue.state(jobs["cuda:1"])["state"] == "paused"
+        await now_running(None)  # it may use any device, so it runs alone
+        assert queue.state(jobs["cuda:1"]).state == "paused"
         queue.wish(jobs[None], "finish")
         await now_running("cpu")
         queue.resume(jobs["cuda"])
         await now_running("cpu", "cuda")
         await queue.close()
-        assert queue.state(jobs["cpu"])["state"] == "running", "it is taken up at the next start"
+        assert queue.state(jobs["cpu"]).state == "running", "the next server queues it again"
         await running
 
     asyncio.run(follow())
@@ -118,23 +139,23 @@ def test_one_job_a_device_at_a_time(tmp_path):
 @pytest.mark.parametrize("cost", [0.001, 0.2])
 def test_previews_take_no_more_than_their_share(monkeypatch, cost):
     now, made = [0.0], []
-    monkeypatch.setattr(worker.time, "monotonic", lambda: now[0])
-    monkeypatch.setattr(worker.time, "thread_time", lambda: now[0])
+    monkeypatch.setattr(progress.time, "monotonic", lambda: now[0])
+    monkeypatch.setattr(progress.time, "thread_time", lambda: now[0])
 
     def make():
         now[0] += cost
         made.append(now[0])
 
-    sparingly = worker._Sparingly(make, 1.0)
+    throttle = Throttle(make, 1.0)
     while now[0] < 100:
         now[0] += 0.05
-        sparingly(None)
+        throttle(None)
     assert len(made) * cost < 0.05 * now[0]
     assert len(made) > (90 if cost < 0.04 else 15)
     assert np.diff(made).min() >= 1.0
 
 
-def test_the_store_clears_what_is_old_and_what_is_too_much(tmp_path):
+def test_the_store_removes_old_entries_and_then_the_oldest_until_the_rest_is_small_enough(tmp_path):
     store = Store(tmp_path, largest=2500, oldest=1000)
     made = []
     for age in (2000, 300, 200, 100):
@@ -147,7 +168,7 @@ def test_the_store_clears_what_is_old_and_what_is_too_much(tmp_path):
     assert set(store.entries("jobs")) == {made[1], made[3]}
 
 
-def test_the_store_refuses_what_does_not_fit_and_what_is_not_there(tmp_path):
+def test_the_store_refuses_uploads_on_a_full_disk_and_names_it_does_not_have(tmp_path):
     with pytest.raises(FullError):
         Store(tmp_path, spare=2**60).check_room()
     store = Store(tmp_path)
@@ -171,11 +192,11 @@ def test_the_store_refuses_what_does_not_fit_and_what_is_not_there(tmp_path):
         ("", "picture"),
     ],
 )
-def test_names_of_clients_are_shown_and_not_used(name, shown):
+def test_file_names_of_clients_are_made_safe_to_show(name, shown):
     assert shown_name(name) == shown
 
 
-def test_proposals_find_what_is_thin_and_stands_out():
+def test_suggested_masks_find_thin_lines_that_stand_out():
     rng = np.random.default_rng(0)
     picture = np.full((80, 80, 3), 120, np.uint8) + rng.integers(0, 8, (80, 80, 3), np.uint8)
     for kind, colour in (
@@ -193,7 +214,7 @@ def test_proposals_find_what_is_thin_and_stands_out():
         assert not (~propose(picture, kind)).any(), kind
 
 
-def test_it_says_how_to_install_what_it_needs(monkeypatch, capsys, tmp_path):
+def test_without_the_extra_it_says_how_to_install_it(monkeypatch, capsys, tmp_path):
     monkeypatch.setitem(sys.modules, "uvicorn", None)
     for name in [name for name in sys.modules if name.startswith("untaught.studio.server")]:
         monkeypatch.delitem(sys.modules, name)
@@ -222,5 +243,46 @@ def test_impossible_addresses_are_refused(words, expected, capsys, tmp_path):
         ("studio.local", "studio.local:80", True),
     ],
 )
-def test_hosts_that_the_door_knows(bound, host, known):
-    assert Door(bound, 80, "token").knows(host) is known
+def test_hosts_that_are_accepted(bound, host, known):
+    assert Access(bound, 80, "a token of the tests").knows_host(host) is known
+
+
+@pytest.mark.parametrize("token", ["", "short", "x" * 15])
+def test_short_tokens_are_refused(token):
+    with pytest.raises(InputError, match="at least 16"):
+        Access("127.0.0.1", 80, token)
+
+
+@pytest.mark.parametrize("content", [b"", b"\n", b"short", b"\xff\xfe" * 20])
+def test_a_damaged_token_file_is_replaced(tmp_path, content):
+    (tmp_path / "token").write_bytes(content)
+    token = Store(tmp_path).token()
+    assert len(token) >= 16
+    assert Store(tmp_path).token() == token
+
+
+def test_the_folder_of_earlier_versions_is_used_if_it_exists(tmp_path, monkeypatch):
+    monkeypatch.setattr("pathlib.Path.home", lambda: tmp_path)
+    monkeypatch.setenv("XDG_DATA_HOME", str(tmp_path / "data"))
+    assert default_folder().parts[-2:] == ("untaught", "studio")
+    assert not default_folder().exists()
+    old = tmp_path / ".untaught" / "studio"
+    old.mkdir(parents=True)
+    assert default_folder() == old
+
+
+def test_the_log_of_earlier_workers_is_kept(tmp_path):
+    log = tmp_path / "worker.log"
+
+    async def start_and_leave():
+        worker = await WorkerProcess.start(log)
+        worker.kill()
+        await worker.wait()
+
+    log.write_text("from an earlier worker\n")
+    asyncio.run(start_and_leave())
+    assert log.read_text().startswith("from an earlier worker\n")
+    log.write_bytes(b"x" * (2**20 + 1))
+    asyncio.run(start_and_leave())
+    assert log.stat().st_size < 2**20
+    assert (tmp_path / "worker.old.log").stat().st_size > 2**20

@@ -1,10 +1,11 @@
-"""The studio's interface: jobs from upload to download, crashes, and what must not get in."""
+"""The studio's HTTP interface: jobs from upload to download, crashes, and refused requests."""
 
 import concurrent.futures
 import contextlib
 import io
 import json
 import os
+import signal
 import socket
 import struct
 import subprocess
@@ -68,7 +69,7 @@ def file_of(studio, job, which):
 
 def type_in(command, folder):
     for line in command.split(" && "):
-        # Sums are cut into as many shares as there are threads: as many as the studio's here.
+        # Sums depend on the number of threads: the same as the studio's here.
         subprocess.run(
             [sys.executable, "-m", *line.split(), "--quiet"],
             cwd=folder,
@@ -97,7 +98,7 @@ def test_a_job_gives_what_the_command_line_gives(studio, photo, mask, tmp_path):
     assert record["result"]["iterations"] == facts["result"]["iterations"]
 
 
-def test_progress_is_told_and_moments_are_kept(studio, photo, mask):
+def test_progress_is_sent_and_previews_are_kept(studio, photo, mask):
     job = begin(studio, painted(studio, photo, mask))
     studio.wait_for(job, "done")
     moments = studio.get(f"jobs/{job}/moments")["iterations"]
@@ -137,12 +138,12 @@ def test_a_continued_job_gives_what_the_command_line_gives(studio, photo, mask, 
 
 
 @pytest.mark.slow
-def test_what_was_ended_by_hand_cannot_be_repeated(studio, photo, mask):
+def test_a_job_stopped_by_the_user_cannot_be_repeated(studio, photo, mask):
     job = begin(studio, painted(studio, photo, mask), iterations=100_000)
     studio.wait_until(lambda: iteration(studio, job) > 2)
     studio.post(f"jobs/{job}/finish")
     stopped = studio.wait_for(job, "done")["result"]
-    assert (stopped["stop_reason"], stopped["repeatable"]) == ("it was interrupted", False)
+    assert (stopped["stop_reason"], stopped["repeatable"]) == ("it was cancelled", False)
     studio.post(f"jobs/{job}/continue", {"iterations": 2})
     longer = studio.wait_for(job, "done")["result"]
     assert (longer["stop_reason"], longer["repeatable"]) == ("the iteration limit was reached", False)
@@ -185,7 +186,7 @@ def test_every_task_on_offer_takes_its_defaults(studio, photo, mask):
     for task in studio.get("tasks")["tasks"]:
         settings = {"iterations": 2, **({"radius": "1.5"} if task["name"] == "deblur" else {})}
         if task["name"] in ("dejpeg", "demosaic", "restore"):
-            continue  # this picture is none for them
+            continue  # they need another kind of picture
         job = studio.post("jobs", {"picture": picture, "task": task["name"], "settings": settings}, status=201)["id"]
         assert studio.wait_for(job, "done")["result"]["iterations"] >= 2, task["name"]
 
@@ -207,7 +208,7 @@ def test_sixteen_bits_come_back(studio, mask):
     np.testing.assert_array_equal(restored[mask == 255], deep[mask == 255])
 
 
-def test_proposals_find_what_is_black(studio, photo):
+def test_suggested_masks_find_black_pixels(studio, photo):
     holed = photo.copy()
     holed[10:13, 5:20] = 0
     picture = studio.upload(as_png(holed))["id"]
@@ -271,14 +272,14 @@ def test_a_killed_server_goes_on_to_the_same_result(tmp_path, photo, mask):
         assert file_of(studio, job, "result").content == file_of(studio, undisturbed, "result").content
 
 
-def test_a_device_that_is_not_there_gets_a_sentence(studio, photo, mask):
+def test_a_missing_device_gets_a_message(studio, photo, mask):
     job = begin(studio, painted(studio, photo, mask), device="cuda:93")
     facts = studio.wait_for(job, "failed")
     assert "--device cuda:93" in facts["command"]
     assert facts["message"]
 
 
-# What must not get in -------------------------------------------------------------------------------------------------
+# Refused requests ----------------------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize(
@@ -304,7 +305,7 @@ def test_strangers_are_refused(studio, headers, status, method, path):
     assert studio.client.get("tasks").status_code == 200
 
 
-def test_the_address_becomes_a_cookie_that_scripts_cannot_read(studio):
+def test_the_address_sets_a_cookie_that_scripts_cannot_read(studio):
     with httpx.Client(trust_env=False) as client:
         assert client.get(studio.base).status_code == 401
         answer = client.get(studio.address)
@@ -346,7 +347,7 @@ def test_no_path_of_a_client_touches_the_disk(studio, photo, evil):
 
 
 def bomb():
-    """A PNG of a few bytes whose header says 100000 x 100000 pixels."""
+    """Return a small PNG whose header says 100000 x 100000 pixels."""
 
     def chunk(kind, content):
         return struct.pack(">I", len(content)) + kind + content + struct.pack(">I", zlib.crc32(kind + content))
@@ -400,7 +401,7 @@ def test_two_gigabytes_are_refused_unread(studio):
     assert studio.client.get("tasks").status_code == 200
 
 
-def test_words_are_counted_while_they_stream(studio):
+def test_the_size_of_json_is_counted_while_it_streams(studio):
     def endless():
         for _ in range(200):
             yield b" " * 1024
@@ -440,7 +441,7 @@ def test_fifty_uploads_at_once(studio, photo):
     assert studio.client.get("tasks").status_code == 200
 
 
-def test_bad_settings_get_a_sentence(studio, photo, mask):
+def test_bad_settings_get_a_message(studio, photo, mask):
     picture = painted(studio, photo, mask)
     for settings in ({"iterations": 0}, {"recipe": "bst"}, {"nonsense": 1}, {"seed": -1}, {"time_budget": "soon"}):
         answer = studio.client.post("jobs", json={"picture": picture, "task": "inpaint", "settings": settings})
@@ -449,3 +450,16 @@ def test_bad_settings_get_a_sentence(studio, photo, mask):
     bare = studio.upload(as_png(photo))["id"]
     answer = studio.client.post("jobs", json={"picture": bare, "task": "inpaint"})
     assert "no mask" in answer.json()["detail"]
+
+
+def test_ctrl_c_ends_the_server_while_a_page_follows_it(tmp_path):
+    studio = RunningStudio(tmp_path)
+    with studio.client.stream("GET", "events") as events:
+        lines = events.iter_lines()
+        assert next(lines) == "event: jobs"
+        studio.process.send_signal(signal.SIGINT)
+        assert studio.process.wait(15) in (0, 130)
+        with contextlib.suppress(httpx.RemoteProtocolError):
+            assert all("error" not in line.lower() for line in lines)
+    studio.client.close()
+    studio.process.stdout.close()

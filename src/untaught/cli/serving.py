@@ -29,7 +29,7 @@ class StudioOptions:
     no_browser: Annotated[Switch, Field(description="print the address and do not open it")] = False
     folder: Annotated[
         Path | None,
-        Field(description="where pictures and jobs are kept (default: .untaught/studio in your home)"),
+        Field(description="where pictures and jobs are kept (default: in your user data folder)"),
         Shown(metavar="FOLDER"),
     ] = None
     host: Annotated[
@@ -67,10 +67,9 @@ def _studio(options: StudioOptions) -> int:
         if (error.name or "").startswith("untaught"):
             raise
         raise InputError('the studio is an extra: pip install "untaught[studio]"') from error
-    folder = options.folder or Path.home() / ".untaught" / "studio"
     # The server ends in its own way; before it runs and after it, an interruption is no failure.
     with suppress(KeyboardInterrupt):
-        serve(folder, host=options.host, port=options.port, token=options.token, browser=not options.no_browser)
+        serve(options.folder, host=options.host, port=options.port, token=options.token, browser=not options.no_browser)
     return 0
 
 

@@ -1,4 +1,4 @@
-"""The studio: a local web page on which a damaged picture is painted over and watched coming back.
+"""The studio: a local web page on which the user marks the damage of a picture and watches its restoration.
 
-An extra, ``untaught[studio]``; nothing else imports it. ``server.serve`` is its door.
+It needs the extra ``untaught[studio]``. The entry point is `untaught.studio.server.serve`.
 """

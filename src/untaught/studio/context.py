@@ -1,4 +1,4 @@
-"""What every request of the studio meets: the store, the queue, and the processes that read foreign files."""
+"""What every request needs: the store, the queue, and the sandbox processes that read uploaded files."""
 
 from __future__ import annotations
 
@@ -22,36 +22,36 @@ EXAMPLES = {
     "coffee": ("Half of the pixels gone", "restore"),
     "camera": ("A scratched photograph", "inpaint"),
 }
-"""The pictures to begin with, by name: title and task."""
+"""The example pictures by name: title and task."""
 
-_READERS = 2
-_UPLOADS = 16
+_MOST_SANDBOXES = 2
+_MOST_UPLOADS = 16
 _SECONDS_TO_READ = 120.0
 
 
 class Studio:
-    """The store, the queue, and the processes that read foreign files.
+    """The store, the queue and the sandbox processes.
 
     Args:
-        store: where everything is kept.
+        store: of the pictures and jobs.
     """
 
     def __init__(self, store: Store) -> None:
         self.store = store
         self.queue = Queue(store)
-        self.uploads = 0
-        self._readers = asyncio.Semaphore(_READERS)
+        self._uploads = 0
+        self._sandboxes = asyncio.Semaphore(_MOST_SANDBOXES)
 
-    async def read(self, where: Path, what: str, *words: str) -> dict[str, Any]:
-        """Have `untaught.studio.sandbox` do something in a folder.
+    async def run_sandbox(self, folder: Path, action: str, *words: str) -> dict[str, Any]:
+        """Run an action of `untaught.studio.sandbox` in a folder, and return its answer.
 
         Raises:
-            HTTPException: 422 for a file that is refused, 500 for one that took the process down.
+            HTTPException: 422 if the sandbox refuses the file or does not survive it.
         """
-        async with self._readers:
+        async with self._sandboxes:
             process = await asyncio.create_subprocess_exec(
-                *(sys.executable, "-P", "-m", "untaught.studio.sandbox", what, *words),
-                cwd=where,
+                *(sys.executable, "-P", "-m", "untaught.studio.sandbox", action, *words),
+                cwd=folder,
                 env={**os.environ, "PYTHONPATH": os.pathsep.join(path for path in sys.path if path)},
                 stdin=asyncio.subprocess.DEVNULL,
                 stdout=asyncio.subprocess.PIPE,
@@ -70,28 +70,28 @@ class Studio:
         return answer
 
     async def make_examples(self) -> None:
-        """Make the pictures to begin with, where they are not there yet."""
+        """Make the example pictures that do not exist yet."""
         folder = self.store.folder / "examples"
         if not all((folder / name / "thumbnail.jpg").exists() for name in EXAMPLES):
             with contextlib.suppress(HTTPException, TimeoutError):
-                await self.read(folder, "examples")
+                await self.run_sandbox(folder, "examples")
 
-    async def take_in(self, request: Request, path: Path) -> None:
-        """Write the body of a request into a file.
+    async def receive(self, request: Request, path: Path) -> None:
+        """Write the body of a request to a new file.
 
         Raises:
-            HTTPException: 400 for an empty one, 503 while too many are being taken in.
-            FullError: for want of room.
+            HTTPException: 400 if the body is empty, 503 while too many uploads are running.
+            FullError: if the disk has too little free space.
         """
-        if self.uploads >= _UPLOADS:
-            raise HTTPException(503, "too many uploads at once", headers={"retry-after": "2"})
-        self.uploads += 1
+        if self._uploads >= _MOST_UPLOADS:
+            raise HTTPException(503, "too many uploads at once: try again in two seconds", headers={"retry-after": "2"})
+        self._uploads += 1
         try:
             self.store.check_room(int(request.headers.get("content-length", "0")))
             with path.open("xb") as file:
                 async for chunk in request.stream():
                     await asyncio.to_thread(file.write, chunk)
                 if not file.tell():
-                    raise HTTPException(400, "the body is empty: a picture is wanted")
+                    raise HTTPException(400, "the body is empty: send the file as the body of the request")
         finally:
-            self.uploads -= 1
+            self._uploads -= 1

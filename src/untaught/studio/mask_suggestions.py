@@ -1,4 +1,4 @@
-"""Guesses at what of a picture is damaged, for the user to correct."""
+"""Suggested masks: find damage that is thin and stands out, for the user to correct."""
 
 from __future__ import annotations
 
@@ -17,29 +17,29 @@ _LEAST_AREA = 12
 
 
 def propose(pixels: NDArray[Any], kind: str, strength: float = 0.5) -> NDArray[np.bool_]:
-    """Guess what is missing from a picture.
+    """Suggest which pixels of a picture are missing.
 
-    Lines are found by what is left of the picture when everything thinner than a few pixels has been taken away (the
-    top-hat transformation); a line that is bright or dark enough somewhere is followed to where it is half of that.
+    Lines are found by the top-hat transform, which keeps what is thinner than 9 pixels. Pixels above a threshold are
+    marked, with the pixels connected to them that are above half of it (hysteresis threshold).
 
     Args:
         pixels: (H, W) or (H, W, C), of any real type.
         kind: "black", pixels that are zero in all channels; "dark" or "bright", scratches and writing that are darker
-            or brighter than what is around them; "coloured", writing of more colour than what is around it.
-        strength: 0 to 1: how much is taken as damage; of no consequence for "black".
+            or brighter than their surroundings; "coloured", writing of more saturated colour than its surroundings.
+        strength: how much is marked, 0 to 1; not used for "black".
 
     Returns:
         (H, W), True where the picture is known.
     """
     channels = pixels if pixels.ndim == 3 else pixels[..., None]
     if kind == "black":
-        black: NDArray[np.bool_] = (channels != 0).any(2)
-        return black
+        known: NDArray[np.bool_] = (channels != 0).any(2)
+        return known
     return ~_lines(_response(channels, kind), strength)
 
 
 def _response(channels: NDArray[Any], kind: str) -> NDArray[np.float32]:
-    """How much each pixel stands out as part of something thin, (H, W), 0 to 1."""
+    """Return how much each pixel stands out as part of something thin: (H, W), 0 to 1."""
     from scipy import ndimage
 
     values = np.nan_to_num(channels[..., :3].astype(np.float32))
@@ -55,7 +55,7 @@ def _response(channels: NDArray[Any], kind: str) -> NDArray[np.float32]:
 
 
 def _lines(response: NDArray[np.float32], strength: float) -> NDArray[np.bool_]:
-    """Where a response stands out from its own noise, over an area worth a stroke, one pixel wider than it is."""
+    """Return where a response stands out from its own noise over a large enough area, widened by one pixel."""
     from scipy import ndimage
 
     middle = float(np.median(response))

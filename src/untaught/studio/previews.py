@@ -1,9 +1,9 @@
-"""Pictures of any depth as a browser can show them, and the short film of a run."""
+"""Pictures as a browser shows them: 8-bit views, thumbnails, uncertainty maps and the film of a job."""
 
 from __future__ import annotations
 
 import io
-from collections.abc import Sequence
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
+from untaught.errors import InputError
 from untaught.imaging.picture import Picture
 
 __all__ = ["as_jpeg", "as_shown", "film", "heat", "thumbnail"]
@@ -20,10 +21,10 @@ _THUMBNAIL_SIDE = 192
 
 
 def as_shown(picture: Picture) -> Picture:
-    """The same picture with 8 bits a channel, gray or RGB, colour profile kept where it still applies.
+    """Convert a picture to 8 bits per channel, gray or RGB, with its colour profile where that still applies.
 
-    Whole numbers are shown over the range of their type, floats over [0, 1] or, where they leave it, from the least to
-    the greatest; of other numbers of channels the first three or the first one.
+    Integers are shown over the range of their type. Floats are shown over [0, 1], or from their minimum to their
+    maximum if they leave it. Of two channels the first is shown, of more than three the first three.
     """
     eight = _eight_bits(picture.pixels)
     alpha = None if picture.alpha is None else _eight_bits(picture.alpha)
@@ -52,7 +53,7 @@ def _eight_bits(values: NDArray[Any]) -> NDArray[np.uint8]:
 
 
 def thumbnail(picture: Picture) -> bytes:
-    """A small JPEG of a picture."""
+    """Return a picture as a JPEG of at most 192 pixels a side."""
     pixels = as_shown(picture).pixels
     image = Image.fromarray(pixels[..., 0] if pixels.shape[2:] == (1,) else pixels)
     image.thumbnail((_THUMBNAIL_SIDE, _THUMBNAIL_SIDE))
@@ -60,17 +61,17 @@ def thumbnail(picture: Picture) -> bytes:
 
 
 def as_jpeg(image: Image.Image, icc_profile: bytes | None = None) -> bytes:
-    """A JPEG, good enough to judge a picture by."""
+    """Return an image as a JPEG of quality 90."""
     buffer = io.BytesIO()
     image.save(buffer, "JPEG", quality=90, icc_profile=icc_profile)
     return buffer.getvalue()
 
 
 def heat(uncertainty: NDArray[Any]) -> bytes:
-    """A map of uncertainty as a PNG to be laid over the picture: clear where it is zero, yellow to red with its size.
+    """Return an uncertainty map as a PNG to lay over the picture: transparent where it is zero, yellow to red above.
 
     Args:
-        uncertainty: (H, W) or (H, W, C), not negative; the largest of the channels is shown, up to the 99th percentile.
+        uncertainty: (H, W) or (H, W, C), not negative; the largest channel is shown, up to the 99th percentile.
     """
     values = uncertainty if uncertainty.ndim == 2 else uncertainty.max(2)
     above = values[values > 0]
@@ -81,18 +82,26 @@ def heat(uncertainty: NDArray[Any]) -> bytes:
     return buffer.getvalue()
 
 
-def film(moments: Sequence[Path]) -> bytes:
-    """An animated GIF of pictures in files, in order; the last one stays longer.
+def film(paths: Iterable[Path]) -> bytes:
+    """Return an animated GIF of the pictures in some files; the last one is shown longer.
 
     Args:
-        moments: at least one.
+        paths: in order; files that cannot be read are left out.
+
+    Raises:
+        InputError: if no picture can be read.
     """
     frames = []
-    for path in moments:
-        with Image.open(path) as image:
-            frame = image.convert("RGB")
-            frame.thumbnail((_FILM_SIDE, _FILM_SIDE))
-            frames.append(frame)
+    for path in paths:
+        try:
+            with Image.open(path) as image:
+                frame = image.convert("RGB")
+        except (OSError, SyntaxError):
+            continue
+        frame.thumbnail((_FILM_SIDE, _FILM_SIDE))
+        frames.append(frame)
+    if not frames:
+        raise InputError("the job has no preview pictures yet: wait until it has begun")
     durations = [90] * (len(frames) - 1) + [2500]
     buffer = io.BytesIO()
     frames[0].save(buffer, "GIF", save_all=True, append_images=frames[1:], duration=durations, loop=0)

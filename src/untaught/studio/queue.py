@@ -1,167 +1,180 @@
-"""The queue: which jobs are fitted now, which are waiting, and what became of the others.
+"""The queue of jobs: which one is fitted on which device, which ones wait, and how each one ended.
 
-One job at a time has a device; those for different devices, named in their settings, run side by side. Where a job
-stands is in its folder, so the queue is the same after a restart: what was running is queued again, and goes on from
-its checkpoint.
+Each device fits one job at a time; jobs for different devices run side by side. The state of a job is in its folder,
+so the queue is the same after a restart: a job that was running is queued again and continues from its checkpoint.
+A job whose request cannot be read is moved to ``damaged/``; one whose state cannot be read counts as failed.
 """
 
 from __future__ import annotations
 
 import asyncio
 import contextlib
-import json
-import os
-import sys
 import time
-from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from collections.abc import Awaitable, Callable, Iterable
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
-from untaught.studio.storage import Store, read_json, write_json
+from untaught.studio.job_files import FINAL, JobRequest, JobState
+from untaught.studio.storage import DamagedError, MissingError, Store, set_file_aside
+from untaught.studio.worker_process import DONE, PAUSED, Wish, WorkerProcess
 
-__all__ = ["FINAL", "Queue", "RefusedError", "last_line"]
-
-FINAL = ("done", "failed", "cancelled")
-"""States that a job stays in."""
+__all__ = ["Queue", "RefusedError"]
 
 _MOST_WAITING = 100
 _SECONDS_TO_LEAVE = 20.0
-# The exit codes of `untaught.studio.worker`, which is not imported here: torch stays out of the server.
-_DONE, _PAUSED = 0, 3
-
-Wish = Literal["pause", "finish"]
 
 
 class RefusedError(Exception):
-    """A job cannot do that in the state that it is in."""
-
-
-@dataclass
-class _Fitting:
-    """A job that is being fitted.
-
-    Attributes:
-        process: that fits it.
-        device: that it has.
-        wish: that it was told of.
-    """
-
-    process: asyncio.subprocess.Process
-    device: str
-    wish: Wish | None = None
-
-    def kill(self) -> None:
-        """End it at once."""
-        with contextlib.suppress(ProcessLookupError):
-            self.process.kill()
+    """The state of a job does not allow what was asked."""
 
 
 class Queue:
-    """All jobs of a store, and the processes that fit some of them.
+    """All jobs of a store, and the workers that fit some of them.
 
     Args:
-        store: where they are.
+        store: of the jobs.
+        start_worker: starts a worker, given the path of its log; tests pass another one.
     """
 
-    def __init__(self, store: Store) -> None:
+    def __init__(
+        self, store: Store, start_worker: Callable[[Path], Awaitable[WorkerProcess]] = WorkerProcess.start
+    ) -> None:
         self.store = store
         self.closing = False
         self.changes = 0
-        self._states = {identity: self._read(identity) for identity in store.entries("jobs")}
-        self._fittings: dict[str, _Fitting] = {}
+        self._start_worker = start_worker
+        self._requests: dict[str, JobRequest] = {}
+        self._states: dict[str, JobState] = {}
+        self._workers: dict[str, WorkerProcess] = {}
         self._ends: set[asyncio.Task[None]] = set()
-        self._spare: asyncio.subprocess.Process | None = None
+        self._spare: WorkerProcess | None = None
         self._more = asyncio.Event()
-        for identity, state in self._states.items():
-            if state["state"] == "running":
-                self._set(identity, state="queued")
+        for identity in store.entries("jobs"):
+            self._load(identity)
 
-    def _read(self, identity: str) -> dict[str, Any]:
-        return read_json(self.store.folder / "jobs" / identity / "state.json")
+    def _load(self, identity: str) -> None:
+        """Read a job that an earlier server has left."""
+        folder = self._folder(identity)
+        try:
+            self._requests[identity] = JobRequest.read(folder)
+        except DamagedError as error:
+            self.store.set_aside("jobs", identity, error)
+            return
+        try:
+            self._states[identity] = JobState.read(folder)
+        except DamagedError as error:
+            set_file_aside(error.path, error)
+            created = (folder / "request.json").stat().st_mtime
+            message = f"{error}: resume the job to continue from its last checkpoint"
+            self._states[identity] = JobState(state="failed", message=message, created=created, turn=created)
+            self._set(identity)
+        if self._states[identity].state == "running":
+            self._set(identity, state="queued")
 
-    # What is asked of it ---------------------------------------------------------------------------------------------
+    def _folder(self, identity: str) -> Path:
+        return self.store.folder / "jobs" / identity
+
+    # Questions -------------------------------------------------------------------------------------------------------
 
     def waiting(self) -> list[str]:
-        """Names of the queued jobs, the next one first."""
-        queued = [identity for identity, state in self._states.items() if state["state"] == "queued"]
-        return sorted(queued, key=lambda identity: float(self._states[identity]["turn"]))
+        """Return the names of the queued jobs, the next one first."""
+        queued = [identity for identity, state in self._states.items() if state.state == "queued"]
+        return sorted(queued, key=lambda identity: self._states[identity].turn)
 
     def all(self) -> list[str]:
-        """Names of all jobs, the newest first."""
-        return sorted(self._states, key=lambda identity: -float(self._states[identity]["created"]))
+        """Return the names of all jobs, the newest first."""
+        return sorted(self._states, key=lambda identity: -self._states[identity].created)
 
-    def state(self, identity: str) -> dict[str, Any]:
-        """Where a job stands: "state", "message", "created", "turn", and "wish" while one is being fulfilled."""
+    def state(self, identity: str) -> JobState:
+        """Return the state of a job.
+
+        Raises:
+            MissingError: if there is no such job.
+        """
         self.store.entry("jobs", identity)
-        fitting = self._fittings.get(identity)
-        return {**self._states[identity], "wish": fitting and fitting.wish}
+        try:
+            return self._states[identity]
+        except KeyError:
+            raise MissingError("the queue has no job of this name") from None
+
+    def request(self, identity: str) -> JobRequest:
+        """Return what a job is to do.
+
+        Raises:
+            MissingError: if there is no such job.
+        """
+        self.state(identity)
+        return self._requests[identity]
+
+    def wish_of(self, identity: str) -> Wish | None:
+        """Return what a running job has been asked for and has not yet done."""
+        worker = self._workers.get(identity)
+        return None if worker is None else worker.wish
 
     def last_activity(self) -> float:
-        """When a running job last wrote a line of its log; 0 where there is none."""
-        logs = [self.store.folder / "jobs" / identity / "log.jsonl" for identity in self._fittings]
+        """Return the time of the last line in the logs of running jobs, 0 if there is none."""
+        logs = [self._folder(identity) / "log.jsonl" for identity in self._workers]
         return max((log.stat().st_mtime for log in logs if log.exists()), default=0.0)
 
     def in_use(self) -> set[str]:
-        """Names of the jobs that are not at their end."""
-        return {identity for identity, state in self._states.items() if state["state"] not in FINAL}
+        """Return the names of the jobs that have not ended."""
+        return {identity for identity, state in self._states.items() if state.state not in FINAL}
 
     def check_room(self) -> None:
-        """Find out whether one more job can be queued.
+        """Check that one more job can be queued.
 
         Raises:
-            RefusedError: if not.
+            RefusedError: if too many are waiting.
         """
         if len(self.waiting()) >= _MOST_WAITING:
-            raise RefusedError(f"{_MOST_WAITING} jobs are waiting already")
+            raise RefusedError(f"{_MOST_WAITING} jobs are waiting already: cancel some, or wait")
 
-    def add(self, identity: str) -> None:
-        """Queue a job that is new in the store."""
-        now = time.time()
-        self._states[identity] = {"state": "queued", "message": "", "created": now, "turn": now}
-        self._set(identity)
+    # Actions ---------------------------------------------------------------------------------------------------------
+
+    def add(self, identity: str, request: JobRequest, state: JobState) -> None:
+        """Add a job that is new in the store."""
+        self._requests[identity], self._states[identity] = request, state
+        self.changes += 1
         self._more.set()
 
     def wish(self, identity: str, wish: Wish) -> None:
-        """Ask for a pause, or for the end with the picture so far.
+        """Ask a running job for a pause, or to finish with the picture so far; a queued job can be paused too.
 
         Raises:
-            RefusedError: for a job that is not being fitted, but for a pause of one that waits.
+            RefusedError: for a job in another state.
         """
-        state = self.state(identity)["state"]
+        state = self.state(identity).state
         if wish == "pause" and state == "queued":
             self._set(identity, state="paused")
             return
-        fitting = self._fittings.get(identity)
-        if state != "running" or fitting is None or fitting.process.stdin is None:
+        if state != "running" or identity not in self._workers:
             raise RefusedError(f"the job is {state}, not running")
-        fitting.wish = wish
-        fitting.process.stdin.write(f"{wish}\n".encode())
+        self._workers[identity].ask(wish)
         self.changes += 1
 
     def resume(self, identity: str) -> None:
-        """Queue a paused job again; also one that failed or was cancelled, from its last checkpoint.
+        """Queue a job again that was paused or cancelled, or has failed; it continues from its last checkpoint.
 
         Raises:
-            RefusedError: for a job that is doing something already, or is done.
+            RefusedError: for a job in another state.
         """
-        state = self.state(identity)["state"]
+        state = self.state(identity).state
         if state not in ("paused", "failed", "cancelled"):
-            raise RefusedError(f"the job is {state}: there is nothing to resume")
+            raise RefusedError(f"the job is {state}: only a paused, failed or cancelled job can be resumed")
         self._queue(identity)
 
     def continue_for(self, identity: str, iterations: int) -> None:
-        """Fit on for so many iterations after the end.
+        """Fit a job that is done for this many more iterations.
 
         Raises:
             RefusedError: for a job that is not done.
         """
-        state = self.state(identity)["state"]
+        state = self.state(identity).state
         if state != "done":
             raise RefusedError(f"the job is {state}: only one that is done can be continued")
-        path = self.store.entry("jobs", identity) / "request.json"
-        request = read_json(path)
-        write_json(path, {**request, "continue_for": [*request["continue_for"], iterations]})
+        request = self._requests[identity]
+        request.continue_for.append(iterations)
+        request.write(self._folder(identity))
         self._queue(identity)
 
     def _queue(self, identity: str) -> None:
@@ -169,46 +182,46 @@ class Queue:
         self._more.set()
 
     def cancel(self, identity: str) -> None:
-        """End a job at once; what it has shown so far stays to be looked at.
+        """End a job at once; its log and preview pictures stay.
 
         Raises:
             RefusedError: for a job that has ended.
         """
-        state = self.state(identity)["state"]
+        state = self.state(identity).state
         if state in FINAL:
             raise RefusedError(f"the job is {state} already")
         self._set(identity, state="cancelled")
-        if identity in self._fittings:
-            self._fittings[identity].kill()
+        if identity in self._workers:
+            self._workers[identity].kill()
 
     def remove(self, identity: str) -> None:
-        """Cancel a job if need be, and forget it with all its files."""
-        if self.state(identity)["state"] not in FINAL:
+        """Remove a job with all its files, and cancel it first if it has not ended."""
+        if self.state(identity).state not in FINAL:
             self.cancel(identity)
         self.store.remove("jobs", identity)
         self.forget([identity])
 
     def forget(self, identities: list[str]) -> None:
-        """Take note that entries are gone from the store."""
+        """Forget jobs that are no longer in the store."""
         for identity in identities:
             self._states.pop(identity, None)
+            self._requests.pop(identity, None)
         self.changes += 1
 
     def _set(self, identity: str, **changes: Any) -> None:
-        self._states[identity] |= changes
+        state = self._states[identity] = self._states[identity].model_copy(update=changes)
         self.changes += 1
-        folder = self.store.folder / "jobs" / identity
-        if folder.is_dir():
-            write_json(folder / "state.json", self._states[identity])
+        if self._folder(identity).is_dir():
+            state.write(self._folder(identity))
 
-    # What it does ----------------------------------------------------------------------------------------------------
+    # Fitting ---------------------------------------------------------------------------------------------------------
 
     async def run(self) -> None:
         """Fit one job after the other on each device, until the queue is closed."""
         while not self.closing:
-            if self._spare is None and (not self._fittings or self._next()):
-                self._spare = await self._worker()
-                continue  # what is next may have changed meanwhile
+            if self._spare is None and (not self._workers or self._next()):
+                self._spare = await self._start_worker(self.store.folder / "worker.log")
+                continue  # the next job may be another one now
             identity = self._next()
             if identity is not None:
                 self._begin(identity)
@@ -217,8 +230,8 @@ class Queue:
             await self._more.wait()
 
     def _next(self) -> str | None:
-        """The first waiting job whose device is free, and not what one before it is waiting for."""
-        taken = [fitting.device for fitting in self._fittings.values()]
+        """Return the first waiting job whose device is free and not wanted by a job before it."""
+        taken = [worker.device for worker in self._workers.values()]
         for identity in self.waiting():
             device = self._device(identity)
             if not _collides(device, taken):
@@ -227,91 +240,64 @@ class Queue:
         return None
 
     def _device(self, identity: str) -> str:
-        """Where a job is to be fitted: "auto" if it does not say."""
-        request = read_json(self.store.folder / "jobs" / identity / "request.json")
-        device = str(request["settings"].get("device", "auto"))
+        """Return the device that a job asks for; "auto" by default."""
+        device = str(self._requests[identity].settings.get("device", "auto"))
         return f"{device}:0" if device in ("cuda", "xpu") else device
 
     def _begin(self, identity: str) -> None:
         """Give a job to the spare worker."""
-        process, self._spare = self._spare, None
-        if process is None or process.returncode is not None:
-            return  # it ended while it waited; there will be another
-        assert process.stdin is not None
-        folder = self.store.folder / "jobs" / identity
+        worker, self._spare = self._spare, None
+        if worker is None or worker.ended:
+            return  # it ended while it waited; the loop starts another one
+        folder = self._folder(identity)
         (folder / "error.txt").unlink(missing_ok=True)
-        process.stdin.write(f"{folder}\n".encode())
-        self._fittings[identity] = _Fitting(process, self._device(identity))
+        worker.begin(folder, self._device(identity))
+        self._workers[identity] = worker
         self._set(identity, state="running")
-        end = asyncio.create_task(self._see_to_its_end(identity))
+        end = asyncio.create_task(self._follow(identity))
         self._ends.add(end)
         end.add_done_callback(self._ends.discard)
 
-    async def _see_to_its_end(self, identity: str) -> None:
-        code = await self._fittings[identity].process.wait()
-        del self._fittings[identity]
-        self._take_note(identity, code)
+    async def _follow(self, identity: str) -> None:
+        """Wait for the end of a job's worker, and note how it ended."""
+        code = await self._workers[identity].wait()
+        del self._workers[identity]
+        self._note_end(identity, code)
         self.forget(self.store.clear(self.in_use()))
         self._more.set()
 
-    async def _worker(self) -> asyncio.subprocess.Process:
-        """A process that waits for a job, so that what it has to import is there when one comes."""
-        with (self.store.folder / "worker.log").open("wb") as log:
-            return await asyncio.create_subprocess_exec(
-                *(sys.executable, "-P", "-m", "untaught.studio.worker"),
-                stdin=asyncio.subprocess.PIPE,
-                stdout=asyncio.subprocess.DEVNULL,
-                stderr=log,
-                start_new_session=True,  # a Ctrl-C in the terminal is for the server, which tells its worker
-            )
-
-    def _take_note(self, identity: str, code: int) -> None:
-        """What became of a job whose process has ended."""
-        if identity not in self._states or self._states[identity]["state"] != "running":
+    def _note_end(self, identity: str, code: int) -> None:
+        if identity not in self._states or self._states[identity].state != "running":
             return  # removed or cancelled
-        if self.closing and code == _PAUSED:
-            return  # it stays "running", and so is taken up at the next start
-        if code in (_DONE, _PAUSED):
-            self._set(identity, state="done" if code == _DONE else "paused")
+        if self.closing and code == PAUSED:
+            return  # it stays "running", so the next server queues it again
+        if code in (DONE, PAUSED):
+            self._set(identity, state="done" if code == DONE else "paused")
             return
-        error = self.store.folder / "jobs" / identity / "error.txt"
-        if error.exists():
-            message = error.read_text(encoding="utf-8")
-        elif code < 0:
-            message = "the system ended the job, for want of memory perhaps: crop the picture or make it smaller"
-        else:
-            message = "the job ended with an error; worker.log in the studio's folder says more"
+        message = ""
+        with contextlib.suppress(FileNotFoundError):
+            message = (self._folder(identity) / "error.txt").read_text(encoding="utf-8", errors="replace")
+        if not message and code < 0:
+            message = "the system ended the job, perhaps because memory ran out: crop the picture or make it smaller"
+        elif not message:
+            message = "the job ended with an unexpected error: see worker.log in the studio's folder"
         self._set(identity, state="failed", message=message)
 
     async def close(self) -> None:
-        """Leave the running jobs at a checkpoint, for the next start, and end."""
+        """Leave the running jobs at a checkpoint for the next server, and end."""
         self.closing = True
         self._more.set()
-        if self._spare is not None and self._spare.stdin is not None:
-            self._spare.stdin.close()
-        for identity in self._fittings:
-            with contextlib.suppress(RefusedError, ConnectionError):
+        if self._spare is not None:
+            self._spare.leave()
+        for identity in list(self._workers):
+            with contextlib.suppress(RefusedError, MissingError, ConnectionError):
                 self.wish(identity, "pause")
         if self._ends:
             await asyncio.wait(self._ends, timeout=_SECONDS_TO_LEAVE)
-        for fitting in self._fittings.values():
-            fitting.kill()
+        for worker in self._workers.values():
+            worker.kill()
 
 
 def _collides(device: str, taken: Iterable[str]) -> bool:
-    """Whether a device is one of those taken; "auto" may be any of them."""
+    """Return whether a device may be one of those taken; "auto" may be any of them."""
     return any("auto" in (device, other) or device == other for other in taken)
-
-
-def last_line(path: Path) -> Mapping[str, Any] | None:
-    """The last whole line of a log, read; None if there is none yet."""
-    try:
-        with path.open("rb") as log:
-            log.seek(max(0, log.seek(0, os.SEEK_END) - 4096))
-            lines = log.read().split(b"\n")[:-1]
-    except FileNotFoundError:
-        return None
-    if not lines:
-        return None
-    line: dict[str, Any] = json.loads(lines[-1])
-    return line

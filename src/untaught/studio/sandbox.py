@@ -1,8 +1,14 @@
-"""Foreign files, read in a process of their own: ``python -m untaught.studio.sandbox WHAT ...``, in their folder.
+"""The process that reads uploaded files: ``python -m untaught.studio.sandbox ACTION ...``.
 
-A decoder that is led astray by a file takes this process down and not the server, and it can take only so much memory
-and time. What came of it is one line of JSON on standard output, with exit code 0, or 2 for a file that is refused.
-What a client has sent is called ``file``, so that messages name nothing of this machine.
+Uploaded files may be damaged or hostile. A decoder that fails on one ends this process and not the server.
+
+What it may touch: it runs in one folder of the store, an upload's or a job's, and writes nowhere else. It reads the
+upload, which is named ``file``, and the paths that the server passes, never a path from a client. On Linux and macOS
+the system limits it to 8 GiB of memory and 120 s of processor time. The system does not confine it further: it has the
+rights of the user.
+
+The answer is one line of JSON on standard output. The exit code is 0, or 2 if the file is refused. Messages name the
+upload as "the file", so that they tell a client nothing about this machine.
 """
 
 from __future__ import annotations
@@ -36,10 +42,10 @@ _ORIENTATION = 0x0112
 
 
 def read_picture() -> dict[str, Any]:
-    """Take in a picture: name it by its content, and make what the page shows of it.
+    """Check the uploaded picture, rename it by its format, and write a view and a thumbnail for the page.
 
     Raises:
-        InputError: for a file that is not one whole picture.
+        InputError: if the file is not one whole picture.
     """
     picture = reading.read("file")
     kind = reading.format_of(Path("file").read_bytes())
@@ -61,7 +67,7 @@ def read_picture() -> dict[str, Any]:
 def _browser_can_show(original: Path, kind: str, picture: Picture) -> bool:
     if kind == "TIFF" or picture.pixels.dtype != np.uint8 or picture.metadata.cmyk:
         return False
-    # Browsers turn a JPEG upright, and other formats not always.
+    # Browsers apply the orientation of a JPEG, but not always that of other formats.
     with Image.open(original) as image:
         return kind == "JPEG" or image.getexif().get(_ORIENTATION, 1) == 1
 
@@ -75,35 +81,37 @@ def _png_can_hold(picture: Picture) -> bool:
 
 
 def read_mask(width: str, height: str) -> dict[str, Any]:
-    """Take in a mask for a picture of so many pixels; it is left in ``mask.png``.
+    """Check the uploaded mask for a picture of this size, and write ``mask.png``.
 
     Raises:
-        InputError: for a file that is no mask of that size.
+        InputError: if the file is not a mask of this size.
     """
     return _write_mask(Path("mask.png"), reading.read_input("file", "mask", (int(height), int(width))))
 
 
-def read_proposal(original: str, kind: str, strength: str) -> dict[str, Any]:
-    """Guess a mask for a picture; it is left in ``mask.png``."""
+def propose_mask(original: str, kind: str, strength: str) -> dict[str, Any]:
+    """Suggest a mask for the picture in a file, and write ``mask.png``."""
     return _write_mask(Path("mask.png"), propose(reading.read(original).pixels, kind, float(strength)))
 
 
 def _write_mask(path: Path, known: NDArray[np.bool_]) -> dict[str, Any]:
+    """Write a mask as a PNG, white where the picture is known; the answer is the share of missing pixels."""
     write(path, Picture(known.astype(np.uint8) * 255))
     return {"missing": float(1 - known.mean())}
 
 
-def read_film() -> dict[str, Any]:
-    """Make the film of a job from its moments."""
-    moments = sorted(Path("moments").glob("*.jpg"))
-    if not moments:
-        raise InputError("there is nothing to see yet")
-    write_bytes("film.gif", film(moments))
-    return {"moments": len(moments)}
+def make_film() -> dict[str, Any]:
+    """Write the film of a job from its previews.
+
+    Raises:
+        InputError: if there is none yet.
+    """
+    write_bytes("film.gif", film(sorted(Path("moments").glob("*.jpg"))))
+    return {}
 
 
-def read_examples() -> dict[str, Any]:
-    """Make the pictures to begin with: bundled photographs, damaged, each with its mask."""
+def make_examples() -> dict[str, Any]:
+    """Write the example pictures: photographs that scikit-image ships, damaged, each with its mask."""
     from skimage import data
 
     portrait = np.ascontiguousarray(data.astronaut()[:384, :384])
@@ -120,37 +128,37 @@ def read_examples() -> dict[str, Any]:
         damaged = Picture(np.where(known if clean.ndim == 2 else known[..., None], clean, np.uint8(damage)))
         _write_mask(folder / "mask.png", known)
         write(folder / "picture.png", damaged)
-        write_bytes(folder / "thumbnail.jpg", thumbnail(damaged))  # last: it says that the example is ready
+        write_bytes(folder / "thumbnail.jpg", thumbnail(damaged))  # last: the server takes it as ready
     return {"examples": list(cases)}
 
 
-_WHATS: dict[str, Callable[..., dict[str, Any]]] = {
+_ACTIONS: dict[str, Callable[..., dict[str, Any]]] = {
     "picture": read_picture,
     "mask": read_mask,
-    "proposal": read_proposal,
-    "film": read_film,
-    "examples": read_examples,
+    "proposal": propose_mask,
+    "film": make_film,
+    "examples": make_examples,
 }
 
 
 def main(words: list[str]) -> int:
-    """Do one thing, and print what came of it."""
-    _limit()
-    what, *rest = words
+    """Run an action, print its answer, and return the exit code."""
+    _limit_resources()
+    action, *rest = words
     code, answer = 0, {}
     try:
-        answer = _WHATS[what](*rest)
+        answer = _ACTIONS[action](*rest)
     except InputError as error:
         text = str(error)
         code, answer = 2, {"message": f"the {text}" if text.startswith("file ") else text}
     except MemoryError:
-        code, answer = 2, {"message": "the file takes more memory than it may"}
+        code, answer = 2, {"message": "the file takes too much memory: make the picture smaller"}
     sys.stdout.write(json.dumps(answer) + "\n")
     return code
 
 
-def _limit() -> None:
-    """Take no more than so much memory and processor time, where the system can see to that."""
+def _limit_resources() -> None:
+    """Limit the memory and processor time of this process, where the system can."""
     with suppress(ImportError, ValueError, OSError):
         import resource
 

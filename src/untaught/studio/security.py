@@ -1,9 +1,16 @@
-"""Who may speak to the studio: checked for every request, before anything else looks at it.
+"""Access control: every request is checked here before any other code sees it.
 
-A page of another site must not reach the studio through the user's browser. Its requests carry another Origin or are
-marked as cross-site; and where a name was bound to this machine to get around that, the Host is not one of ours.
-Whoever may connect has to know the token: by the printed address, which turns it into a cookie that only this page's
-requests carry, or in a header ``Authorization: Bearer``.
+Protections:
+
+* Host: it must name this machine, so that a foreign name bound to it (DNS rebinding) does not reach the studio. Bound
+  to an address other than localhost, any numeric address is accepted, because only names can be rebound.
+* Origin and Sec-Fetch-Site: a page of another site cannot use the studio through the user's browser.
+* Token: a client proves that it may connect. The printed address has the token in it and sets a cookie for the page;
+  other clients send ``Authorization: Bearer TOKEN``.
+* Size: a body may not be larger than its kind of request needs, also if the client does not say its size.
+* Headers: the page may load nothing from elsewhere and cannot be framed.
+
+Paths are no subject here: routes accept only names of 16 hexadecimal digits (see `untaught.studio.storage`).
 """
 
 from __future__ import annotations
@@ -19,7 +26,10 @@ from starlette.exceptions import HTTPException
 from starlette.responses import HTMLResponse, JSONResponse, RedirectResponse, Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-__all__ = ["Door", "Guard"]
+from untaught.errors import InputError
+from untaught.studio.storage import LEAST_TOKEN
+
+__all__ = ["Access", "AccessControl"]
 
 _HEADERS = {
     "content-security-policy": "default-src 'self'; base-uri 'none'; form-action 'self'; frame-ancestors 'none'; "
@@ -30,23 +40,28 @@ _HEADERS = {
     "x-content-type-options": "nosniff",
     "x-frame-options": "DENY",
 }
-_LARGEST_WORDS = 64 * 2**10
-_PATIENCE = 16 * 2**20
-_TO_GET_IN = (
+_LOCAL = ("127.0.0.1", "localhost", "::1")
+_LARGEST_JSON = 64 * 2**10
+_MOST_DISCARDED = 16 * 2**20
+_MOST_DIGITS = 15
+_HOW_TO_OPEN = (
     "<!doctype html><html lang=en><meta charset=utf-8><title>untaught studio</title>"
-    "<p>Open the address that <code>untaught studio</code> has printed: it has a token at its end.</p></html>"
+    "<p>Open the address that <code>untaught studio</code> printed. It ends with a token.</p></html>"
 )
 
 
 @dataclass(frozen=True)
-class Door:
-    """Where the studio listens, and for whom.
+class Access:
+    """Where the studio listens, and who may connect.
 
     Attributes:
-        host: the address that it was bound to.
-        port: likewise.
-        token: what a client has to know.
-        largest_upload: bytes.
+        host: the address that it is bound to.
+        port: the port that it is bound to.
+        token: the secret that a client must know, at least 16 characters.
+        largest_upload: size of the largest upload, in bytes.
+
+    Raises:
+        InputError: for a token that is too short.
     """
 
     host: str
@@ -54,47 +69,50 @@ class Door:
     token: str
     largest_upload: int = 512 * 2**20
 
+    def __post_init__(self) -> None:
+        if len(self.token) < LEAST_TOKEN:
+            raise InputError(f"the token has {len(self.token)} characters: use at least {LEAST_TOKEN}")
+
     @property
     def cookie(self) -> str:
-        """The cookie's name; browsers do not keep the cookies of different ports apart."""
+        """The cookie's name. It has the port in it, because browsers share cookies between ports."""
         return f"untaught-{self.port}"
 
-    def knows(self, host: str) -> bool:
-        """Whether a Host header names this machine in a way that nobody else can have arranged."""
+    def knows_host(self, host: str) -> bool:
+        """Return whether a Host header names this machine in a way that nobody else can arrange."""
         try:
             name = urlsplit(f"//{host}").hostname or ""
         except ValueError:
             return False
-        if name in ("127.0.0.1", "localhost", "::1", self.host):
+        if name in (*_LOCAL, self.host):
             return True
-        if self.host in ("127.0.0.1", "localhost", "::1"):
+        if self.host in _LOCAL:
             return False
-        # Bound to another address by the user's wish: a number cannot be rebound, a name can.
         try:
             ipaddress.ip_address(name)
         except ValueError:
             return False
         return True
 
-    def accepts(self, token: str) -> bool:
-        """Whether a token is the right one."""
+    def accepts_token(self, token: str) -> bool:
+        """Return whether a token is the right one."""
         return secrets.compare_digest(token.encode(), self.token.encode())
 
 
-class Guard:
-    """Lets requests through to the app that may be let through.
+class AccessControl:
+    """ASGI middleware that lets a request through to the app, or refuses it.
 
     Args:
-        app: what is guarded.
-        door: for whom it is open.
+        app: the app behind it.
+        access: who may connect.
     """
 
-    def __init__(self, app: ASGIApp, door: Door) -> None:
+    def __init__(self, app: ASGIApp, access: Access) -> None:
         self.app = app
-        self.door = door
+        self.access = access
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Check a request, and count what it sends."""
+        """Check a request, add headers to its answer, and count the bytes of its body."""
         if scope["type"] == "lifespan":
             await self.app(scope, receive, send)
             return
@@ -105,8 +123,7 @@ class Guard:
         async def send_with_headers(message: Message) -> None:
             if message["type"] == "http.response.start":
                 headers = MutableHeaders(scope=message)
-                for name, value in _HEADERS.items():
-                    headers[name] = value
+                headers.update(_HEADERS)
                 headers.setdefault("cache-control", "no-store")
             await send(message)
 
@@ -117,46 +134,47 @@ class Guard:
         await self.app(scope, self._counted(scope, receive), send_with_headers)
 
     def _refusal(self, scope: Scope) -> Response | None:
-        """Why a request is not let through; None if it is."""
-        headers, door = Headers(scope=scope), self.door
+        """Return the answer to a request that is not let through, None if it is."""
+        headers, access = Headers(scope=scope), self.access
         host = headers.get("host", "")
-        if not door.knows(host):
-            return _refuse(421, "this is not the host that the studio answers for")
-        opening = scope["path"] == "/" and scope["method"] == "GET"
+        if not access.knows_host(host):
+            return _refuse(421, "the studio does not answer for this host: use the printed address")
+        opens_page = scope["path"] == "/" and scope["method"] == "GET"
         origin = headers.get("origin")
         if origin is not None and origin != f"http://{host}":
-            return _refuse(403, "requests of other pages are not answered")
-        if headers.get("sec-fetch-site", "none") not in ("same-origin", "none") and not opening:
-            return _refuse(403, "requests of other pages are not answered")
+            return _refuse(403, "the studio does not answer requests of other pages")
+        if headers.get("sec-fetch-site", "none") not in ("same-origin", "none") and not opens_page:
+            return _refuse(403, "the studio does not answer requests of other pages")
         given = parse_qs(scope["query_string"].decode("latin-1")).get("token")
-        if opening and given and door.accepts(given[0]):
+        if opens_page and given and access.accepts_token(given[0]):
             answer = RedirectResponse("/", 303)
             answer.set_cookie(
-                door.cookie, door.token, max_age=365 * 24 * 3600, httponly=True, samesite="strict", path="/"
+                access.cookie, access.token, max_age=365 * 24 * 3600, httponly=True, samesite="strict", path="/"
             )
             return answer
         if not self._has_token(headers):
-            return HTMLResponse(_TO_GET_IN, 401) if opening else _refuse(401, "the token is missing or wrong")
-        length = headers.get("content-length", "0")
-        if not length.isdecimal() or int(length) > self._largest(scope):
-            return _refuse(413, f"more than {self._largest(scope):,} bytes are not taken")
+            message = "the token is missing or wrong: use the printed address"
+            return HTMLResponse(_HOW_TO_OPEN, 401) if opens_page else _refuse(401, message)
+        length, largest = headers.get("content-length", "0"), self._largest(scope)
+        if not length.isdecimal() or len(length) > _MOST_DIGITS or int(length) > largest:
+            return _refuse(413, f"the body is too large: at most {largest:,} bytes are accepted")
         return None
 
     def _has_token(self, headers: Headers) -> bool:
         kind, _, token = headers.get("authorization", "").partition(" ")
         if kind.lower() == "bearer":
-            return self.door.accepts(token.strip())
+            return self.access.accepts_token(token.strip())
         try:
-            cookie = SimpleCookie(headers.get("cookie", "")).get(self.door.cookie)
+            cookie = SimpleCookie(headers.get("cookie", "")).get(self.access.cookie)
         except CookieError:
             return False
-        return cookie is not None and self.door.accepts(cookie.value)
+        return cookie is not None and self.access.accepts_token(cookie.value)
 
     def _largest(self, scope: Scope) -> int:
-        return self.door.largest_upload if scope["path"].startswith("/api/pictures") else _LARGEST_WORDS
+        return self.access.largest_upload if scope["path"].startswith("/api/pictures") else _LARGEST_JSON
 
     def _counted(self, scope: Scope, receive: Receive) -> Receive:
-        """The same body, until it gets too long; a client may send more than it has said, or not say."""
+        """Pass on a body until it gets too long: a client may send more than it says, or not say its size."""
         left = self._largest(scope)
 
         async def receive_and_count() -> Message:
@@ -165,16 +183,16 @@ class Guard:
             left -= len(message.get("body", b""))
             if left >= 0:
                 return message
-            # The rest of a body that soon ends is read, so that the answer reaches who is still sending.
-            while message.get("more_body") and left > -_PATIENCE:
+            # The rest of a body that ends soon is read, so that the answer reaches a client that is still sending.
+            while message.get("more_body") and left > -_MOST_DISCARDED:
                 message = await receive()
                 left -= len(message.get("body", b""))
             endless = {"connection": "close"} if message.get("more_body") else None
-            raise HTTPException(413, "more bytes than are taken", headers=endless)
+            raise HTTPException(413, "the body is too large", headers=endless)
 
         return receive_and_count
 
 
 def _refuse(status: int, message: str) -> Response:
-    # The rest of a body that is not wanted is not read either.
+    # The rest of a body that is refused is not read.
     return JSONResponse({"detail": message}, status, headers={"connection": "close"})

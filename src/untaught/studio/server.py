@@ -1,4 +1,4 @@
-"""The page and its interface as one application, and what starts it."""
+"""The studio as a web server: `create_app` joins the page, the HTTP interface and access control; `serve` runs it."""
 
 from __future__ import annotations
 
@@ -21,8 +21,8 @@ from untaught.errors import InputError, SettingError
 from untaught.studio.context import Studio
 from untaught.studio.queue import RefusedError
 from untaught.studio.routes import api
-from untaught.studio.security import Door, Guard
-from untaught.studio.storage import FullError, MissingError, Store
+from untaught.studio.security import Access, AccessControl
+from untaught.studio.storage import FullError, MissingError, Store, default_folder
 
 __all__ = ["DEFAULT_PORT", "create_app", "serve"]
 
@@ -31,8 +31,8 @@ DEFAULT_PORT = 8791
 _STATIC = Path(__file__).parent / "static"
 
 
-def create_app(studio: Studio, door: Door) -> Guard:
-    """The studio as an ASGI application, with its guard before it."""
+def create_app(studio: Studio, access: Access) -> AccessControl:
+    """Return the studio as an ASGI app behind access control."""
 
     @contextlib.asynccontextmanager
     async def lifespan(_: FastAPI) -> AsyncIterator[None]:
@@ -46,7 +46,7 @@ def create_app(studio: Studio, door: Door) -> Guard:
     app = FastAPI(
         title="untaught studio",
         version=untaught.__version__,
-        description="Pictures are uploaded, masks set, jobs queued and followed. Every request carries the token, as "
+        description="Upload pictures, set masks, queue jobs and follow them. Every request needs the token, as "
         "`Authorization: Bearer TOKEN` or as the page's cookie.",
         openapi_url="/api/openapi.json",
         docs_url=None,
@@ -64,7 +64,7 @@ def create_app(studio: Studio, door: Door) -> Guard:
     async def page() -> Response:
         return FileResponse(_STATIC / "index.html", headers={"cache-control": "no-cache"})
 
-    return Guard(app, door)
+    return AccessControl(app, access)
 
 
 def _answer_with(status: int) -> Any:
@@ -75,53 +75,52 @@ def _answer_with(status: int) -> Any:
 
 
 class _Server(uvicorn.Server):
-    """Lets the streams of events end before it waits for them to."""
+    """Prints the address, and opens it, once the server answers."""
 
-    def __init__(self, config: uvicorn.Config, studio: Studio, address: str, *, browser: bool) -> None:
+    def __init__(self, config: uvicorn.Config, address: str, *, browser: bool) -> None:
         super().__init__(config)
-        self.studio = studio
         self.address = address
         self.browser = browser
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
         await super().startup(sockets)
-        sys.stdout.write(f"untaught studio: {self.address}\nCtrl-C ends it; unfinished jobs go on at the next start\n")
+        sys.stdout.write(
+            f"untaught studio: {self.address}\nCtrl-C ends it; unfinished jobs continue at the next start\n"
+        )
         sys.stdout.flush()
         if self.browser:
             await asyncio.to_thread(webbrowser.open, self.address)
 
-    async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
-        await self.studio.queue.close()
-        await super().shutdown(sockets)
 
-
-def serve(folder: Path, *, host: str = "127.0.0.1", port: int | None = None, token: str = "", browser: bool) -> None:
+def serve(
+    folder: Path | None = None, *, host: str = "127.0.0.1", port: int | None = None, token: str = "", browser: bool
+) -> None:
     """Serve the studio until it is interrupted.
 
     Args:
-        folder: where pictures and jobs are kept; made if need be.
+        folder: where pictures and jobs are kept; made if it does not exist; `default_folder` if None.
         host: address to listen on.
-        port: to listen on; if None, `DEFAULT_PORT`, or a free one where that is taken.
-        token: what a client has to know; the folder's own if empty.
+        port: port to listen on; if None, `DEFAULT_PORT`, or a free one if that is taken.
+        token: the secret that clients need, at least 16 characters; the folder's own if empty.
         browser: whether to open the page.
 
     Raises:
-        InputError: for an address or a folder that cannot be used.
+        InputError: for an address, folder or token that cannot be used.
     """
+    folder = folder or default_folder()
     listening = _listen(host, port)
     bound = listening.getsockname()[1]
     try:
         store = Store(folder.resolve())
+        access = Access(host, bound, token or store.token())
     except OSError as error:
-        raise InputError(f"{folder} cannot be used: {error.strerror}") from error
-    token = token or store.token()
+        raise InputError(f"the folder {folder} cannot be used: {error.strerror}; choose another one") from error
 
     async def main() -> None:
-        studio = Studio(store)
-        app = create_app(studio, Door(host, bound, token))
+        app = create_app(Studio(store), access)
         config = uvicorn.Config(app, log_level="error", access_log=False, timeout_graceful_shutdown=3)
         name = f"[{host}]" if ":" in host else host
-        server = _Server(config, studio, f"http://{name}:{bound}/?token={token}", browser=browser)
+        server = _Server(config, f"http://{name}:{bound}/?token={access.token}", browser=browser)
         await server.serve([listening])
 
     asyncio.run(main())
@@ -137,7 +136,7 @@ def _listen(host: str, port: int | None) -> socket.socket:
         except OSError as error:
             listening.close()
             if port is not None or attempt == 0:
-                raise InputError(f"{host}:{attempt} cannot be listened on: {error.strerror}") from error
+                raise InputError(f"cannot listen on {host}:{attempt}: {error.strerror}; choose another port") from error
         else:
             return listening
     raise AssertionError

@@ -1,22 +1,26 @@
-"""The studio's folder: pictures and jobs under names of our own making, written whole or not at all, cleared in time.
+"""The studio's folder on disk: the only place that the studio, its workers and its sandbox write to.
 
 ::
 
-    token                       what the page's cookie and a plug-in have to say
-    examples/NAME/              pictures to begin with
-    pictures/ID/original.EXT    as it came
-                mask.png        as last painted: white known, black missing
+    token                       the secret that a client sends, as a cookie or as `Authorization: Bearer`
+    worker.log                  what the worker processes print; worker.old.log is the one before
+    examples/NAME/              damaged pictures to begin with
+    pictures/ID/original.EXT    the uploaded file, unchanged
+                mask.png        the mask as last saved: white is known, black is missing
                 info.json, view.png, thumbnail.jpg
-    jobs/ID/request.json        what was asked for
-            state.json          where it stands; only the server writes it
-            log.jsonl, moments/, checkpoint, result.EXT, record.json, ...      only the worker writes these
+    jobs/ID/request.json        what the user asked for
+            state.json          queued, running, paused, done, failed or cancelled
+            log.jsonl, moments/, checkpoint, result.EXT, result.json, record.json, ...
+    damaged/                    entries that cannot be read; the studio never deletes them
 
-Nothing that a client sends becomes part of a path.
+ID is 16 random hexadecimal digits. Nothing that a client sends becomes part of a path. The server writes request.json
+and state.json, the worker writes the rest of a job. Small files are written under a temporary name and then renamed.
 """
 
 from __future__ import annotations
 
 import json
+import logging
 import os
 import re
 import secrets
@@ -27,37 +31,95 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any, Literal
 
+import platformdirs
+
 from untaught.imaging.files import write_text
 
-__all__ = ["FullError", "Kind", "MissingError", "Store", "read_json", "shown_name", "write_json"]
+__all__ = [
+    "LEAST_TOKEN",
+    "DamagedError",
+    "FullError",
+    "Kind",
+    "MissingError",
+    "Store",
+    "default_folder",
+    "read_json",
+    "set_file_aside",
+    "shown_name",
+    "write_json",
+]
+
+LEAST_TOKEN = 16
+"""Length of the shortest token, in characters."""
 
 Kind = Literal["pictures", "jobs"]
 
 _IDENTITY = re.compile(r"[0-9a-f]{16}")
 _DAY = 24 * 3600.0
 
+_log = logging.getLogger(__name__)
+
 
 class MissingError(LookupError):
-    """There is nothing of that name in the store."""
+    """The store has no entry of that name."""
 
 
 class FullError(OSError):
-    """The disk has not enough room left."""
+    """The disk has too little free space."""
+
+
+class DamagedError(Exception):
+    """A file of the store is missing, empty or cut.
+
+    Attributes:
+        path: of the file.
+    """
+
+    def __init__(self, path: Path, reason: str) -> None:
+        super().__init__(f"{path.name} {reason}")
+        self.path = path
+
+
+def default_folder() -> Path:
+    """Return the folder that the studio uses unless it is told another one.
+
+    This is the user's data folder, or ``~/.untaught/studio``, the place of earlier versions, if it exists.
+    """
+    old = Path.home() / ".untaught" / "studio"
+    return old if old.is_dir() else Path(platformdirs.user_data_dir("untaught", appauthor=False)) / "studio"
 
 
 def read_json(path: Path) -> dict[str, Any]:
-    """Read one of the store's JSON files."""
-    content: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
+    """Read a JSON file of the store.
+
+    Raises:
+        DamagedError: if it is missing, empty or not a JSON object.
+    """
+    try:
+        content = json.loads(path.read_bytes() or b"null")
+    except FileNotFoundError:
+        raise DamagedError(path, "is missing") from None
+    except (ValueError, RecursionError):
+        raise DamagedError(path, "is not valid JSON") from None
+    if not isinstance(content, dict):
+        raise DamagedError(path, "is empty" if content is None else "holds no JSON object")
     return content
 
 
 def write_json(path: Path, content: dict[str, Any]) -> None:
-    """Write one, whole or not at all."""
+    """Write a JSON file of the store, whole or not at all."""
     write_text(path, json.dumps(content, indent=1) + "\n")
 
 
+def set_file_aside(path: Path, reason: object) -> None:
+    """Rename a damaged file to NAME.damaged, so that a new one can be written, and log it."""
+    with suppress(FileNotFoundError):
+        path.replace(path.with_name(f"{path.name}.damaged"))
+    _log.warning("%s: %s; what there was is now %s.damaged", path.parent, reason, path.name)
+
+
 def shown_name(name: str) -> str:
-    """The stem of a file name from a client, safe to show and to offer for a download; never used on the disk."""
+    """Return the stem of a client's file name, safe to show and to suggest for downloads; never used as a path."""
     last = re.split(r"[/\\]", name)[-1]
     stem = last.rpartition(".")[0] or last
     plain = "".join(letter if letter.isalnum() or letter in " ._()-" else "_" for letter in stem)
@@ -65,13 +127,13 @@ def shown_name(name: str) -> str:
 
 
 class Store:
-    """Everything the studio keeps.
+    """The pictures and jobs in the studio's folder.
 
     Args:
-        folder: where; made if need be, for the user alone.
-        largest: bytes; beyond them the oldest entries that are not in use are cleared.
-        oldest: seconds after which an entry is cleared.
-        spare: bytes that are left free on the disk.
+        folder: made if it does not exist, readable by the user only.
+        largest: size of all entries in bytes; above it, the oldest entries that are not in use are removed.
+        oldest: age in seconds at which an entry is removed.
+        spare: bytes of disk space that stay free.
     """
 
     def __init__(
@@ -88,16 +150,21 @@ class Store:
             shutil.rmtree(unfinished, ignore_errors=True)
 
     def token(self) -> str:
-        """The secret of this folder, made at its first start. Who can read it can read the pictures beside it."""
+        """Return this folder's token; it is made at the first start, and again if the file is damaged."""
         path = self.folder / "token"
-        if not path.exists():
-            write_text(path, secrets.token_urlsafe(24))
+        try:
+            token = path.read_text(encoding="utf-8").strip()
+        except (FileNotFoundError, UnicodeDecodeError):
+            token = ""
+        if len(token) < LEAST_TOKEN:
+            token = secrets.token_urlsafe(24)
+            write_text(path, token)
             path.chmod(0o600)
-        return path.read_text(encoding="utf-8").strip()
+        return token
 
     @contextmanager
     def adding(self, kind: Kind) -> Iterator[tuple[str, Path]]:
-        """A new entry's name, and a folder to fill, which becomes the entry when all has gone well."""
+        """Yield the name of a new entry and a folder to fill; the entry exists once the block ends without an error."""
         identity = secrets.token_hex(8)
         folder = self.folder / kind / f".new-{identity}"
         folder.mkdir(mode=0o700)
@@ -108,48 +175,60 @@ class Store:
             shutil.rmtree(folder, ignore_errors=True)
 
     def entry(self, kind: Kind, identity: str) -> Path:
-        """The folder of an entry.
+        """Return the folder of an entry.
 
         Raises:
-            MissingError: if there is none.
+            MissingError: if there is no such entry.
         """
         folder = self.folder / kind / identity
         if not _IDENTITY.fullmatch(identity) or not folder.is_dir():
-            raise MissingError(f"there is nothing of that name among the {kind}")
+            raise MissingError(f"{kind} has no entry of this name; it may have been removed")
         return folder
 
     def entries(self, kind: Kind) -> list[str]:
-        """The names of all entries."""
-        return [path.name for path in (self.folder / kind).iterdir() if _IDENTITY.fullmatch(path.name)]
+        """Return the names of all entries."""
+        return [
+            path.name for path in (self.folder / kind).iterdir() if _IDENTITY.fullmatch(path.name) and path.is_dir()
+        ]
 
     def remove(self, kind: Kind, identity: str) -> None:
         """Remove an entry."""
         folder = self.entry(kind, identity)
-        # Renamed first, so that it is gone at once, however long its files take.
+        # Renamed first, so that the entry is gone at once, however long its files take.
         gone = folder.with_name(f".new-gone-{identity}")
         folder.rename(gone)
         shutil.rmtree(gone, ignore_errors=True)
 
+    def set_aside(self, kind: Kind, identity: str, reason: object) -> None:
+        """Move an entry that cannot be read to ``damaged/``, and log it."""
+        target = self.folder / "damaged" / f"{kind}-{identity}"
+        target.parent.mkdir(exist_ok=True, mode=0o700)
+        self.entry(kind, identity).rename(target)
+        _log.warning("%s/%s: %s; its folder is now %s", kind, identity, reason, target)
+
     def check_room(self, wanted: int = 0) -> None:
-        """Find out whether so many bytes more may be written.
+        """Check that this many more bytes may be written.
 
         Raises:
-            FullError: if not.
+            FullError: if the disk has too little free space.
         """
         if shutil.disk_usage(self.folder).free < self.spare + wanted:
-            raise FullError("there is not enough room on the disk: free some, or remove jobs")
+            raise FullError("the disk is almost full: free some space, or remove jobs")
 
     def clear(self, in_use: set[str]) -> list[str]:
-        """Remove what is too old, then the oldest until the rest is small enough; returns the names removed.
+        """Remove entries that are too old, then the oldest until the rest is small enough.
 
         Args:
-            in_use: names of entries to leave alone.
+            in_use: names of entries to keep.
+
+        Returns:
+            The names of the removed entries.
         """
         found: list[tuple[float, int, Kind, str]] = []
         kinds: tuple[Kind, ...] = ("pictures", "jobs")
         for kind in kinds:
             for identity in self.entries(kind):
-                with suppress(OSError):  # it may be removed while we look
+                with suppress(OSError):  # it may be removed meanwhile
                     found.append((*_age_and_size(self.folder / kind / identity), kind, identity))
         found.sort()
         total, removed, now = sum(size for _, size, _, _ in found), [], time.time()
@@ -164,7 +243,7 @@ class Store:
 
 
 def _age_and_size(folder: Path) -> tuple[float, int]:
-    """When anything in a folder was last changed, and the bytes it takes."""
+    """Return the time of the last change in a folder, and its size in bytes."""
     changed, size = folder.stat().st_mtime, 0
     for directory, _, names in os.walk(folder):
         for name in names:

@@ -1,13 +1,11 @@
-"""The HTTP interface under /api, one module a subject."""
+"""The HTTP interface under /api, one module per subject."""
 
 from fastapi import APIRouter
 
-from untaught.studio.routes import events, jobs, pictures
-from untaught.studio.routes import examples as beginnings
-from untaught.studio.routes import results as outcomes
+from untaught.studio.routes import events, examples, jobs, pictures, results
 
 __all__ = ["api"]
 
 api = APIRouter(prefix="/api")
-for subject in (beginnings, pictures, jobs, outcomes, events):
-    api.include_router(subject.routes)
+for module in (examples, pictures, jobs, results, events):
+    api.include_router(module.routes)

@@ -1,4 +1,4 @@
-"""What the routes share: who they speak for, what a client may call things, and how a file is sent."""
+"""What several routes use: the studio of a request, the facts of a job, temporary folders and file responses."""
 
 from __future__ import annotations
 
@@ -16,11 +16,20 @@ from starlette.datastructures import Headers as RequestHeaders
 from starlette.types import Receive, Scope, Send
 
 from untaught.studio.context import Studio
-from untaught.studio.queue import last_line
-from untaught.studio.storage import Store, read_json
+from untaught.studio.job_files import last_line
+from untaught.studio.storage import DamagedError, MissingError, Store, read_json, set_file_aside
 from untaught.studio.task_schema import command_line, find_offer, title
 
-__all__ = ["Here", "Identity", "job_facts", "original", "scratch", "send_file"]
+__all__ = [
+    "CurrentStudio",
+    "Identity",
+    "all_job_facts",
+    "job_facts",
+    "original",
+    "picture_info",
+    "send_file",
+    "temporary_folder",
+]
 
 
 def _studio(request: Request) -> Studio:
@@ -28,20 +37,42 @@ def _studio(request: Request) -> Studio:
     return studio
 
 
-Here = Annotated[Studio, Depends(_studio)]
+CurrentStudio = Annotated[Studio, Depends(_studio)]
 """The studio that a request is for."""
-Identity = Annotated[str, InPath(pattern="^[0-9a-f]{16}$", description="name of a picture or job")]
-"""The only names that become part of a path."""
+Identity = Annotated[str, InPath(pattern="^[0-9a-f]{16}$", description="name of a picture or a job")]
+"""The only part of a request that names an entry of the store."""
 
 
-def original(folder: Path) -> Path:
-    """The file of a picture as it came."""
-    return next(folder.glob("original.*"))
+def picture_info(store: Store, identity: str) -> dict[str, Any]:
+    """Read what is known about a picture.
+
+    Raises:
+        MissingError: if there is no such picture, or its files are damaged; they are then moved to ``damaged/``.
+    """
+    folder = store.entry("pictures", identity)
+    try:
+        info = read_json(folder / "info.json")
+        if {"id", "name", "width", "height", "result"} - set(info) or not list(folder.glob("original.*")):
+            raise DamagedError(folder, "is incomplete")
+    except DamagedError as error:
+        store.set_aside("pictures", identity, error)
+        raise MissingError(f"the files of this picture are damaged ({error}): upload it again") from None
+    return info
+
+
+def original(store: Store, identity: str) -> Path:
+    """Return the uploaded file of a picture.
+
+    Raises:
+        MissingError: if there is none.
+    """
+    picture_info(store, identity)
+    return next(store.entry("pictures", identity).glob("original.*"))
 
 
 @contextlib.contextmanager
-def scratch(store: Store) -> Iterator[Path]:
-    """A folder that is gone afterwards."""
+def temporary_folder(store: Store) -> Iterator[Path]:
+    """Yield a new folder in the store, and remove it afterwards."""
     folder = store.folder / "pictures" / f".new-{secrets.token_hex(8)}"
     folder.mkdir(mode=0o700)
     try:
@@ -51,25 +82,48 @@ def scratch(store: Store) -> Iterator[Path]:
 
 
 def job_facts(studio: Studio, identity: str) -> dict[str, Any]:
-    """A job as a client sees it."""
+    """Return a job as clients see it.
+
+    Raises:
+        MissingError: if there is no such job.
+    """
     folder = studio.store.entry("jobs", identity)
-    request = read_json(folder / "request.json")
-    shown = ("id", "picture", "name", "task", "settings", "crop", "width", "height", "continue_for")
-    task = find_offer(request["task"])
+    request = studio.queue.request(identity)
+    task = find_offer(request.task)
     return {
-        **{name: request[name] for name in shown},
-        **studio.queue.state(identity),
+        **request.model_dump(mode="json", exclude={"whole", "names", "files"}),
+        **studio.queue.state(identity).model_dump(),
+        "wish": studio.queue.wish_of(identity),
         "title": title(task),
-        "command": command_line(task, request["settings"], request["names"], request["continue_for"]),
+        "command": command_line(task, request.settings, request.names, request.continue_for),
         "progress": last_line(folder / "log.jsonl"),
         "has_mask": (folder / "mask.png").exists() or (folder / "whole-mask.png").exists(),
         "has_uncertainty": (folder / "uncertainty.tif").exists(),
-        "result": read_json(folder / "result.json") if (folder / "result.json").exists() else None,
+        "result": _result(folder / "result.json"),
     }
 
 
+def _result(path: Path) -> dict[str, Any] | None:
+    if not path.exists():
+        return None
+    try:
+        return read_json(path)
+    except DamagedError as error:
+        set_file_aside(path, error)
+        return None
+
+
+def all_job_facts(studio: Studio) -> list[dict[str, Any]]:
+    """Return all jobs as clients see them, the newest first."""
+    found = []
+    for identity in studio.queue.all():
+        with contextlib.suppress(MissingError):  # its folder was removed by hand
+            found.append(job_facts(studio, identity))
+    return found
+
+
 class _File(FileResponse):
-    """A file, which is not sent again to who has it: starlette sees to that only for static files."""
+    """A file response that answers 304 to a client that has the file; starlette does so for static files only."""
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if RequestHeaders(scope=scope).get("if-none-match") == self.headers["etag"]:
@@ -84,13 +138,13 @@ def send_file(path: Path, download_as: str | None = None) -> Response:
 
     Args:
         path: of the file.
-        download_as: name to keep it under, if it is not to be shown.
+        download_as: the name that a browser saves it under; None to show it instead.
 
     Raises:
-        HTTPException: 404 if it is not there.
+        HTTPException: 404 if there is no such file.
     """
     try:
         facts = path.stat()
     except FileNotFoundError:
-        raise HTTPException(404, "there is no such file (yet)") from None
+        raise HTTPException(404, "this file does not exist, or not yet") from None
     return _File(path, filename=download_as, stat_result=facts, headers={"cache-control": "no-cache"})

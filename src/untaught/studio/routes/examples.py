@@ -1,4 +1,4 @@
-"""What there is before anything is uploaded: the tasks, and pictures to begin with."""
+"""What the page offers before anything is uploaded: the tasks, and example pictures."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from fastapi import APIRouter, HTTPException, Response
 import untaught
 from untaught.studio.context import EXAMPLES
 from untaught.studio.mask_suggestions import KINDS
-from untaught.studio.routes.common import Here, send_file
+from untaught.studio.routes.common import CurrentStudio, send_file
 from untaught.studio.routes.pictures import picture_facts
 from untaught.studio.storage import write_json
 from untaught.studio.task_schema import describe, offers
@@ -21,13 +21,13 @@ __all__ = ["routes"]
 routes = APIRouter()
 
 
-@routes.get("/tasks", summary="The tasks that can be asked for, and their settings")
+@routes.get("/tasks", summary="The tasks and their settings")
 async def _tasks() -> dict[str, Any]:
     return {"version": untaught.__version__, "tasks": [describe(task) for task in offers()], "proposals": KINDS}
 
 
-@routes.get("/examples", summary="The pictures to begin with")
-async def _examples(studio: Here) -> dict[str, Any]:
+@routes.get("/examples", summary="The example pictures")
+async def _examples(studio: CurrentStudio) -> dict[str, Any]:
     folder = studio.store.folder / "examples"
     ready = [name for name in EXAMPLES if (folder / name / "thumbnail.jpg").exists()]
     return {
@@ -40,19 +40,19 @@ _ExampleName = Literal["portrait", "coffee", "camera"]
 
 
 @routes.get("/examples/{name}/thumbnail", summary="A small JPEG of an example")
-async def _example_thumbnail(studio: Here, name: _ExampleName) -> Response:
+async def _example_thumbnail(studio: CurrentStudio, name: _ExampleName) -> Response:
     return send_file(studio.store.folder / "examples" / name / "thumbnail.jpg")
 
 
-@routes.post("/examples/{name}", status_code=201, summary="Take an example as a picture, with its mask")
-async def _take_example(studio: Here, name: _ExampleName) -> dict[str, Any]:
+@routes.post("/examples/{name}", status_code=201, summary="Add an example as a picture with its mask")
+async def _add_example(studio: CurrentStudio, name: _ExampleName) -> dict[str, Any]:
     source = studio.store.folder / "examples" / name
     if not (source / "thumbnail.jpg").exists():
-        raise HTTPException(503, "the examples are being made", headers={"retry-after": "1"})
+        raise HTTPException(503, "the examples are not ready yet: try again in a second", headers={"retry-after": "1"})
     studio.store.check_room()
     with studio.store.adding("pictures") as (identity, folder):
         shutil.copyfile(source / "picture.png", folder / "file")
         shutil.copyfile(source / "mask.png", folder / "mask.png")
-        facts = await studio.read(folder, "picture")
+        facts = await studio.run_sandbox(folder, "picture")
         write_json(folder / "info.json", {"id": identity, "name": name, "created": time.time(), **facts})
     return picture_facts(studio, identity)

@@ -1,4 +1,4 @@
-"""What came of a job: its result, its record, its moments."""
+"""The files of a job: its result, record and preview pictures."""
 
 from __future__ import annotations
 
@@ -8,8 +8,8 @@ from typing import Annotated, Literal
 from fastapi import APIRouter, Header, HTTPException, Response
 from fastapi import Path as InPath
 
-from untaught.studio.routes.common import Here, Identity, send_file
-from untaught.studio.storage import read_json
+from untaught.studio.job_files import moments
+from untaught.studio.routes.common import CurrentStudio, Identity, send_file
 
 __all__ = ["routes"]
 
@@ -21,55 +21,55 @@ _JobFile = Literal[
 ]
 
 
-@routes.get("/jobs/{identity}/files/{which}", summary="One of the files of a job")
-async def _job_file(studio: Here, identity: Identity, which: _JobFile, *, download: bool = False) -> Response:
+@routes.get("/jobs/{identity}/files/{which}", summary="A file of a job")
+async def _job_file(studio: CurrentStudio, identity: Identity, which: _JobFile, *, download: bool = False) -> Response:
     folder = studio.store.entry("jobs", identity)
-    request = read_json(folder / "request.json")
-    files, names = request["files"], request["names"]
-    moments = sorted((folder / "moments").glob("*.jpg"))
+    request = studio.queue.request(identity)
+    files, names = request.files, request.names
+    latest = next(reversed(moments(folder).values()), None)
     result = folder / files["result"]
     path, name = {
-        "thumbnail": (moments[-1] if moments else folder / "thumbnail.jpg", None),
+        "thumbnail": (latest or folder / "thumbnail.jpg", None),
         "picture": (folder / files["picture"], names["picture"]),
         "before": (folder / "before.png" if (folder / "before.png").exists() else folder / files["picture"], None),
         "mask": (folder / "mask.png", names.get("mask")),
-        "preview": (moments[-1] if moments else folder / "none", None),
+        "preview": (latest or folder / "moments" / "none", None),
         "view": (folder / "view.png" if (folder / "view.png").exists() else result, None),
         "result": (result, names["result"]),
-        "record": (folder / "record.json", f"{request['name']}-record.json"),
-        "uncertainty": (folder / "uncertainty.tif", f"{request['name']}-uncertainty.tif"),
+        "record": (folder / "record.json", f"{request.name}-record.json"),
+        "uncertainty": (folder / "uncertainty.tif", f"{request.name}-uncertainty.tif"),
         "uncertainty-view": (folder / "uncertainty.png", None),
     }[which]
     return send_file(path, name if download else None)
 
 
-@routes.get("/jobs/{identity}/film", summary="A short film of the emergence, as an animated GIF")
-async def _film(studio: Here, identity: Identity) -> Response:
+@routes.get("/jobs/{identity}/film", summary="The previews of a job as an animated GIF")
+async def _film(studio: CurrentStudio, identity: Identity) -> Response:
     folder = studio.store.entry("jobs", identity)
-    made, moments = folder / "film.gif", folder / "moments"
-    if not made.exists() or (moments.exists() and made.stat().st_mtime < moments.stat().st_mtime):
-        await studio.read(folder, "film")
-    return send_file(made, f"{read_json(folder / 'request.json')['name']}-film.gif")
+    name = studio.queue.request(identity).name
+    made, previews = folder / "film.gif", folder / "moments"
+    if not made.exists() or (previews.exists() and made.stat().st_mtime < previews.stat().st_mtime):
+        await studio.run_sandbox(folder, "film")
+    return send_file(made, f"{name}-film.gif")
 
 
-@routes.get("/jobs/{identity}/moments", summary="The iterations of which there is a picture")
-async def _moments(studio: Here, identity: Identity) -> dict[str, list[int]]:
-    folder = studio.store.entry("jobs", identity) / "moments"
-    return {"iterations": sorted(int(path.stem) for path in folder.glob("*.jpg"))}
+@routes.get("/jobs/{identity}/moments", summary="The iterations that have a preview")
+async def _moments(studio: CurrentStudio, identity: Identity) -> dict[str, list[int]]:
+    return {"iterations": list(moments(studio.store.entry("jobs", identity)))}
 
 
-@routes.get("/jobs/{identity}/moments/{iteration}", summary="The picture at one of them, as a JPEG")
+@routes.get("/jobs/{identity}/moments/{iteration}", summary="The preview of an iteration, as a JPEG")
 async def _moment(
-    studio: Here,
+    studio: CurrentStudio,
     identity: Identity,
     iteration: Annotated[int, InPath(ge=1, le=9999999)],
     if_none_match: Annotated[str, Header()] = "",
 ) -> Response:
-    # Read at once: the next moment may be what this one is dropped for.
+    # Read at once: the worker may delete this preview while the answer is sent.
     try:
         content = (studio.store.entry("jobs", identity) / "moments" / f"{iteration:07d}.jpg").read_bytes()
     except FileNotFoundError:
-        raise HTTPException(404, "there is no picture of this iteration") from None
+        raise HTTPException(404, "there is no preview of this iteration") from None
     headers = {"cache-control": "no-cache", "etag": f'"{zlib.crc32(content):08x}-{len(content)}"'}
     if if_none_match == headers["etag"]:
         return Response(status_code=304, headers=headers)

@@ -1,4 +1,4 @@
-// The HTTP interface under /api, as the page uses it.
+// Calls of the HTTP interface under /api.
 
 export class Refusal extends Error {
   constructor(status, message) { super(message); this.status = status; }
@@ -9,7 +9,7 @@ async function ask(path, options = {}) {
   try {
     answer = await fetch(`/api${path}`, { credentials: "same-origin", ...options });
   } catch {
-    throw new Refusal(0, "The studio does not answer. Is it still running?");
+    throw new Refusal(0, "The studio does not answer. Check that it is still running.");
   }
   if (answer.ok) return answer;
   const body = await answer.json().catch(() => ({}));
@@ -28,14 +28,14 @@ export const upload = async (path, body) => (await ask(path, { method: "POST", b
 export const post = async (path, content) =>
   (await ask(path, { method: "POST", headers: { "content-type": "application/json" }, body: JSON.stringify(content ?? {}) })).json();
 
-// A picture from the server, decoded off the main thread; null where there is none (yet).
+// Returns a picture from the server, decoded off the main thread, or null if it does not exist (yet).
 export async function bitmap(path) {
   const answer = await fetch(`/api${path}`, { credentials: "same-origin" }).catch(() => null);
   return answer?.ok ? createImageBitmap(await answer.blob()) : null;
 }
 
-// Server-sent events, each handled by the function of its name. The browser connects again by itself; where it gives
-// up, as it does when it was refused, we do. Returns a function that ends it.
+// Follows server-sent events: `handlers` has a function for each event name. The browser reconnects by itself, but not
+// after a refusal: then this does. Returns a function that ends it.
 export function follow(path, handlers, onConnection = () => {}) {
   let source, ended = false;
   const connect = () => {

@@ -1,5 +1,5 @@
-// The page: which of its states it is in, and what the buttons do. Three states: empty, painting a picture, looking at
-// a job. Which picture or job is in the address (#picture=..., #job=...), so a reload comes back to it.
+// The page as a whole. It is in one of three modes: empty, painting a mask, or showing a job. The address names the
+// picture or job (#picture=..., #job=...), so a reload shows it again.
 
 import { bitmap, follow, get, post, upload } from "./api.js";
 import { JobView } from "./job.js";
@@ -12,12 +12,12 @@ const painting = new Painting(stage, { onChange: maskChanged, onSelect: (box) =>
 const job = new JobView(stage, { onError: complain, onGone: () => go(""), onSubject: (text) => { $("subject").textContent = text; } });
 
 let offers = [];
-let picture = null;   // what the server knows of the picture that is painted on
-let uploading = null; // the promise of it, while it is on its way
-let opened = 0;       // counts what was opened, so that a late answer for what came before is not taken for a new one
+let picture = null;   // the facts from the server about the picture that is painted on
+let uploading = null; // a promise of these facts during the upload
+let opened = 0;       // counts what was opened, so that late answers for an earlier picture are ignored
 let saving = 0;
 
-// States -----------------------------------------------------------------------------------------------------------
+// Modes ------------------------------------------------------------------------------------------------------------
 
 function setMode(mode) {
   document.body.dataset.mode = mode;
@@ -71,7 +71,7 @@ function quieten() {
 
 // Opening a picture ------------------------------------------------------------------------------------------------
 
-// It is shown as soon as the browser has decoded it, and sent to the server meanwhile.
+// The picture is shown as soon as the browser has decoded it, while it is uploaded.
 async function openFile(file) {
   const turn = ++opened;
   quieten();
@@ -79,7 +79,7 @@ async function openFile(file) {
   sent.catch(() => {});
   uploading = sent;
   picture = null;
-  painting.end(); // what was painted is not for this one
+  painting.end(); // the old mask is not for this picture
   maskChanged();
   const decoded = /\.tiff?$/i.test(file.name) ? null : await createImageBitmap(file).catch(() => null);
   if (decoded && turn === opened) await paint(decoded, decoded.width, decoded.height, file.name || "pasted.png");
@@ -115,7 +115,7 @@ async function openStored(identity) {
   const turn = ++opened;
   try {
     const facts = await get(`/pictures/${identity}`);
-    // With its mask, so that this does not come later and wipe out what has been painted meanwhile.
+    // Both before painting begins: a mask that came later would replace what the user paints.
     const [shown, mask] = await Promise.all(["view", "mask"].map((part) => bitmap(`/pictures/${identity}/${part}`)));
     if (turn !== opened) return;
     uploading = Promise.resolve(facts);
@@ -129,7 +129,7 @@ async function openStored(identity) {
   }
 }
 
-// The tools are not there before there is a mask to use them on. Returns false where something else was opened meanwhile.
+// Shows the picture with an empty mask, then the tools. Returns false if something else was opened meanwhile.
 async function paint(shown, width, height, name) {
   job.close();
   stage.view = "single";
@@ -233,7 +233,7 @@ async function start(region = null) {
 
 const SAID = { queued: "Waiting", running: "Running", paused: "Paused", done: "Done", failed: "Failed", cancelled: "Cancelled" };
 
-// Cards that are there are changed, not made anew: one of them may have the keyboard.
+// Existing cards are updated, not replaced: one of them may have the keyboard focus.
 function showJobs(jobs) {
   const list = $("jobs"), old = new Map([...list.querySelectorAll("[data-job]")].map((button) => [button.dataset.job, button.closest("li")]));
   $("queue").hidden = !jobs.length;
@@ -292,7 +292,7 @@ function showCurrent() {
   }
 }
 
-// Small things -----------------------------------------------------------------------------------------------------
+// Helpers ----------------------------------------------------------------------------------------------------------
 
 function make(name, properties, ...children) {
   const element = Object.assign(document.createElement(name), properties);
@@ -389,7 +389,7 @@ async function loadMask(file) {
   const { mask } = painting, decoded = await createImageBitmap(file).catch(() => null);
   if (!mask || mask !== painting.mask) return; // another picture has been opened meanwhile
   if (decoded) painting.load(decoded);
-  else complain(new Error("This mask could not be read: a PNG, JPEG or WebP of the picture's size is wanted."));
+  else complain(new Error("This mask could not be read. Use a PNG, JPEG or WebP of the picture's size."));
 }
 
 async function exportMask() {
@@ -419,7 +419,7 @@ async function begin() {
     $("task").replaceChildren(...offers.map((offer) => make("option", { value: offer.name, textContent: offer.title })));
     chooseTask();
     showExamples().catch(() => {});
-    // The page answers before the server has: a picture that was dropped meanwhile is not to be thrown away.
+    // A picture that was dropped before the server answered stays open.
     if (!opened) await arrive();
   } catch (error) {
     setMode("empty");

@@ -1,4 +1,4 @@
-// The loss over iterations, on a logarithmic scale; with the best moment and the one that is looked at.
+// The chart of the loss over iterations, on a logarithmic scale, with the best iteration and the one shown.
 
 export class Chart {
   constructor(canvas) {
@@ -14,7 +14,7 @@ export class Chart {
     this.refit = 0;
   }
 
-  // A line of the log takes back those of its own and later iterations.
+  // A line of the log replaces those of its own and later iterations.
   add(lines) {
     for (const line of lines) {
       while (this.points.length && this.points.at(-1).iteration >= line.iteration) this.points.pop();

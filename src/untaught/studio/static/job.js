@@ -1,10 +1,10 @@
-// Looking at a job: live figures and pictures, moments gone by, before and after, and what can be kept.
+// Showing a job: live figures and previews, earlier previews, before and after, and downloads.
 
 import { bitmap, follow, get, post, remove } from "./api.js";
 import { Chart } from "./chart.js";
 
 const $ = (id) => document.getElementById(id);
-const TITLES = { queued: "Waiting for its turn", running: "Restoring", paused: "Paused", done: "Restored", failed: "It did not work", cancelled: "Cancelled" };
+const TITLES = { queued: "Waiting for its turn", running: "Restoring", paused: "Paused", done: "Restored", failed: "Failed", cancelled: "Cancelled" };
 
 export class JobView {
   constructor(stage, { onError, onGone, onSubject }) {
@@ -23,8 +23,8 @@ export class JobView {
     this.facts = this.line = null;
     this.opened = false;
     this.moments = [];
-    this.following = true;  // the latest moment is shown as it comes
-    this.shown = null;      // what the after picture is: an iteration, "result", or null
+    this.following = true;  // the latest preview is shown as it comes
+    this.shown = null;      // the after picture: an iteration, "result", or null
     this.chart.clear();
     const { stage } = this;
     stage.onStroke = null;
@@ -53,19 +53,19 @@ export class JobView {
 
   remove = (identity) => remove(`/jobs/${identity}`).then(() => { if (identity === this.id) this.onGone(); });
 
-  // The address of the picture to paint on again; it may have been cleared.
+  // Returns the address of the picture, to paint on it again; fails if the picture was removed.
   async again() {
     await get(`/pictures/${this.facts.picture}`);
     return `picture=${this.facts.picture}`;
   }
 
-  // The address of a job for the whole picture, after a try on a part.
+  // Starts a job for the whole picture with the settings of a trial, and returns its address.
   async whole() {
     const { picture, task, settings } = this.facts;
     return `job=${(await post("/jobs", { picture, task, settings })).id}`;
   }
 
-  // What comes from the server --------------------------------------------------------------------------------------
+  // Events from the server ------------------------------------------------------------------------------------------
 
   async #take(facts) {
     if (facts.id !== this.id) return;
@@ -76,7 +76,7 @@ export class JobView {
     if (facts.state === "done" && this.following) await this.#showResult();
   }
 
-  // The picture as it was. A part to be tried is cut out when its job begins, and is not there before.
+  // The picture before restoration. That of a trial region is made when its job begins.
   async #openBefore() {
     const { id, facts } = this;
     this.opened = true;
@@ -103,7 +103,7 @@ export class JobView {
     if (this.following && this.facts?.state !== "done") this.#showMoment(this.moments.at(-1));
   }
 
-  // One after the other, and the one wanted last in the end, however fast they come.
+  // Loads one preview at a time; the one that was asked for last is shown in the end.
   async #showMoment(iteration) {
     this.wanted = iteration;
     if (this.loading) return;
@@ -143,9 +143,9 @@ export class JobView {
     this.stage.draw();
   }
 
-  // What is shown ---------------------------------------------------------------------------------------------------
+  // Display ---------------------------------------------------------------------------------------------------------
 
-  // Until it is known what there is: not the last job's figures, and not its files to download.
+  // Clears what the last job has left, until the facts of this one come.
   #showNothing() {
     $("job-title").textContent = "Opening…";
     for (const id of ["job-about", "why"]) $(id).textContent = "";
@@ -158,7 +158,7 @@ export class JobView {
     $("job-panel").dataset.state = state;
     $("job-title").textContent = wish ? { pause: "Pausing…", finish: "Finishing…" }[wish] : TITLES[state];
     const quality = facts.settings.recipe ?? "";
-    $("job-about").textContent = [facts.title, quality, facts.crop && "a part of the picture"].filter(Boolean).join(" · ");
+    $("job-about").textContent = [facts.title, quality, facts.crop && "part of the picture"].filter(Boolean).join(" · ");
     $("running-actions").hidden = !running;
     $("ended-actions").hidden = running;
     $("pause").disabled = $("finish").disabled = Boolean(wish) || state !== "running";
@@ -177,16 +177,16 @@ export class JobView {
     $("download-uncertainty").parentElement.hidden = !facts.has_uncertainty;
     $("command").textContent = facts.command;
     $("command-about").textContent = result?.repeatable === false
-      ? "The command line gives another picture: this one was ended by hand or by the clock, which cannot be done again at the same moment."
-      : "The same by the command line:";
+      ? "You or the time limit stopped this job, so the command line gives another picture."
+      : "The same on the command line:";
     this.line = facts.progress ?? this.line;
     if (state === "failed") $("why").textContent = `${facts.message[0]?.toUpperCase() ?? ""}${facts.message.slice(1)}.`;
-    else if (state === "queued") $("why").textContent = "Another job has the device. This one begins by itself.";
-    else if (state === "cancelled") $("why").textContent = "What it had shown is still here to look at. Resume goes on from its last checkpoint.";
-    else if (state === "paused") $("why").textContent = "It keeps until you resume it, also when the studio is closed.";
+    else if (state === "queued") $("why").textContent = "Another job is using the device. This one starts by itself.";
+    else if (state === "cancelled") $("why").textContent = "Its previews are kept. Resume continues from the last checkpoint.";
+    else if (state === "paused") $("why").textContent = "You can resume it at any time, also after closing the studio.";
     else if (state === "done" && result) {
       const notes = result.notes.map((note) => `${note[0].toUpperCase()}${note.slice(1)}.`);
-      $("why").textContent = [`It ended because ${result.stop_reason === "it was interrupted" ? "you stopped it" : result.stop_reason}.`, ...notes].join(" ");
+      $("why").textContent = [`It ended because ${["it was cancelled", "it was interrupted"].includes(result.stop_reason) ? "you stopped it" : result.stop_reason}.`, ...notes].join(" ");
     } else $("why").textContent = "";
     this.#showFigures();
     this.#showTime();
@@ -204,9 +204,9 @@ export class JobView {
     $("left").textContent = line ? (done ? duration(facts.result?.seconds ?? line.elapsed) : `≤ ${duration(line.left)}`) : "–";
     const expected = done && facts.result?.expected_psnr;
     $("expected-title").textContent = expected ? "Expected" : "Loss";
-    $("expected-title").title = expected ? "PSNR on known pixels that had been held out: what to expect of the missing ones" : "";
+    $("expected-title").title = expected ? "PSNR on known pixels that were held out: an estimate for the missing ones" : "";
     $("loss").textContent = expected ? `${expected.toFixed(1)} dB` : line ? line.loss.toExponential(1) : "–";
-    if (state === "running") $("why").textContent = line?.why ?? "The network is being set up.";
+    if (state === "running") $("why").textContent = line?.why ?? "Setting up the network.";
   }
 
   #showTime() {
@@ -221,7 +221,7 @@ export class JobView {
     slider.setAttribute("aria-valuetext", $("moment-shown").textContent);
     const best = line?.best ? nearest(moments, line.best) : -1;
     $("best-mark").hidden = $("to-best").hidden = best < 0;
-    // A slider's thumb is as wide as it is high and stays inside.
+    // The thumb of a slider is 16 px wide and stays inside the track.
     $("best-mark").style.left = `calc(8px + (100% - 16px) * ${best / Math.max(1, moments.length - 1)})`;
     this.bestIndex = best;
   }
@@ -259,7 +259,7 @@ export class JobView {
     this.stage.draw();
   }
 
-  // What is asked for -----------------------------------------------------------------------------------------------
+  // Actions ---------------------------------------------------------------------------------------------------------
 
   async #ask(what, content) {
     try {

@@ -1,9 +1,9 @@
-// The mask: one byte a pixel, 1 where the picture is missing, and a canvas of the same size that shows it.
+// The mask: one byte per pixel, 1 where the picture is missing, and a canvas of the same size that shows it.
 //
-// Undo is without limit because a step is small: the box that a stroke has touched and, in it, runs of pixels that were
-// turned over. To undo a step and to do it again are the same: turn them over.
+// Undo has no limit because a step is small: the box of a stroke and the runs of flipped pixels inside it. Undo and redo
+// are the same: flip them again.
 
-const COLOUR = 0xff4d3bf2; // ABGR: a red that few pictures have
+const COLOUR = 0xff4d3bf2; // ABGR: a red that is rare in pictures
 
 export class Mask {
   constructor(width, height) {
@@ -21,7 +21,7 @@ export class Mask {
     this.box = null;
   }
 
-  // Drawing: each marks pixels and returns the box that it has touched -----------------------------------------------
+  // Drawing: each function marks pixels and returns the box that it changed -----------------------------------------
 
   // A line with round ends, from pixel to pixel.
   line(x0, y0, x1, y1, radius, value) {
@@ -40,7 +40,7 @@ export class Mask {
     return this.#fill(box, () => true, value);
   }
 
-  // The inside of a closed line through points [x, y]; even-odd, row by row.
+  // The inside of a closed line through points [x, y], by the even-odd rule, row by row.
   polygon(points, value) {
     const xs = points.map((point) => point[0]), ys = points.map((point) => point[1]);
     const bounds = (list) => list.reduce(([low, high], one) => [Math.min(low, one), Math.max(high, one)], [Infinity, -Infinity]);
@@ -61,7 +61,7 @@ export class Mask {
     }, value);
   }
 
-  // Marks the pixels of a box of which `inside`, asked of their centres, is true.
+  // Marks the pixels of a box whose centres are `inside`.
   #fill(box, inside, value) {
     const clipped = this.#clip(box);
     for (let y = clipped.top; y < clipped.bottom; y++) {
@@ -96,7 +96,7 @@ export class Mask {
     this.context.putImageData(image, left, top);
   }
 
-  // The whole mask at once ------------------------------------------------------------------------------------------
+  // The whole mask --------------------------------------------------------------------------------------------------
 
   replace(data) {
     this.data.set(data);
@@ -109,7 +109,7 @@ export class Mask {
   grow() { return this.replace(this.#spread(this.data, 1)); }
   shrink() { return this.replace(this.#spread(this.data, 0)); }
 
-  // Lets `value` win over its eight neighbours.
+  // Gives every pixel `value` if one of its eight neighbours has it.
   #spread(data, value) {
     const { width, height } = this, wide = data.slice(), result = new Uint8Array(data.length);
     for (let y = 0; y < height; y++) {
@@ -128,7 +128,7 @@ export class Mask {
 
   // Undo and redo ---------------------------------------------------------------------------------------------------
 
-  // Makes what was drawn since the last time one step. Returns whether it changed anything.
+  // Makes one step of what was drawn since the last commit. Returns whether anything changed.
   commit() {
     const box = this.box;
     this.box = null;
@@ -161,7 +161,7 @@ export class Mask {
     return true;
   }
 
-  // Turns the pixels of a step over, and counts in the first of the arrays what is missing then.
+  // Flips the pixels of a step, and counts the missing ones in the first of the arrays.
   #apply({ box, runs }, ...arrays) {
     const wide = box.right - box.left;
     let place = 0, turned = false;
@@ -178,7 +178,7 @@ export class Mask {
     }
   }
 
-  // Pictures of it --------------------------------------------------------------------------------------------------
+  // As a picture ----------------------------------------------------------------------------------------------------
 
   // A PNG: white where the picture is known, black where it is missing.
   toBlob() {
@@ -191,7 +191,7 @@ export class Mask {
     return new Promise((resolve) => canvas.toBlob(resolve, "image/png"));
   }
 
-  // Takes such a picture of the same size; in addition to what is marked, if `adding`.
+  // Reads such a picture of the same size; with `adding`, what is marked stays marked.
   load(bitmap, adding = false) {
     const canvas = document.createElement("canvas");
     canvas.width = this.width;
@@ -204,7 +204,7 @@ export class Mask {
     return this.replace(missing);
   }
 
-  // The smallest box around what is missing; null if nothing is.
+  // Returns the smallest box around the missing pixels, null if there are none.
   bounds() {
     let left = this.width, top = -1, right = -1, bottom = -1;
     for (let y = 0; y < this.height; y++) {

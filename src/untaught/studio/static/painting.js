@@ -1,4 +1,4 @@
-// Painting the mask: the tools, their keys, and what is proposed, loaded and exported.
+// Painting the mask: tools, keys, suggested masks, loading and exporting.
 
 import { bitmap, put } from "./api.js";
 import { Mask } from "./mask.js";
@@ -7,7 +7,7 @@ const $ = (id) => document.getElementById(id);
 const KEYS = { b: "brush", e: "eraser", r: "rectangle", l: "lasso", h: "hand" };
 
 export class Painting {
-  // `onChange` is called after every step; `onSelect` with a box when a region to try was drawn; `onError` with errors.
+  // Calls `onChange` after every step, `onSelect` with the box of a trial region, and `onError` with errors.
   constructor(stage, { onChange, onSelect, onError }) {
     this.stage = stage;
     this.onChange = onChange;
@@ -19,7 +19,7 @@ export class Painting {
     this.#listen();
   }
 
-  // Begins with an empty mask for a picture of that size.
+  // Begins with an empty mask for a picture of this size.
   begin(width, height) {
     this.mask = new Mask(width, height);
     this.stage.overlay = this.mask.canvas;
@@ -70,7 +70,7 @@ export class Painting {
     this.stage.draw();
   }
 
-  // Strokes: what the stage calls -----------------------------------------------------------------------------------
+  // Strokes, called by the stage ------------------------------------------------------------------------------------
 
   stroke = (phase, points, event) => {
     const { mask, stage } = this;
@@ -144,7 +144,7 @@ export class Painting {
     }
   }
 
-  // Steps on the whole mask -----------------------------------------------------------------------------------------
+  // The whole mask --------------------------------------------------------------------------------------------------
 
   #changed(step = true) {
     if (step) this.steps++;
@@ -165,14 +165,14 @@ export class Painting {
 
   load(picture) {
     if (picture.width !== this.mask.width || picture.height !== this.mask.height) {
-      this.onError(new Error(`The mask is ${picture.width} × ${picture.height} pixels and the picture ${this.mask.width} × ${this.mask.height}: they must be alike.`));
+      this.onError(new Error(`The mask is ${picture.width} × ${picture.height} pixels and the picture ${this.mask.width} × ${this.mask.height}: they must have the same size.`));
     } else if (this.mask.load(picture)) {
       this.stage.draw();
       this.#changed();
     }
   }
 
-  // Sends the mask to the server, if it has changed since.
+  // Sends the mask to the server if it has changed since the last time.
   async save(identity) {
     if (!this.mask || !this.changed || !this.mask.missing) return;
     const steps = this.steps;
@@ -180,7 +180,7 @@ export class Painting {
     this.saved = steps;
   }
 
-  // As it was saved, or as an example has it.
+  // Shows a mask that was saved before, or that of an example.
   restore(picture) {
     this.load(picture);
     this.mask.past = [];
@@ -195,7 +195,7 @@ export class Painting {
     try {
       const kind = $("proposal").value, strength = $("strength").value / 100;
       const answer = await bitmap(`/pictures/${identity}/proposal?kind=${kind}&strength=${strength}`);
-      if (!answer) throw new Error("Nothing could be proposed for this picture.");
+      if (!answer) throw new Error("No damage of this kind could be suggested for this picture.");
       if (mask === this.mask) this.#add(answer, kind);
     } catch (error) {
       this.onError(error);
@@ -205,7 +205,7 @@ export class Painting {
   }
 
   #add(proposal, kind) {
-    // Again with another strength: in place of the last proposal, not on top of it.
+    // With another strength: replaces the last suggestion.
     if (this.proposed === `${kind} ${this.steps}`) this.mask.undo();
     this.mask.load(proposal, true);
     this.#changed();
@@ -246,7 +246,7 @@ export class Painting {
     event.preventDefault();
   }
 
-  // Without a pointer: arrows move the brush, Enter dabs.
+  // Keyboard only: arrows move the brush, Enter paints a dab.
   #keyStroke(event) {
     const step = (event.shiftKey ? 10 : 1) * Math.max(1, this.size / 4);
     const [dx, dy] = { ArrowLeft: [-1, 0], ArrowRight: [1, 0], ArrowUp: [0, -1], ArrowDown: [0, 1] }[event.key] ?? [0, 0];

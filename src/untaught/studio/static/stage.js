@@ -1,7 +1,7 @@
-// The stage: where the picture is looked at. It knows layers, a camera, and how before and after are compared; what a
-// pointer means beyond moving the camera is told to it by `onStroke`.
+// The stage shows the picture: its layers, a camera, and the comparison of before and after. Pointers move the camera;
+// `onStroke` decides what else they do.
 //
-// Coordinates: "picture" are pixels of the picture, "screen" are CSS pixels from the corner of the canvas.
+// Coordinates: "picture" means pixels of the picture, "screen" means CSS pixels from the corner of the canvas.
 
 const MOST_ZOOM = 64;
 
@@ -11,9 +11,9 @@ export class Stage {
     this.context = canvas.getContext("2d");
     this.width = this.height = 0;      // of the picture
     this.camera = { scale: 1, x: 0, y: 0 };
-    this.before = null;                // levels: the bitmap and halves of it
+    this.before = null;                // the bitmap at full, half, quarter size and so on
     this.after = null;
-    this.overlay = null;               // a canvas over the picture, such as the mask
+    this.overlay = null;               // a canvas over the before picture, such as the mask
     this.heat = null;                  // a bitmap over the after picture
     this.selection = null;             // a box in picture coordinates
     this.outline = null;               // points of an unfinished lasso or rectangle
@@ -27,13 +27,13 @@ export class Stage {
     this.dirty = null;
     this.fitted = true;
     this.pointers = new Map();
-    this.turn = 0;                     // counts pictures opened, so that the levels of an earlier one come too late
+    this.turn = 0;                     // counts opened pictures, so that late levels of an earlier one are ignored
     this.#listen();
   }
 
   // Pictures --------------------------------------------------------------------------------------------------------
 
-  // Shows a picture, all at once when it is ready. Returns whether it still was the one that is wanted by then.
+  // Shows a picture when all of it is ready. Returns false if another one was opened meanwhile.
   async open(bitmap, width = bitmap.width, height = bitmap.height) {
     const turn = ++this.turn, before = await levels(bitmap);
     if (turn !== this.turn) return false;
@@ -94,12 +94,12 @@ export class Stage {
     return [(x - this.#pane(x) - this.camera.x) / this.camera.scale, (y - this.camera.y) / this.camera.scale];
   }
 
-  // Where the pane begins that a screen position is in.
+  // Returns the left edge of the pane at a screen position.
   #pane(x) { return this.view === "side" && x >= this.paneWidth ? this.paneWidth : 0; }
 
   // Drawing ---------------------------------------------------------------------------------------------------------
 
-  // Draws at the next frame; only a box in picture coordinates, if one is given and nothing more was asked for.
+  // Draws at the next frame: a box in picture coordinates, or everything.
   draw(box = null) {
     if (!this.asked) requestAnimationFrame(() => this.#render());
     if (!box) this.dirty = "all";
@@ -204,13 +204,13 @@ export class Stage {
     }
   }
 
-  // The part of a layer that is in a box; only so much is read.
+  // Draws the part of a layer inside a box.
   #layer(image, { left, top, right, bottom }) {
     const across = image.width / this.width, down = image.height / this.height;
     this.context.drawImage(image, left * across, top * down, (right - left) * across, (bottom - top) * down, left, top, right - left, bottom - top);
   }
 
-  // The smallest of a picture's levels that has a pixel for each of the screen's.
+  // Returns the smallest level with at least one pixel per pixel of the screen.
   #level(picture, pixel) {
     let chosen = picture[0];
     for (const level of picture) if (level.width >= this.width * pixel) chosen = level;
@@ -249,7 +249,7 @@ export class Stage {
     this.canvas.setPointerCapture(event.pointerId);
     this.pointers.set(event.pointerId, [event.offsetX, event.offsetY]);
     if (this.pointers.size > 1) {
-      // A second finger: it was not meant to be a stroke.
+      // A second finger: the first one was no stroke.
       if (this.stroking) this.onStroke?.("cancel", [], event);
       this.stroking = false;
       return;
@@ -289,7 +289,7 @@ function corners({ left, top, right, bottom }) {
   return [[left, top], [right, top], [right, bottom], [left, bottom]];
 }
 
-// A bitmap, and halves of it down to the size of a screen, so that what is seen from afar is neither rough nor slow.
+// Returns a bitmap and halves of it down to about the size of a screen, to draw it smoothly and fast when zoomed out.
 async function levels(bitmap) {
   const all = [bitmap];
   while (Math.max(all.at(-1).width, all.at(-1).height) > 1600) {

@@ -1,0 +1,218 @@
+"""What a worker writes while it fits: lines of figures in log.jsonl, and preview pictures in moments/.
+
+A line of the log replaces all earlier lines of its own or a later iteration: that is how it looks when a job continues
+from a checkpoint. A preview is named after its iteration; at most 60 are kept.
+"""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Callable, Iterable
+from pathlib import Path
+from typing import IO, Any
+
+import numpy as np
+import torch
+from PIL import Image
+from torch import Tensor
+
+from untaught.fitting.run import Job, Progress, Run
+from untaught.fitting.state import State, StopReason
+from untaught.imaging.files import write_bytes
+from untaught.imaging.picture import Picture
+from untaught.studio.job_files import moments
+from untaught.studio.previews import as_jpeg
+
+__all__ = ["KeptPreviews", "ProgressWriter", "Throttle", "open_log", "why_it_will_stop"]
+
+_LONGEST_SIDE = 1280
+_MOST_PREVIEWS = 60
+
+
+class Throttle:
+    """Observer that does something now and then, and never for more than a share of the time.
+
+    Args:
+        action: what to do.
+        seconds: least time between two calls.
+        share: largest share of the time that the action may take, 0 to 1.
+    """
+
+    def __init__(self, action: Callable[[], object], seconds: float, share: float = 0.04) -> None:
+        self.action = action
+        self.seconds = seconds
+        self.share = share
+        self._next = time.monotonic() + seconds
+
+    def __call__(self, state: State) -> None:  # noqa: ARG002
+        """Call the action if it is due."""
+        self.try_now()
+
+    def try_now(self) -> bool:
+        """Call the action if it is due, and return whether it was."""
+        if time.monotonic() < self._next:
+            return False
+        # The action's own work counts, and not the time that it waits for a busy processor.
+        started = time.thread_time()
+        self.action()
+        cost = time.thread_time() - started
+        self._next = time.monotonic() + max(self.seconds, cost / self.share)
+        return True
+
+
+class KeptPreviews:
+    """Which previews are kept: dense at the beginning, where the picture changes fast, and sparse later.
+
+    Args:
+        iterations: of the previews that exist already.
+        most: number of previews to keep.
+    """
+
+    def __init__(self, iterations: Iterable[int], most: int = _MOST_PREVIEWS) -> None:
+        self.kept = sorted(iterations)
+        self.most = most
+
+    def add(self, iteration: int, best: int) -> list[int]:
+        """Add a preview and return the iterations of those to delete for it.
+
+        Args:
+            iteration: of the new preview; those of later iterations are outdated.
+            best: iteration of the best picture so far; the preview nearest to it is always kept.
+        """
+        dropped = [other for other in self.kept if other > iteration]
+        self.kept = [other for other in self.kept if other < iteration] + [iteration]
+        if len(self.kept) > self.most:
+            nearest = min(self.kept, key=lambda other: abs(other - best))
+            inner = [index for index in range(1, len(self.kept) - 1) if self.kept[index] != nearest]
+            # The one whose neighbours have the smallest ratio of iterations.
+            index = min(inner, key=lambda index: self.kept[index + 1] / self.kept[index - 1])
+            dropped.append(self.kept.pop(index))
+        return dropped
+
+
+def open_log(path: Path) -> IO[str]:
+    """Open a log to append to it; a line that a killed worker has left half-written is ended first."""
+    content = path.read_bytes() if path.exists() else b""
+    log = path.open("a", encoding="utf-8")
+    if content and not content.endswith(b"\n"):
+        log.write("\n")
+    return log
+
+
+class ProgressWriter:
+    """Observer that writes the log and the previews of a job.
+
+    Args:
+        job: what is fitted.
+        run: the run that fits it.
+        picture: the input, for its colour profile.
+        folder: of the job.
+        log: from `open_log`.
+    """
+
+    def __init__(self, job: Job, run: Run, picture: Picture, folder: Path, log: IO[str]) -> None:
+        self._job = job
+        self._run = run
+        self._profile = None if picture.metadata.cmyk else picture.metadata.icc_profile
+        self._log = log
+        self._folder = folder / "moments"
+        self._folder.mkdir(exist_ok=True)
+        self._kept = KeptPreviews(moments(folder))
+        self._figures = Throttle(self.write_figures, 0.25)
+        self._previews = Throttle(self.write_preview, 1.0)
+        self._began: tuple[int, float] | None = None
+        self._aside = 0.0
+
+    def __call__(self, state: State) -> None:
+        """Write what is due; the first state always with a preview."""
+        started = time.perf_counter()
+        if self._began is None:
+            self._began = (state.iteration, state.elapsed)
+            self.write_preview()
+        elif not self._previews.try_now():
+            self._figures.try_now()
+        self._aside += time.perf_counter() - started
+
+    def write_figures(self, stop_reason: StopReason | None = None, **more: Any) -> None:
+        """Write a line of the log.
+
+        Args:
+            stop_reason: why the run has ended; None while it runs.
+            more: further entries of the line.
+        """
+        state, progress = self._run.last, self._run.progress
+        if state is None:
+            return
+        line = {
+            "iteration": state.iteration,
+            "until": progress.until,
+            "loss": float(state.loss),
+            "elapsed": state.elapsed,
+            "aside": self._aside,  # seconds of "elapsed" that the earlier lines and previews have taken
+            "left": self._seconds_left(state, progress),
+            "in_search": progress.in_search,
+            "best": progress.best_iteration,
+            "why": str(stop_reason) if stop_reason else why_it_will_stop(self._job, progress, state.iteration),
+            **more,
+        }
+        self._log.write(json.dumps(line) + "\n")
+        self._log.flush()
+
+    def write_preview(self, stop_reason: StopReason | None = None) -> None:
+        """Write a preview and a line of the log that names it.
+
+        Args:
+            stop_reason: why the run has ended; None while it runs.
+        """
+        state = self._run.last
+        if state is None:
+            return
+        write_bytes(self._folder / f"{state.iteration:07d}.jpg", as_jpeg(self._shown(state.average), self._profile))
+        dropped = self._kept.add(state.iteration, self._run.progress.best_iteration)
+        for iteration in dropped:
+            (self._folder / f"{iteration:07d}.jpg").unlink(missing_ok=True)
+        self.write_figures(stop_reason, moment=state.iteration, dropped=dropped)
+
+    def _shown(self, average: Tensor) -> Image.Image:
+        """Return the picture so far with 8 bits, and no larger than a screen."""
+        problem = self._job.problem
+        values = average if problem.finish is None else problem.finish(average)
+        values = values[:1].cpu()
+        if problem.kept is not None:
+            values = torch.where(problem.kept[:1], problem.observed[:1], values)
+        scale = max(values.shape[-2:]) / _LONGEST_SIDE
+        if scale > 1:
+            size = [max(1, round(side / scale)) for side in values.shape[-2:]]
+            values = torch.nn.functional.interpolate(values, size=size, mode="area")
+        pixels = (values[0].clamp(0, 1) * 255).round().byte().permute(1, 2, 0).numpy()
+        if pixels.shape[2] != 3:
+            pixels = pixels[..., :3] if pixels.shape[2] > 3 else pixels[..., 0]
+        return Image.fromarray(np.ascontiguousarray(pixels))
+
+    def _seconds_left(self, state: State, progress: Progress) -> float:
+        """Return the longest time that the run may still take, at the pace so far."""
+        if self._began is None:
+            return 0.0  # the run had ended already: an earlier worker was killed before it wrote the result
+        iteration, elapsed = self._began
+        done = state.iteration - iteration
+        pace = (state.elapsed - elapsed) / done if done else state.elapsed / state.iteration
+        left = max(0, progress.until - state.iteration) * pace
+        budget = self._job.time_budget
+        return left if budget is None else min(left, max(0.0, budget - state.elapsed))
+
+
+def why_it_will_stop(job: Job, progress: Progress, iteration: int) -> str:
+    """Return a sentence for the user that says what will end the run."""
+    budget = "" if job.time_budget is None else f" or after {job.time_budget:g} s"
+    if not progress.in_search:
+        return f"It ends at iteration {progress.until}{budget}: every known pixel is being fitted now."
+    if progress.gives_up_at is None:
+        return f"It ends at iteration {progress.until} at the latest{budget}."
+    rules = {"held-out": "the held-out pixels get no better", "residual-peak": "no more noise is removed"}
+    rule = rules.get(job.recipe.stopping.rule, "the picture gets no better")
+    waited, patience = iteration - progress.best_iteration, progress.gives_up_at - progress.best_iteration
+    return (
+        f"It ends when {rule} for {patience} iterations (now {waited}), "
+        f"at iteration {progress.until} at the latest{budget}."
+    )

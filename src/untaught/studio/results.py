@@ -1,0 +1,62 @@
+"""What a worker writes when a job is done: the restored picture, its uncertainty, and the record."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import numpy as np
+
+from untaught.fitting import record as records
+from untaught.fitting.run import Job
+from untaught.fitting.state import Restoration
+from untaught.imaging.files import write_bytes, write_text
+from untaught.imaging.picture import Picture
+from untaught.imaging.writing import write
+from untaught.studio.job_files import JobRequest
+from untaught.studio.previews import as_shown, heat
+from untaught.studio.storage import write_json
+from untaught.studio.task_schema import command_line
+from untaught.tasks.registry import find_task
+
+__all__ = ["write_result"]
+
+
+def write_result(
+    folder: Path, request: JobRequest, job: Job, picture: Picture, restoration: Restoration, *, repeatable: bool
+) -> None:
+    """Write the result of a job into its folder.
+
+    Args:
+        folder: of the job.
+        request: what the user asked for.
+        job: what was fitted.
+        picture: the input, whose format and metadata the result gets.
+        restoration: of the picture.
+        repeatable: whether the command line gives the same picture.
+    """
+    files, names, settings = request.files, request.names, request.settings
+    result = picture.with_pixels(restoration.picture)
+    write(folder / files["result"], result)
+    if result.pixels.dtype != np.uint8 or not files["result"].endswith(".png"):
+        write(folder / "view.png", as_shown(result))
+    if restoration.uncertainty is not None:
+        write(folder / "uncertainty.tif", Picture(restoration.uncertainty.astype("float32")))
+        write_bytes(folder / "uncertainty.png", heat(restoration.uncertainty))
+    present = {role: folder / name for role, name in files.items() if role != "result" and (folder / name).exists()}
+    task = find_task(job.task)
+    made = records.make_request(
+        job,
+        command=command_line(task, settings, names, request.continue_for),
+        files=present,
+        options={
+            **{option.name: settings.get(option.name, option.default) for option in task.own_options},
+            "value_range": None,
+        },
+    )
+    # Under the names of the downloads: the run can be repeated in the folder that they are saved to.
+    made["files"] = {role: {**entry, "path": names[role]} for role, entry in made["files"].items()}
+    record = records.make_record(made, restoration, {})
+    write_text(folder / "record.json", json.dumps(record, indent=1) + "\n")
+    # The last file: the server takes it as the sign that the result is complete.
+    write_json(folder / "result.json", {**record["result"], "repeatable": repeatable})

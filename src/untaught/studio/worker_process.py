@@ -1,0 +1,87 @@
+"""A worker as the server sees it: a process that waits for a job's folder and then takes wishes.
+
+The worker's own side is `untaught.studio.worker`. It is not imported here, so that torch stays out of the server.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import sys
+from pathlib import Path
+from typing import Literal, Self
+
+__all__ = ["DONE", "PAUSED", "Wish", "WorkerProcess"]
+
+DONE, PAUSED = 0, 3
+"""Exit codes of a worker that has written the result, or has left the job at a checkpoint."""
+
+Wish = Literal["pause", "finish"]
+
+_LARGEST_LOG = 2**20
+
+
+class WorkerProcess:
+    """A running worker.
+
+    Args:
+        process: the process itself, with a pipe to its standard input.
+    """
+
+    def __init__(self, process: asyncio.subprocess.Process) -> None:
+        self._process = process
+        self.device = ""
+        self.wish: Wish | None = None
+
+    @classmethod
+    async def start(cls, log: Path) -> Self:
+        """Start a worker ahead of time: its imports are done when a job comes.
+
+        Args:
+            log: file that its error output is appended to; it is renamed to NAME.old.log when it gets large.
+        """
+        with contextlib.suppress(OSError):
+            if log.stat().st_size > _LARGEST_LOG:
+                log.replace(log.with_suffix(".old.log"))
+        with log.open("ab") as file:
+            process = await asyncio.create_subprocess_exec(
+                *(sys.executable, "-P", "-m", "untaught.studio.worker"),
+                stdin=asyncio.subprocess.PIPE,
+                stdout=asyncio.subprocess.DEVNULL,
+                stderr=file,
+                start_new_session=True,  # Ctrl-C in the terminal goes to the server, which tells its workers
+            )
+        return cls(process)
+
+    @property
+    def ended(self) -> bool:
+        """Whether the process has ended."""
+        return self._process.returncode is not None
+
+    def begin(self, folder: Path, device: str) -> None:
+        """Hand over the folder of the job to fit."""
+        self.device = device
+        self._say(str(folder))
+
+    def ask(self, wish: Wish) -> None:
+        """Ask for a pause, or to finish with the picture so far."""
+        self.wish = wish
+        self._say(wish)
+
+    def _say(self, line: str) -> None:
+        assert self._process.stdin is not None
+        self._process.stdin.write(f"{line}\n".encode())
+
+    def leave(self) -> None:
+        """Let a worker that has no job end."""
+        assert self._process.stdin is not None
+        self._process.stdin.close()
+
+    def kill(self) -> None:
+        """End the process at once."""
+        with contextlib.suppress(ProcessLookupError):
+            self._process.kill()
+
+    async def wait(self) -> int:
+        """Wait for the end of the process and return its exit code."""
+        return await self._process.wait()

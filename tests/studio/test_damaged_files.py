@@ -1,0 +1,295 @@
+"""The studio starts and answers if any one of its files is missing, empty or cut."""
+
+import asyncio
+import io
+import json
+import logging
+import os
+import subprocess
+import sys
+
+import httpx
+import numpy as np
+import pytest
+from PIL import Image
+
+pytest.importorskip("fastapi", reason="the studio is an extra: pip install 'untaught[studio]'")
+
+from untaught.studio.context import Studio
+from untaught.studio.job_files import JobRequest, JobState, last_line, new_lines
+from untaught.studio.previews import film
+from untaught.studio.security import Access
+from untaught.studio.server import create_app
+from untaught.studio.storage import Store
+
+TOKEN = "a-token-for-the-tests"
+WAYS = ("missing", "empty", "cut")
+
+
+def as_file(pixels, kind="PNG"):
+    file = io.BytesIO()
+    Image.fromarray(pixels).save(file, kind)
+    return file.getvalue()
+
+
+def add_job(store, state="paused"):
+    """Add a small job with all of its files."""
+    with store.adding("jobs") as (identity, folder):
+        pixels = np.tile(np.arange(0, 160, 5, dtype=np.uint8), (32, 1))
+        (folder / "picture.png").write_bytes(as_file(np.stack([pixels] * 3, -1)))
+        known = np.full((32, 32), 255, np.uint8)
+        known[10:14, 5:25] = 0
+        (folder / "mask.png").write_bytes(as_file(known))
+        (folder / "thumbnail.jpg").write_bytes(as_file(pixels, "JPEG"))
+        (folder / "moments").mkdir()
+        for iteration in (1, 2):
+            (folder / "moments" / f"{iteration:07d}.jpg").write_bytes(as_file(pixels, "JPEG"))
+        lines = [{"iteration": iteration, "until": 4, "moment": iteration, "dropped": []} for iteration in (1, 2)]
+        (folder / "log.jsonl").write_text("".join(json.dumps(line) + "\n" for line in lines))
+        (folder / "result.png").write_bytes(as_file(pixels))
+        (folder / "result.json").write_text(json.dumps({"iterations": 2, "notes": [], "repeatable": True}))
+        (folder / "record.json").write_text("{}")
+        JobRequest(
+            id=identity,
+            picture="0" * 16,
+            name="photo",
+            task="inpaint",
+            settings={"recipe": "fast", "iterations": 4},
+            crop=None,
+            whole=None,
+            width=32,
+            height=32,
+            names={"picture": "photo.png", "mask": "photo-mask.png", "result": "photo-restored.png"},
+            files={"picture": "picture.png", "mask": "mask.png", "result": "result.png"},
+            continue_for=[],
+        ).write(folder)
+        JobState(state=state, message="", created=5, turn=5).write(folder)
+    return identity
+
+
+def damage(path, way):
+    content = path.read_bytes()
+    path.unlink()
+    if way != "missing":
+        path.write_bytes(b"" if way == "empty" else content[: len(content) // 2])
+
+
+def ask(store, *paths, headers=None):
+    """Return the answers of a new server to GET requests."""
+
+    async def get_all():
+        app = create_app(Studio(store), Access("127.0.0.1", 80, TOKEN))
+        async with httpx.AsyncClient(
+            transport=httpx.ASGITransport(app),
+            base_url="http://127.0.0.1/api/",
+            headers={"authorization": f"Bearer {TOKEN}", **(headers or {})},
+        ) as client:
+            return [await client.get(path) for path in paths]
+
+    return asyncio.run(get_all())
+
+
+JOB_FILES = [
+    "state.json",
+    "request.json",
+    "log.jsonl",
+    "result.json",
+    "record.json",
+    "result.png",
+    "picture.png",
+    "mask.png",
+    "thumbnail.jpg",
+    "moments/0000001.jpg",
+    "moments/0000002.jpg",
+]
+
+
+@pytest.mark.parametrize("way", WAYS)
+@pytest.mark.parametrize("name", JOB_FILES)
+def test_a_damaged_file_of_a_job_harms_no_other_job(tmp_path, caplog, name, way):
+    store = Store(tmp_path)
+    hurt, sound = add_job(store, "done"), add_job(store)
+    damage(tmp_path / "jobs" / hurt / name, way)
+    with caplog.at_level(logging.WARNING):
+        jobs, one, film, moments, other = ask(
+            store, "jobs", f"jobs/{hurt}", f"jobs/{hurt}/film", f"jobs/{hurt}/moments", f"jobs/{sound}"
+        )
+    assert jobs.status_code == other.status_code == 200
+    facts = {job["id"]: job for job in jobs.json()["jobs"]}
+    assert facts[sound]["state"] == "paused"
+    if name == "request.json":
+        assert set(facts) == {sound}
+        assert one.status_code == film.status_code == 404
+        assert (tmp_path / "damaged" / f"jobs-{hurt}" / "state.json").exists()
+        assert "request.json" in caplog.text
+        return
+    assert one.status_code == film.status_code == moments.status_code == 200
+    assert moments.json()["iterations"]
+    if name == "state.json":
+        assert facts[hurt]["state"] == "failed"
+        assert "state.json" in facts[hurt]["message"]
+        assert "resume" in facts[hurt]["message"]
+        assert "state.json" in caplog.text
+        assert JobState.read(tmp_path / "jobs" / hurt).state == "failed"
+    else:
+        assert facts[hurt]["state"] == "done"
+        assert (facts[hurt]["result"] is None) == (name == "result.json")
+    if name == "result.json" and way != "missing":
+        assert (tmp_path / "jobs" / hurt / "result.json.damaged").exists()
+        assert "result.json" in caplog.text
+
+
+def test_an_empty_job_folder_is_set_aside(tmp_path, caplog):
+    store = Store(tmp_path)
+    (tmp_path / "jobs" / ("a" * 16)).mkdir()
+    (tmp_path / "jobs" / ("b" * 16)).write_text("not a folder")
+    sound = add_job(store)
+    (jobs,) = ask(store, "jobs")
+    assert [job["id"] for job in jobs.json()["jobs"]] == [sound]
+    assert (tmp_path / "damaged" / f"jobs-{'a' * 16}").is_dir()
+    assert "a" * 16 in caplog.text
+
+
+@pytest.mark.parametrize(
+    ("name", "changes"),
+    [("request.json", {"task": "nonsense"}), ("request.json", {"files": 3}), ("state.json", {"state": "lost"})],
+)
+def test_impossible_values_count_as_damage(tmp_path, name, changes):
+    store = Store(tmp_path)
+    path = tmp_path / "jobs" / add_job(store) / name
+    path.write_text(json.dumps({**json.loads(path.read_text()), **changes}))
+    (jobs,) = ask(store, "jobs")
+    assert jobs.status_code == 200
+    assert [job["state"] for job in jobs.json()["jobs"]] == ([] if name == "request.json" else ["failed"])
+
+
+@pytest.mark.parametrize("name", ["request.json", "state.json", ""])
+def test_files_that_vanish_while_the_server_runs_harm_no_other_job(tmp_path, name):
+    async def follow():
+        studio = Studio(store)
+        folder = tmp_path / "jobs" / hurt
+        for path in [folder / name] if name else [*folder.glob("moments/*"), *folder.glob("*.*")]:
+            path.unlink()
+        if not name:
+            (folder / "moments").rmdir()
+            folder.rmdir()
+        app = create_app(studio, Access("127.0.0.1", 80, TOKEN))
+        async with httpx.AsyncClient(
+            transport=httpx.ASGITransport(app),
+            base_url="http://127.0.0.1/api/",
+            headers={"authorization": f"Bearer {TOKEN}"},
+        ) as client:
+            return await client.get("jobs"), await client.get(f"jobs/{hurt}")
+
+    store = Store(tmp_path)
+    hurt, sound = add_job(store), add_job(store)
+    jobs, one = asyncio.run(follow())
+    assert {job["id"] for job in jobs.json()["jobs"]} == ({hurt, sound} if name else {sound})
+    assert one.status_code == (200 if name else 404)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("way", ["empty", "cut"])
+@pytest.mark.parametrize("name", ["checkpoint", "log.jsonl", "moments/0000001.jpg", "state.json"])
+def test_a_worker_comes_to_the_same_result_with_a_damaged_file(tmp_path, name, way):
+    def fit():
+        worker = subprocess.Popen(
+            [sys.executable, "-P", "-m", "untaught.studio.worker"],
+            stdin=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+            env={**os.environ, "OMP_NUM_THREADS": "1"},
+        )
+        with worker:
+            worker.stdin.write(f"{folder}\n")
+            worker.stdin.flush()
+            assert worker.wait(120) == 0
+            return worker.stderr.read()
+
+    store = Store(tmp_path)
+    folder = tmp_path / "jobs" / add_job(store)
+    assert "damaged" not in fit()
+    result = (folder / "result.png").read_bytes()
+    damage(folder / name, way)
+    said = fit()
+    assert (folder / "result.png").read_bytes() == result
+    iterations = json.loads((folder / "result.json").read_text())["iterations"]
+    assert last_line(folder / "log.jsonl")["iteration"] == iterations
+    if name == "checkpoint":
+        assert "checkpoint.damaged" in said
+        assert (folder / "checkpoint.damaged").exists()
+
+
+@pytest.mark.parametrize("way", WAYS)
+@pytest.mark.parametrize("name", ["info.json", "original.png"])
+def test_a_damaged_picture_is_refused_and_not_an_error(tmp_path, name, way):
+    store = Store(tmp_path)
+    with store.adding("pictures") as (identity, folder):
+        (folder / "original.png").write_bytes(as_file(np.zeros((8, 8), np.uint8)))
+        info = {"id": identity, "name": "photo", "width": 8, "height": 8, "format": "PNG", "result": ".png"}
+        (folder / "info.json").write_text(json.dumps(info))
+    damage(folder.with_name(identity) / name, way)
+    answers = ask(store, f"pictures/{identity}", f"pictures/{identity}/proposal?kind=dark", "jobs")
+    expected = [200, 422] if name == "original.png" and way != "missing" else [404, 404]
+    assert [answer.status_code for answer in answers] == [*expected, 200]
+    if expected[0] == 404:
+        assert (tmp_path / "damaged" / f"pictures-{identity}").is_dir()
+
+
+def test_half_a_line_of_a_log_is_left_out(tmp_path):
+    log = tmp_path / "log.jsonl"
+    assert last_line(log) is None
+    assert new_lines(log, 0) == ([], 0)
+    log.write_bytes(b'{"iteration": 1}\n{"itera{"iteration": 2}\n\xff\n7\n{"iteration": 3}\n{"iteration": 4}\n{"it')
+    lines, offset = new_lines(log, 0)
+    assert [json.loads(line)["iteration"] for line in lines] == [1, 3, 4]
+    assert new_lines(log, offset) == ([], offset)
+    assert last_line(log) == {"iteration": 4}
+    log.write_bytes(b'{"iteration": 1}\n{"itera{"iteration": 2}\n')
+    assert last_line(log) == {"iteration": 1}
+
+
+def test_the_film_leaves_out_pictures_that_cannot_be_read(tmp_path):
+    paths = [tmp_path / name for name in ("1.jpg", "2.jpg", "3.jpg")]
+    paths[0].write_bytes(as_file(np.zeros((8, 8), np.uint8), "JPEG"))
+    paths[1].write_bytes(b"")
+    paths[2].write_bytes(as_file(np.full((8, 8), 255, np.uint8), "JPEG"))
+    with Image.open(io.BytesIO(film(paths))) as shown:
+        assert shown.n_frames == 2
+
+
+@pytest.mark.parametrize("sent", ["9" * 6, "9" * 20, "9" * 5000, "-1", "x", "\u0663"])
+def test_an_impossible_event_id_means_the_beginning(tmp_path, sent):
+    async def first_event():
+        studio = Studio(store)
+        app = create_app(studio, Access("127.0.0.1", 80, TOKEN))
+        scope = {
+            "type": "http",
+            "method": "GET",
+            "path": f"/api/jobs/{job}/events",
+            "query_string": b"",
+            "headers": [
+                (b"host", b"127.0.0.1"),
+                (b"authorization", f"Bearer {TOKEN}".encode()),
+                (b"last-event-id", sent.encode()),
+            ],
+        }
+        said, enough = [], asyncio.Event()
+
+        async def receive():
+            await enough.wait()
+            return {"type": "http.disconnect"}
+
+        async def send(message):
+            said.append(message)
+            if b"progress" in message.get("body", b""):
+                enough.set()
+
+        await asyncio.wait_for(app(scope, receive, send), 20)
+        return said
+
+    store = Store(tmp_path)
+    job = add_job(store)
+    said = asyncio.run(first_event())
+    assert said[0]["status"] == 200
+    assert b'"iteration": 1' in said[1]["body"]
