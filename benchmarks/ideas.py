@@ -37,12 +37,14 @@ from torch import Tensor, nn
 
 from benchmarks.quality import crops, find_row
 from benchmarks.reference import DOCS
+from benchmarks.speed import problem_of
 from benchmarks.tables import replace_table
 from untaught.backend.engine import choose_engine
-from untaught.fitting.loop import Fit, DivergenceGuard, iterate
+from untaught.fitting.build import build_fit
+from untaught.fitting.divergence import DivergenceGuard
+from untaught.fitting.loop import Fit, iterate
 from untaught.fitting.losses import MeanSquaredError, Objective
 from untaught.fitting.optimisers import OptimiserSettings, build_optimiser, scheduled_rate
-from untaught.fitting.run import begin
 from untaught.fitting.state import State
 from untaught.imaging.damage import dropped_pixels, writing
 from untaught.imaging.files import write_text
@@ -50,7 +52,7 @@ from untaught.imaging.metrics import psnr
 from untaught.physics.linear import Identity
 from untaught.priors.blocks import Upsampling
 from untaught.priors.encoder_decoder import NetworkSettings
-from untaught.priors.inputs import InputSettings, PerturbationSettings, PerturbedSampler
+from untaught.priors.inputs import CoordinateInput, PerturbationSettings, PerturbedSampler
 from untaught.recipes import Recipe, find_recipe
 
 RESULTS = DOCS / "figures/ideas.json"
@@ -81,11 +83,7 @@ class Trial:
 
     def begin(self, recipe: Recipe) -> Fit:
         """The fit of a recipe, about to begin."""
-        size = (self.observed.shape[2], self.observed.shape[3])
-        channels = self.observed.shape[1]
-        return begin(
-            self.observed, self.known, channels=channels, size=size, recipe=recipe, seed=self.seed, engine=self.engine
-        )
+        return build_fit(problem_of(self.observed, self.known), recipe, engine=self.engine, seed=self.seed)
 
     def mean_squared_error(self) -> MeanSquaredError:
         """The plain objective."""
@@ -102,10 +100,11 @@ class Trial:
         return iterate(
             fit,
             objective=objective or self.mean_squared_error(),
-            rate=rate or (lambda iteration: learning_rate(recipe.optimiser, iteration, recipe.iterations)),
+            rate=rate or (lambda iteration: scheduled_rate(recipe.optimiser, iteration, recipe.iterations)),
             iterations=recipe.iterations,
             averaging=recipe.averaging,
             engine=self.engine,
+            channels=self.observed.shape[1],
         )
 
     def measure(self, states: Iterator[State]) -> None:
@@ -207,7 +206,7 @@ def band_limited(pixels: int) -> Idea:
 def fourier_input(trial: Trial, recipe: Recipe) -> None:
     """Sines and cosines of the coordinates, six octaves, in place of noise."""
     network = dataclasses.replace(recipe.network, input_channels=24)
-    as_it_is(trial, dataclasses.replace(recipe, network=network, input=InputSettings(kind="fourier", channels=24)))
+    as_it_is(trial, dataclasses.replace(recipe, network=network, input=CoordinateInput(kind="fourier", channels=24)))
 
 
 class DeepDecoder(nn.Module):
@@ -281,7 +280,7 @@ def restarts(trial: Trial, recipe: Recipe) -> None:
     period = recipe.iterations // 10
 
     def rate(iteration: int) -> float:
-        return recipe.optimiser.rate * (1 + math.cos(math.pi * ((iteration - 1) % period) / period)) / 2
+        return float(recipe.optimiser.rate * (1 + math.cos(math.pi * ((iteration - 1) % period) / period)) / 2)
 
     trial.measure(trial.states(trial.begin(recipe), recipe, rate=rate))
 

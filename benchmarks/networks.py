@@ -154,7 +154,18 @@ def fit(method: Method, task: str, clean: NDArray[np.float64], iterations: int, 
         average = average.lerp_(shown, 0.01 if iteration > 1 else 1)
         if method.langevin:
             square = average.square()
-            posterior(State(iteration, iterations, loss.detach(), shown, average, square, seconds, method.rate, 0))
+            losses = loss.detach()[None]
+            posterior(
+                State(
+                    iteration=iteration,
+                    iterations=iterations,
+                    loss=loss.detach(),
+                    losses=losses,
+                    output=shown,
+                    average=average,
+                    square=square,
+                )
+            )
         seconds += time.process_time() - begun
         if iteration in looks:
             averaged = posterior.mean if posterior.samples else average

@@ -376,11 +376,11 @@ def paper_code_row(clean: NDArray[np.float64], seen: NDArray[np.float64], folder
     network, recipe = paper_code_network(folder, channels=3), find_recipe("denoise", "paper")
     observed = torch.from_numpy(np.moveaxis(seen, -1, 0)[None].copy()).float()
     base = torch.rand(1, recipe.network.input_channels, *observed.shape[2:]) * 0.1
-    optimiser = torch.optim.Adam(network.parameters(), lr=recipe.optimiser.rate)
+    optimiser = torch.optim.Adam(network.parameters(), lr=recipe.optimiser.learning_rate)
     average, started = None, time.perf_counter()
     for _ in range(recipe.iterations):
         optimiser.zero_grad()
-        output = network(base + recipe.perturbation.standard_deviation * torch.randn_like(base))
+        output = network(base + recipe.input.perturbation.standard_deviation * torch.randn_like(base))
         torch.autograd.backward(torch.nn.functional.mse_loss(output, observed))
         optimiser.step()
         last = output.detach()
@@ -419,9 +419,8 @@ def windows_cases(data: Path, recipes: list[str]) -> Iterator[Case]:
 
 def windows_row(clean: NDArray[np.float64], recipe: str, window: int) -> Row:
     settings = find_recipe("inpaint", recipe)
-    assert settings.thinning is not None, "a network that draws from noise sees the whole picture"
-    thinning = dataclasses.replace(settings.thinning, window=window)
-    settings = dataclasses.replace(settings, thinning=thinning).for_size(clean.shape)
+    assert settings.patch is not None, "a network that draws from noise sees the whole picture"
+    settings = dataclasses.replace(settings, input=dataclasses.replace(settings.input, patch=window))
     known, started = writing(*clean.shape), time.process_time()
     result = prepare("inpaint", np.where(known, clean, 0), known, recipe=settings).run()
     seconds = time.process_time() - started

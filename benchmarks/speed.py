@@ -46,14 +46,16 @@ from benchmarks.tables import replace_table
 from untaught.backend.cpu import parts
 from untaught.backend.cpu.im2col import Im2col
 from untaught.backend.engine import Engine, choose_engine
+from untaught.fitting.build import build_fit
 from untaught.fitting.loop import Fit
 from untaught.fitting.losses import MeanSquaredError
 from untaught.fitting.optimisers import OptimiserSettings
-from untaught.fitting.run import begin
+from untaught.fitting.problem import Problem
+from untaught.imaging.arrays import Layout
 from untaught.physics.linear import Identity
 from untaught.priors.blocks import Convolution
 from untaught.priors.encoder_decoder import PRESETS, EncoderDecoder
-from untaught.priors.inputs import InputSettings, PerturbationSettings, PerturbedSampler, make_input
+from untaught.priors.inputs import NoiseInput, PerturbationSettings, PerturbedSampler
 from untaught.priors.interpolation import upsample
 from untaught.recipes import Recipe
 
@@ -135,7 +137,7 @@ def plain_step(network: nn.Module, size: int, device: torch.device | None = None
     network = network.to(device)
     observed, known = (tensor.to(device) for tensor in picture(size))
     generator, mask = torch.Generator(device or "cpu").manual_seed(0), known.float()
-    base = make_input(InputSettings(), (size, size), generator)
+    base = NoiseInput().first((size, size), generator)
     noise = torch.empty_like(base)
     optimiser = torch.optim.Adam(network.parameters(), lr=RATE)
 
@@ -149,13 +151,20 @@ def plain_step(network: nn.Module, size: int, device: torch.device | None = None
     return step
 
 
+def problem_of(observed: Tensor, known: Tensor) -> Problem:
+    """The problem of pictures, (N, C, H, W), in [0, 1], of which some values are known."""
+    size = (observed.shape[2], observed.shape[3])
+    layout = Layout(observed, 0.0, 1.0)
+    return Problem(observed=observed, known=known, channels=observed.shape[1], size=size, layout=layout)
+
+
 def step_recipe(preset: str) -> Recipe:
     """The settings of the steps that are measured."""
     return Recipe(
         name=preset,
         source="benchmarks.speed",
         network=PRESETS[preset],
-        perturbation=NOISE,
+        input=NoiseInput(perturbation=NOISE),
         optimiser=OptimiserSettings(learning_rate=RATE),
         iterations=1,
     )
@@ -165,7 +174,7 @@ def untaught_fit(preset: str, size: int, engine: Engine, pictures: int = 1) -> t
     """What `untaught.fitting.run` puts together, and a step of it."""
     observed, known = picture(size, pictures)
     recipe = step_recipe(preset)
-    fit = begin(observed, known, channels=1, size=(size, size), recipe=recipe, seed=0, engine=engine)
+    fit = build_fit(problem_of(observed, known), recipe, engine=engine, seed=0)
     objective = MeanSquaredError(observed, Identity(), known)
 
     def step() -> None:
@@ -405,7 +414,7 @@ def measure_savings(preset: str, size: int, repeats: int, engine: Engine) -> dic
         steps["kernels, gathered columns in place of Winograd tiles"] = columns
         fit, step = untaught_fit(preset, size, engine)
         generator = torch.Generator().manual_seed(0)
-        fit.sampler = PerturbedSampler(make_input(InputSettings(), (size, size), generator), NOISE, generator)
+        fit.sampler = PerturbedSampler(NoiseInput().first((size, size), generator), NOISE, generator)
         steps["kernels, torch's noise"] = step
     whole = untaught_fit(preset, size, engine)[1]
     rows, wholes = [], []

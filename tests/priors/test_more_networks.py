@@ -8,7 +8,7 @@ from torch import nn
 from untaught.errors import SettingError
 from untaught.priors.conv_decoder import ConvDecoder
 from untaught.priors.deep_decoder import DeepDecoder
-from untaught.priors.inputs import InputSettings, make_input
+from untaught.priors.inputs import CoordinateInput, NoiseInput
 from untaught.priors.siren import Siren
 from untaught.priors.unet import UNet
 
@@ -45,8 +45,9 @@ def count(module: nn.Module) -> int:
 
 def input_for(settings, height: int, width: int, batch: int = 1) -> torch.Tensor:
     kind = "grid" if settings.kind == "siren" else "uniform"
-    drawn = InputSettings(kind=kind, channels=settings.input_channels)
-    return torch.cat([make_input(drawn, (height, width), seeded(n)) for n in range(batch)])
+    scheme = CoordinateInput if kind == "grid" else NoiseInput
+    drawn = scheme(kind=kind, channels=settings.input_channels)
+    return torch.cat([drawn.first((height, width), seeded(n)) for n in range(batch)])
 
 
 @each
