@@ -41,7 +41,7 @@ ATTRIBUTES: Mapping[str, tuple[str, ...]] = {"inputs": ("Batch",), "results": ("
 METHODS: Mapping[str, tuple[str, ...]] = {"inputs": ("InputSampler",), "results": ("Run",)}
 """Classes whose methods a page lists."""
 
-CALLED: Mapping[str, tuple[str, ...]] = {"operators": ("Identity", "Mask", "Blur", "Downsample", "Features")}
+CALLED: Mapping[str, tuple[str, ...]] = {"operators": ("Identity", "Mask", "Blur", "Downsample", "Fourier", "Features")}
 """Classes whose first argument and purpose a page lists, in one table."""
 
 

@@ -93,6 +93,12 @@ def test_every_page_can_be_reached():
     assert pages <= set(re.findall(r"\]\(([^)#\s]+)", index))
 
 
+def test_paths_of_the_code_in_the_docs_exist():
+    for page in PAGES:
+        for name in re.findall(r"`((?:[a-z_]+/)+(?:[a-z_]+\.py)?|[a-z_]+\.py)`", page.read_text(encoding="utf-8")):
+            assert (ROOT / name).exists() or (ROOT / "src/untaught" / name).exists(), f"{named(page)} names {name}"
+
+
 def test_paths_of_the_docs_in_the_code_exist():
     for folder in ("src", "benchmarks", "tests"):
         for path in (ROOT / folder).rglob("*.py"):
