@@ -23,11 +23,11 @@ from typing import Any
 
 import torch
 
-from benchmarks.speed import RATE, ROOT, paper_code_network, picture, plain_network, plain_step, step_recipe
+from benchmarks.speed import RATE, ROOT, paper_code_network, picture, plain_network, plain_step, problem, step_recipe
 from untaught.backend.engine import Engine, choose_engine
+from untaught.fitting.build import build_fit
 from untaught.fitting.loop import iterate
 from untaught.fitting.losses import MeanSquaredError
-from untaught.fitting.run import begin
 from untaught.physics.linear import Identity
 from untaught.priors.encoder_decoder import PRESETS
 
@@ -42,12 +42,17 @@ def wait(device: torch.device) -> None:
 def untaught_side(preset: str, size: int, engine: Engine) -> Callable[[], None]:
     """One iteration of untaught's own loop."""
     observed, known = (tensor.to(engine.device) for tensor in picture(size))
-    recipe = step_recipe(preset)
-    fit = begin(observed, known, channels=1, size=(size, size), recipe=recipe, seed=0, engine=engine)
+    fit = build_fit(problem(observed, known), step_recipe(preset), engine=engine, seed=0)
     objective = MeanSquaredError(observed, Identity(), known)
     states = iterate(
-        fit, objective=objective, rate=lambda _: RATE, iterations=10**9, averaging=0.99, engine=engine
-    )  # fmt: skip
+        fit,
+        objective=objective,
+        rate=lambda _: RATE,
+        iterations=10**9,
+        averaging=0.99,
+        engine=engine,
+        channels=1,
+    )
 
     def step() -> None:
         next(states)

@@ -153,8 +153,17 @@ def fit(method: Method, task: str, clean: NDArray[np.float64], iterations: int, 
         shown = output.detach()
         average = average.lerp_(shown, 0.01 if iteration > 1 else 1)
         if method.langevin:
-            square = average.square()
-            posterior(State(iteration, iterations, loss.detach(), shown, average, square, seconds, method.rate, 0))
+            posterior(
+                State(
+                    iteration=iteration,
+                    iterations=iterations,
+                    loss=loss.detach(),
+                    losses=loss.detach()[None],
+                    output=shown,
+                    average=average,
+                    square=average.square(),
+                )
+            )
         seconds += time.process_time() - begun
         if iteration in looks:
             averaged = posterior.mean if posterior.samples else average

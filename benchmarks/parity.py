@@ -29,7 +29,7 @@ from benchmarks.reference import DOCS, half_size, load
 from benchmarks.tables import replace_table
 from untaught.imaging.metrics import psnr
 from untaught.priors.encoder_decoder import PRESETS
-from untaught.priors.inputs import PerturbationSettings
+from untaught.priors.inputs import NoiseInput, PerturbationSettings
 from untaught.recipes import Recipe, find_recipe
 from untaught.tasks.preparation import prepare
 
@@ -46,7 +46,7 @@ def recipe(preset: str, iterations: int) -> Recipe:
     return dataclasses.replace(
         find_recipe("restore", "printed"),
         network=PRESETS[preset],
-        perturbation=PerturbationSettings(kind="fresh", standard_deviation=0.03),
+        input=NoiseInput(perturbation=PerturbationSettings(kind="fresh", standard_deviation=0.03)),
         iterations=iterations,
     )
 

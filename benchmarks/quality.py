@@ -380,7 +380,7 @@ def paper_code_row(clean: NDArray[np.float64], seen: NDArray[np.float64], folder
     average, started = None, time.perf_counter()
     for _ in range(recipe.iterations):
         optimiser.zero_grad()
-        output = network(base + recipe.perturbation.standard_deviation * torch.randn_like(base))
+        output = network(base + recipe.input.perturbation.standard_deviation * torch.randn_like(base))
         torch.autograd.backward(torch.nn.functional.mse_loss(output, observed))
         optimiser.step()
         last = output.detach()
@@ -419,9 +419,9 @@ def windows_cases(data: Path, recipes: list[str]) -> Iterator[Case]:
 
 def windows_row(clean: NDArray[np.float64], recipe: str, window: int) -> Row:
     settings = find_recipe("inpaint", recipe)
-    assert settings.thinning is not None, "a network that draws from noise sees the whole picture"
-    thinning = dataclasses.replace(settings.thinning, window=window)
-    settings = dataclasses.replace(settings, thinning=thinning).for_size(clean.shape)
+    assert settings.patch is not None, "a network that draws from noise sees the whole picture"
+    patches = dataclasses.replace(settings.input, patch=window)
+    settings = dataclasses.replace(settings, input=patches).for_size(clean.shape)
     known, started = writing(*clean.shape), time.process_time()
     result = prepare("inpaint", np.where(known, clean, 0), known, recipe=settings).run()
     seconds = time.process_time() - started

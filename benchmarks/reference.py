@@ -29,7 +29,7 @@ import untaught
 from benchmarks.tables import replace_table
 from untaught.imaging.metrics import psnr, ssim
 from untaught.priors.encoder_decoder import PRESETS
-from untaught.priors.inputs import PerturbationSettings
+from untaught.priors.inputs import NoiseInput, PerturbationSettings
 from untaught.recipes import Recipe, find_recipe
 
 DOCS = Path(__file__).parent.parent / "docs"
@@ -69,7 +69,10 @@ def variants(iterations: int) -> dict[tuple[str, str, str], Recipe]:
                     else dataclasses.replace(network, skip_join="add", skip_channels=(128,) * 5)
                 )
                 found[preset, noise, join] = dataclasses.replace(
-                    find_recipe("restore", "printed"), network=changed, perturbation=perturbation, iterations=iterations
+                    find_recipe("restore", "printed"),
+                    network=changed,
+                    input=NoiseInput(perturbation=perturbation),
+                    iterations=iterations,
                 )
     return found
 

@@ -4,7 +4,7 @@ A step is a forward and a backward pass, the optimiser (Adam, 0.01) and the shak
 of 0.03, for the mean squared error over half of the pixels of a random picture of one channel. Compared are
 
 * plain: the network as published, layer after layer in float32, with torch's own functions, optimiser and noise;
-* untaught: what `untaught.fitting.run.begin` puts together for this machine's processor;
+* untaught: what `untaught.fitting.build.build_fit` puts together for this machine's processor;
 * paper code: with ``--paper-code FOLDER``, the paper's authors' own network from your checkout of it, for ``paper``.
 
 The sides take turns, step by step, so that a drift of the machine meets them all: reported are the medians over the
@@ -46,14 +46,16 @@ from benchmarks.tables import replace_table
 from untaught.backend.cpu import network as compiled
 from untaught.backend.cpu.im2col import Im2col
 from untaught.backend.engine import Engine, choose_engine
+from untaught.fitting.build import build_fit
 from untaught.fitting.loop import Fit
 from untaught.fitting.losses import MeanSquaredError
 from untaught.fitting.optimisers import OptimiserSettings
-from untaught.fitting.run import begin
+from untaught.fitting.problem import Problem
+from untaught.imaging.arrays import Layout
 from untaught.physics.linear import Identity
 from untaught.priors.blocks import Convolution
 from untaught.priors.encoder_decoder import PRESETS, EncoderDecoder
-from untaught.priors.inputs import InputSettings, PerturbationSettings, PerturbedSampler, make_input
+from untaught.priors.inputs import NoiseInput, PerturbationSettings, PerturbedSampler
 from untaught.priors.interpolation import upsample
 from untaught.recipes import Recipe
 
@@ -135,7 +137,7 @@ def plain_step(network: nn.Module, size: int, device: torch.device | None = None
     network = network.to(device)
     observed, known = (tensor.to(device) for tensor in picture(size))
     generator, mask = torch.Generator(device or "cpu").manual_seed(0), known.float()
-    base = make_input(InputSettings(), (size, size), generator)
+    base = NoiseInput().first((size, size), generator)
     noise = torch.empty_like(base)
     optimiser = torch.optim.Adam(network.parameters(), lr=RATE)
 
@@ -155,17 +157,22 @@ def step_recipe(preset: str) -> Recipe:
         name=preset,
         source="benchmarks.speed",
         network=PRESETS[preset],
-        perturbation=NOISE,
+        input=NoiseInput(perturbation=NOISE),
         optimiser=OptimiserSettings(learning_rate=RATE),
         iterations=1,
     )
 
 
+def problem(observed: Tensor, known: Tensor) -> Problem:
+    """The problem of restoring pictures, (N, 1, H, W)."""
+    layout = Layout(observed, 0, 1)
+    return Problem(observed=observed, known=known, channels=1, size=tuple(observed.shape[2:]), layout=layout)
+
+
 def untaught_fit(preset: str, size: int, engine: Engine, pictures: int = 1) -> tuple[Fit, Step]:
-    """What `untaught.fitting.run` puts together, and a step of it."""
+    """What `untaught.fitting.build` puts together, and a step of it."""
     observed, known = picture(size, pictures)
-    recipe = step_recipe(preset)
-    fit = begin(observed, known, channels=1, size=(size, size), recipe=recipe, seed=0, engine=engine)
+    fit = build_fit(problem(observed, known), step_recipe(preset), engine=engine, seed=0)
     objective = MeanSquaredError(observed, Identity(), known)
 
     def step() -> None:
@@ -405,7 +412,7 @@ def measure_savings(preset: str, size: int, repeats: int, engine: Engine) -> dic
         steps["kernels, gathered columns in place of Winograd tiles"] = columns
         fit, step = untaught_fit(preset, size, engine)
         generator = torch.Generator().manual_seed(0)
-        fit.sampler = PerturbedSampler(make_input(InputSettings(), (size, size), generator), NOISE, generator)
+        fit.sampler = PerturbedSampler(NoiseInput().first((size, size), generator), NOISE, generator)
         steps["kernels, torch's noise"] = step
     whole = untaught_fit(preset, size, engine)[1]
     rows, wholes = [], []

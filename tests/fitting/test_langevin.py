@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from untaught.errors import InputError, SettingError
 from untaught.fitting.checkpoint import Snapshot, load, optimiser_state, part, restore_optimiser, save
 from untaught.fitting.langevin import SGLD, Langevin, PosteriorMean, add_weight_noise
-from untaught.fitting.optimisers import set_rate
+from untaught.fitting.optimisers import set_learning_rate
 from untaught.fitting.state import State
 
 
@@ -78,7 +78,7 @@ def test_the_noise_is_that_of_the_paper():
 def test_the_noise_follows_the_learning_rate():
     weight = nn.Parameter(torch.zeros(100, 100))
     optimiser = Langevin(learning_rate=0.01, noise=3.0)([weight])
-    set_rate(optimiser, 0.001)
+    set_learning_rate(optimiser, 0.001)
     weight.grad = torch.zeros_like(weight)
     optimiser.step()
     assert float(weight.detach().std()) == pytest.approx(0.003, rel=0.05)
@@ -170,7 +170,10 @@ def test_impossible_settings_are_refused(kind, wrong):
 
 
 def state_of(iteration: int, output: Tensor) -> State:
-    return State(iteration, 100, output.mean(), output, output, output.square(), 0.0, 0.01, 0)
+    loss = output.mean()
+    return State(
+        iteration=iteration, iterations=100, loss=loss, losses=loss[None], average=output, square=output.square()
+    )
 
 
 @pytest.mark.parametrize(("every", "taken"), [(1, range(6, 21)), (5, (6, 11, 16))])
