@@ -23,16 +23,7 @@ from typing import Any
 
 import torch
 
-from benchmarks.speed import (
-    RATE,
-    ROOT,
-    paper_code_network,
-    picture,
-    plain_network,
-    plain_step,
-    problem_of,
-    step_recipe,
-)
+from benchmarks.speed import RATE, ROOT, paper_code_network, picture, plain_network, plain_step, problem, step_recipe
 from untaught.backend.engine import Engine, choose_engine
 from untaught.fitting.build import build_fit
 from untaught.fitting.loop import iterate
@@ -51,8 +42,7 @@ def wait(device: torch.device) -> None:
 def untaught_side(preset: str, size: int, engine: Engine) -> Callable[[], None]:
     """One iteration of untaught's own loop."""
     observed, known = (tensor.to(engine.device) for tensor in picture(size))
-    recipe = step_recipe(preset)
-    fit = build_fit(problem_of(observed, known), recipe, engine=engine, seed=0)
+    fit = build_fit(problem(observed, known), step_recipe(preset), engine=engine, seed=0)
     objective = MeanSquaredError(observed, Identity(), known)
     states = iterate(
         fit,

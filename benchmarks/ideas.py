@@ -35,24 +35,22 @@ from numpy.typing import NDArray
 from skimage.restoration import inpaint_biharmonic
 from torch import Tensor, nn
 
+import untaught
 from benchmarks.quality import crops, find_row
 from benchmarks.reference import DOCS
 from benchmarks.speed import problem_of
 from benchmarks.tables import replace_table
-from untaught.backend.engine import choose_engine
-from untaught.fitting.build import build_fit
-from untaught.fitting.divergence import DivergenceGuard
-from untaught.fitting.loop import Fit, iterate
-from untaught.fitting.losses import MeanSquaredError, Objective
-from untaught.fitting.optimisers import OptimiserSettings, build_optimiser, scheduled_rate
-from untaught.fitting.state import State
+from untaught.fitting.optimisers import OptimiserSettings
+from untaught.fitting.run import Run
+from untaught.fitting.stopping import NeverStop
 from untaught.imaging.damage import dropped_pixels, writing
 from untaught.imaging.files import write_text
 from untaught.imaging.metrics import psnr
-from untaught.physics.linear import Identity
 from untaught.priors.blocks import Upsampling
+from untaught.priors.deep_decoder import DeepDecoder
 from untaught.priors.encoder_decoder import NetworkSettings
-from untaught.priors.inputs import CoordinateInput, PerturbationSettings, PerturbedSampler
+from untaught.priors.inputs import CoordinateInput, NoiseInput, PerturbationSettings, PerturbedSampler
+from untaught.priors.sampler import Batch, InputSampler, Measurement
 from untaught.recipes import Recipe, find_recipe
 
 RESULTS = DOCS / "figures/ideas.json"
@@ -68,7 +66,7 @@ class Trial:
     """A damaged picture, and the figures of one fit of it.
 
     Attributes:
-        observed: (1, C, H, W), float32, zero where it is not known.
+        observed: (1, C, H, W), float32, zero where it is unknown.
         known: the same shape, bool.
     """
 
@@ -77,45 +75,23 @@ class Trial:
         picture = torch.from_numpy(np.atleast_3d(clean)).float().movedim(-1, 0)[None]
         self.known = torch.from_numpy(where).expand_as(picture)
         self.observed = torch.where(self.known, picture, 0)
-        self.engine = choose_engine()
         self.figures: list[float] = []
         self.average: Tensor | None = None
 
-    def begin(self, recipe: Recipe) -> Fit:
-        """The fit of a recipe, about to begin."""
-        return build_fit(problem_of(self.observed, self.known), recipe, engine=self.engine, seed=self.seed)
+    def begin(self, recipe: Recipe, **changes: Any) -> Run:
+        """The run of a recipe without its rule, and with other parts where they are given."""
+        own: dict[str, Any] = {"recipe": recipe, "seed": self.seed, "stopping": NeverStop(), **changes}
+        return untaught.fit(self.observed, mask=self.known, **own)
 
-    def mean_squared_error(self) -> MeanSquaredError:
-        """The plain objective."""
-        return MeanSquaredError(self.observed, Identity(), self.known)
-
-    def states(
-        self,
-        fit: Fit,
-        recipe: Recipe,
-        objective: Objective | None = None,
-        rate: Callable[[int], float] | None = None,
-    ) -> Iterator[State]:
-        """Fit to the recipe's last iteration, by another objective or other rates where they are given."""
-        return iterate(
-            fit,
-            objective=objective or self.mean_squared_error(),
-            rate=rate or (lambda iteration: scheduled_rate(recipe.optimiser, iteration, recipe.iterations)),
-            iterations=recipe.iterations,
-            averaging=recipe.averaging,
-            engine=self.engine,
-            channels=self.observed.shape[1],
-        )
-
-    def measure(self, states: Iterator[State]) -> None:
-        """Go through a fit, with a figure after each quarter of it."""
-        for state in states:
+    def measure(self, run: Run) -> None:
+        """Fit to the end, with a figure after each quarter."""
+        for state in run:
             if state.iteration % (state.iterations // 4) == 0:
-                self.figures.append(self.figure(state.average))
                 self.average = state.average
+                self.figures.append(self.figure(self.average))
 
     def smaller(self, step: int) -> Trial:
-        """The same picture at a fraction of its size: the means of what is known in squares of so many pixels."""
+        """The same picture at a fraction of its size: means of the known values in squares of so many pixels."""
         smaller = copy.copy(self)
         share = F.avg_pool2d(self.known.float(), step)
         smaller.observed, smaller.known = F.avg_pool2d(self.observed, step) / share.clamp_min(1e-6), share > 0
@@ -132,7 +108,7 @@ Idea = Callable[[Trial, Recipe], None]
 
 def as_it_is(trial: Trial, recipe: Recipe) -> None:
     """Fit by the recipe itself."""
-    trial.measure(trial.states(trial.begin(recipe), recipe))
+    trial.measure(trial.begin(recipe))
 
 
 def changed(**changes: Any) -> Idea:
@@ -164,125 +140,142 @@ def wider(trial: Trial, recipe: Recipe) -> None:
     as_it_is(trial, dataclasses.replace(recipe, network=find_recipe("restore", "best").network))
 
 
+@dataclasses.dataclass
+class FadingNoise:
+    """Noise as input, with fresh noise whose standard deviation goes from one value to another."""
+
+    first: float
+    last: float
+    iterations: int
+    channels: int = 32
+
+    def build(self, measurement: Measurement, generator: torch.Generator) -> InputSampler:
+        """Make the sampler of one picture."""
+        noise = NoiseInput(channels=self.channels).first(measurement.size, generator)
+        return FadingSampler(noise, self, generator)
+
+
+class FadingSampler(PerturbedSampler):
+    """The sampler of `FadingNoise`."""
+
+    def __init__(self, first: Tensor, fading: FadingNoise, generator: torch.Generator) -> None:
+        super().__init__(first, PerturbationSettings(kind="fresh"), generator)
+        self.fading = fading
+        self.drawn = 0
+
+    def draw(self) -> Batch:
+        """The next iteration's input."""
+        deviation = self.fading.first + (self.fading.last - self.fading.first) * self.drawn / self.fading.iterations
+        self.perturbation = PerturbationSettings(kind="fresh", standard_deviation=deviation)
+        self.drawn += 1
+        return super().draw()
+
+
 def fading_perturbation(first: float, last: float) -> Idea:
     """Fresh noise whose standard deviation goes from one value to another."""
 
     def fit(trial: Trial, recipe: Recipe) -> None:
-        fit = trial.begin(recipe)
-        source = fit.sampler
-        assert isinstance(source, PerturbedSampler)
-
-        def shake(iteration: int) -> None:
-            deviation = first + (last - first) * iteration / recipe.iterations
-            source.perturbation = PerturbationSettings(kind="fresh", standard_deviation=deviation)
-
-        def fading() -> Iterator[State]:
-            for state in trial.states(fit, recipe):
-                shake(state.iteration)
-                yield state
-
-        shake(0)
-        trial.measure(fading())
+        trial.measure(trial.begin(recipe, input=FadingNoise(first, last, recipe.iterations)))
 
     return fit
 
 
+@dataclasses.dataclass
+class BandLimitedNoise:
+    """Noise without details finer than so many pixels, of the same range."""
+
+    noise: NoiseInput
+    pixels: int
+
+    def build(self, measurement: Measurement, generator: torch.Generator) -> InputSampler:
+        """Make the sampler of one picture."""
+        noise, step = self.noise.first(measurement.size, generator), self.pixels
+        smooth = F.interpolate(noise[..., ::step, ::step], size=noise.shape[2:], mode="bicubic")
+        return PerturbedSampler(smooth, self.noise.perturbation, generator)
+
+
 def band_limited(pixels: int) -> Idea:
-    """Noise without anything finer than so many pixels, of the same range."""
+    """Noise without details finer than so many pixels, of the same range."""
 
     def fit(trial: Trial, recipe: Recipe) -> None:
-        fit = trial.begin(recipe)
-        source = fit.sampler
-        assert isinstance(source, PerturbedSampler)
-        noise = source.current
-        source.current = noise.copy_(
-            F.interpolate(noise[..., ::pixels, ::pixels], size=noise.shape[2:], mode="bicubic")
-        )
-        trial.measure(trial.states(fit, recipe))
+        trial.measure(trial.begin(recipe, input=BandLimitedNoise(recipe.input, pixels)))
 
     return fit
 
 
 def fourier_input(trial: Trial, recipe: Recipe) -> None:
     """Sines and cosines of the coordinates, six octaves, in place of noise."""
+    scheme = CoordinateInput(kind="fourier", channels=24, perturbation=recipe.input.perturbation)
     network = dataclasses.replace(recipe.network, input_channels=24)
-    as_it_is(trial, dataclasses.replace(recipe, network=network, input=CoordinateInput(kind="fourier", channels=24)))
-
-
-class DeepDecoder(nn.Module):
-    """1 x 1 convolutions and bilinear upsampling alone (Heckel and Hand, 2019), from an input of 1/32 of the size."""
-
-    def __init__(self, channels: int, pictures: int, generator: torch.Generator) -> None:
-        super().__init__()
-        layers: list[nn.Module] = []
-        for _ in range(5):
-            layers += [nn.Conv2d(channels, channels, 1, bias=False)]
-            layers += [nn.Upsample(scale_factor=2, mode="bilinear"), nn.ReLU(), nn.BatchNorm2d(channels)]
-        layers += [nn.Conv2d(channels, channels, 1, bias=False), nn.ReLU(), nn.BatchNorm2d(channels)]
-        self.layers = nn.Sequential(*layers, nn.Conv2d(channels, pictures, 1), nn.Sigmoid())
-        for parameter in self.parameters():
-            if parameter.ndim == 4:
-                nn.init.kaiming_uniform_(parameter, a=math.sqrt(5), generator=generator)
-
-    def forward(self, x: Tensor) -> Tensor:
-        """(1, channels, H / 32, W / 32) to (1, C, H, W)."""
-        return self.layers(x)  # type: ignore[no-any-return]
+    as_it_is(trial, dataclasses.replace(recipe, network=network, input=scheme))
 
 
 def deep_decoder(channels: int, iterations: int) -> Idea:
-    """A low-resolution input and a small decoder, with Adam at 0.01 as its authors fit it."""
-
-    def fit(trial: Trial, recipe: Recipe) -> None:
-        trial.engine = choose_engine(precision="float32")
-        generator = torch.Generator().manual_seed(trial.seed)
-        _, planes, height, width = trial.observed.shape
-        network = DeepDecoder(channels, planes, generator)
-        base = torch.rand(1, channels, height // 32, width // 32, generator=generator)
-        settings = OptimiserSettings(learning_rate=0.01)
-        source = PerturbedSampler(base, PerturbationSettings(), generator)
-        recipe = dataclasses.replace(recipe, iterations=iterations, optimiser=settings)
-        trial.measure(trial.states(Fit(network, source, build_optimiser(settings, network), DivergenceGuard()), recipe))
-
-    return fit
+    """The Deep Decoder (Heckel and Hand, 2019), with Adam at 0.01 as its authors fit it."""
+    return changed(
+        network=DeepDecoder(input_channels=channels, channels=channels),
+        input=NoiseInput(channels=channels),
+        optimiser=OptimiserSettings(learning_rate=0.01),
+        iterations=iterations,
+    )
 
 
 def total_variation(weight: float) -> Idea:
     """The mean absolute difference of neighbours, weighted, in the loss."""
+    return changed(regulariser=untaught.total_variation(weight))
 
-    def fit(trial: Trial, recipe: Recipe) -> None:
-        plain = trial.mean_squared_error()
 
-        def objective(picture: Tensor, compared: Tensor | None = None, target: Tensor | None = None) -> Tensor:
-            differences = sum(picture.diff(dim=axis).abs().flatten(1).mean(1) for axis in (-2, -1))
-            return plain(picture, compared, target) + weight * differences
+@dataclasses.dataclass
+class WarmStart:
+    """An input scheme around another, which compares the first outputs with a whole picture."""
 
-        trial.measure(trial.states(trial.begin(recipe), recipe, objective))
+    scheme: NoiseInput
+    whole: Tensor
+    iterations: int
 
-    return fit
+    def build(self, measurement: Measurement, generator: torch.Generator) -> InputSampler:
+        """Make the sampler of one picture."""
+        sampler = self.scheme.build(measurement, generator)
+        return WarmSampler(sampler, self)
+
+
+class WarmSampler(InputSampler):
+    """The sampler of `WarmStart`."""
+
+    def __init__(self, sampler: InputSampler, start: WarmStart) -> None:
+        super().__init__(sampler.channels, sampler.generator)
+        self.sampler, self.start, self.drawn = sampler, start, 0
+
+    def draw(self) -> Batch:
+        """The next iteration's input and, at first, another target."""
+        self.drawn += 1
+        batch, whole = self.sampler.draw(), self.start.whole
+        if self.drawn > self.start.iterations:
+            return batch
+        return batch._replace(target=whole, compared=torch.ones_like(whole, dtype=torch.bool))
 
 
 def warm_start(trial: Trial, recipe: Recipe) -> None:
     """A tenth of the iterations on the biharmonic guess, whole, and then the known values alone."""
-    fit, plain = trial.begin(recipe), trial.mean_squared_error()
     observed = trial.observed[0].movedim(0, -1).double().numpy()
     guess = inpaint_biharmonic(observed, trial.missing, channel_axis=-1)
     whole = torch.from_numpy(guess).float().movedim(-1, 0)[None]
-    first = MeanSquaredError(whole, Identity(), torch.ones_like(whole, dtype=torch.bool))
-
-    def objective(picture: Tensor, compared: Tensor | None = None, target: Tensor | None = None) -> Tensor:
-        return (first if fit.iteration <= recipe.iterations // 10 else plain)(picture, compared, target)
-
-    trial.measure(trial.states(fit, recipe, objective))
+    trial.measure(trial.begin(recipe, input=WarmStart(recipe.input, whole, recipe.iterations // 10)))
 
 
 def restarts(trial: Trial, recipe: Recipe) -> None:
-    """The rate falls to nothing along a cosine and starts anew, ten times (Loshchilov and Hutter, 2017)."""
-    period = recipe.iterations // 10
+    """The learning rate falls to nothing along a cosine and starts anew, ten times (Loshchilov and Hutter, 2017)."""
 
-    def rate(iteration: int) -> float:
-        return float(recipe.optimiser.rate * (1 + math.cos(math.pi * ((iteration - 1) % period) / period)) / 2)
+    def schedule(iteration: int, iterations: int) -> float:
+        period = max(1, iterations // 10)
+        return (1 + math.cos(math.pi * ((iteration - 1) % period) / period)) / 2
 
-    trial.measure(trial.states(trial.begin(recipe), recipe, rate=rate))
+    as_it_is(trial, dataclasses.replace(recipe, optimiser=dataclasses.replace(recipe.optimiser, schedule=schedule)))
+
+
+def build(trial: Trial, network: NetworkSettings) -> nn.Module:
+    """A network with the initial weights of a trial's seed."""
+    return network.build(trial.observed.shape[1], torch.Generator().manual_seed(trial.seed))
 
 
 def coarse_to_fine(trial: Trial, recipe: Recipe) -> None:
@@ -292,8 +285,8 @@ def coarse_to_fine(trial: Trial, recipe: Recipe) -> None:
     """
     network, short = recipe.network, recipe.iterations // 5
     upsampling = network.per_scale("upsampling")
-    last: Fit | None = None
-    for outermost in (2, 1):
+    last: nn.Module | None = None
+    for outermost in (2, 1, 0):
         inner = dataclasses.replace(
             network,
             down_channels=network.down_channels[outermost:],
@@ -301,23 +294,23 @@ def coarse_to_fine(trial: Trial, recipe: Recipe) -> None:
             skip_channels=network.skip_channels[outermost:],
             upsampling=upsampling[outermost:],
         )
-        smaller = trial.smaller(2**outermost)
-        fit = smaller.begin(dataclasses.replace(recipe, network=inner))
+        module = build(trial, inner)
         if last is not None:
-            inherit(fit.network, last.network)
-        for _ in smaller.states(fit, dataclasses.replace(recipe, iterations=short)):
+            inherit(module, last)
+        iterations = short if outermost else recipe.iterations - 2 * short
+        at_size = trial.smaller(2**outermost) if outermost else trial
+        run = at_size.begin(recipe, network=module, iterations=iterations)
+        if outermost == 0:
+            trial.measure(run)
+        for _ in run:
             pass
-        last = fit
-    fit = trial.begin(recipe)
-    assert last is not None
-    inherit(fit.network, last.network)
-    trial.measure(trial.states(fit, dataclasses.replace(recipe, iterations=recipe.iterations - 2 * short)))
+        last = run.network
 
 
 def inherit(network: nn.Module, inner: nn.Module) -> None:
-    """Take over the weights of a network without the outermost scale."""
+    """Take over the weights of a fitted network without the outermost scale."""
     own = network.state_dict()
-    for name, values in inner.state_dict().items():
+    for name, values in fitted_weights(inner).items():
         place = name
         if name.startswith("scales."):
             _, scale, rest = name.split(".", 2)
@@ -327,15 +320,20 @@ def inherit(network: nn.Module, inner: nn.Module) -> None:
     network.load_state_dict(own)
 
 
+def fitted_weights(network: nn.Module) -> dict[str, Tensor]:
+    """The weights of the one network of a run."""
+    return {name.removeprefix("network."): values for name, values in network.state_dict().items()}
+
+
 def half_size_first(trial: Trial, recipe: Recipe) -> None:
     """The same network, a quarter of the iterations on the picture at half size, the rest at full size."""
     short = recipe.iterations // 4
-    smaller = trial.smaller(2)
-    first, fit = smaller.begin(recipe), trial.begin(recipe)
-    for _ in smaller.states(first, dataclasses.replace(recipe, iterations=short)):
+    first = trial.smaller(2).begin(recipe, iterations=short)
+    for _ in first:
         pass
-    fit.network.load_state_dict(first.network.state_dict())
-    trial.measure(trial.states(fit, dataclasses.replace(recipe, iterations=recipe.iterations - short)))
+    run = trial.begin(recipe, iterations=recipe.iterations - short)
+    run.network.load_state_dict(first.network.state_dict())
+    trial.measure(run)
 
 
 IDEAS: dict[str, dict[str, Idea]] = {
@@ -369,14 +367,16 @@ IDEAS: dict[str, dict[str, Idea]] = {
 }
 
 
-def cases(data: Path, study: str) -> Iterator[tuple[Row, Callable[[], Row]]]:
-    """What there is to be measured."""
+def cases(data: Path, study: str, iterations: int | None) -> Iterator[tuple[Row, Callable[[], Row]]]:
+    """What is measured."""
     pictures = crops(data)
     task = "inpaint" if study == "writing" else "restore"
     known = writing(128, 128, 12) if study == "writing" else dropped_pixels(128, 128, seed=0)
     recipe = find_recipe(task, "noise" if study == "writing" else "balanced")
     if study == "writing":
         recipe = dataclasses.replace(recipe, network=with_bilinear(recipe.network, 1))
+    if iterations is not None:
+        recipe = dataclasses.replace(recipe, iterations=iterations)
     for idea, fit in IDEAS[study].items():
         for name in PICTURES[study]:
             key = {"study": study, "picture": name, "idea": idea}
@@ -432,17 +432,20 @@ def main() -> None:
     parser.add_argument("data", type=Path)
     parser.add_argument("--study", choices=list(IDEAS), nargs="+", required=True)
     parser.add_argument("--results", type=Path, default=RESULTS, help="where the rows are kept")
+    parser.add_argument("--ideas", nargs="+", help="these alone")
+    parser.add_argument("--iterations", type=int, help="of each fit, to try it out (default: the recipe's)")
     options = parser.parse_args()
     rows: list[Row] = json.loads(options.results.read_text()) if options.results.exists() else []
     for study in options.study:
-        for key, run in cases(options.data, study):
-            if find_row(rows, key) is not None:
+        for key, run in cases(options.data, study, options.iterations):
+            if find_row(rows, key) is not None or key["idea"] not in (options.ideas or [key["idea"]]):
                 continue
             rows.append({**key, **run()})
             print(rows[-1], flush=True)
             write_text(options.results, json.dumps(rows, indent=1) + "\n")
-        chosen = table([row for row in rows if row["study"] == study])
-        replace_table(DOCS / "lab-notes/recipes.md", f"ideas-{study}", chosen)
+        if options.results == RESULTS:
+            chosen = table([row for row in rows if row["study"] == study])
+            replace_table(DOCS / "lab-notes/recipes.md", f"ideas-{study}", chosen)
 
 
 if __name__ == "__main__":

@@ -153,17 +153,15 @@ def fit(method: Method, task: str, clean: NDArray[np.float64], iterations: int, 
         shown = output.detach()
         average = average.lerp_(shown, 0.01 if iteration > 1 else 1)
         if method.langevin:
-            square = average.square()
-            losses = loss.detach()[None]
             posterior(
                 State(
                     iteration=iteration,
                     iterations=iterations,
                     loss=loss.detach(),
-                    losses=losses,
+                    losses=loss.detach()[None],
                     output=shown,
                     average=average,
-                    square=square,
+                    square=average.square(),
                 )
             )
         seconds += time.process_time() - begun

@@ -420,7 +420,8 @@ def windows_cases(data: Path, recipes: list[str]) -> Iterator[Case]:
 def windows_row(clean: NDArray[np.float64], recipe: str, window: int) -> Row:
     settings = find_recipe("inpaint", recipe)
     assert settings.patch is not None, "a network that draws from noise sees the whole picture"
-    settings = dataclasses.replace(settings, input=dataclasses.replace(settings.input, patch=window))
+    patches = dataclasses.replace(settings.input, patch=window)
+    settings = dataclasses.replace(settings, input=patches).for_size(clean.shape)
     known, started = writing(*clean.shape), time.process_time()
     result = prepare("inpaint", np.where(known, clean, 0), known, recipe=settings).run()
     seconds = time.process_time() - started

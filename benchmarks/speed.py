@@ -4,7 +4,7 @@ A step is a forward and a backward pass, the optimiser (Adam, 0.01) and the shak
 of 0.03, for the mean squared error over half of the pixels of a random picture of one channel. Compared are
 
 * plain: the network as published, layer after layer in float32, with torch's own functions, optimiser and noise;
-* untaught: what `untaught.fitting.run.begin` puts together for this machine's processor;
+* untaught: what `untaught.fitting.build.build_fit` puts together for this machine's processor;
 * paper code: with ``--paper-code FOLDER``, the paper's authors' own network from your checkout of it, for ``paper``.
 
 The sides take turns, step by step, so that a drift of the machine meets them all: reported are the medians over the
@@ -170,11 +170,16 @@ def step_recipe(preset: str) -> Recipe:
     )
 
 
+def problem(observed: Tensor, known: Tensor) -> Problem:
+    """The problem of restoring pictures, (N, 1, H, W)."""
+    layout = Layout(observed, 0, 1)
+    return Problem(observed=observed, known=known, channels=1, size=tuple(observed.shape[2:]), layout=layout)
+
+
 def untaught_fit(preset: str, size: int, engine: Engine, pictures: int = 1) -> tuple[Fit, Step]:
-    """What `untaught.fitting.run` puts together, and a step of it."""
+    """What `untaught.fitting.build` puts together, and a step of it."""
     observed, known = picture(size, pictures)
-    recipe = step_recipe(preset)
-    fit = build_fit(problem_of(observed, known), recipe, engine=engine, seed=0)
+    fit = build_fit(problem(observed, known), step_recipe(preset), engine=engine, seed=0)
     objective = MeanSquaredError(observed, Identity(), known)
 
     def step() -> None:

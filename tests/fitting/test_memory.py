@@ -48,9 +48,7 @@ def test_a_picture_that_never_fits_is_refused():
 
 
 def test_the_user_is_told_and_the_record_holds_the_smaller_recipe(monkeypatch):
-    from untaught.tasks import jobs
-
-    monkeypatch.setattr(jobs, "available_memory", lambda _: 175e6)
+    monkeypatch.setattr("untaught.tasks.jobs.available_memory", lambda _: 175e6)
     picture = np.random.default_rng(0).random((64, 64))
     result = untaught.restore(picture, picture > 0.5, iterations=2)
     assert "memory" in result.notes[0]
