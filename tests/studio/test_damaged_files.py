@@ -23,7 +23,7 @@ from untaught.studio.server import create_app
 from untaught.studio.storage import Store
 
 TOKEN = "a-token-for-the-tests"
-WAYS = ("missing", "empty", "cut")
+WAYS = ("missing", "empty", "cut", "a folder")
 
 
 def as_file(pixels, kind="PNG"):
@@ -70,7 +70,9 @@ def add_job(store, state="paused"):
 def damage(path, way):
     content = path.read_bytes()
     path.unlink()
-    if way != "missing":
+    if way == "a folder":
+        path.mkdir()
+    elif way != "missing":
         path.write_bytes(b"" if way == "empty" else content[: len(content) // 2])
 
 

@@ -117,7 +117,7 @@ def last_line(log: Path) -> dict[str, Any] | None:
         with log.open("rb") as file:
             file.seek(max(0, file.seek(0, os.SEEK_END) - _TAIL))
             content = file.read()
-    except FileNotFoundError:
+    except OSError:
         return None
     return next((line for _, line in _lines(content, reverse=True)), None)
 
@@ -133,7 +133,7 @@ def new_lines(log: Path, offset: int) -> tuple[list[str], int]:
             offset = offset if offset <= file.seek(0, os.SEEK_END) else 0
             file.seek(offset)
             content = file.read()
-    except FileNotFoundError:
+    except OSError:
         return [], 0
     end = content.rfind(b"\n") + 1
     return [text for text, _ in _lines(content[:end])], offset + end

@@ -4,7 +4,7 @@
 
     token                       the secret that a client sends, as a cookie or as `Authorization: Bearer`
     worker.log                  what the worker processes print; worker.old.log is the one before
-    examples/NAME/              damaged pictures to begin with
+    examples/NAME/              example pictures with damage, and their masks
     pictures/ID/original.EXT    the uploaded file, unchanged
                 mask.png        the mask as last saved: white is known, black is missing
                 info.json, view.png, thumbnail.jpg
@@ -99,6 +99,8 @@ def read_json(path: Path) -> dict[str, Any]:
         content = json.loads(path.read_bytes() or b"null")
     except FileNotFoundError:
         raise DamagedError(path, "is missing") from None
+    except OSError as error:
+        raise DamagedError(path, f"cannot be read: {error.strerror}") from None
     except (ValueError, RecursionError):
         raise DamagedError(path, "is not valid JSON") from None
     if not isinstance(content, dict):
@@ -113,7 +115,7 @@ def write_json(path: Path, content: dict[str, Any]) -> None:
 
 def set_file_aside(path: Path, reason: object) -> None:
     """Rename a damaged file to NAME.damaged, so that a new one can be written, and log it."""
-    with suppress(FileNotFoundError):
+    with suppress(OSError):
         path.replace(path.with_name(f"{path.name}.damaged"))
     _log.warning("%s: %s; what there was is now %s.damaged", path.parent, reason, path.name)
 
@@ -202,9 +204,13 @@ class Store:
     def set_aside(self, kind: Kind, identity: str, reason: object) -> None:
         """Move an entry that cannot be read to ``damaged/``, and log it."""
         target = self.folder / "damaged" / f"{kind}-{identity}"
-        target.parent.mkdir(exist_ok=True, mode=0o700)
-        self.entry(kind, identity).rename(target)
-        _log.warning("%s/%s: %s; its folder is now %s", kind, identity, reason, target)
+        try:
+            target.parent.mkdir(exist_ok=True, mode=0o700)
+            self.entry(kind, identity).rename(target)
+            where = f"now {target}"
+        except OSError as error:
+            where = f"where it was: it cannot be moved ({error.strerror})"
+        _log.warning("%s/%s: %s; its folder is %s", kind, identity, reason, where)
 
     def check_room(self, wanted: int = 0) -> None:
         """Check that this many more bytes may be written.

@@ -68,7 +68,7 @@ async def _moment(
     # Read at once: the worker may delete this preview while the answer is sent.
     try:
         content = (studio.store.entry("jobs", identity) / "moments" / f"{iteration:07d}.jpg").read_bytes()
-    except FileNotFoundError:
+    except OSError:
         raise HTTPException(404, "there is no preview of this iteration") from None
     headers = {"cache-control": "no-cache", "etag": f'"{zlib.crc32(content):08x}-{len(content)}"'}
     if if_none_match == headers["etag"]:
