@@ -143,8 +143,8 @@ def test_independent_networks_do_not_see_each_other():
     ("changes", "message"),
     [
         ({"skip_join": "add"}, "scale 0 the skip branch has 2 channels and what comes up from below has 8"),
-        ({"skip_channels": (2,)}, "one entry a scale"),
-        ({"down_channels": (), "up_channels": (), "skip_channels": ()}, "at least one"),
+        ({"skip_channels": (2,)}, "one entry per scale"),
+        ({"down_channels": (), "up_channels": (), "skip_channels": ()}, "down_channels is several values"),
         ({"down_kernel_size": 4}, "must be odd"),
         ({"upsampling": ("nearest",)}, "one for each of the 2 scales"),
         ({"upsampling": "cubic"}, "nearest, bilinear, bicubic"),

@@ -16,12 +16,12 @@ full resolution.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from types import MappingProxyType
-from typing import Any, Literal, cast, get_args
+from typing import Annotated, Any, Literal, cast
 
 import torch
 import torch.nn.functional as F
+from pydantic import Field
 from torch import Tensor, nn
 
 from untaught.errors import SettingError
@@ -36,11 +36,15 @@ from untaught.priors.blocks import (
     strides,
 )
 from untaught.priors.interpolation import upsample
+from untaught.settings import settings
 
 __all__ = ["PRESETS", "EncoderDecoder", "NetworkSettings"]
 
 
-@dataclass(frozen=True, kw_only=True)
+Positive = Annotated[int, Field(ge=1)]
+
+
+@settings
 class NetworkSettings:
     """The architecture of an encoder-decoder: everything but its weights and the number of its output channels.
 
@@ -48,6 +52,7 @@ class NetworkSettings:
     ``upsampling`` also take a single value for all scales.
 
     Attributes:
+        kind: the tag of this architecture in a record.
         input_channels: channels of the network's input.
         down_channels: channels of the encoder at each scale; the length is the number of scales.
         up_channels: channels of the decoder at each scale.
@@ -67,13 +72,14 @@ class NetworkSettings:
         dimensions: 2 for pictures, 3 for volumes. Volumes have neither "bicubic" upsampling nor Lanczos downsampling.
     """
 
-    input_channels: int = 32
-    down_channels: tuple[int, ...] = (128,) * 5
-    up_channels: tuple[int, ...] = (128,) * 5
-    skip_channels: tuple[int, ...] = (4,) * 5
-    down_kernel_size: int | tuple[int, ...] = 3
-    up_kernel_size: int | tuple[int, ...] = 3
-    skip_kernel_size: int | tuple[int, ...] = 1
+    kind: Literal["encoder-decoder"] = "encoder-decoder"
+    input_channels: Positive = 32
+    down_channels: Annotated[tuple[Positive, ...], Field(min_length=1)] = (128,) * 5
+    up_channels: tuple[Positive, ...] = (128,) * 5
+    skip_channels: tuple[Annotated[int, Field(ge=0)], ...] = (4,) * 5
+    down_kernel_size: Positive | tuple[Positive, ...] = 3
+    up_kernel_size: Positive | tuple[Positive, ...] = 3
+    skip_kernel_size: Positive | tuple[Positive, ...] = 1
     skip_join: Literal["concatenate", "add"] = "concatenate"
     skip_tap: Literal["input", "output"] = "input"
     downsampling: Downsampling = "stride"
@@ -83,37 +89,23 @@ class NetworkSettings:
     negative_slope: float = 0.2
     extra_convolution: bool = True
     head: Literal["sigmoid", "none"] = "sigmoid"
-    dimensions: int = 2
+    dimensions: Literal[2, 3] = 2
 
     def __post_init__(self) -> None:
-        for name in ("down_channels", "up_channels", "skip_channels"):
-            object.__setattr__(self, name, tuple(getattr(self, name)))
-        if not self.scales or not len(self.down_channels) == len(self.up_channels) == len(self.skip_channels):
+        if not len(self.down_channels) == len(self.up_channels) == len(self.skip_channels):
             raise SettingError(
-                "down_channels, up_channels and skip_channels need one entry a scale, and at least one: found "
+                "down_channels, up_channels and skip_channels need one entry per scale: found "
                 f"{len(self.down_channels)}, {len(self.up_channels)} and {len(self.skip_channels)}"
             )
-        if min(self.input_channels, *self.down_channels, *self.up_channels) < 1 or min(self.skip_channels) < 0:
-            raise SettingError("channels are whole numbers from 1 (from 0 in skip_channels)")
         for name in ("down_kernel_size", "up_kernel_size", "skip_kernel_size"):
-            sizes = self.per_scale(name)
-            if any(size < 1 or size % 2 == 0 for size in sizes):
-                raise SettingError(f"{name} must be odd and at least 1: found {getattr(self, name)}")
-        choices: dict[str, tuple[Any, ...]] = {
-            "skip_join": ("concatenate", "add"),
-            "skip_tap": ("input", "output"),
-            "downsampling": get_args(Downsampling),
-            "padding": get_args(Padding),
-            "activation": get_args(ActivationName),
-            "head": ("sigmoid", "none"),
-            "dimensions": (2, 3),
-        }
-        if self.dimensions == 3:
-            choices["downsampling"] = ("stride", "average", "max")
-        for name, valid in choices.items():
-            _check_choice(name, getattr(self, name), valid)
-        for kind in self.per_scale("upsampling"):
-            _check_choice("upsampling", kind, get_args(Upsampling) if self.dimensions == 2 else ("nearest", "bilinear"))
+            if any(size % 2 == 0 for size in self.per_scale(name)):
+                raise SettingError(f"{name} must be odd: found {getattr(self, name)}")
+        kinds = self.per_scale("upsampling")
+        if self.dimensions == 3 and ("bicubic" in kinds or self.downsampling.startswith("lanczos")):
+            raise SettingError(
+                "volumes have nearest or bilinear upsampling, and downsampling by stride, average or max: found "
+                f"{self.upsampling!r} and {self.downsampling!r}"
+            )
         if self.skip_join == "add":
             for scale, (skip, below) in enumerate(zip(self.skip_channels, self.channels_from_below(), strict=True)):
                 if skip and below and skip != below:
@@ -147,11 +139,6 @@ class NetworkSettings:
         if self.skip_tap == "output" and self.skip_channels[-1]:
             deepest = 0  # the innermost up block gets its skip branch only
         return (*self.up_channels[1:], deepest)
-
-
-def _check_choice(name: str, value: object, valid: tuple[Any, ...]) -> None:
-    if value not in valid:
-        raise SettingError(f"{name} must be one of {', '.join(map(str, valid))}: found {value!r}")
 
 
 PRESETS: Mapping[str, NetworkSettings] = MappingProxyType(
