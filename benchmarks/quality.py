@@ -421,7 +421,7 @@ def windows_row(clean: NDArray[np.float64], recipe: str, window: int) -> Row:
     settings = find_recipe("inpaint", recipe)
     assert settings.patch is not None, "a network that draws from noise sees the whole picture"
     patches = dataclasses.replace(settings.input, patch=window)
-    settings = dataclasses.replace(settings, input=patches).for_size(clean.shape)
+    settings = dataclasses.replace(settings, input=patches)
     known, started = writing(*clean.shape), time.process_time()
     result = prepare("inpaint", np.where(known, clean, 0), known, recipe=settings).run()
     seconds = time.process_time() - started

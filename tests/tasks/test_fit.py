@@ -112,7 +112,7 @@ def test_the_units_do_not_matter(recipe, low, high):
     plain = untaught.fit(CLEAN, recipe=recipe).finish().picture
     scaled = untaught.fit(low + (high - low) * CLEAN.double(), recipe=recipe, value_range=(low, high)).finish().picture
     assert scaled.dtype == torch.float64
-    np.testing.assert_allclose((scaled - low) / (high - low), plain, atol=2e-3)
+    np.testing.assert_allclose((scaled - low) / (high - low), plain, atol=5e-3)
 
 
 @pytest.mark.parametrize(("low", "high"), [(0, 255), (-1000, 3000)])
@@ -129,7 +129,7 @@ def test_an_operator_takes_pictures_in_the_users_units(recipe, low, high):
     assert all(low <= least <= most <= high for least, most in seen)
     assert max(most for _, most in seen) > (low + high) / 2
     if low == 0:
-        np.testing.assert_allclose(result.picture / high, plain.picture, atol=2e-3)
+        np.testing.assert_allclose(result.picture / high, plain.picture, atol=5e-3)
         assert result.history["loss"] == pytest.approx(plain.history["loss"], rel=0.02)
     assert result.picture.min() >= low
     assert f"white is {high}" in result.notes[-1]
