@@ -38,7 +38,6 @@ from torch import Tensor, nn
 import untaught
 from benchmarks.quality import crops, find_row
 from benchmarks.reference import DOCS
-from benchmarks.speed import problem_of
 from benchmarks.tables import replace_table
 from untaught.fitting.optimisers import OptimiserSettings
 from untaught.fitting.run import Run

@@ -358,7 +358,7 @@ def test_every_task_runs_and_can_be_repeated(files, task, picture, capsys):
     assert np.asarray(Image.open(files / "out.png")).shape == (*size, 3)
     printed = capsys.readouterr().err
     if task in ("upscale", "deblur"):
-        assert "observed again" in printed
+        assert "the operator maps the result" in printed
     again = ["repeat", "run.json", "-o", "again.png"]
     if task in ("invert", "activate"):
         assert {"invert": "the result's features", "activate": "the unit's activation"}[task] in printed

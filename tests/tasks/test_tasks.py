@@ -176,7 +176,7 @@ def test_diverging_for_good_keeps_the_best_so_far(picture, mask, tiny, monkeypat
     [
         ({"mask": np.ones((24, 20), bool)}, "nothing is missing"),
         ({"mask": np.zeros((24, 20), bool)}, "nothing is known"),
-        ({"mask": np.ones((20, 24), bool)}, r"\(20, 24\) and the picture \(24, 20, 3\)"),
+        ({"mask": np.ones((20, 24), bool)}, r"mask of \(20, 24\) for a picture of \(24, 20, 3\)"),
         ({"image": np.full((24, 20), np.nan)}, "no finite value"),
         ({"image": np.full((24, 20), 3.0)}, "value_range"),
         ({"recipe": "balancd"}, "did you mean balanced"),

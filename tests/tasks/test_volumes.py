@@ -83,7 +83,7 @@ def test_a_network_takes_volumes_of_any_size(size, changes):
 
 @pytest.mark.parametrize("change", [{"upsampling": "bicubic"}, {"downsampling": "lanczos2"}, {"dimensions": 4}])
 def test_what_a_network_for_volumes_has_not_is_refused(change):
-    with pytest.raises(SettingError, match="must be one of"):
+    with pytest.raises(SettingError, match=r"volumes have|is one of 2, 3"):
         NetworkSettings(**{"dimensions": 3, **change})
 
 
@@ -175,7 +175,9 @@ def test_an_operator_on_a_volume(tiny):
 
     run = untaught.fit(dimmed(original), dimmed, recipe=tiny)
     assert run.finish().picture.shape == original.shape
-    flat = untaught.fit(original.flatten(1), lambda x: x.flatten(1), recipe=tiny, channels=2, size=(5, 8, 9), iterations=1)
+    flat = untaught.fit(
+        original.flatten(1), lambda x: x.flatten(1), recipe=tiny, channels=2, size=(5, 8, 9), iterations=1
+    )
     operator = untaught.Mask(torch.rand(original.shape) > 0.5)
     assert untaught.fit(original, operator, recipe=tiny, iterations=2).finish().picture.shape == original.shape
     assert flat.job.recipe.network.dimensions == 3
@@ -187,7 +189,10 @@ def test_an_operator_on_a_volume(tiny):
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        ({"image": np.zeros((8, 8))}, r"found an array of \(8, 8\): a volume is an array of \(D, H, W\) or \(D, H, W, C\)"),
+        (
+            {"image": np.zeros((8, 8))},
+            r"found an array of \(8, 8\): a volume is an array of \(D, H, W\) or \(D, H, W, C\)",
+        ),
         ({"image": np.zeros((2, 2, 2, 2, 2))}, r"found an array of \(2, 2, 2, 2, 2\)"),
         ({"image": torch.zeros(1, 1, 8, 8)}, r"\(N, C, D, H, W\)"),
         ({"mask": np.ones((12, 10), bool)}, r"a mask of \(12, 10\) for a volume of \(6, 12, 10\)"),

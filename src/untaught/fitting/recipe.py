@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 import math
 from collections.abc import Callable, Mapping, Sequence
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 from pydantic import Field
 from torch import Tensor, nn
@@ -144,7 +144,7 @@ class Recipe:
         loss: ElementLoss | None = LOSSES[self.loss] if isinstance(self.loss, str) else self.loss
         return loss
 
-    def with_dimensions(self, dimensions: int) -> Recipe:
+    def with_dimensions(self, dimensions: Literal[2, 3]) -> Recipe:
         """The same for pictures, 2, or volumes, 3."""
         if not isinstance(self.network, NetworkSettings) or self.network.dimensions == dimensions:
             return self

@@ -38,7 +38,7 @@ def make_job(task: str, problem: Problem, options: FitOptions, **own: Any) -> Jo
     changed = {name: value for name, value in own.items() if value is not None}
     if changed:
         recipe = dataclasses.replace(recipe, name="own", **changed)
-    recipe = recipe.with_dimensions(dimensions)
+    recipe = recipe.with_dimensions(3 if dimensions == 3 else 2)
     others = ", ".join(RECIPES.get(row, RECIPES["fit"]))
     if recipe.shows_picture and problem.operator is not None:
         raise SettingError(
