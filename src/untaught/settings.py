@@ -97,7 +97,7 @@ def field_schema(cls: Any, name: str) -> dict[str, Any]:
 
 
 def _config(field: Any) -> ConfigDict | None:
-    """A class that pydantic knows has a configuration of its own, and another one is refused."""
+    """The configuration of a field's check; pydantic refuses one for a type that already has its own."""
     return None if hasattr(field.annotation, "__pydantic_config__") else ConfigDict(arbitrary_types_allowed=True)
 
 

@@ -482,3 +482,34 @@ def test_a_task_refuses_what_a_record_adds(files, capsys):
         (files / "changed.json").write_text(json.dumps({**record, "options": {**record["options"], **change}}))
         assert run("repeat", "changed.json", "-o", "again.png", folder=files) == 2
         assert expected in capsys.readouterr().err
+
+
+def test_a_foreign_record_does_not_decide_what_is_imported(tmp_path, files, capsys, monkeypatch):
+    """Every command that reads a record asks before it imports a model that the record names."""
+    (tmp_path / "foreign_model.py").write_text("raise SystemExit('imported')")
+    monkeypatch.syspath_prepend(tmp_path)
+    record = tmp_path / "record.json"
+    request = {
+        "task": "activate",
+        "files": {},
+        "options": {"model": "foreign_model:f", "layer": "0", "unit": 0, "size": [16, 16], "mean": None, "std": None},
+        "seed": 0,
+        "recipe": untaught.find_recipe("activate", "fast").record(),
+        "engine": {"device": "cpu", "precision": "float32"},
+    }
+    record.write_text(json.dumps(request))
+    picture = str(files / "clean.png")
+    for words in (
+        ["repeat", str(record), "-o", str(tmp_path / "out.png")],
+        ["compare", picture, picture, "--reference", picture, "--baselines", str(record)],
+    ):
+        assert cli.main(words) == 2
+        assert "allow it by --model foreign_model:f" in capsys.readouterr().err
+
+
+def test_a_checkpoint_that_the_user_names_is_never_removed(tmp_path, files):
+    kept = tmp_path / "keep"
+    kept.write_text("of the user")
+    words = ["inpaint", "photo.png", "--mask", "mask.png", "-o", "out.png", "--checkpoint", "keep"]
+    assert run(*words, "--checkpoint-every", "0", *FAST, folder=files) == 0
+    assert kept.read_text() == "of the user"

@@ -8,16 +8,16 @@ import torch
 import untaught
 from untaught import (
     Discrepancy,
-    EarlyStopping,
     HeldOut,
     NeverStop,
+    OwnRule,
     ResidualPeak,
     SettingError,
     State,
     VarianceValley,
     WindowedVarianceValley,
 )
-from untaught.fitting.stopping import RULES, Evidence, Patience
+from untaught.fitting.stopping import RULES, EarlyStopping, Evidence
 from untaught.physics.linear import Identity
 
 CLEAN = torch.rand(1, 1, 12, 12, generator=torch.Generator().manual_seed(0))
@@ -73,12 +73,12 @@ RULE = {
     "variance": VarianceValley(window=20, **WAIT),
     "windowed-variance": WindowedVarianceValley(window=20, **WAIT),
     "discrepancy": Discrepancy(noise=0.1, **WAIT),
-    "own": EarlyStopping(watch=Distance(), **WAIT),
+    "own": OwnRule(watch=Distance(), **WAIT),
 }
 
 
 def followed(rule, stream, observed=None):
-    patience = Patience(rule.criterion(evidence(observed)), rule)
+    patience = EarlyStopping(rule.criterion(evidence(observed)), rule)
     for one in stream:
         patience(one)
         if patience.exhausted:
@@ -104,7 +104,7 @@ def test_a_restored_criterion_continues_with_the_same_numbers(name):
 
 
 def test_rules_look_as_often_as_they_are_told():
-    patience = Patience(Distance(), EarlyStopping(watch=Distance(), every=7, patience=1000))
+    patience = EarlyStopping(Distance(), OwnRule(watch=Distance(), every=7, patience=1000))
     for one in states(100):
         patience(one)
         if patience.improved:
@@ -123,7 +123,7 @@ class Follows:
 
 
 def test_patience_grows_with_the_run():
-    rule = EarlyStopping(watch=Follows(lambda iteration: 1.0 / min(iteration, 200)), patience=10, tolerance=0.0)
+    rule = OwnRule(watch=Follows(lambda iteration: 1.0 / min(iteration, 200)), patience=10, tolerance=0.0)
     patience, last = followed(rule, states())
     assert patience.best_iteration > 190
     assert last.iteration - patience.best_iteration == patience.best_iteration // 4
@@ -132,23 +132,23 @@ def test_patience_grows_with_the_run():
 def test_a_slightly_better_value_is_kept_but_does_not_prolong_the_wait():
     """Falls to 100 in 20 iterations, and from there by a thousandth each."""
     falling = Follows(lambda iteration: 120.0 - iteration if iteration <= 20 else 102.0 - 0.1 * iteration)
-    rule = EarlyStopping(watch=falling, patience=10, tolerance=0.05)
+    rule = OwnRule(watch=falling, patience=10, tolerance=0.05)
     patience, last = followed(rule, states(100))
     assert last.iteration == patience.best_iteration  # it was still falling,
     assert last.iteration == patience.clear_iteration + 10  # but not by enough
-    again = Patience(falling, rule)
+    again = EarlyStopping(falling, rule)
     again.restore(patience.facts(), {})
     assert again.gives_up_at == patience.gives_up_at
 
 
 def test_no_opinion_is_no_value():
-    rule = EarlyStopping(watch=Follows(lambda iteration: None if iteration < 50 else float(iteration)), patience=10)
+    rule = OwnRule(watch=Follows(lambda iteration: None if iteration < 50 else float(iteration)), patience=10)
     patience, last = followed(rule, states())
     assert (patience.best_iteration, last.iteration) == (50, 62)
 
 
 def test_a_criterion_may_end_the_fit():
-    rule = EarlyStopping(watch=Follows(lambda iteration: -torch.inf if iteration == 8 else 1.0), patience=1000)
+    rule = OwnRule(watch=Follows(lambda iteration: -torch.inf if iteration == 8 else 1.0), patience=1000)
     patience, last = followed(rule, states())
     assert last.iteration == patience.best_iteration == 8
 
@@ -225,7 +225,7 @@ def test_every_shipped_rule_has_a_name_and_a_record():
         lambda: WindowedVarianceValley(window=1),
         lambda: Discrepancy(),
         lambda: Discrepancy(noise=0.0),
-        lambda: EarlyStopping(watch=print),
+        lambda: OwnRule(watch=print),
         lambda: HeldOut(window=3),
     ],
 )

@@ -14,11 +14,11 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, NoReturn
 
 import untaught
-from untaught.cli.commands import Command, help_of_app, help_of_command, make_app
-from untaught.cli.looking import looking_commands
-from untaught.cli.restoring import again_commands, task_commands
+from untaught.cli.other_commands import completion_command, demo_command, studio_command
+from untaught.cli.parsing import Command, help_of_app, help_of_command, make_app
+from untaught.cli.report_commands import looking_commands
 from untaught.cli.run import DONE, INTERRUPTED
-from untaught.cli.serving import completion_command, demo_command, studio_command
+from untaught.cli.task_commands import again_commands, task_commands
 from untaught.errors import InputError, UntaughtError
 
 __all__ = ["commands", "main"]

@@ -145,12 +145,25 @@ def run_order(order: Order) -> int:
         console.print(f"go on with: {shlex.join(['untaught', 'resume', str(order.checkpoint)])}")
     elif output.checkpoint is not None and output.checkpoint_every:
         keep()
-    elif code == DONE:
+    elif code == DONE and output.checkpoint is None and output.checkpoint_every:
         order.checkpoint.unlink(missing_ok=True)
     figures = {} if meter is None else _figures(unit(restoration.picture), meter, job.problem)
     made = record.make_record(request, restoration, figures)
     _report(output, console, restoration, made, new_notes=restoration.notes[len(job.problem.notes) :])
     return code
+
+
+def check_trust(request: Mapping[str, Any], allowed: str | None = None) -> None:
+    """Refuse a record that would make Python import and call a model, unless the user names it again.
+
+    Raises:
+        InputError: a file from somebody else must not decide what Python imports.
+    """
+    from untaught.tasks.invert import SHORT_MODELS
+
+    model = request["options"].get("model")
+    if model is not None and model not in SHORT_MODELS and model != allowed:
+        raise InputError(f"the run would import and call {model}: allow it by --model {model}")
 
 
 def prepared(

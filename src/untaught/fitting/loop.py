@@ -27,7 +27,7 @@ from untaught.priors.sampler import InputSampler
 __all__ = ["Fit", "iterate"]
 
 _LEAST_DECAY = 0.9
-"""Decay of the averages of a place that is not seen in each iteration: they span its last ten outputs at least."""
+"""With patches: smallest decay, so that a pixel's average spans about its last ten outputs."""
 
 
 class Fit:

@@ -30,7 +30,7 @@ class Problem:
         layers: channels of each layer of the picture that has its own network, ``channels`` in all; empty for one.
         objective: builds the loss from observation, operator and known values.
         weights: not negative, broadcastable to the observation: of each value's loss; None for equal weights.
-        unit: one unit of the fit in the units of the observation, for a loss that needs these.
+        unit: 1.0 in the fit equals this many units of the observation; the Poisson loss needs them.
         offset: the value of the observation that is 0 in the fit, in its units.
         signed: whether the loss may be negative, so that its growth says nothing.
         clip: whether the picture lies in [0, 1] and outputs are limited to it.

@@ -14,7 +14,7 @@ from untaught.errors import SettingError
 from untaught.fitting.langevin import SGLD, Langevin
 from untaught.fitting.losses import LOSSES, ElementLoss
 from untaught.fitting.optimisers import OptimiserFactory, OptimiserSettings
-from untaught.fitting.stopping import RULES, Criterion, EarlyStopping, NeverStop, StoppingSettings
+from untaught.fitting.stopping import RULES, Criterion, NeverStop, OwnRule, StoppingSettings
 from untaught.priors.conv_decoder import ConvDecoder
 from untaught.priors.deep_decoder import DeepDecoder
 from untaught.priors.encoder_decoder import NetworkSettings
@@ -89,7 +89,7 @@ class Recipe:
 
     def __post_init__(self) -> None:
         if not isinstance(self.stopping, StoppingSettings):
-            object.__setattr__(self, "stopping", EarlyStopping(watch=self.stopping))
+            object.__setattr__(self, "stopping", OwnRule(watch=self.stopping))
         self._check_parts()
         if isinstance(self.network, nn.Module):
             return

@@ -29,7 +29,7 @@ from untaught.fitting.optimisers import OptimiserSettings, scheduled_rate
 from untaught.fitting.problem import Problem
 from untaught.fitting.recipe import Recipe
 from untaught.fitting.state import Observer, Restoration, State, StopReason
-from untaught.fitting.stopping import Evidence, HeldOut, NeverStop, Patience
+from untaught.fitting.stopping import EarlyStopping, Evidence, HeldOut, NeverStop
 from untaught.imaging.arrays import from_tensor, laid_out
 from untaught.physics.linear import Identity
 from untaught.physics.operator import check_output
@@ -150,7 +150,7 @@ class Run:
         if self._held is not None:
             self._fit.sampler.set_known(self._known & ~self._held)
         criterion = rule.criterion(Evidence(self._observed, self._known, self._held, self._operator))
-        self._patience = None if criterion is None else Patience(criterion, rule)
+        self._patience = None if criterion is None else EarlyStopping(criterion, rule)
         self._best: Snapshot | None = None
         self._factor: float | None = None
         self._points: dict[str, list[float]] = {"iteration": [], "elapsed": []}

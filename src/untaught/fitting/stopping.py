@@ -2,7 +2,7 @@
 
 A rule has a criterion, a number that falls while the picture gets better, computed without a clean picture. A user's
 rule is any object with ``update(state)``, which returns that number, or None for no opinion; minus infinity ends the
-fit at once. `EarlyStopping` waits for a better value with patience. The rules here are the published ones and ours.
+fit at once. `EarlyStopping` decides when to stop waiting for a lower value.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ __all__ = [
     "Evidence",
     "HeldOut",
     "NeverStop",
-    "Patience",
+    "OwnRule",
     "ResidualPeak",
     "StoppingSettings",
     "VarianceValley",
@@ -74,9 +74,9 @@ class StoppingSettings:
     """What all rules share: how often to look, and how long to wait.
 
     Attributes:
-        every: iterations between two looks; default 10.
-        patience: stop after this many iterations without a clearly better value, and no sooner than a quarter of the
-            iterations that the last one took; default 60.
+        every: use the criterion's value at every n-th iteration; the criterion sees every iteration; default 10.
+        patience: stop after max(patience, n / 4) iterations without a clearly better value, n being the iteration of
+            the last clearly better one; default 60.
         tolerance: a value is clearly better if it is lower by this share; the best moment is that of the lowest value;
             default 0.005.
     """
@@ -108,7 +108,7 @@ class NeverStop(StoppingSettings):
 
 
 @settings
-class EarlyStopping(StoppingSettings):
+class OwnRule(StoppingSettings):
     """Watch a criterion of the user's own.
 
     Attributes:
@@ -334,7 +334,7 @@ class _ResidualPeak:
         self.parting = state["parting"].to(self.observed.device)
 
 
-class Patience:
+class EarlyStopping:
     """Follows a criterion, knows its best moment, and says when to stop waiting for a better one.
 
     Args:

@@ -59,8 +59,8 @@ class Batch(NamedTuple):
         guess: (N, C, H, W), float32: the network's output is added to it; None for zero.
         compared: (N, C, H, W), bool: the values that enter the loss; None for all known ones.
         shown: (N, C, H, W), bool: where the guess is the observed value and replaces the output; None for nowhere.
-        target: (N, C, H, W), float32: replaces the observation in the loss, and ``compared`` then replaces the known
-            values; None for the observation.
+        target: (N, C, H, W), float32: compare with this instead of the observation, at ``compared`` instead of at the
+            known values; None for the observation.
         mirrored: (N, 2), bool: whether the input, and so the output, is mirrored left to right and top to bottom.
         patch: rows, (N, h), and columns, (N, w), int64, of the picture that all of these cover; None for the whole.
     """
@@ -115,7 +115,9 @@ class InputSampler:
         """
 
     def first_guess(self) -> Tensor | None:
-        """A new tensor, (1, C, H, W), in [0, 1]: the picture where no patch has been yet, by the values in use.
+        """A first estimate of the picture, a new tensor (1, C, H, W) in [0, 1], from the values that are in use.
+
+        It is shown where no patch has been yet.
 
         None for a scheme without patches.
         """

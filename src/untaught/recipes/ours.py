@@ -32,8 +32,8 @@ BALANCED_RESTORE = Recipe(
     input=MaskedInput(),
     optimiser=MUON,
     averaging=0.98,
-    # A thinned network takes up no damage, so there is no haste; what it lacks is what is held out:
-    # docs/lab-notes/quality.md.
+    # With masked input the network does not learn the damage, so patience may be long. Half of the fit is refit:
+    # held-out pixels are what it misses: docs/lab-notes/quality.md.
     stopping=HeldOut(patience=200, refit=0.5),
     iterations=800,
 )
@@ -67,7 +67,7 @@ NOISE_INPAINT = dataclasses.replace(
 
 SHAPES = MaskedInput(pattern="shapes", least=0.7, most=0.7)
 
-# Narrow inside too, for more iterations in its time: it is those that it lacks (docs/lab-notes/recipes.md).
+# Narrower inside, so that more iterations fit into the same time; more iterations help: docs/lab-notes/recipes.md.
 BALANCED_INPAINT = dataclasses.replace(
     BALANCED_RESTORE,
     network=_widths(32, 64, 64),
@@ -76,7 +76,7 @@ BALANCED_INPAINT = dataclasses.replace(
     iterations=600,
 )
 
-# By smaller windows it learns sooner: docs/lab-notes/recipes.md.
+# Smaller patches learn faster: docs/lab-notes/recipes.md.
 FAST_INPAINT = dataclasses.replace(
     BALANCED_INPAINT, name="fast", input=dataclasses.replace(SHAPES, patch=256), iterations=520
 )
@@ -90,7 +90,7 @@ BALANCED_DENOISE = Recipe(
     input=R2RInput(),
     optimiser=MUON,
     averaging=0.99,
-    # The best moment comes a quarter later than the peak, which Patience waits in any case.
+    # The best moment comes a quarter later than the peak: EarlyStopping waits that long whatever the patience is.
     stopping=ResidualPeak(patience=20, tolerance=0.0),
     iterations=400,
 )

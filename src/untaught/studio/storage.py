@@ -13,6 +13,10 @@
             log.jsonl, moments/, checkpoint, result.EXT, result.json, record.json, ...
     damaged/                    entries that cannot be read; the studio never deletes them
 
+Read: this folder, the page's own files and scikit-image's example pictures. Deleted: what the user deletes; entries
+older than 60 days and then the oldest above 20 GiB, unless they are queued, running or paused; unfinished uploads;
+cleared masks; previews beyond the last sixty; the older worker log. Never deleted: damaged/ and examples/.
+
 ID is 16 random hexadecimal digits. Nothing that a client sends becomes part of a path. The server writes request.json
 and state.json, the worker writes the rest of a job. Small files are written under a temporary name and then renamed.
 """

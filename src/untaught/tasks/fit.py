@@ -31,7 +31,7 @@ _OVERSHOOT = 0.5
 """Noise may reach this far beyond a picture's range before the range is doubted, as a share of it."""
 
 _EXCESS = 10.0
-"""An observation this many times larger than what the operator makes of pictures in the range is in other units."""
+"""Refuse observations this many times larger than the operator's outputs: their units must differ."""
 
 
 def fit(

@@ -53,7 +53,7 @@ def _no_switch(value: object) -> object:
 
 
 def _plain_bool(value: object) -> object:
-    """A bool of a bool of numpy."""
+    """Turn a numpy.bool_ into a bool."""
     return bool(value) if type(value).__module__ == "numpy" and type(value).__name__.startswith("bool") else value
 
 
@@ -72,7 +72,7 @@ def _duration(value: object) -> object:
 
 
 NoSwitch = BeforeValidator(_no_switch)
-"""Refuses True and False where a number is wanted; it comes after the bounds."""
+"""Refuses True and False where a number is wanted; write it after ``Field(...)`` in the annotation."""
 
 Number = Annotated[float, Field(allow_inf_nan=False), NoSwitch]
 """A finite number."""

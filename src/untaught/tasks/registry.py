@@ -85,7 +85,7 @@ class Task:
             role; None for a task that starts from no picture.
         read_without: makes a `Problem` of the settings and of what Python gives instead of a picture; None for a task
             that always starts from one.
-        instead: names of what Python may give instead of a picture.
+        instead: keyword arguments that may replace the picture, in Python only.
         recipes: its recipes, the default first: names of its row in `untaught.recipes.RECIPES`, or `Recipe` objects. A
             task without a row of its own has those of `untaught.fit`.
         files: what it takes besides the picture.

@@ -13,8 +13,8 @@ from typing import Annotated, Any
 from pydantic import Field
 
 import untaught
-from untaught.cli.commands import Command
 from untaught.cli.options import PICTURE
+from untaught.cli.parsing import Command
 from untaught.errors import InputError
 from untaught.settings import settings
 from untaught.tasks.options import Device, Number, Precision, Shown, Switch
@@ -157,11 +157,12 @@ def _compare(options: CompareOptions) -> int:
 
 def _baselines(record_file: Path) -> dict[str, tuple[Any, float]]:
     """The results of classical methods on the input that a record names, and the seconds that each takes."""
-    from untaught.cli.run import prepared
+    from untaught.cli.run import check_trust, prepared
     from untaught.fitting.record import read_record
     from untaught.tasks.classical import classical
 
     request = read_record(record_file)
+    check_trust(request)
     sources = {role: Path(entry["path"]) for role, entry in request["files"].items()}
     options = {"value_range": None, "volume": False, **request["options"]}
     job, _ = prepared(request["task"], sources, options, seed=request["seed"])

@@ -9,9 +9,9 @@ from typing import Annotated, Any
 
 from pydantic import Field
 
-from untaught.cli.commands import Command
 from untaught.cli.options import OutputOptions, RepeatedOutput, files_of
-from untaught.cli.run import Order, run_order
+from untaught.cli.parsing import Command
+from untaught.cli.run import Order, check_trust, run_order
 from untaught.errors import InputError
 from untaught.settings import check_names, settings
 from untaught.tasks.invert import SHORT_MODELS
@@ -154,10 +154,7 @@ def _order(request: Mapping[str, Any], trust: _Trust, output: OutputOptions, wor
     names = [option.name for option in task.own_options]
     check_names(request["options"], [*names, *_IN_RECORD], kind=f"option of {task.name} in the record:")
     own, read = build(dict(request["options"]), task.settings, FitOptions)
-    model = request["options"].get("model")
-    # A file from somebody else must not decide what Python imports and calls.
-    if model is not None and model not in SHORT_MODELS and model != trust.model:
-        raise InputError(f"the run would import and call {model}: allow it by --model {model}")
+    check_trust(request, trust.model)
     return Order(
         task=task.name,
         files={role: Path(request["files"][role]["path"]) for role in task.roles if role in request["files"]},

@@ -9,7 +9,7 @@ from typing import Annotated, Literal
 
 from pydantic import Field
 
-from untaught.cli.commands import Command
+from untaught.cli.parsing import Command
 from untaught.errors import InputError
 from untaught.settings import settings
 from untaught.tasks.options import Count, Shown, Switch
