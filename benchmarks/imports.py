@@ -108,8 +108,8 @@ def draw(figure: Path) -> None:
         style = {"arrowstyle": "-|>", "color": "0.55" if y1 < y0 else "red", "lw": 0.5 + 0.15 * min(count, 12)}
         axes.annotate(
             "",
-            xy=(x1 + 0.5, y1 + 0.15),
-            xytext=(x0 + 0.5, y0 - 0.15),
+            xy=(x1 + 0.5, y1 + 0.34),
+            xytext=(x0 + 0.5, y0 - 0.34),
             arrowprops={**style, "connectionstyle": f"arc3,rad={bend if (y0 + y1) % 2 else -bend}"},
         )
     for name, (x, y) in place.items():
