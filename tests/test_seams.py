@@ -230,3 +230,19 @@ def test_shipped_architectures_go_through_the_same_seam(name):
     assert torch.equal(fit(network=recipe.network, input=recipe.input, recipe=recipe).finish().picture, whole.picture)
     again = untaught.recipe_from_record(json.loads(json.dumps(whole.recipe)))
     assert torch.equal(fit(recipe=again).finish().picture, whole.picture)
+
+
+def test_a_divergence_by_the_operator_names_the_operator():
+    class Failing(nn.Module):
+        """Not finite from its third call in a fit on, for any picture."""
+
+        calls = 0
+
+        def forward(self, picture):
+            self.calls += 1
+            return picture if self.calls <= 6 else picture / 0
+
+    run = untaught.fit(CLEAN, Failing(), recipe=RECIPE, device="cpu")
+    with pytest.raises(untaught.DivergenceError, match="the operator returns NaN or infinite"):
+        for _ in run:
+            pass

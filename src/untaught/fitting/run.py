@@ -169,8 +169,28 @@ class Run:
             raise UntaughtError("this run is being fitted by another thread: give each thread a run of its own")
         try:
             yield from self._states()
+        except DivergenceError as error:
+            self._blame_operator(error)
+            raise
         finally:
             self._lock.release()
+
+    def _blame_operator(self, error: DivergenceError) -> None:
+        """Raise an error that names the operator, if its output is not finite for the finite picture of the last state.
+
+        Raises:
+            DivergenceError: then.
+        """
+        if self.last is None or self.job.problem.operator is None:
+            return
+        picture = self._sound(self.last).average
+        with torch.no_grad():
+            output = self._operator(picture)
+        if picture.isfinite().all() and not output[self._known].abs().isfinite().all():
+            raise DivergenceError(
+                "the operator returns NaN or infinite values for a finite picture of this fit: correct the operator, "
+                "for instance by a small constant before a division, a logarithm or a root"
+            ) from error
 
     def _states(self) -> Iterator[State]:
         if self.stop_reason is StopReason.INTERRUPTED and not self._finished:
