@@ -2,11 +2,14 @@
 
 A run that holds values out has two stages. In the first they are hidden from the fit, and the error on them tells when
 to stop. Then the fit goes back to its best moment and continues with every known value for a share of its length.
+
+This module is long because the stages of a run, its checkpoints and its result share one state.
 """
 
 from __future__ import annotations
 
 import copy
+import dataclasses
 import math
 import threading
 from collections.abc import Callable, Iterator, Sequence
@@ -14,7 +17,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
@@ -23,16 +25,17 @@ from untaught.backend.engine import Engine
 from untaught.errors import DivergenceError, InputError, Interrupted, ObserverError, StopFit, UntaughtError
 from untaught.fitting.build import build_fit, build_objective
 from untaught.fitting.checkpoint import Snapshot, part, save
-from untaught.fitting.held_out import calibrate, half_width, hold_out
+from untaught.fitting.held_out import calibrate, hold_out
 from untaught.fitting.loop import iterate
+from untaught.fitting.operator_check import blame_operator, check_operator
 from untaught.fitting.optimisers import OptimiserSettings, scheduled_rate
 from untaught.fitting.problem import Problem
 from untaught.fitting.recipe import Recipe
+from untaught.fitting.results import further_results, interval, residual_note
 from untaught.fitting.state import Observer, Restoration, State, StopReason
 from untaught.fitting.stopping import EarlyStopping, Evidence, HeldOut, NeverStop
-from untaught.imaging.arrays import from_tensor, laid_out
+from untaught.imaging.arrays import from_tensor
 from untaught.physics.linear import Identity
-from untaught.physics.operator import check_output
 
 __all__ = ["Job", "Progress", "Run"]
 
@@ -134,6 +137,7 @@ class Run:
         self._cancelled = threading.Event()
         # Copies: a tensor made in inference mode cannot be used with gradients.
         self._observed, self._known = problem.observed.clone().to(device), problem.known.clone().to(device)
+        self._problem = dataclasses.replace(problem, observed=self._observed, known=self._known)
         self._operator = problem.operator or Identity()
         self._learnt: nn.Module | None = None
         if isinstance(self._operator, nn.Module):
@@ -170,27 +174,11 @@ class Run:
         try:
             yield from self._states()
         except DivergenceError as error:
-            self._blame_operator(error)
+            if self.last is not None:
+                blame_operator(error, self._problem, self._operator, self._sound(self.last).average)
             raise
         finally:
             self._lock.release()
-
-    def _blame_operator(self, error: DivergenceError) -> None:
-        """Raise an error that names the operator, if its output is not finite for the finite picture of the last state.
-
-        Raises:
-            DivergenceError: then.
-        """
-        if self.last is None or self.job.problem.operator is None:
-            return
-        picture = self._sound(self.last).average
-        with torch.no_grad():
-            output = self._operator(picture)
-        if picture.isfinite().all() and not output[self._known].abs().isfinite().all():
-            raise DivergenceError(
-                "the operator returns NaN or infinite values for a finite picture of this fit: correct the operator, "
-                "for instance by a small constant before a division, a logarithm or a root"
-            ) from error
 
     def _states(self) -> Iterator[State]:
         if self.stop_reason is StopReason.INTERRUPTED and not self._finished:
@@ -263,30 +251,8 @@ class Run:
         self.stop_reason = StopReason.ITERATIONS
 
     def check_operator(self, excess: float | None = None) -> None:
-        """Check the operator's output for one picture, before anything is fitted.
-
-        Args:
-            excess: refuse an observation that is this many times larger than the operator's outputs; None to skip.
-
-        Raises:
-            InputError: if its shape is not the observation's, or it is not finite where the observation is known.
-        """
-        problem = self.job.problem
-        if problem.operator is None:
-            return
-        shape, device = (len(self._observed), problem.channels, *problem.size), self._observed.device
-        check_output(self._operator, shape, self._observed.shape, device)
-        generator = torch.Generator().manual_seed(0)
-        with torch.no_grad():
-            output = self._operator(torch.rand(shape, generator=generator, dtype=torch.float32).to(device))
-        if not output[self._known].abs().isfinite().all():
-            raise InputError("the operator returns NaN or infinite values for a picture of random values in its range")
-        largest, made = (float(one[self._known].abs().max()) for one in (self._observed, output))
-        if excess is not None and largest > excess * max(made, 1e-12):
-            raise InputError(
-                f"observed has values up to {largest:.4g}, and the operator maps pictures in [0, 1] to {made:.4g} at "
-                "most: say the picture's lowest and highest value by value_range=(low, high)"
-            )
+        """Check the operator on one picture, before anything is fitted; see `operator_check.check_operator`."""
+        check_operator(self._problem, self._operator, excess)
 
     @property
     def finished(self) -> bool:
@@ -319,7 +285,9 @@ class Run:
         left = not self._finished and self.stop_reason is StopReason.ITERATIONS
         uncertainty, expected = None, None
         if self._factor is not None:
-            uncertainty = self._uncertainty(last, self._factor)
+            assert self._best is not None
+            # Of the best moment, when it was calibrated: later the outputs agree more than they improve.
+            uncertainty = interval(job.problem, last.with_averages(*self._averages(self._best)), self._factor)
         if self._held is not None and self._patience is not None and math.isfinite(self._patience.best):
             expected = -10 * math.log10(max(self._patience.best, 1e-12))
         return Restoration(
@@ -336,8 +304,8 @@ class Run:
             missing=job.problem.missing,
             uncertainty=uncertainty,
             expected_psnr=expected,
-            notes=(*job.problem.notes, *self._residual(last)),
-            found=self._found(last),
+            notes=(*job.problem.notes, *residual_note(self._problem, self._operator, last)),
+            found=further_results(job.problem, self._operator, last),
         )
 
     def snapshot(self) -> Snapshot:
@@ -483,43 +451,6 @@ class Run:
     def _averages(self, moment: Snapshot) -> tuple[Tensor, Tensor]:
         averages = part(moment.tensors, "averages")
         return self._fit.over_runs(averages["average"]), self._fit.over_runs(averages["square"])
-
-    # What the result says ------------------------------------------------------------------------------------------
-
-    def _residual(self, state: State) -> tuple[str, ...]:
-        """How far the operator's output is from the observation, as a sentence."""
-        problem = self.job.problem
-        if problem.operator is None:
-            return ()
-        with torch.no_grad():
-            if problem.verdict is not None:
-                return (problem.verdict(state.average),)
-            difference = (self._operator(state.average) - self._observed)[self._known].abs().square().mean().sqrt()
-        range_ = problem.layout.high - problem.layout.low
-        return (
-            f"the operator maps the result to within {float(difference) * range_:.3g} of the observation (root mean "
-            f"square; white is {problem.layout.high:g})",
-        )
-
-    def _found(self, state: State) -> dict[str, Any]:
-        """Further results."""
-        problem = self.job.problem
-        if problem.found is None:
-            return {}
-        with torch.no_grad():
-            found = problem.found(self._operator, state.average)
-        return {name: from_tensor(one, None, problem.layout) for name, one in found.items()}
-
-    def _uncertainty(self, last: State, factor: float) -> NDArray[np.float32] | Tensor:
-        """Half-width of the 90 % interval, of the best moment, when it was calibrated."""
-        problem = self.job.problem
-        assert self._best is not None
-        # Later the outputs agree more than they improve.
-        width = half_width(last.with_averages(*self._averages(self._best)), factor)
-        if problem.kept is not None:
-            width = torch.where(problem.kept, 0, width)
-        width = width * (problem.layout.high - problem.layout.low)
-        return width if problem.layout.is_tensor else laid_out(width.numpy(), problem.layout)
 
     def _loss_history(self) -> list[float]:
         # The losses come from the device all at once.
