@@ -181,8 +181,8 @@ def measured(row, name):
 
 
 FLOORS = {
-    # name: (floor; measured with kernels and bfloat16, one thread; plain torch, float32; kernels and bfloat16, two threads;
-    # kernels and float32, two threads)
+    # name: (floor; measured with kernels and bfloat16, one thread; in plain torch and float32; with kernels, two threads
+    # and bfloat16; with kernels, two threads and float32)
     "inpaint": {
         "balanced": (18.1, 19.82, 19.61, 19.78, 19.61),
         "fast": (18.1, 19.82, 19.61, 19.78, 19.61),
@@ -313,8 +313,10 @@ FLOORS = {
         "langevin": (10.0, 12.56, 12.06, 11.51, 12.12),
     },
 }
-"""Decibels. The floor is 1.5 below the lowest of four measurements, or half of it where that is below 3: a fit of so few
-iterations depends on rounding, and so on the number of threads and the processor."""
+"""Decibels. The floor is 1.5 below the lowest of four measurements, or half of it where that is below 3.
+
+A fit of so few iterations depends on rounding, and so on the number of threads and the processor.
+"""
 
 ALL = [(row, name) for row, recipes in RECIPES.items() for name in recipes]
 
