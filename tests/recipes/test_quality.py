@@ -181,8 +181,8 @@ def measured(row, name):
 
 
 FLOORS = {
-    # name: (floor; measured with kernels and bfloat16, one thread; in plain torch and float32; with kernels, two threads
-    # and bfloat16; with kernels, two threads and float32)
+    # name: (floor; measured with kernels and bfloat16, one thread; in plain torch and float32; with kernels, two
+    # threads and bfloat16; with kernels, two threads and float32)
     "inpaint": {
         "balanced": (18.1, 19.82, 19.61, 19.78, 19.61),
         "fast": (18.1, 19.82, 19.61, 19.78, 19.61),
