@@ -1,4 +1,8 @@
-"""Inpainting: fill in what a mask marks as missing, such as writing, scratches and holes."""
+"""Inpainting: fill in what a mask marks as missing, such as writing, scratches and holes.
+
+What the network is shown: the known values, a part of them hidden (`untaught.priors.masked_input`); coordinates for a
+large hole (`untaught.priors.inputs`). The recipe chooses: `untaught.recipes.ours`.
+"""
 
 from __future__ import annotations
 
