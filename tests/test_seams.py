@@ -26,6 +26,13 @@ class Network(nn.Module):
         return self.layers(x)
 
 
+def network(seed=1):
+    """The same weights whatever ran before."""
+    with torch.random.fork_rng():
+        torch.manual_seed(seed)
+        return Network()
+
+
 class Ramp:
     """An input scheme of the user's own: coordinates whose sign flickers."""
 
@@ -76,7 +83,7 @@ def charbonnier(prediction, observed):
 
 def sgd(parameters):
     """An optimiser of the user's own, with its own learning rate."""
-    return torch.optim.SGD(parameters, lr=0.5, momentum=0.9)
+    return torch.optim.SGD(parameters, lr=0.2, momentum=0.9)
 
 
 RECIPE = untaught.Recipe(
@@ -89,7 +96,7 @@ RECIPE = untaught.Recipe(
 )
 
 OWN = {
-    "network": {"network": Network()},
+    "network": {"network": network()},
     "input": {"input": Ramp()},
     "stopping": {"stopping": StopAtLoss(0.05)},
     "loss": {"loss": charbonnier},
@@ -97,7 +104,7 @@ OWN = {
     "regulariser": {"regulariser": untaught.total_variation(0.01)},
     "recipe": {},
     "everything": {
-        "network": Network(),
+        "network": network(),
         "input": Ramp(),
         "stopping": StopAtLoss(0.05),
         "loss": charbonnier,
@@ -146,10 +153,10 @@ def test_a_rule_may_end_the_fit():
 
 
 def test_the_users_objects_are_left_alone():
-    network, rule = Network(), StopAtLoss(0.05)
-    before = {name: value.clone() for name, value in network.state_dict().items()}
-    begin({"network": network, "stopping": rule}).finish()
-    assert all(torch.equal(value, before[name]) for name, value in network.state_dict().items())
+    mine, rule = network(), StopAtLoss(0.05)
+    before = {name: value.clone() for name, value in mine.state_dict().items()}
+    begin({"network": mine, "stopping": rule}).finish()
+    assert all(torch.equal(value, before[name]) for name, value in mine.state_dict().items())
     assert rule.mean is None
 
 
@@ -178,7 +185,7 @@ def test_a_recipe_and_its_name_are_the_same():
 
 
 def test_several_runs_of_a_users_network_start_from_other_weights():
-    one, two = (begin({"network": Network()}, runs=runs).finish().picture for runs in (1, 2))
+    one, two = (begin({"network": network()}, runs=runs).finish().picture for runs in (1, 2))
     assert not torch.equal(one, two)
 
     class Fixed(nn.Module):
