@@ -61,7 +61,7 @@ from .tasks.options import FitOptions
 from .tasks.preparation import run_task
 from .tasks.registry import TASKS, InputFile, Task, register_task
 from .tasks.restore import restore
-from .tasks.separate import SeparateSettings, separate
+from .tasks.separate import separate
 from .tasks.upscale import UpscaleSettings, upscale
 
 __version__: str
@@ -124,7 +124,6 @@ __all__ = [
     "ResidualPeak",
     "Restoration",
     "Run",
-    "SeparateSettings",
     "SettingError",
     "Siren",
     "State",

@@ -10,6 +10,7 @@ from typing import Any, TypeVar, dataclass_transform
 
 from pydantic import ConfigDict, Field, PydanticSchemaGenerationError, PydanticUserError, TypeAdapter, ValidationError
 from pydantic.dataclasses import dataclass
+from pydantic_core import to_jsonable_python
 
 from untaught.errors import SettingError
 
@@ -74,14 +75,10 @@ def check_names(given: Iterable[str], known: Iterable[str], *, kind: str) -> Non
 
 def plain(value: Any) -> Any:
     """Settings as JSON can hold them: nested dicts, lists, strings, numbers; other objects by their qualified name."""
-    if dataclasses.is_dataclass(value) and not isinstance(value, type):
-        return {field.name: plain(getattr(value, field.name)) for field in dataclasses.fields(value)}
-    if isinstance(value, dict):
-        return {str(name): plain(one) for name, one in value.items()}
-    if isinstance(value, tuple | list):
-        return [plain(one) for one in value]
-    if value is None or isinstance(value, bool | int | float | str):
-        return value
+    return to_jsonable_python(value, bytes_mode="base64", fallback=_object)
+
+
+def _object(value: Any) -> dict[str, str]:
     named = value if hasattr(value, "__qualname__") else type(value)
     return {"object": f"{named.__module__}:{named.__qualname__}"}
 

@@ -4,26 +4,10 @@ import io
 
 import numpy as np
 import pytest
-import torch
 from rich.console import Console
 
+from made_states import states
 from untaught.cli.progress import LiveDisplay, PlainLines, as_blocks, make_console
-from untaught.fitting.state import State
-
-
-def states(count: int, channels: int = 3):
-    for iteration in range(1, count + 1):
-        output = torch.full((1, channels, 8, 6), iteration / count)
-        loss = torch.tensor(1 / iteration)
-        yield State(
-            iteration=iteration,
-            iterations=count,
-            loss=loss,
-            losses=loss[None],
-            average=output,
-            square=output.square(),
-            elapsed=iteration / 10,
-        )
 
 
 @pytest.mark.parametrize("colours", [None, "truecolor", "256"])

@@ -1,24 +1,8 @@
 import numpy as np
 import pytest
-import torch
 
+from made_states import states
 from untaught.fitting.observers import Preview, ReferenceMeter
-from untaught.fitting.state import State
-
-
-def states(count: int, channels: int = 3):
-    for iteration in range(1, count + 1):
-        output = torch.full((1, channels, 8, 6), iteration / count)
-        loss = torch.tensor(1 / iteration)
-        yield State(
-            iteration=iteration,
-            iterations=count,
-            loss=loss,
-            losses=loss[None],
-            average=output,
-            square=output.square(),
-            elapsed=iteration / 10,
-        )
 
 
 def test_the_meter_measures_now_and_then_and_at_the_end():

@@ -12,10 +12,11 @@ pytest.importorskip("fastapi", reason="the studio is an extra: pip install 'unta
 
 from untaught import cli
 from untaught.errors import InputError, SettingError
-from untaught.studio import progress
+from untaught.fitting import observers
+from untaught.fitting.observers import Throttle
 from untaught.studio.job_files import JobRequest, JobState
 from untaught.studio.mask_suggestions import propose
-from untaught.studio.progress import KeptPreviews, Throttle
+from untaught.studio.progress import KeptPreviews
 from untaught.studio.queue import Queue
 from untaught.studio.security import Access
 from untaught.studio.storage import FullError, MissingError, Store, default_folder, shown_name
@@ -139,8 +140,8 @@ def test_each_device_fits_one_job_at_a_time(tmp_path):
 @pytest.mark.parametrize("cost", [0.001, 0.2])
 def test_previews_take_no_more_than_their_share(monkeypatch, cost):
     now, made = [0.0], []
-    monkeypatch.setattr(progress.time, "monotonic", lambda: now[0])
-    monkeypatch.setattr(progress.time, "thread_time", lambda: now[0])
+    monkeypatch.setattr(observers.time, "monotonic", lambda: now[0])
+    monkeypatch.setattr(observers.time, "thread_time", lambda: now[0])
 
     def make():
         now[0] += cost

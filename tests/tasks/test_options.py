@@ -13,7 +13,8 @@ import torch
 
 import untaught
 from untaught.errors import SettingError
-from untaught.tasks.options import FitOptions, build, dump, list_options
+from untaught.settings import plain
+from untaught.tasks.options import FitOptions, build, list_options
 from untaught.tasks.registry import TASKS
 from untaught.tasks.write_signatures import signatures
 
@@ -82,7 +83,7 @@ def test_settings_survive_a_record():
     for task in TASKS.values():
         given = {option.name: "2" for option in task.own_options if option.required}
         (settings,) = build(given, task.settings)
-        values = dump(settings)
+        values = plain(settings)
         assert build(values, task.settings) == [settings]
 
 

@@ -14,9 +14,9 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, NoReturn
 
 import untaught
-from untaught.cli.other_commands import completion_command, demo_command, studio_command
+from untaught.cli.other_commands import DEMO, STUDIO, completion_command
 from untaught.cli.parsing import Command, help_of_app, help_of_command, make_app
-from untaught.cli.report_commands import looking_commands
+from untaught.cli.report_commands import REPORT_COMMANDS
 from untaught.cli.run import DONE, INTERRUPTED
 from untaught.cli.task_commands import again_commands, task_commands
 from untaught.errors import InputError, UntaughtError
@@ -65,9 +65,9 @@ def commands(words: Sequence[str] = ()) -> dict[str, Command]:
     listed = [
         *task_commands(words),
         *again_commands(words),
-        *looking_commands(),
-        demo_command(),
-        studio_command(),
+        *REPORT_COMMANDS,
+        DEMO,
+        STUDIO,
         completion_command(script),
     ]
     made = {command.name: command for command in listed}

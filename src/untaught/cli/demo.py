@@ -11,14 +11,15 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image
 from rich.table import Table
 
 from untaught.cli.progress import make_console, make_display
 from untaught.fitting.state import Restoration
 from untaught.imaging.damage import dropped_pixels, writing
 from untaught.imaging.files import write_text
-from untaught.imaging.metrics import psnr, ssim
+from untaught.imaging.metrics import psnr_and_ssim
+from untaught.imaging.picture import Picture
+from untaught.imaging.writing import write
 from untaught.tasks.inpaint import inpaint
 from untaught.tasks.restore import restore
 
@@ -43,9 +44,7 @@ def run_demo(folder: Path, iterations: int | None = None) -> int:
             result = function(damaged, mask, iterations=iterations or own_iterations, observers=[display])
         pictures = {"damaged": damaged / 255, "biharmonic": biharmonic, "untaught": result.picture / 255}
         reference = clean / 255
-        figures = {
-            kind: {"psnr": psnr(shown, reference), "ssim": ssim(shown, reference)} for kind, shown in pictures.items()
-        }
+        figures = {kind: psnr_and_ssim(shown, reference) for kind, shown in pictures.items()}
         report[name] = {**figures, "seconds": result.seconds, "biharmonic_seconds": classical_seconds}
         table.add_row(name, *(f"{figures[kind]['psnr']:.2f}" for kind in pictures), f"{result.seconds:.0f}")
         for kind, shown in {**pictures, "original": clean / 255}.items():
@@ -71,4 +70,4 @@ def _cases() -> list[tuple[str, NDArray[np.uint8], NDArray[np.bool_], Callable[.
 
 
 def _save(path: Path, picture: NDArray[Any]) -> None:
-    Image.fromarray((np.clip(picture, 0, 1) * 255).round().astype(np.uint8)).save(path)
+    write(path, Picture((np.clip(picture, 0, 1) * 255).round().astype(np.uint8)))

@@ -14,7 +14,7 @@ from untaught.errors import InputError
 from untaught.settings import settings
 from untaught.tasks.options import Count, Shown, Switch
 
-__all__ = ["completion_command", "demo_command", "studio_command"]
+__all__ = ["DEMO", "STUDIO", "completion_command"]
 
 
 @settings
@@ -44,18 +44,6 @@ class StudioOptions:
     ] = ""
 
 
-def studio_command() -> Command:
-    """The command that opens the studio."""
-    return Command(
-        name="studio",
-        about="Open a local web page: paint over what is missing and watch the picture come back. Needs "
-        "untaught[studio].",
-        example="untaught studio --folder pictures",
-        options={"options": StudioOptions},
-        run=_studio,
-    )
-
-
 def _studio(options: StudioOptions) -> int:
     if options.token and len(options.token) < 16:
         raise InputError("the token is too short: it has 16 characters or more")
@@ -73,6 +61,16 @@ def _studio(options: StudioOptions) -> int:
     return 0
 
 
+STUDIO = Command(
+    name="studio",
+    about="Open a local web page: paint over what is missing and watch the picture come back. Needs untaught[studio].",
+    example="untaught studio --folder pictures",
+    options={"options": StudioOptions},
+    run=_studio,
+)
+"""The command that opens the studio."""
+
+
 @settings
 class DemoOptions:
     """Options of demo."""
@@ -87,21 +85,20 @@ class DemoOptions:
     ] = None
 
 
-def demo_command() -> Command:
-    """The command that runs the demonstration."""
+def _demo(options: DemoOptions) -> int:
+    from untaught.cli.demo import run_demo
 
-    def demo(options: DemoOptions) -> int:
-        from untaught.cli.demo import run_demo
+    return run_demo(options.output, options.iterations)
 
-        return run_demo(options.output, options.iterations)
 
-    return Command(
-        name="demo",
-        about="Restore two bundled photographs and compare with biharmonic inpainting.",
-        example="untaught demo -o demo",
-        options={"options": DemoOptions},
-        run=demo,
-    )
+DEMO = Command(
+    name="demo",
+    about="Restore two bundled photographs and compare with biharmonic inpainting.",
+    example="untaught demo -o demo",
+    options={"options": DemoOptions},
+    run=_demo,
+)
+"""The command that runs the demonstration."""
 
 
 @settings

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import dataclasses
 import json
-import math
 import shlex
 import time
 from pathlib import Path
@@ -17,18 +15,10 @@ from untaught.cli.options import PICTURE
 from untaught.cli.parsing import Command
 from untaught.errors import InputError
 from untaught.settings import settings
-from untaught.tasks.options import Device, Number, Precision, Shown, Switch
+from untaught.tasks.options import Device, Precision, Shown, Switch, ValueRange
 
-__all__ = ["looking_commands"]
+__all__ = ["REPORT_COMMANDS"]
 
-_Range = Annotated[
-    tuple[Number, Number] | None,
-    Field(
-        description="values of black and white, in the pictures' units (default: the whole range of 8 and 16 bits, 0 1 "
-        "for floats)"
-    ),
-    Shown(metavar=("LOW", "HIGH")),
-]
 _Json = Annotated[Switch, Field(description="print one JSON object instead of sentences")]
 
 
@@ -54,7 +44,7 @@ class CompareOptions:
         ),
         Shown(metavar="RECORD"),
     ] = None
-    value_range: _Range = None
+    value_range: ValueRange = None
     volume: Annotated[Switch, Field(description="the pictures are volumes: TIFFs whose pages are slices")] = False
     json: _Json = False
 
@@ -64,7 +54,7 @@ class InspectOptions:
     """Options of inspect."""
 
     picture: Annotated[Path, Field(description=PICTURE), Shown(positional=True)]
-    value_range: _Range = None
+    value_range: ValueRange = None
     json: _Json = False
 
 
@@ -77,37 +67,11 @@ class DoctorOptions:
     json: _Json = False
 
 
-def looking_commands() -> list[Command]:
-    """The commands that look at something."""
-    return [
-        Command(
-            name="compare",
-            about="Say how close two pictures are to each other, or both to a reference, in PSNR (dB) and SSIM.",
-            example="untaught compare damaged.png restored.png --reference clean.png",
-            options={"options": CompareOptions},
-            run=_compare,
-        ),
-        Command(
-            name="inspect",
-            about="Say what is wrong with a picture, and the command that would treat it.",
-            example="untaught inspect photo.jpg",
-            options={"options": InspectOptions},
-            run=_inspect,
-        ),
-        Command(
-            name="doctor",
-            about="Say what this machine has, how untaught would run on it, and why.",
-            example="untaught doctor",
-            options={"options": DoctorOptions},
-            run=_doctor,
-        ),
-    ]
-
-
 def _compare(options: CompareOptions) -> int:
     from untaught.imaging import reading, writing
     from untaught.imaging.arrays import in_unit_range
     from untaught.imaging.comparison import closeness, side_by_side
+    from untaught.imaging.metrics import finite
     from untaught.imaging.picture import Picture
 
     paths = [path for path in (options.a, options.b, options.reference) if path is not None]
@@ -132,10 +96,7 @@ def _compare(options: CompareOptions) -> int:
     if options.baselines is not None and reference is not None:
         for name, (made, taken) in _baselines(options.baselines).items():
             found[name], seconds[name] = closeness(in_unit_range(made, value_range, volume=volume), reference), taken
-    figures: dict[str, Any] = {
-        name: {key: value if math.isfinite(value) else None for key, value in dataclasses.asdict(near).items()}
-        for name, near in found.items()
-    }
+    figures: dict[str, Any] = {name: dict(finite(vars(near))) for name, near in found.items()}
     for name, spent in seconds.items():
         figures[name]["seconds"] = spent
     if options.output is not None:
@@ -223,3 +184,29 @@ def _doctor(options: DoctorOptions) -> int:
     for reason in engine.reasons:
         print(f"  {reason}")
     return 0
+
+
+REPORT_COMMANDS = [
+    Command(
+        name="compare",
+        about="Say how close two pictures are to each other, or both to a reference, in PSNR (dB) and SSIM.",
+        example="untaught compare damaged.png restored.png --reference clean.png",
+        options={"options": CompareOptions},
+        run=_compare,
+    ),
+    Command(
+        name="inspect",
+        about="Say what is wrong with a picture, and the command that would treat it.",
+        example="untaught inspect photo.jpg",
+        options={"options": InspectOptions},
+        run=_inspect,
+    ),
+    Command(
+        name="doctor",
+        about="Say what this machine has, how untaught would run on it, and why.",
+        example="untaught doctor",
+        options={"options": DoctorOptions},
+        run=_doctor,
+    ),
+]
+"""The commands that look at something."""

@@ -78,14 +78,15 @@ def run_order(order: Order) -> int:
     """
     from untaught.cli.progress import make_console, make_display
     from untaught.fitting import record
-    from untaught.fitting.observers import Preview, ReferenceMeter, Regularly
+    from untaught.fitting.observers import Preview, ReferenceMeter, Throttle
     from untaught.imaging import writing
     from untaught.imaging.arrays import in_unit_range
+    from untaught.imaging.files import check_writable
 
     output = order.output
     for path in (output.record, output.checkpoint):
         if path is not None:
-            _check_path(path, order.sources)
+            check_writable(path, order.sources.values())
     job, picture = prepared(order.task, order.files, order.options, **order.fit)
     result = picture.with_pixels(job.blank())
     for target, shown in ((output.output, result), (output.uncertainty, _as_floats(result))):
@@ -127,7 +128,7 @@ def run_order(order: Order) -> int:
             meter,
             display,
             Preview(preview, output.preview_every) if output.preview_every else None,
-            Regularly(keep, output.checkpoint_every) if output.checkpoint_every else None,
+            Throttle(keep, output.checkpoint_every, share=math.inf) if output.checkpoint_every else None,
             interruption,
         ]
         try:
@@ -264,13 +265,6 @@ def _as_floats(picture: Picture) -> Picture:
     return Picture(picture.pixels.astype("float32"), volume=picture.volume)
 
 
-def _check_path(path: Path, files: Mapping[str, Path]) -> None:
-    if path.is_dir() or not path.parent.is_dir():
-        raise InputError(f"{path} cannot be written: a file in a folder that exists is wanted")
-    if any(path.exists() and path.samefile(source) for source in files.values() if source.exists()):
-        raise InputError(f"an input file would be overwritten: {path}")
-
-
 def _read_reference(path: Path, picture: Picture) -> NDArray[Any]:
     from untaught.imaging import reading
 
@@ -286,14 +280,13 @@ def _read_reference(path: Path, picture: Picture) -> NDArray[Any]:
 
 def _figures(restored: NDArray[Any], meter: ReferenceMeter, problem: Problem) -> dict[str, Any]:
     """Distances of (H, W, C) or (D, H, W, C), in [0, 1], to the reference; None for an infinite one."""
-    from untaught.imaging.metrics import psnr, ssim
+    from untaught.imaging.metrics import finite, psnr, psnr_and_ssim
 
-    figures = {"psnr": psnr(restored, meter.reference), "ssim": ssim(restored, meter.reference)}
+    figures = psnr_and_ssim(restored, meter.reference)
     if problem.operator is None and problem.missing:
         missing = ~problem.known[0].movedim(0, -1).numpy()
         figures["psnr_missing"] = psnr(restored, meter.reference, missing)
-    finite = {name: value if math.isfinite(value) else None for name, value in figures.items()}
-    return {**finite, "reference_history": meter.points}
+    return {**finite(figures), "reference_history": meter.points}
 
 
 def _report(

@@ -13,9 +13,9 @@ from untaught.cli.options import OutputOptions, RepeatedOutput, files_of
 from untaught.cli.parsing import Command
 from untaught.cli.run import Order, check_trust, run_order
 from untaught.errors import InputError
-from untaught.settings import check_names, settings
+from untaught.settings import check_names, plain, settings
 from untaught.tasks.invert import SHORT_MODELS
-from untaught.tasks.options import Count, FitOptions, Shown, build, dump
+from untaught.tasks.options import Count, FitOptions, Shown, build
 from untaught.tasks.registry import TASKS, Task, find_task
 
 __all__ = ["again_commands", "task_commands"]
@@ -38,7 +38,7 @@ def _task_command(task: Task, words: Sequence[str]) -> Command:
             Order(
                 task=task.name,
                 files={role: path for role, path in given.items() if path is not None},
-                options={**dump(own), **read},
+                options={**plain(own), **read},
                 fit=chosen,
                 output=output,
                 words=words,
@@ -158,7 +158,7 @@ def _order(request: Mapping[str, Any], trust: _Trust, output: OutputOptions, wor
     return Order(
         task=task.name,
         files={role: Path(request["files"][role]["path"]) for role in task.roles if role in request["files"]},
-        options={**dump(own), **{name: getattr(read, name) for name in _IN_RECORD}},
+        options={**plain(own), **{name: getattr(read, name) for name in _IN_RECORD}},
         fit={
             "recipe": recipe_from_record(request["recipe"]),
             "time_budget": request.get("time_budget"),

@@ -1,8 +1,7 @@
-"""Observers of a fit: previews, the distance to a reference, regular actions. They change nothing in it."""
+"""Observers of a fit: the distance to a reference, previews, actions now and then. They change nothing in it."""
 
 from __future__ import annotations
 
-import math
 import time
 from collections.abc import Callable
 from typing import Any
@@ -10,9 +9,9 @@ from typing import Any
 from numpy.typing import NDArray
 
 from untaught.fitting.state import State
-from untaught.imaging.metrics import psnr, ssim
+from untaught.imaging.metrics import finite, psnr_and_ssim
 
-__all__ = ["Preview", "ReferenceMeter", "Regularly"]
+__all__ = ["Preview", "ReferenceMeter", "Throttle"]
 
 
 class ReferenceMeter:
@@ -35,9 +34,7 @@ class ReferenceMeter:
         if state.iteration % self.every and state.iteration != state.iterations:
             return
         picture = self.compose(state)
-        figures = {"psnr": psnr(picture, self.reference), "ssim": ssim(picture, self.reference)}
-        finite = {name: value if math.isfinite(value) else None for name, value in figures.items()}
-        self.points.append({"iteration": state.iteration, **finite})
+        self.points.append({"iteration": state.iteration, **finite(psnr_and_ssim(picture, self.reference))})
 
     def latest(self) -> str:
         """The last figures, as a progress line shows them."""
@@ -66,21 +63,32 @@ class Preview:
             self.write(state)
 
 
-class Regularly:
-    """Acts every few seconds, between two iterations.
+class Throttle:
+    """Acts now and then, between two iterations, and never for more than a share of the time.
 
     Args:
         action: what to do.
         seconds: least time between the end of one action and the start of the next.
+        share: largest share of the time that the action may take; infinite for no limit.
     """
 
-    def __init__(self, action: Callable[[], object], seconds: float) -> None:
+    def __init__(self, action: Callable[[], object], seconds: float, share: float = 0.04) -> None:
         self.action = action
         self.seconds = seconds
-        self._last = time.monotonic()
+        self.share = share
+        self._next = time.monotonic() + seconds
 
     def __call__(self, state: State) -> None:  # noqa: ARG002
         """Act if it is time to."""
-        if time.monotonic() - self._last >= self.seconds:
-            self.action()
-            self._last = time.monotonic()
+        self.try_now()
+
+    def try_now(self) -> bool:
+        """Act if it is time to, and return whether it was."""
+        if time.monotonic() < self._next:
+            return False
+        # The action's own work counts, and not the time that it waits for a busy processor.
+        started = time.thread_time()
+        self.action()
+        cost = time.thread_time() - started
+        self._next = time.monotonic() + max(self.seconds, cost / self.share)
+        return True

@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from untaught.errors import InputError
-from untaught.imaging.metrics import psnr, ssim
+from untaught.imaging.metrics import psnr_and_ssim
 
 __all__ = ["Closeness", "closeness", "side_by_side"]
 
@@ -45,8 +45,7 @@ def closeness(picture: NDArray[Any], other: NDArray[Any]) -> Closeness:
         )
     if not (np.isfinite(picture).all() and np.isfinite(other).all()):
         raise InputError("a picture has values that are not finite: metrics need finite values; restore it first")
-    picture, other = picture.clip(0, 1), other.clip(0, 1)
-    return Closeness(psnr(picture, other), ssim(picture, other))
+    return Closeness(**psnr_and_ssim(picture.clip(0, 1), other.clip(0, 1)))
 
 
 def side_by_side(

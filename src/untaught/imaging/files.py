@@ -4,20 +4,37 @@ from __future__ import annotations
 
 import os
 import uuid
+from collections.abc import Iterable
 from pathlib import Path
+
+from untaught.errors import PictureError
 
 __all__ = ["check_writable", "write_bytes", "write_text"]
 
 
-def check_writable(path: str | os.PathLike[str]) -> None:
-    """Check whether a file can be created beside this path.
+def check_writable(path: Path, inputs: Iterable[Path] = (), advice: str = "choose another name") -> None:
+    """Check whether a file can be written, before a long computation makes its content.
+
+    Args:
+        path: the file to write.
+        inputs: files that must not be overwritten.
+        advice: what to do if one of them would be.
 
     Raises:
-        OSError: if not.
+        PictureError: if it cannot, with the reason.
     """
-    trial = _temporary(Path(path))
-    trial.touch(exist_ok=False)
-    trial.unlink()
+    if path.is_dir():
+        raise PictureError(f"{path} is a folder: a file name is wanted")
+    if not path.parent.is_dir():
+        raise PictureError(f"{path} cannot be written: there is no folder {path.parent}; create it first")
+    if any(path.exists() and path.samefile(source) for source in inputs if source.exists()):
+        raise PictureError(f"{path} is an input and would be overwritten: {advice}")
+    trial = _temporary(path)
+    try:
+        trial.touch(exist_ok=False)
+        trial.unlink()
+    except OSError as error:
+        raise PictureError(f"{path} cannot be written: {error.strerror} in {path.parent}") from error
 
 
 def write_bytes(path: str | os.PathLike[str], content: bytes) -> None:

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import math
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-__all__ = ["psnr", "ssim"]
+__all__ = ["finite", "psnr", "psnr_and_ssim", "ssim"]
 
 
 def psnr(picture: NDArray[Any], reference: NDArray[Any], where: NDArray[np.bool_] | None = None) -> float:
@@ -56,3 +58,13 @@ def ssim(picture: NDArray[Any], reference: NDArray[Any]) -> float:
             use_sample_covariance=False,
         )
     )
+
+
+def psnr_and_ssim(picture: NDArray[Any], reference: NDArray[Any]) -> dict[str, float]:
+    """Return both metrics by name; see `psnr` and `ssim`."""
+    return {"psnr": psnr(picture, reference), "ssim": ssim(picture, reference)}
+
+
+def finite(figures: Mapping[str, float]) -> dict[str, float | None]:
+    """Return figures as JSON can hold them: None for one that is infinite or NaN."""
+    return {name: value if math.isfinite(value) else None for name, value in figures.items()}

@@ -40,20 +40,9 @@ def check_writable(
     """
     path = Path(path)
     kind = _format(path)
-    if path.is_dir():
-        raise PictureError(f"{path} is a folder: a file name is wanted")
-    if not path.parent.is_dir():
-        raise PictureError(f"{path} cannot be written: there is no folder {path.parent}; create it first")
-    if not overwrite and any(path.exists() and path.samefile(source) for source in inputs if source.exists()):
-        raise PictureError(
-            f"{path} is an input and would be overwritten: choose another name, or allow it by --overwrite"
-        )
+    files.check_writable(path, () if overwrite else inputs, "choose another name, or allow it by --overwrite")
     if problem := _cannot_hold(kind, picture):
         raise PictureError(f"{path} cannot be written: {problem}")
-    try:
-        files.check_writable(path)
-    except OSError as error:
-        raise PictureError(f"{path} cannot be written: {error.strerror} in {path.parent}") from error
 
 
 def write(path: str | os.PathLike[str], picture: Picture) -> None:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from pathlib import Path
 from typing import IO, Any
 
@@ -17,6 +17,7 @@ import torch
 from PIL import Image
 from torch import Tensor
 
+from untaught.fitting.observers import Throttle
 from untaught.fitting.run import Job, Progress, Run
 from untaught.fitting.state import State, StopReason
 from untaught.imaging.files import write_bytes
@@ -24,41 +25,10 @@ from untaught.imaging.picture import Picture
 from untaught.studio.job_files import moments
 from untaught.studio.previews import as_jpeg
 
-__all__ = ["KeptPreviews", "ProgressWriter", "Throttle", "open_log", "why_it_will_stop"]
+__all__ = ["KeptPreviews", "ProgressWriter", "open_log", "why_it_will_stop"]
 
 _LONGEST_SIDE = 1280
 _MOST_PREVIEWS = 60
-
-
-class Throttle:
-    """Observer that does something now and then, and never for more than a share of the time.
-
-    Args:
-        action: what to do.
-        seconds: least time between two calls.
-        share: largest share of the time that the action may take, 0 to 1.
-    """
-
-    def __init__(self, action: Callable[[], object], seconds: float, share: float = 0.04) -> None:
-        self.action = action
-        self.seconds = seconds
-        self.share = share
-        self._next = time.monotonic() + seconds
-
-    def __call__(self, state: State) -> None:  # noqa: ARG002
-        """Call the action if it is due."""
-        self.try_now()
-
-    def try_now(self) -> bool:
-        """Call the action if it is due, and return whether it was."""
-        if time.monotonic() < self._next:
-            return False
-        # The action's own work counts, and not the time that it waits for a busy processor.
-        started = time.thread_time()
-        self.action()
-        cost = time.thread_time() - started
-        self._next = time.monotonic() + max(self.seconds, cost / self.share)
-        return True
 
 
 class KeptPreviews:

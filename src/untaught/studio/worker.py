@@ -19,13 +19,14 @@ import numpy as np
 
 from untaught.errors import InputError, StopFit, UntaughtError
 from untaught.fitting import checkpoint
+from untaught.fitting.observers import Throttle
 from untaught.fitting.state import State, StopReason
 from untaught.imaging import reading, writing
 from untaught.imaging.files import write_text
 from untaught.imaging.picture import Picture
 from untaught.studio.job_files import JobRequest
 from untaught.studio.previews import as_shown
-from untaught.studio.progress import ProgressWriter, Throttle, open_log
+from untaught.studio.progress import ProgressWriter, open_log
 from untaught.studio.results import write_result
 from untaught.studio.storage import DamagedError, set_file_aside
 from untaught.studio.worker_process import DONE, PAUSED

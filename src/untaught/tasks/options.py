@@ -12,7 +12,7 @@ import math
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
-from pydantic import BeforeValidator, Field, StrictBool, TypeAdapter, ValidationError, WithJsonSchema
+from pydantic import BeforeValidator, Field, StrictBool, ValidationError, WithJsonSchema
 from pydantic_core import PydanticCustomError
 
 from untaught.errors import SettingError
@@ -34,10 +34,10 @@ __all__ = [
     "Seconds",
     "Shown",
     "Switch",
+    "ValueRange",
     "Whole",
     "build",
     "default_text",
-    "dump",
     "list_options",
 ]
 
@@ -95,10 +95,7 @@ Seconds = Annotated[
 """A time: a number of seconds from 0, or a text such as 60s, 5m or 1.5h."""
 
 PositiveSeconds = Annotated[
-    float,
-    Field(gt=0, allow_inf_nan=False),
-    BeforeValidator(_duration),
-    WithJsonSchema({"type": "number", "format": "seconds", "exclusiveMinimum": 0}),
+    Seconds, Field(gt=0), WithJsonSchema({"type": "number", "format": "seconds", "exclusiveMinimum": 0})
 ]
 """A time above 0."""
 
@@ -161,6 +158,16 @@ Precision = Annotated[
 ]
 """The type of the arithmetic between layers."""
 
+ValueRange = Annotated[
+    tuple[Number, Number] | None,
+    Field(
+        description="values of black and white, in the picture's units (default: the whole range of 8 and 16 bits, 0 1 "
+        "for floats)"
+    ),
+    Shown(metavar=("LOW", "HIGH")),
+]
+"""The values of black and white."""
+
 
 @settings
 class FitOptions:
@@ -194,14 +201,7 @@ class FitOptions:
         Field(description="start of the random numbers: the same seed on the same machine gives the same picture"),
         Shown(metavar="N"),
     ] = 0
-    value_range: Annotated[
-        tuple[Number, Number] | None,
-        Field(
-            description="values of black and white, in the picture's units (default: the whole range of 8 and 16 bits, "
-            "0 1 for floats)"
-        ),
-        Shown(metavar=("LOW", "HIGH")),
-    ] = None
+    value_range: ValueRange = None
     volume: Annotated[
         Switch,
         Field(
@@ -316,9 +316,3 @@ def build(given: dict[str, Any], *classes: type, more: tuple[str, ...] = ()) -> 
         except ValidationError as error:
             raise translated(error, cls) from None
     return built
-
-
-def dump(instance: Any) -> dict[str, Any]:
-    """The values of a settings class as JSON can hold them."""
-    values: dict[str, Any] = TypeAdapter(type(instance)).dump_python(instance, mode="json")
-    return values

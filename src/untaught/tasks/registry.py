@@ -199,11 +199,8 @@ def find_task(name: str) -> Task:
     return TASKS[name]
 
 
-def register(task: Task) -> Task:
-    """Add a task to `TASKS`.
-
-    Returns:
-        The task; its settings class is a pydantic dataclass.
+def register(task: Task) -> None:
+    """Add a task to `TASKS`; its settings class becomes a pydantic dataclass.
 
     Raises:
         SettingError: for a task that cannot be read, or names that are taken.
@@ -220,7 +217,6 @@ def register(task: Task) -> Task:
     if task.function is not None:
         _list_options_in_docstring(task.function, task)
     TASKS.add(task)
-    return task
 
 
 def _validated(cls: Any) -> type:

@@ -6,7 +6,6 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, Unpack
 
 from untaught.errors import InputError
-from untaught.settings import settings
 from untaught.tasks.registry import InputFile, Task, register
 
 if TYPE_CHECKING:
@@ -19,15 +18,10 @@ if TYPE_CHECKING:
     from untaught.physics.operator import Operator
     from untaught.tasks.signatures import SeparateOptions
 
-__all__ = ["SeparateSettings", "read", "separate"]
+__all__ = ["read", "separate"]
 
 _ALIKE = 1e-3
 """Two pictures count as alike below this root mean square difference, for values in [0, 1]."""
-
-
-@settings
-class SeparateSettings:
-    """Layer separation has no options of its own."""
 
 
 def separate(
@@ -68,7 +62,7 @@ def separate(
     return run_task("separate", image, other=other, observers=observers, **options)
 
 
-def read(picture: Tensor, layout: Layout, settings: SeparateSettings, other: ArrayLike | Tensor) -> Problem:  # noqa: ARG001
+def read(picture: Tensor, layout: Layout, settings: object, other: ArrayLike | Tensor) -> Problem:  # noqa: ARG001
     """Make a problem of two mixtures of two layers, (N, C, H, W)."""
     import torch
 
@@ -117,7 +111,6 @@ register(
         name="separate",
         about="Separate two layers, such as a scene and a reflection, that two pictures mix in different shares.",
         example="untaught separate window.png --other turned.png -o scene.png",
-        settings=SeparateSettings,
         read=read,
         function=separate,
         recipes=("balanced", "fast", "best"),
