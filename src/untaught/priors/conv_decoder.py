@@ -10,61 +10,20 @@ from __future__ import annotations
 
 import itertools
 import math
-from typing import ClassVar, Literal
+from typing import Any, ClassVar, Literal
 
 import torch
 import torch.nn.functional as F
 from pydantic import Field
 from torch import Tensor, nn
 
+from untaught.priors.architecture import Architecture, Head, finish, two_pixels, widened
 from untaught.priors.blocks import BatchNormalisation, Convolution
-from untaught.priors.deep_decoder import BiaslessConvolution, Head, check_output, finish, two_pixels, widened
+from untaught.priors.deep_decoder import BiaslessConvolution
 from untaught.priors.interpolation import upsample
 from untaught.settings import settings
 
 __all__ = ["ConvDecoder", "ConvDecoderNetwork"]
-
-
-@settings
-class ConvDecoder:
-    """Settings of ConvDecoder; the defaults are those of the authors' comparison on fastMRI knees, 640 x 368.
-
-    The input is uniform noise in [0, 1), drawn once. The authors fit 20 000 iterations of Adam at a rate of 0.008, and
-    first scale what was measured so that its norm is that of the untrained network's output. They put the measured
-    frequencies back at the end. A complex coil image is two output channels. For pictures in [0, 1], use
-    ``head="sigmoid"``.
-
-    Source: Darestani and Heckel, "Accelerated MRI with Un-trained Neural Networks", IEEE Transactions on Computational
-    Imaging, 2021, and the authors' code. Their code also has 7 layers of 256 channels with biases (its demonstration).
-    """
-
-    dimensions: ClassVar[int] = 2
-
-    kind: Literal["conv-decoder"] = "conv-decoder"
-    input_channels: int = Field(default=160, ge=1, description="channels of the random input")
-    channels: int = Field(default=160, ge=1, description="channels of each layer")
-    layers: int = Field(default=8, ge=2, description="layers with a 3x3 convolution; all but the last enlarge")
-    start: tuple[int, int] = Field(
-        default=(8, 4), description="height and width of the random input, in samples from 1"
-    )
-    bias: bool = Field(default=False, description="whether convolutions have a bias")
-    head: Head = Field(default="none", description="sigmoid keeps the output in [0, 1], none leaves it free")
-
-    def __post_init__(self) -> None:
-        if min(self.start) < 1:
-            raise ValueError(f"start is a height and a width of at least 1: found {self.start}")
-
-    def build(self, output_channels: int, generator: torch.Generator) -> nn.Module:
-        """Make the network.
-
-        Args:
-            output_channels: channels of the picture, from 1.
-            generator: source of the initial weights, on the CPU; no other random numbers are drawn.
-
-        Returns:
-            A module, (N, input_channels, H, W) to (N, output_channels, H, W) float32, for any H and W.
-        """
-        return ConvDecoderNetwork(self, output_channels, generator)
 
 
 class ConvDecoderNetwork(nn.Module):
@@ -78,7 +37,6 @@ class ConvDecoderNetwork(nn.Module):
 
     def __init__(self, settings: ConvDecoder, output_channels: int, generator: torch.Generator) -> None:
         super().__init__()
-        check_output(output_channels)
         self.settings = settings
 
         def convolution(before: int, after: int, size: int) -> nn.Module:
@@ -107,6 +65,36 @@ class ConvDecoderNetwork(nn.Module):
                 x = upsample(x, "nearest", (sizes[0][index], sizes[1][index]))
             x = normalise(F.relu(convolve(x)))
         return finish(self.head(widened(x[:, :, :height, :width])), self.settings.head)
+
+
+@settings
+class ConvDecoder(Architecture):
+    """Settings of ConvDecoder; the defaults are those of the authors' comparison on fastMRI knees, 640 x 368.
+
+    The input is uniform noise in [0, 1), drawn once. The authors fit 20 000 iterations of Adam at a rate of 0.008, and
+    first scale what was measured so that its norm is that of the untrained network's output. They put the measured
+    frequencies back at the end. A complex coil image is two output channels. For pictures in [0, 1], use
+    ``head="sigmoid"``.
+
+    Source: Darestani and Heckel, "Accelerated MRI with Un-trained Neural Networks", IEEE Transactions on Computational
+    Imaging, 2021, and the authors' code. Their code also has 7 layers of 256 channels with biases (its demonstration).
+    """
+
+    module: ClassVar[Any] = ConvDecoderNetwork
+
+    kind: Literal["conv-decoder"] = "conv-decoder"
+    input_channels: int = Field(default=160, ge=1, description="channels of the random input")
+    channels: int = Field(default=160, ge=1, description="channels of each layer")
+    layers: int = Field(default=8, ge=2, description="layers with a 3x3 convolution; all but the last enlarge")
+    start: tuple[int, int] = Field(
+        default=(8, 4), description="height and width of the random input, in samples from 1"
+    )
+    bias: bool = Field(default=False, description="whether convolutions have a bias")
+    head: Head = Field(default="none", description="sigmoid keeps the output in [0, 1], none leaves it free")
+
+    def __post_init__(self) -> None:
+        if min(self.start) < 1:
+            raise ValueError(f"start is a height and a width of at least 1: found {self.start}")
 
 
 def layer_sizes(start: int, side: int, steps: int) -> list[int]:

@@ -13,61 +13,22 @@ from __future__ import annotations
 
 import itertools
 import math
-from typing import ClassVar, Literal
+from typing import Any, ClassVar, Literal
 
 import torch
 import torch.nn.functional as F
 from pydantic import Field
 from torch import Tensor, nn
 
-from untaught.errors import SettingError
+from untaught.priors.architecture import Architecture, Head, finish, two_pixels, widened
 from untaught.priors.blocks import BatchNormalisation
 from untaught.priors.interpolation import upsample
 from untaught.settings import settings
 
 __all__ = ["DeepDecoder", "DeepDecoderNetwork"]
 
-Head = Literal["sigmoid", "none"]
-
 _SMALLEST = 4
 """A short axis is doubled less often, so that it starts with at least so many samples."""
-
-
-@settings
-class DeepDecoder:
-    """Settings of the Deep Decoder; the defaults are those of the authors' code for denoising 512 x 512 pictures.
-
-    The input is uniform noise in [0, 0.1), drawn once, with as many channels as each layer has. The authors fit with
-    Adam at a rate of 0.01: 1900 iterations against noise of 30/255. With 3 output channels there are 100 224 weights,
-    and 25 536 with 64 channels. For inpainting the authors use 256 channels, a rate of 0.0025 and 40 000 iterations.
-
-    Source: Heckel and Hand, "Deep Decoder: Concise Image Representations from Untrained Non-convolutional Networks",
-    ICLR 2019, and the authors' code.
-
-    >>> network = DeepDecoder().build(3, torch.Generator().manual_seed(0))
-    >>> sum(parameter.numel() for parameter in network.parameters())
-    100224
-    """
-
-    dimensions: ClassVar[int] = 2
-
-    kind: Literal["deep-decoder"] = "deep-decoder"
-    input_channels: int = Field(default=128, ge=1, description="channels of the random input")
-    channels: int = Field(default=128, ge=1, description="channels of each layer")
-    scales: int = Field(default=5, ge=0, description="how many layers double the size; one more layer follows")
-    head: Head = Field(default="sigmoid", description="sigmoid keeps the output in [0, 1], none leaves it free")
-
-    def build(self, output_channels: int, generator: torch.Generator) -> nn.Module:
-        """Make the network.
-
-        Args:
-            output_channels: channels of the picture, from 1.
-            generator: source of the initial weights, on the CPU; no other random numbers are drawn.
-
-        Returns:
-            A module, (N, input_channels, H, W) to (N, output_channels, H, W) float32, for any H and W.
-        """
-        return DeepDecoderNetwork(self, output_channels, generator)
 
 
 class DeepDecoderNetwork(nn.Module):
@@ -81,7 +42,6 @@ class DeepDecoderNetwork(nn.Module):
 
     def __init__(self, settings: DeepDecoder, output_channels: int, generator: torch.Generator) -> None:
         super().__init__()
-        check_output(output_channels)
         self.settings = settings
         widths = [settings.input_channels] + [settings.channels] * (settings.scales + 1)
         self.mixers = nn.ModuleList(
@@ -109,40 +69,37 @@ class DeepDecoderNetwork(nn.Module):
         return finish(self.head(widened(x[:, :, :height, :width])), self.settings.head)
 
 
+@settings
+class DeepDecoder(Architecture):
+    """Settings of the Deep Decoder; the defaults are those of the authors' code for denoising 512 x 512 pictures.
+
+    The input is uniform noise in [0, 0.1), drawn once, with as many channels as each layer has. The authors fit with
+    Adam at a rate of 0.01: 1900 iterations against noise of 30/255. With 3 output channels there are 100 224 weights,
+    and 25 536 with 64 channels. For inpainting the authors use 256 channels, a rate of 0.0025 and 40 000 iterations.
+
+    Source: Heckel and Hand, "Deep Decoder: Concise Image Representations from Untrained Non-convolutional Networks",
+    ICLR 2019, and the authors' code.
+
+    >>> network = DeepDecoder().build(3, torch.Generator().manual_seed(0))
+    >>> sum(parameter.numel() for parameter in network.parameters())
+    100224
+    """
+
+    module: ClassVar[Any] = DeepDecoderNetwork
+
+    kind: Literal["deep-decoder"] = "deep-decoder"
+    input_channels: int = Field(default=128, ge=1, description="channels of the random input")
+    channels: int = Field(default=128, ge=1, description="channels of each layer")
+    scales: int = Field(default=5, ge=0, description="how many layers double the size; one more layer follows")
+    head: Head = Field(default="sigmoid", description="sigmoid keeps the output in [0, 1], none leaves it free")
+
+
 def _doublings(side: int, most: int) -> int:
     """How often an axis is doubled: as often as asked for, but from at least 4 samples."""
     times = most
     while times and math.ceil(side / 2**times) < _SMALLEST:
         times -= 1
     return times
-
-
-def check_output(channels: int) -> None:
-    """Refuse a network without output.
-
-    Raises:
-        SettingError: for fewer channels than one.
-    """
-    if channels < 1:
-        raise SettingError(f"found {channels} output channels; a picture has at least one; give the picture's number")
-
-
-def two_pixels(x: Tensor) -> Tensor:
-    """(N, C, H, W) with axes of length 1 repeated once, since one value a channel cannot be normalised."""
-    height, width = x.shape[-2:]
-    if height > 1 and width > 1:
-        return x
-    return F.pad(x, (0, int(width == 1), 0, int(height == 1)), mode="replicate")
-
-
-def widened(x: Tensor) -> Tensor:
-    """The same values in float32, for a bfloat16 tensor: it has too few steps for a 16-bit picture."""
-    return x.to(torch.promote_types(x.dtype, torch.float32))
-
-
-def finish(x: Tensor, head: Head) -> Tensor:
-    """What the head gives, in [0, 1] with "sigmoid"."""
-    return torch.sigmoid(x) if head == "sigmoid" else x
 
 
 class BiaslessConvolution(nn.Module):

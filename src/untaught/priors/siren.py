@@ -9,54 +9,17 @@ from __future__ import annotations
 
 import itertools
 import math
-from typing import ClassVar, Literal
+from typing import Any, ClassVar, Literal
 
 import torch
 from pydantic import Field
 from torch import Tensor, nn
 
+from untaught.priors.architecture import Architecture, Head, widened
 from untaught.priors.blocks import Convolution
-from untaught.priors.deep_decoder import Head, check_output, widened
 from untaught.settings import settings
 
 __all__ = ["Siren", "SirenNetwork"]
-
-
-@settings
-class Siren:
-    """Settings of SIREN; the defaults are those of the authors' code for fitting a picture.
-
-    The input is a coordinate grid in [0, 1], x first, which the network stretches to the paper's [-1, 1]. The paper's
-    output is linear with pictures in [-1, 1], so ``head="none"`` gives (1 + y) / 2: free, and centred in [0, 1]. The
-    authors fit with Adam at a rate of 0.0001. Coordinates need float32: bfloat16 cannot tell neighbouring pixels of a
-    picture wider than 128 apart.
-
-    Source: Sitzmann, Martel, Bergman, Lindell and Wetzstein, "Implicit Neural Representations with Periodic Activation
-    Functions", NeurIPS 2020: omega0 and the initial weights in section 3.2 and in the supplement, section 1.5.
-    """
-
-    dimensions: ClassVar[int] = 2
-
-    kind: Literal["siren"] = "siren"
-    input_channels: Literal[2] = Field(default=2, description="channels of the coordinate grid, x first")
-    hidden_channels: int = Field(default=256, ge=1, description="units of each hidden layer")
-    hidden_layers: int = Field(default=3, ge=0, description="sine layers between the first one and the linear output")
-    omega0: float = Field(
-        default=30.0, gt=0, description="factor of what goes into each sine; higher fits finer detail first"
-    )
-    head: Head = Field(default="none", description="sigmoid keeps the output in [0, 1], none leaves it free")
-
-    def build(self, output_channels: int, generator: torch.Generator) -> nn.Module:
-        """Make the network.
-
-        Args:
-            output_channels: channels of the picture, from 1.
-            generator: source of the initial weights, on the CPU; no other random numbers are drawn.
-
-        Returns:
-            A module, (N, 2, H, W) to (N, output_channels, H, W) float32, for any H and W.
-        """
-        return SirenNetwork(self, output_channels, generator)
 
 
 class SirenNetwork(nn.Module):
@@ -70,7 +33,6 @@ class SirenNetwork(nn.Module):
 
     def __init__(self, settings: Siren, output_channels: int, generator: torch.Generator) -> None:
         super().__init__()
-        check_output(output_channels)
         self.settings = settings
         widths = [settings.input_channels] + [settings.hidden_channels] * (settings.hidden_layers + 1)
         self.layers = nn.ModuleList(
@@ -93,3 +55,28 @@ class SirenNetwork(nn.Module):
             x = torch.sin(self.settings.omega0 * layer(x))
         x = self.head(x)
         return torch.sigmoid(x) if self.settings.head == "sigmoid" else (1 + x) / 2
+
+
+@settings
+class Siren(Architecture):
+    """Settings of SIREN; the defaults are those of the authors' code for fitting a picture.
+
+    The input is a coordinate grid in [0, 1], x first, which the network stretches to the paper's [-1, 1]. The paper's
+    output is linear with pictures in [-1, 1], so ``head="none"`` gives (1 + y) / 2: free, and centred in [0, 1]. The
+    authors fit with Adam at a rate of 0.0001. Coordinates need float32: bfloat16 cannot tell neighbouring pixels of a
+    picture wider than 128 apart.
+
+    Source: Sitzmann, Martel, Bergman, Lindell and Wetzstein, "Implicit Neural Representations with Periodic Activation
+    Functions", NeurIPS 2020: omega0 and the initial weights in section 3.2 and in the supplement, section 1.5.
+    """
+
+    module: ClassVar[Any] = SirenNetwork
+
+    kind: Literal["siren"] = "siren"
+    input_channels: Literal[2] = Field(default=2, description="channels of the coordinate grid, x first")
+    hidden_channels: int = Field(default=256, ge=1, description="units of each hidden layer")
+    hidden_layers: int = Field(default=3, ge=0, description="sine layers between the first one and the linear output")
+    omega0: float = Field(
+        default=30.0, gt=0, description="factor of what goes into each sine; higher fits finer detail first"
+    )
+    head: Head = Field(default="none", description="sigmoid keeps the output in [0, 1], none leaves it free")

@@ -9,60 +9,19 @@ concatenated, which is what tells it from the encoder-decoder with its thin skip
 from __future__ import annotations
 
 import itertools
-from typing import ClassVar, Literal
+from typing import Any, ClassVar, Literal
 
 import torch
 import torch.nn.functional as F
 from pydantic import Field
 from torch import Tensor, nn
 
+from untaught.priors.architecture import Architecture, Head, finish, widened
 from untaught.priors.blocks import Activation, BatchNormalisation, Convolution, Padding, Upsampling
-from untaught.priors.deep_decoder import Head, check_output, finish, widened
 from untaught.priors.interpolation import upsample
 from untaught.settings import settings
 
 __all__ = ["UNet", "UNetNetwork"]
-
-
-@settings
-class UNet:
-    """Settings of the U-Net; the defaults are those of the general constructor of the deep image prior's authors.
-
-    The input is uniform noise in [0, 0.1). For the comparison of architectures on a large hole (figure 8 of the paper)
-    the authors halve the widths, add a sixth scale of 128 channels, use a transposed convolution, zero padding and
-    instance normalisation, one input channel, and 3000 iterations of Adam at a rate of 0.001.
-
-    Source: Ronneberger, Fischer and Brox, "U-Net: Convolutional Networks for Biomedical Image Segmentation", 2015;
-    Ulyanov, Vedaldi and Lempitsky, "Deep Image Prior", 2018, and the authors' code.
-    """
-
-    dimensions: ClassVar[int] = 2
-
-    kind: Literal["u-net"] = "u-net"
-    input_channels: int = Field(default=32, ge=1, description="channels of the network's input")
-    channels: tuple[int, ...] = Field(
-        default=(16, 32, 64, 128, 256), min_length=1, description="channels of each scale, from full resolution inwards"
-    )
-    upsampling: Upsampling = Field(default="bilinear", description="how the way up doubles the size")
-    padding: Padding = Field(default="reflection", description="what a convolution sees beyond the picture's edge")
-    normalise_up: bool = Field(default=False, description="batch normalisation on the way up too")
-    head: Head = Field(default="sigmoid", description="sigmoid keeps the output in [0, 1], none leaves it free")
-
-    def __post_init__(self) -> None:
-        if min(self.channels) < 1:
-            raise ValueError(f"channels are whole numbers from 1, one for each scale: found {self.channels}")
-
-    def build(self, output_channels: int, generator: torch.Generator) -> nn.Module:
-        """Make the network.
-
-        Args:
-            output_channels: channels of the picture, from 1.
-            generator: source of the initial weights, on the CPU; no other random numbers are drawn.
-
-        Returns:
-            A module, (N, input_channels, H, W) to (N, output_channels, H, W) float32, for any H and W.
-        """
-        return UNetNetwork(self, output_channels, generator)
 
 
 class UNetNetwork(nn.Module):
@@ -78,7 +37,6 @@ class UNetNetwork(nn.Module):
 
     def __init__(self, settings: UNet, output_channels: int, generator: torch.Generator) -> None:
         super().__init__()
-        check_output(output_channels)
         self.settings = settings
 
         def convolution(before: int, after: int, *, normalised: bool) -> list[nn.Module]:
@@ -120,3 +78,32 @@ class UNetNetwork(nn.Module):
         unit = 2 ** (len(self.settings.channels) - 1)
         margins = [unit * max(2, -(-side // unit)) - side for side in x.shape[-2:]]
         return F.pad(x, (0, margins[1], 0, margins[0]), mode="replicate") if any(margins) else x
+
+
+@settings
+class UNet(Architecture):
+    """Settings of the U-Net; the defaults are those of the general constructor of the deep image prior's authors.
+
+    The input is uniform noise in [0, 0.1). For the comparison of architectures on a large hole (figure 8 of the paper)
+    the authors halve the widths, add a sixth scale of 128 channels, use a transposed convolution, zero padding and
+    instance normalisation, one input channel, and 3000 iterations of Adam at a rate of 0.001.
+
+    Source: Ronneberger, Fischer and Brox, "U-Net: Convolutional Networks for Biomedical Image Segmentation", 2015;
+    Ulyanov, Vedaldi and Lempitsky, "Deep Image Prior", 2018, and the authors' code.
+    """
+
+    module: ClassVar[Any] = UNetNetwork
+
+    kind: Literal["u-net"] = "u-net"
+    input_channels: int = Field(default=32, ge=1, description="channels of the network's input")
+    channels: tuple[int, ...] = Field(
+        default=(16, 32, 64, 128, 256), min_length=1, description="channels of each scale, from full resolution inwards"
+    )
+    upsampling: Upsampling = Field(default="bilinear", description="how the way up doubles the size")
+    padding: Padding = Field(default="reflection", description="what a convolution sees beyond the picture's edge")
+    normalise_up: bool = Field(default=False, description="batch normalisation on the way up too")
+    head: Head = Field(default="sigmoid", description="sigmoid keeps the output in [0, 1], none leaves it free")
+
+    def __post_init__(self) -> None:
+        if min(self.channels) < 1:
+            raise ValueError(f"channels are whole numbers from 1, one for each scale: found {self.channels}")
