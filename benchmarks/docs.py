@@ -206,7 +206,7 @@ def options_table(options: Iterable[Option]) -> str:
 
 def flags(option: Option) -> str:
     """The names of an option on the command line."""
-    shown = option.shown
+    shown = option.usage
     if shown.positional:
         return f"`{shown.metavar or option.name.upper()}`"
     if shown.negative:

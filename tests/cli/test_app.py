@@ -298,7 +298,7 @@ def test_every_help_explains_every_option_and_ends_with_an_example(command, caps
         for option in group:
             assert option.about
             assert " ".join(option.text.split()) in flat
-            assert option.shown.positional or option.flag in flat
+            assert option.usage.positional or option.flag in flat
             if title == "options of every task" and not option.is_switch:
                 assert "(default: " in option.text
     if command in TASKS:

@@ -15,11 +15,11 @@ from PIL import Image
 
 pytest.importorskip("fastapi", reason="the studio is an extra: pip install 'untaught[studio]'")
 
-from untaught.studio.context import Studio
 from untaught.studio.job_files import JobRequest, JobState, last_line, new_lines
 from untaught.studio.previews import film
 from untaught.studio.security import Access
 from untaught.studio.server import create_app
+from untaught.studio.services import Services
 from untaught.studio.storage import Store
 
 TOKEN = "a-token-for-the-tests"
@@ -80,7 +80,7 @@ def ask(store, *paths, headers=None):
     """Return the answers of a new server to GET requests."""
 
     async def get_all():
-        app = create_app(Studio(store), Access("127.0.0.1", 80, TOKEN))
+        app = create_app(Services(store), Access("127.0.0.1", 80, TOKEN))
         async with httpx.AsyncClient(
             transport=httpx.ASGITransport(app),
             base_url="http://127.0.0.1/api/",
@@ -168,7 +168,7 @@ def test_impossible_values_count_as_damage(tmp_path, name, changes):
 @pytest.mark.parametrize("name", ["request.json", "state.json", ""])
 def test_files_that_vanish_while_the_server_runs_harm_no_other_job(tmp_path, name):
     async def follow():
-        studio = Studio(store)
+        studio = Services(store)
         folder = tmp_path / "jobs" / hurt
         for path in [folder / name] if name else [*folder.glob("moments/*"), *folder.glob("*.*")]:
             path.unlink()
@@ -263,7 +263,7 @@ def test_the_film_leaves_out_pictures_that_cannot_be_read(tmp_path):
 @pytest.mark.parametrize("sent", ["9" * 6, "9" * 20, "9" * 5000, "-1", "x", "\u0663"])
 def test_an_impossible_event_id_means_the_beginning(tmp_path, sent):
     async def first_event():
-        studio = Studio(store)
+        studio = Services(store)
         app = create_app(studio, Access("127.0.0.1", 80, TOKEN))
         scope = {
             "type": "http",

@@ -15,8 +15,8 @@ from untaught.errors import InputError, SettingError
 from untaught.fitting import observers
 from untaught.fitting.observers import Throttle
 from untaught.studio.job_files import JobRequest, JobState
+from untaught.studio.job_log import KeptPreviews
 from untaught.studio.mask_suggestions import propose
-from untaught.studio.progress import KeptPreviews
 from untaught.studio.queue import Queue
 from untaught.studio.security import Access
 from untaught.studio.storage import FullError, MissingError, Store, default_folder, shown_name

@@ -109,7 +109,7 @@ def _sentence(error: Any, command: Command) -> str:
     import cyclopts
 
     options = [option for group in command.groups().values() for option in group]
-    flags = [flag for option in options for flag in (option.flag, *option.shown.names, option.shown.negative) if flag]
+    flags = [flag for option in options for flag in (option.flag, *option.usage.names, option.usage.negative) if flag]
     if isinstance(error, cyclopts.UnknownOptionError):
         found = error.token.keyword or error.token.value
         near = [flag for flag in flags if flag.startswith(found) and len(found) > 3]

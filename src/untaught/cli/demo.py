@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 from rich.table import Table
 
-from untaught.cli.progress import make_console, make_display
+from untaught.cli.display import make_console, make_display
 from untaught.fitting.state import Restoration
 from untaught.imaging.damage import dropped_pixels, writing
 from untaught.imaging.files import write_text

@@ -12,7 +12,7 @@ from pydantic import Field
 from untaught.cli.parsing import Command
 from untaught.errors import InputError
 from untaught.settings import settings
-from untaught.tasks.options import Count, Shown, Switch
+from untaught.tasks.options import Count, Switch, Usage
 
 __all__ = ["DEMO", "STUDIO", "completion_command"]
 
@@ -24,23 +24,23 @@ class StudioOptions:
     port: Annotated[
         Annotated[int, Field(ge=0, le=65535)] | None,
         Field(description="port to listen on (default: 8791, or a free one if that is taken)"),
-        Shown(metavar="N"),
+        Usage(metavar="N"),
     ] = None
     no_browser: Annotated[Switch, Field(description="print the address and do not open it")] = False
     folder: Annotated[
         Path | None,
         Field(description="where pictures and jobs are kept (default: in your user data folder)"),
-        Shown(metavar="FOLDER"),
+        Usage(metavar="FOLDER"),
     ] = None
     host: Annotated[
         str,
         Field(description="address to listen on; one that others can reach needs --token"),
-        Shown(metavar="ADDRESS"),
+        Usage(metavar="ADDRESS"),
     ] = "127.0.0.1"
     token: Annotated[
         str,
         Field(description="password of the page, 16 characters or more (default: made at random, kept in the folder)"),
-        Shown(metavar="TEXT"),
+        Usage(metavar="TEXT"),
     ] = ""
 
 
@@ -78,10 +78,10 @@ class DemoOptions:
     output: Annotated[
         Path,
         Field(description="folder for the pictures and their figures, made if it does not exist"),
-        Shown(metavar="FOLDER", names=("-o",)),
+        Usage(metavar="FOLDER", names=("-o",)),
     ] = Path("untaught-demo")
     iterations: Annotated[
-        Count | None, Field(description="iterations for each picture (default: 600 and 240)"), Shown(metavar="N")
+        Count | None, Field(description="iterations for each picture (default: 600 and 240)"), Usage(metavar="N")
     ] = None
 
 
@@ -105,7 +105,7 @@ DEMO = Command(
 class CompletionOptions:
     """Options of completion."""
 
-    shell: Annotated[Literal["bash", "zsh", "fish"], Field(description="bash, zsh or fish"), Shown(positional=True)]
+    shell: Annotated[Literal["bash", "zsh", "fish"], Field(description="bash, zsh or fish"), Usage(positional=True)]
 
 
 def completion_command(script: Callable[[str], str]) -> Command:

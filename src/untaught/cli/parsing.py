@@ -58,7 +58,7 @@ class Command:
 
 def _called(option: Option) -> str:
     """The name of an option in a message."""
-    return str(option.shown.metavar or option.name.upper()) if option.shown.positional else option.flag
+    return str(option.usage.metavar or option.name.upper()) if option.usage.positional else option.flag
 
 
 # Parsing ------------------------------------------------------------------------------------------------------------
@@ -88,7 +88,7 @@ def _function(command: Command, completing: bool) -> Callable[..., int]:
         return command(**dict(zip(names, positional, strict=False)), **given)
 
     options = [option for cls in command.options.values() for option in list_options(cls)]
-    options.sort(key=lambda option: not option.shown.positional)
+    options.sort(key=lambda option: not option.usage.positional)
     parameters = [_parameter(option, completing) for option in options]
     run.__name__ = command.name
     run.__signature__ = inspect.Signature(parameters)  # type: ignore[attr-defined]
@@ -105,17 +105,17 @@ def _parameter(option: Option, completing: bool) -> inspect.Parameter:
         kind = Literal[option.choices]
     elif option.schema.get("format") == "path" or any(one.get("format") == "path" for one in _alternatives(option)):
         kind = Path
-    elif isinstance(option.shown.metavar, tuple):
-        kind = tuple[(str,) * len(option.shown.metavar)]  # type: ignore[misc]
+    elif isinstance(option.usage.metavar, tuple):
+        kind = tuple[(str,) * len(option.usage.metavar)]  # type: ignore[misc]
     about = Parameter(
-        name=None if option.shown.positional else (option.flag, *option.shown.names),
-        negative=option.shown.negative or "",
+        name=None if option.usage.positional else (option.flag, *option.usage.names),
+        negative=option.usage.negative or "",
         help=option.text,
     )
     # Options that are not given are left out, so that the settings class alone knows the defaults.
     default = inspect.Parameter.empty if option.required else None
     kind = kind if option.required else kind | None
-    place = inspect.Parameter.POSITIONAL_ONLY if option.shown.positional else inspect.Parameter.KEYWORD_ONLY
+    place = inspect.Parameter.POSITIONAL_ONLY if option.usage.positional else inspect.Parameter.KEYWORD_ONLY
     return inspect.Parameter(option.name, place, default=default, annotation=Annotated[kind, about])
 
 
@@ -142,7 +142,7 @@ def help_of_command(command: Command) -> str:
     """The help of a command: every option, and an example."""
     groups = command.groups()
     options = [option for group in groups.values() for option in group]
-    needed = [_words(option, option.shown.names[-1:]) for option in options if option.required]
+    needed = [_words(option, option.usage.names[-1:]) for option in options if option.required]
     optional = [] if len(needed) == len(options) else ["[options]"]
     lines = [
         *_wrapped(f"usage: untaught {' '.join([command.name, *needed, *optional])}", indent=" " * 16),
@@ -153,18 +153,18 @@ def help_of_command(command: Command) -> str:
         if group:
             lines += ["", f"{title}:"]
         for option in group:
-            lines += _entry(_words(option, sorted((option.flag, *option.shown.names), key=_is_long)), option.text)
+            lines += _entry(_words(option, sorted((option.flag, *option.usage.names), key=_is_long)), option.text)
     return "\n".join([*lines, "", f"example: {command.example}"])
 
 
 def _words(option: Option, flags: Sequence[str]) -> str:
     """An option as it is written: its flags, and what stands for its value."""
-    if option.shown.positional:
+    if option.usage.positional:
         return _called(option)
     flags = flags or (option.flag,)
     if option.is_switch:
-        return ", ".join([*flags, option.shown.negative] if option.shown.negative else flags)
-    metavar = option.shown.metavar or option.name.rpartition("_")[2].upper()
+        return ", ".join([*flags, option.usage.negative] if option.usage.negative else flags)
+    metavar = option.usage.metavar or option.name.rpartition("_")[2].upper()
     return f"{', '.join(flags)} {metavar if isinstance(metavar, str) else ' '.join(metavar)}"
 
 

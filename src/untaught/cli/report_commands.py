@@ -15,7 +15,7 @@ from untaught.cli.options import PICTURE
 from untaught.cli.parsing import Command
 from untaught.errors import InputError
 from untaught.settings import settings
-from untaught.tasks.options import Device, Precision, Shown, Switch, ValueRange
+from untaught.tasks.options import Device, Precision, Switch, Usage, ValueRange
 
 __all__ = ["REPORT_COMMANDS"]
 
@@ -26,15 +26,15 @@ _Json = Annotated[Switch, Field(description="print one JSON object instead of se
 class CompareOptions:
     """Options of compare."""
 
-    a: Annotated[Path, Field(description="a picture"), Shown(positional=True)]
-    b: Annotated[Path, Field(description="another, of the same size"), Shown(positional=True)]
+    a: Annotated[Path, Field(description="a picture"), Usage(positional=True)]
+    b: Annotated[Path, Field(description="another, of the same size"), Usage(positional=True)]
     reference: Annotated[
-        Path | None, Field(description="compare both with this clean picture"), Shown(metavar="CLEAN")
+        Path | None, Field(description="compare both with this clean picture"), Usage(metavar="CLEAN")
     ] = None
     output: Annotated[
         Path | None,
         Field(description="write A, B and the brightened difference of B, side by side"),
-        Shown(metavar="OUT", names=("-o",)),
+        Usage(metavar="OUT", names=("-o",)),
     ] = None
     baselines: Annotated[
         Path | None,
@@ -42,7 +42,7 @@ class CompareOptions:
             description="the record of the run that made B: add the results of classical methods on the same input, "
             "with their times; needs --reference"
         ),
-        Shown(metavar="RECORD"),
+        Usage(metavar="RECORD"),
     ] = None
     value_range: ValueRange = None
     volume: Annotated[Switch, Field(description="the pictures are volumes: TIFFs whose pages are slices")] = False
@@ -53,7 +53,7 @@ class CompareOptions:
 class InspectOptions:
     """Options of inspect."""
 
-    picture: Annotated[Path, Field(description=PICTURE), Shown(positional=True)]
+    picture: Annotated[Path, Field(description=PICTURE), Usage(positional=True)]
     value_range: ValueRange = None
     json: _Json = False
 

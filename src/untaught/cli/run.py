@@ -28,13 +28,13 @@ if TYPE_CHECKING:
     from untaught.fitting.state import Restoration, State
     from untaught.imaging.picture import Picture
 
-__all__ = ["DONE", "INTERRUPTED", "Order", "prepared", "run_order"]
+__all__ = ["DONE", "INTERRUPTED", "RunArguments", "prepared", "run_files"]
 
 DONE, INTERRUPTED = 0, 130
 
 
 @dataclass(frozen=True, kw_only=True)
-class Order:
+class RunArguments:
     """One run that the command line asks for.
 
     Attributes:
@@ -70,45 +70,45 @@ class Order:
         return output.checkpoint or output.output.with_name(f"{output.output.name}.checkpoint")
 
 
-def run_order(order: Order) -> int:
+def run_files(arguments: RunArguments) -> int:
     """Run a task; nothing is fitted before every check that can be made has passed.
 
     Returns:
         The exit code.
     """
-    from untaught.cli.progress import make_console, make_display
+    from untaught.cli.display import make_console, make_display
     from untaught.fitting import record
     from untaught.fitting.observers import Preview, ReferenceMeter, Throttle
     from untaught.imaging import writing
     from untaught.imaging.arrays import in_unit_range
     from untaught.imaging.files import check_writable
 
-    output = order.output
+    output = arguments.output
     for path in (output.record, output.checkpoint):
         if path is not None:
-            check_writable(path, order.sources.values())
-    job, picture = prepared(order.task, order.files, order.options, **order.fit)
+            check_writable(path, arguments.sources.values())
+    job, picture = prepared(arguments.task, arguments.files, arguments.options, **arguments.fit)
     result = picture.with_pixels(job.blank())
     for target, shown in ((output.output, result), (output.uncertainty, _as_floats(result))):
         if target is not None:
-            inputs = list(order.sources.values())
+            inputs = list(arguments.sources.values())
             writing.check_writable(target, shown, inputs=inputs, overwrite=output.overwrite)
     reference = None if output.reference is None else _read_reference(output.reference, result)
     console = make_console(quiet=output.quiet)
     for note in job.problem.notes:
         console.print(f"note: {note}")
-    run = job.begin(order.saved)
-    if order.continue_for:
-        run.continue_for(order.continue_for)
+    run = job.begin(arguments.saved)
+    if arguments.continue_for:
+        run.continue_for(arguments.continue_for)
 
     def unit(pixels: Any) -> NDArray[Any]:
-        return in_unit_range(pixels, order.options["value_range"], volume=order.options["volume"])
+        return in_unit_range(pixels, arguments.options["value_range"], volume=arguments.options["volume"])
 
     request = record.make_request(
         job,
-        command=shlex.join(["untaught", *order.words]),
-        files={role: path.resolve() for role, path in order.sources.items()},
-        options=order.options,
+        command=shlex.join(["untaught", *arguments.words]),
+        files={role: path.resolve() for role, path in arguments.sources.items()},
+        options=arguments.options,
     )
     meter = None
     if reference is not None:
@@ -119,7 +119,7 @@ def run_order(order: Order) -> int:
         writing.write(preview_path, picture.with_pixels(job.picture(state)).middle())
 
     def keep() -> None:
-        _keep(run, request, order)
+        _keep(run, request, arguments)
 
     display = None if output.quiet else make_display(console, meter, output.preview_every)
     code = DONE
@@ -143,11 +143,11 @@ def run_order(order: Order) -> int:
         preview_path.unlink(missing_ok=True)
     if output.checkpoint_every and code == INTERRUPTED and interruption.asked:
         keep()
-        console.print(f"go on with: {shlex.join(['untaught', 'resume', str(order.checkpoint)])}")
+        console.print(f"go on with: {shlex.join(['untaught', 'resume', str(arguments.checkpoint)])}")
     elif output.checkpoint is not None and output.checkpoint_every:
         keep()
     elif code == DONE and output.checkpoint is None and output.checkpoint_every:
-        order.checkpoint.unlink(missing_ok=True)
+        arguments.checkpoint.unlink(missing_ok=True)
     figures = {} if meter is None else _figures(unit(restoration.picture), meter, job.problem)
     made = record.make_record(request, restoration, figures)
     _report(output, console, restoration, made, new_notes=restoration.notes[len(job.problem.notes) :])
@@ -195,7 +195,7 @@ def prepared(
     more = {
         file.role: reading.read_input(sources[file.role if file.role in sources else "picture"], file.kind, size)
         for file in find_task(task).files
-        if file.own or file.role in sources
+        if file.in_picture_file or file.role in sources
     }
     job = prepare(task, None if given is None else given.pixels, **more, **options, **fit_options)
     return job, given or Picture(np.asarray(job.blank()))
@@ -231,13 +231,13 @@ class _Interruption:
             signal.signal(number, handler)
 
 
-def _keep(run: Run, request: Mapping[str, Any], order: Order) -> None:
+def _keep(run: Run, request: Mapping[str, Any], arguments: RunArguments) -> None:
     """Write a checkpoint."""
     from untaught.fitting import checkpoint
 
     moment = run.snapshot()
-    values = {**moment.values, "request": {**request, "output": str(order.output.output.resolve())}}
-    checkpoint.save(order.checkpoint, checkpoint.Snapshot(moment.tensors, values))
+    values = {**moment.values, "request": {**request, "output": str(arguments.output.output.resolve())}}
+    checkpoint.save(arguments.checkpoint, checkpoint.Snapshot(moment.tensors, values))
 
 
 def _write(restoration: Restoration, picture: Picture, output: OutputOptions, console: Console) -> None:

@@ -11,11 +11,11 @@ from pydantic import Field
 
 from untaught.cli.options import OutputOptions, RepeatedOutput, files_of
 from untaught.cli.parsing import Command
-from untaught.cli.run import Order, check_trust, run_order
+from untaught.cli.run import RunArguments, check_trust, run_files
 from untaught.errors import InputError
 from untaught.settings import check_names, plain, settings
 from untaught.tasks.invert import SHORT_MODELS
-from untaught.tasks.options import Count, FitOptions, Shown, build
+from untaught.tasks.options import Count, FitOptions, Usage, build
 from untaught.tasks.registry import TASKS, Task, find_task
 
 __all__ = ["again_commands", "task_commands"]
@@ -34,8 +34,8 @@ def _task_command(task: Task, words: Sequence[str]) -> Command:
         chosen = {field.name: getattr(fit, field.name) for field in dataclasses.fields(fit)}
         read = {name: chosen.pop(name) for name in _IN_RECORD}
         given = {role: getattr(files, role) for role in task.roles}
-        return run_order(
-            Order(
+        return run_files(
+            RunArguments(
                 task=task.name,
                 files={role: path for role, path in given.items() if path is not None},
                 options={**plain(own), **read},
@@ -65,7 +65,7 @@ class _Record:
     """Which record to repeat."""
 
     record_file: Annotated[
-        Path, Field(description="a file that --record has written"), Shown(positional=True, metavar="RECORD")
+        Path, Field(description="a file that --record has written"), Usage(positional=True, metavar="RECORD")
     ]
 
 
@@ -74,7 +74,7 @@ class _Checkpoint:
     """Which checkpoint to go on from."""
 
     checkpoint_file: Annotated[
-        Path, Field(description="a checkpoint of a run"), Shown(positional=True, metavar="CHECKPOINT")
+        Path, Field(description="a checkpoint of a run"), Usage(positional=True, metavar="CHECKPOINT")
     ]
     continue_for: Annotated[
         Count | None,
@@ -82,7 +82,7 @@ class _Checkpoint:
             description="fit N iterations from there, whatever the stop rule says, even if the run had ended (default: "
             "to the run's own end)"
         ),
-        Shown(metavar="N"),
+        Usage(metavar="N"),
     ] = None
 
 
@@ -96,7 +96,7 @@ class _Trust:
             description="of invert and activate: the model of the run, given again to allow its import and call (not "
             f"needed for {', '.join(SHORT_MODELS)})"
         ),
-        Shown(metavar="NAME"),
+        Usage(metavar="NAME"),
     ] = None
 
 
@@ -107,7 +107,7 @@ def again_commands(words: Sequence[str]) -> list[Command]:
         from untaught.fitting.record import read_record
 
         request = read_record(record.record_file)
-        return run_order(_order(request, trust, output, words))
+        return run_files(_arguments_of(request, trust, output, words))
 
     def resume(given: _Checkpoint, trust: _Trust, output: RepeatedOutput) -> int:
         from untaught.fitting.checkpoint import load
@@ -125,8 +125,8 @@ def again_commands(words: Sequence[str]) -> list[Command]:
             raise InputError(f"the run of {path} has come to its end: fit on with --continue-for N")
         chosen = {field.name: getattr(output, field.name) for field in dataclasses.fields(output)}
         chosen |= {"output": output.output or there, "checkpoint": output.checkpoint or path}
-        order = _order(request, trust, OutputOptions(**chosen), words)
-        return run_order(dataclasses.replace(order, saved=saved, continue_for=given.continue_for))
+        arguments = _arguments_of(request, trust, OutputOptions(**chosen), words)
+        return run_files(dataclasses.replace(arguments, saved=saved, continue_for=given.continue_for))
 
     return [
         Command(
@@ -146,7 +146,9 @@ def again_commands(words: Sequence[str]) -> list[Command]:
     ]
 
 
-def _order(request: Mapping[str, Any], trust: _Trust, output: OutputOptions, words: Sequence[str]) -> Order:
+def _arguments_of(
+    request: Mapping[str, Any], trust: _Trust, output: OutputOptions, words: Sequence[str]
+) -> RunArguments:
     """The run that a record or a checkpoint describes."""
     from untaught.recipes import recipe_from_record
 
@@ -155,7 +157,7 @@ def _order(request: Mapping[str, Any], trust: _Trust, output: OutputOptions, wor
     check_names(request["options"], [*names, *_IN_RECORD], kind=f"option of {task.name} in the record:")
     own, read = build(dict(request["options"]), task.settings, FitOptions)
     check_trust(request, trust.model)
-    return Order(
+    return RunArguments(
         task=task.name,
         files={role: Path(request["files"][role]["path"]) for role in task.roles if role in request["files"]},
         options={**plain(own), **{name: getattr(read, name) for name in _IN_RECORD}},

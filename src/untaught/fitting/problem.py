@@ -36,11 +36,11 @@ class Problem:
         clip: whether the picture lies in [0, 1] and outputs are limited to it.
         guide: (N, channels, H, W), float32: replaces the recipe's input, or is shown beside a noisy picture.
         kept: (N, C, H, W), bool: values of the picture that are returned unchanged; None for none.
-        polish: a last step on the fitted picture, (N, C, H, W), which may take seconds; None for none.
-        finish: a step on every picture that is shown or returned; None for none.
-        found: further results by name, each (N, C, H, W), from the operator and the fitted picture; None for none.
+        final_step: a last step on the fitted picture, (N, C, H, W), which may take seconds; None for none.
+        display_step: a step on every picture that is shown or returned; None for none.
+        further_results: by name, each (N, C, H, W), from the operator and the fitted picture; None for none.
         verdict: a sentence on the fitted picture; None for how far the operator's output is from the observation.
-        recipes: the row of `untaught.recipes.RECIPES` to use, if it is not the task's own.
+        recipe_row: the row of `untaught.recipes.RECIPES` to use, if it is not the task's own.
         notes: sentences for the user.
     """
 
@@ -60,11 +60,11 @@ class Problem:
     clip: bool = True
     guide: Tensor | None = None
     kept: Tensor | None = None
-    polish: Callable[[Tensor], Tensor] | None = None
-    finish: Callable[[Tensor], Tensor] | None = None
-    found: Callable[[Operator, Tensor], Mapping[str, Tensor]] | None = None
+    final_step: Callable[[Tensor], Tensor] | None = None
+    display_step: Callable[[Tensor], Tensor] | None = None
+    further_results: Callable[[Operator, Tensor], Mapping[str, Tensor]] | None = None
     verdict: Callable[[Tensor], str] | None = None
-    recipes: str = ""
+    recipe_row: str = ""
     notes: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:

@@ -35,10 +35,10 @@ def residual_note(problem: Problem, operator: Operator, state: State) -> tuple[s
 
 def further_results(problem: Problem, operator: Operator, state: State) -> dict[str, Any]:
     """Further results by name, as they are handed back."""
-    if problem.found is None:
+    if problem.further_results is None:
         return {}
     with torch.no_grad():
-        found = problem.found(operator, state.average)
+        found = problem.further_results(operator, state.average)
     return {name: from_tensor(one, None, problem.layout) for name, one in found.items()}
 
 

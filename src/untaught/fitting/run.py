@@ -74,7 +74,7 @@ class Job:
             state: of the fit.
             polished: include the last step, which may take seconds.
         """
-        polish, finish = self.problem.polish, self.problem.finish
+        polish, finish = self.problem.final_step, self.problem.display_step
         picture = state.average
         if polished and polish is not None:
             picture = polish(picture)
@@ -86,8 +86,8 @@ class Job:
         """A black picture of the result's shape and dtype."""
         problem = self.problem
         zeros = torch.zeros(problem.observed.shape[0], problem.channels, *problem.size, dtype=torch.float32)
-        if problem.finish is not None:
-            zeros = problem.finish(zeros)
+        if problem.display_step is not None:
+            zeros = problem.display_step(zeros)
         return from_tensor(zeros, None, problem.layout)
 
     def run(self, observers: Sequence[Observer] = ()) -> Restoration:

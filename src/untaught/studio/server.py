@@ -18,10 +18,10 @@ from fastapi.staticfiles import StaticFiles
 
 import untaught
 from untaught.errors import InputError, SettingError
-from untaught.studio.context import Studio
 from untaught.studio.queue import RefusedError
 from untaught.studio.routes import api
 from untaught.studio.security import Access, AccessControl
+from untaught.studio.services import Services
 from untaught.studio.storage import FullError, MissingError, Store, default_folder
 
 __all__ = ["DEFAULT_PORT", "create_app", "serve"]
@@ -31,14 +31,14 @@ DEFAULT_PORT = 8791
 _STATIC = Path(__file__).parent / "static"
 
 
-def create_app(studio: Studio, access: Access) -> AccessControl:
+def create_app(services: Services, access: Access) -> AccessControl:
     """Return the studio as an ASGI app behind access control."""
 
     @contextlib.asynccontextmanager
     async def lifespan(_: FastAPI) -> AsyncIterator[None]:
-        tasks = [asyncio.create_task(studio.queue.run()), asyncio.create_task(studio.make_examples())]
+        tasks = [asyncio.create_task(services.queue.run()), asyncio.create_task(services.make_examples())]
         yield
-        await studio.queue.close()
+        await services.queue.close()
         for task in tasks:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
@@ -54,7 +54,7 @@ def create_app(studio: Studio, access: Access) -> AccessControl:
         redirect_slashes=False,
         lifespan=lifespan,
     )
-    app.state.studio = studio
+    app.state.services = services
     app.include_router(api)
     for kind, status in ((MissingError, 404), (FullError, 507), (RefusedError, 409), (SettingError, 422)):
         app.add_exception_handler(kind, _answer_with(status))
@@ -117,7 +117,7 @@ def serve(
         raise InputError(f"the folder {folder} cannot be used: {error.strerror}; choose another one") from error
 
     async def main() -> None:
-        app = create_app(Studio(store), access)
+        app = create_app(Services(store), access)
         config = uvicorn.Config(app, log_level="error", access_log=False, timeout_graceful_shutdown=3)
         name = f"[{host}]" if ":" in host else host
         server = _Server(config, f"http://{name}:{bound}/?token={access.token}", browser=browser)

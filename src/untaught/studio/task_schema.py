@@ -80,7 +80,7 @@ def _options(task: Task) -> list[Option]:
     """The options that the page shows; those of several values have no place in its form."""
     common = [option for option in task.common_options if option.name in _SHOWN]
     own = [option for option in task.own_options if option.name not in _NOT_SHOWN]
-    return [*(option for option in own if not isinstance(option.shown.metavar, tuple)), *common]
+    return [*(option for option in own if not isinstance(option.usage.metavar, tuple)), *common]
 
 
 def _describe(option: Option, task: Task) -> dict[str, Any]:
@@ -140,7 +140,7 @@ def command_line(
     for option in _options(task):
         value = settings.get(option.name, option.default)
         if option.is_switch:
-            words += [option.shown.negative if option.default else option.flag] if value != option.default else []
+            words += [option.usage.negative if option.default else option.flag] if value != option.default else []
         elif option.name in settings:
             words += [option.flag, str(value)]
     checkpoint = f"{names['result']}.checkpoint"

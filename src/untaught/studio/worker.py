@@ -25,9 +25,9 @@ from untaught.imaging import reading, writing
 from untaught.imaging.files import write_text
 from untaught.imaging.picture import Picture
 from untaught.studio.job_files import JobRequest
+from untaught.studio.job_log import ProgressWriter, open_log
+from untaught.studio.job_result import write_result
 from untaught.studio.previews import as_shown
-from untaught.studio.progress import ProgressWriter, open_log
-from untaught.studio.results import write_result
 from untaught.studio.storage import DamagedError, set_file_aside
 from untaught.studio.worker_process import DONE, PAUSED
 from untaught.tasks.preparation import prepare
@@ -101,7 +101,7 @@ def _fit(folder: Path, wishes: _Wishes) -> int:
     more = {
         file.role: reading.read_input(folder / files.get(file.role, files["picture"]), file.kind, (height, width))
         for file in find_task(request.task).files
-        if file.own or file.role in files
+        if file.in_picture_file or file.role in files
     }
     job = prepare(request.task, picture.pixels, **more, **request.settings)
 

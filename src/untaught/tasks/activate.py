@@ -11,7 +11,7 @@ from pydantic import Field
 from untaught.errors import SettingError
 from untaught.settings import settings
 from untaught.tasks.invert import FeatureSettings
-from untaught.tasks.options import Count, Shown, Whole
+from untaught.tasks.options import Count, NonNegativeInt, Usage
 from untaught.tasks.registry import Task, register
 
 if TYPE_CHECKING:
@@ -30,12 +30,12 @@ class ActivateSettings(FeatureSettings):
     """Options of activation maximisation."""
 
     unit: Annotated[
-        Whole,
+        NonNegativeInt,
         Field(description="index of a channel of a convolutional layer, or of an output of a linear one, from 0"),
-        Shown(metavar="N"),
+        Usage(metavar="N"),
     ]
     size: Annotated[
-        tuple[Count, Count], Field(description="of the picture, in pixels"), Shown(metavar=("HEIGHT", "WIDTH"))
+        tuple[Count, Count], Field(description="of the picture, in pixels"), Usage(metavar=("HEIGHT", "WIDTH"))
     ] = (224, 224)
 
     def __post_init__(self) -> None:

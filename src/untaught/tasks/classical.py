@@ -44,8 +44,8 @@ def classical(job: Job) -> dict[str, Callable[[], NDArray[np.generic] | Tensor]]
 
     def run(method: Method) -> NDArray[np.generic] | Tensor:
         picture = torch.from_numpy(np.moveaxis(method(problem, observed), -1, 0)[None].copy()).float()
-        if problem.finish is not None:
-            picture = problem.finish(picture)
+        if problem.display_step is not None:
+            picture = problem.display_step(picture)
         return from_tensor(picture.clamp(0, 1), problem.kept, problem.layout)
 
     return {name: partial(run, method) for name, method in _METHODS.get(job.task, {}).items()}

@@ -10,7 +10,7 @@ from pydantic import Field
 
 from untaught.errors import InputError
 from untaught.settings import settings
-from untaught.tasks.options import NoSwitch, Number, Shown
+from untaught.tasks.options import NotBool, Number, Usage
 from untaught.tasks.registry import InputFile, Task, register
 
 if TYPE_CHECKING:
@@ -39,17 +39,17 @@ class DeblurSettings:
         ),
     ] = "gaussian"
     radius: Annotated[
-        Annotated[float, Field(gt=0, lt=1000), NoSwitch] | None,
+        Annotated[float, Field(gt=0, lt=1000), NotBool] | None,
         Field(
             description="in pixels: standard deviation of gaussian, radius of disk, half the length of motion, reach "
             "of unknown; needed if no kernel is given"
         ),
-        Shown(metavar="R"),
+        Usage(metavar="R"),
     ] = None
     angle: Annotated[
         Number,
         Field(description="direction of motion, in degrees from the horizontal, anticlockwise"),
-        Shown(metavar="A"),
+        Usage(metavar="A"),
     ] = 0.0
 
 
@@ -116,8 +116,8 @@ def read(picture: Tensor, layout: Layout, settings: DeblurSettings, kernel: Arra
         channels=picture.shape[1],
         size=(picture.shape[2] + height - 1, picture.shape[3] + width - 1),
         layout=layout,
-        finish=cut,
-        found=_kernel if isinstance(operator, UnknownBlur) else None,
+        display_step=cut,
+        further_results=_kernel if isinstance(operator, UnknownBlur) else None,
     )
 
 

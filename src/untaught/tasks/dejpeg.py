@@ -9,7 +9,7 @@ from pydantic import Field
 
 from untaught.errors import InputError
 from untaught.settings import settings
-from untaught.tasks.options import NoSwitch, Shown, Switch
+from untaught.tasks.options import NotBool, Switch, Usage
 from untaught.tasks.registry import InputFile, Task, register
 
 if TYPE_CHECKING:
@@ -37,12 +37,12 @@ class DejpegSettings:
         ),
     ] = False
     quality: Annotated[
-        Annotated[int, Field(ge=1, le=100), NoSwitch] | None,
+        Annotated[int, Field(ge=1, le=100), NotBool] | None,
         Field(
             description="for consistent: the quality of libjpeg, 1 to 100, for a file that is no JPEG any more "
             "(default: read from the file)"
         ),
-        Shown(metavar="Q"),
+        Usage(metavar="Q"),
     ] = None
 
 
@@ -130,7 +130,7 @@ register(
                 role="compression",
                 about="for consistent: a JPEG that was compressed in the same way (default: the picture itself)",
                 kind="compression",
-                own=True,
+                in_picture_file=True,
             ),
         ),
         order=7,

@@ -11,7 +11,7 @@ from pydantic import Field
 
 from untaught.errors import InputError, SettingError
 from untaught.settings import settings
-from untaught.tasks.options import Number, Positive, Shown
+from untaught.tasks.options import Number, Positive, Usage
 from untaught.tasks.registry import Task, register
 
 if TYPE_CHECKING:
@@ -50,13 +50,13 @@ class DenoiseSettings:
             description="standard deviation in the picture's units, such as 25 of 255; for poisson, of the read noise "
             "(default: estimated, for poisson 0)"
         ),
-        Shown(metavar="S"),
+        Usage(metavar="S"),
     ] = None
-    gain: Annotated[Positive, Field(description="for poisson: units of the picture per photon"), Shown(metavar="G")] = (
+    gain: Annotated[Positive, Field(description="for poisson: units of the picture per photon"), Usage(metavar="G")] = (
         1.0
     )
     offset: Annotated[
-        Number, Field(description="for poisson: value of no light, in the picture's units"), Shown(metavar="V")
+        Number, Field(description="for poisson: value of no light, in the picture's units"), Usage(metavar="V")
     ] = 0.0
 
     def __post_init__(self) -> None:
@@ -170,9 +170,9 @@ def read_normal(picture: Tensor, finite: Tensor, layout: Layout, noise: float | 
         size=tuple(picture.shape[2:]),
         layout=layout,
         noise=deviation,
-        polish=_polish_of(layout, picture, deviation),
-        finish=functools.partial(declipped, noise=deviation) if _is_clipped(picture) else None,
-        recipes="denoise-strong" if deviation > _STRONG else "",
+        final_step=_final_step_of(layout, picture, deviation),
+        display_step=functools.partial(declipped, noise=deviation) if _is_clipped(picture) else None,
+        recipe_row="denoise-strong" if deviation > _STRONG else "",
         notes=notes,
     )
 
@@ -193,7 +193,7 @@ def _arrays(picture: Tensor) -> NDArray[np.float32]:
     return np.moveaxis(_slices(picture).numpy(), 1, -1)
 
 
-def _polish_of(layout: Layout, noisy: Tensor, noise: float) -> Callable[[Tensor], Tensor] | None:
+def _final_step_of(layout: Layout, noisy: Tensor, noise: float) -> Callable[[Tensor], Tensor] | None:
     """The last step for a picture; None for a volume, whose network sees more slices: docs/lab-notes/tasks.md."""
     return None if layout.volume else functools.partial(_polish, noisy=noisy, noise=noise)
 
@@ -230,7 +230,7 @@ def _poisson(picture: Tensor, finite: Tensor, layout: Layout, settings: DenoiseS
     photons = (picture.double() * scale + layout.low - settings.offset) / settings.gain
     stabilised = Stabilised(photons, (settings.noise or 0.0) / settings.gain)
 
-    def finish(average: Tensor) -> Tensor:
+    def in_units(average: Tensor) -> Tensor:
         units = stabilised.counts(average) * settings.gain + settings.offset
         return ((units - layout.low) / scale).float()
 
@@ -241,9 +241,9 @@ def _poisson(picture: Tensor, finite: Tensor, layout: Layout, settings: DenoiseS
         size=tuple(picture.shape[2:]),
         layout=layout,
         noise=stabilised.noise,
-        polish=_polish_of(layout, stabilised.values, stabilised.noise),
-        finish=finish,
-        recipes="denoise-strong" if stabilised.noise > _STRONG else "",
+        final_step=_final_step_of(layout, stabilised.values, stabilised.noise),
+        display_step=in_units,
+        recipe_row="denoise-strong" if stabilised.noise > _STRONG else "",
     )
 
 
@@ -267,7 +267,7 @@ def _impulse(picture: Tensor, finite: Tensor, layout: Layout) -> Problem:
         size=tuple(picture.shape[2:]),
         layout=layout,
         kept=known,
-        recipes="restore",
+        recipe_row="restore",
         notes=(f"{share:.1%} of the pixels do not fit their surroundings and are replaced",),
     )
 

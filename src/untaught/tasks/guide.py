@@ -11,7 +11,7 @@ from pydantic import Field
 from untaught.errors import InputError
 from untaught.settings import settings
 from untaught.tasks.denoise import CORRELATED, correlation_of_noise, fill_in, read_normal
-from untaught.tasks.options import Positive, Shown
+from untaught.tasks.options import Positive, Usage
 from untaught.tasks.registry import InputFile, Task, register
 
 if TYPE_CHECKING:
@@ -36,7 +36,7 @@ class GuideSettings:
             description="standard deviation of the picture's noise, in its own units, such as 25 of 255 (default: "
             "estimated)"
         ),
-        Shown(metavar="S"),
+        Usage(metavar="S"),
     ] = None
 
 
@@ -94,16 +94,16 @@ def read(picture: Tensor, layout: Layout, settings: GuideSettings, guide: ArrayL
         raise InputError("the guide has values that are not finite: fill them in first")
     whole, finite = fill_in(picture)
     problem = read_normal(whole, finite, layout, settings.noise)
-    problem = dataclasses.replace(problem, guide=shown.expand(len(picture), -1, -1, -1), recipes="")
+    problem = dataclasses.replace(problem, guide=shown.expand(len(picture), -1, -1, -1), recipe_row="")
     correlation = correlation_of_noise(whole)
     if correlation <= CORRELATED:
         return problem
     # The level of correlated noise is not known: it is estimated from the finest detail.
     return dataclasses.replace(
         problem,
-        polish=None,
-        finish=None,
-        recipes="guide-correlated",
+        final_step=None,
+        display_step=None,
+        recipe_row="guide-correlated",
         notes=(
             f"the noise of neighbouring pixels is correlated (by about {correlation:.1f}): the network sees the guide "
             "alone, and stops before it fits the noise",

@@ -13,7 +13,7 @@ from pydantic import Field
 
 from untaught.errors import InputError
 from untaught.settings import settings
-from untaught.tasks.options import Shown, Switch
+from untaught.tasks.options import Switch, Usage
 from untaught.tasks.registry import InputFile, Task, register
 
 if TYPE_CHECKING:
@@ -41,7 +41,7 @@ class FillSettings:
     keep_known: Annotated[
         Switch,
         Field(description="return known pixels unchanged; otherwise the network's own output everywhere"),
-        Shown(negative="--network-output"),
+        Usage(negative="--network-output"),
     ] = True
 
 
@@ -99,7 +99,7 @@ def read(picture: Tensor, layout: Layout, settings: FillSettings, mask: ArrayLik
         size=tuple(picture.shape[2:]),
         layout=layout,
         kept=known if settings.keep_known else None,
-        recipes="inpaint-hole" if depth > _DEEP else "",
+        recipe_row="inpaint-hole" if depth > _DEEP else "",
         notes=notes,
     )
 

@@ -10,7 +10,7 @@ from pydantic import BeforeValidator, Field, WithJsonSchema
 
 from untaught.errors import InputError
 from untaught.settings import settings
-from untaught.tasks.options import Number, Shown
+from untaught.tasks.options import Number, Usage
 from untaught.tasks.registry import Task, register
 
 if TYPE_CHECKING:
@@ -47,10 +47,10 @@ class FeatureSettings:
             description="the network: package.module:callable, which is imported and called and returns a torch "
             f"module; or {', '.join(SHORT_MODELS)}, of untaught[classifier]"
         ),
-        Shown(metavar="NAME", accepts="str | nn.Module"),
+        Usage(metavar="NAME", accepts="str | nn.Module"),
     ]
     layer: Annotated[
-        str, Field(description="the layer, by its name in the module's named_modules()"), Shown(metavar="LAYER")
+        str, Field(description="the layer, by its name in the module's named_modules()"), Usage(metavar="LAYER")
     ]
     mean: Annotated[
         tuple[Number, ...] | None,
@@ -58,12 +58,12 @@ class FeatureSettings:
             description="of each channel, subtracted from a picture in [0, 1] before the model sees it (default: the "
             "model's own if it has a short name, otherwise ImageNet's)"
         ),
-        Shown(metavar=("R", "G", "B"), accepts="Sequence[Number] | None"),
+        Usage(metavar=("R", "G", "B"), accepts="Sequence[Number] | None"),
     ] = None
     std: Annotated[
         tuple[Number, ...] | None,
         Field(description="of each channel, divided by after that (default: as for mean)"),
-        Shown(metavar=("R", "G", "B"), accepts="Sequence[Number] | None"),
+        Usage(metavar=("R", "G", "B"), accepts="Sequence[Number] | None"),
     ] = None
 
 
@@ -178,7 +178,7 @@ register(
         settings=FeatureSettings,
         read=read,
         read_without=read_without,
-        instead=("features", "size"),
+        picture_alternatives=("features", "size"),
         function=invert,
         recipes=("balanced", "fast", "best", "paper"),
         order=10,

@@ -33,7 +33,7 @@ def make_job(task: str, problem: Problem, options: FitOptions, **own: Any) -> Jo
         InputError: if even the narrowest network does not fit into memory.
     """
     dimensions = len(problem.size)
-    row = "volume" if dimensions == 3 else problem.recipes or task
+    row = "volume" if dimensions == 3 else problem.recipe_row or task
     recipe = options.recipe if isinstance(options.recipe, Recipe) else find_recipe(row, options.recipe)
     changed = {name: value for name, value in own.items() if value is not None}
     if changed:

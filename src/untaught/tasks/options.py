@@ -25,17 +25,17 @@ __all__ = [
     "Count",
     "Device",
     "FitOptions",
-    "NoSwitch",
+    "NonNegativeInt",
+    "NotBool",
     "Number",
     "Option",
     "Positive",
     "PositiveSeconds",
     "Precision",
     "Seconds",
-    "Shown",
     "Switch",
+    "Usage",
     "ValueRange",
-    "Whole",
     "build",
     "default_text",
     "list_options",
@@ -45,7 +45,7 @@ __all__ = [
 # Types --------------------------------------------------------------------------------------------------------------
 
 
-def _no_switch(value: object) -> object:
+def _not_bool(value: object) -> object:
     """Refuse True and False, which Python takes for 1 and 0."""
     if isinstance(value, bool):
         raise PydanticCustomError("number_type", "a number is wanted")
@@ -60,7 +60,7 @@ def _plain_bool(value: object) -> object:
 def _duration(value: object) -> object:
     """Seconds of a text such as 90, 60s, 5m or 1.5h; a number stays as it is."""
     if not isinstance(value, str):
-        return _no_switch(value)
+        return _not_bool(value)
     factor = {"s": 1, "m": 60, "h": 3600}.get(value[-1:], 0)
     try:
         seconds = float(value[:-1]) * factor if factor else float(value)
@@ -71,19 +71,19 @@ def _duration(value: object) -> object:
     return seconds
 
 
-NoSwitch = BeforeValidator(_no_switch)
+NotBool = BeforeValidator(_not_bool)
 """Refuses True and False where a number is wanted; write it after ``Field(...)`` in the annotation."""
 
-Number = Annotated[float, Field(allow_inf_nan=False), NoSwitch]
+Number = Annotated[float, Field(allow_inf_nan=False), NotBool]
 """A finite number."""
 
-Positive = Annotated[float, Field(gt=0, allow_inf_nan=False), NoSwitch]
+Positive = Annotated[float, Field(gt=0, allow_inf_nan=False), NotBool]
 """A finite number above 0."""
 
-Whole = Annotated[int, Field(ge=0, le=2**63 - 1), NoSwitch]
+NonNegativeInt = Annotated[int, Field(ge=0, le=2**63 - 1), NotBool]
 """A whole number from 0."""
 
-Count = Annotated[int, Field(ge=1, le=2**63 - 1), NoSwitch]
+Count = Annotated[int, Field(ge=1, le=2**63 - 1), NotBool]
 """A whole number from 1."""
 
 Seconds = Annotated[
@@ -104,7 +104,7 @@ Switch = Annotated[StrictBool, BeforeValidator(_plain_bool)]
 
 
 @dataclass(frozen=True, kw_only=True)
-class Shown:
+class Usage:
     """How an option is shown on the command line and in typed signatures; a mark in the annotation of its field.
 
     Attributes:
@@ -149,7 +149,7 @@ else:
         str,
         BeforeValidator(_device),
         Field(description="auto, cpu, cuda, xpu or mps; cuda:1 for the second one"),
-        Shown(metavar="NAME", accepts="str | torch.device"),
+        Usage(metavar="NAME", accepts="str | torch.device"),
     ]
 
 Precision = Annotated[
@@ -164,7 +164,7 @@ ValueRange = Annotated[
         description="values of black and white, in the picture's units (default: the whole range of 8 and 16 bits, 0 1 "
         "for floats)"
     ),
-    Shown(metavar=("LOW", "HIGH")),
+    Usage(metavar=("LOW", "HIGH")),
 ]
 """The values of black and white."""
 
@@ -179,27 +179,27 @@ class FitOptions:
             description="balanced suits most pictures, fast gives a usable one sooner, best takes longer, "
             "printed and paper are as published"
         ),
-        Shown(metavar="NAME", names=("--preset",), accepts="str | Recipe"),
+        Usage(metavar="NAME", names=("--preset",), accepts="str | Recipe"),
     ] = "balanced"
     iterations: Annotated[
         Count | None,
         Field(description="at most this many iterations (default: the recipe's own number)"),
-        Shown(metavar="N"),
+        Usage(metavar="N"),
     ] = None
     time_budget: Annotated[
         PositiveSeconds | None,
         Field(description="stop after this time, such as 60s, 5m or 1h (default: no limit)"),
-        Shown(metavar="TIME", accepts="Number | str | None"),
+        Usage(metavar="TIME", accepts="Number | str | None"),
     ] = None
     runs: Annotated[
         Count | None,
         Field(description="fits from different seeds that are averaged (default: the recipe's own number)"),
-        Shown(metavar="N"),
+        Usage(metavar="N"),
     ] = None
     seed: Annotated[
-        Whole,
+        NonNegativeInt,
         Field(description="start of the random numbers: the same seed on the same machine gives the same picture"),
-        Shown(metavar="N"),
+        Usage(metavar="N"),
     ] = 0
     value_range: ValueRange = None
     volume: Annotated[
@@ -226,7 +226,7 @@ class Option:
         default: its value where nothing is given; None for a required one.
         required: whether it has to be given.
         schema: its JSON schema.
-        shown: how the command line shows it.
+        usage: how it is written on the command line.
     """
 
     name: str
@@ -234,7 +234,7 @@ class Option:
     default: Any
     required: bool
     schema: dict[str, Any]
-    shown: Shown
+    usage: Usage
 
     @property
     def flag(self) -> str:
@@ -284,7 +284,7 @@ def list_options(cls: type) -> tuple[Option, ...]:
             default=None if field.is_required() else field.get_default(call_default_factory=True),
             required=field.is_required(),
             schema=field_schema(cls, name),
-            shown=next((mark for mark in field.metadata if isinstance(mark, Shown)), Shown()),
+            usage=next((mark for mark in field.metadata if isinstance(mark, Usage)), Usage()),
         )
         for name, field in fields.items()
     )

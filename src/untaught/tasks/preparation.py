@@ -67,15 +67,15 @@ def prepare(task: str, image: ArrayLike | Tensor | None, mask: ArrayLike | Tenso
     if given.get("volume") and not entry.volumes:
         able = ", ".join(name for name, other in TASKS.items() if other.volumes)
         raise InputError(f"{task} is for pictures, not yet for volumes: {able} and untaught.fit take them")
-    roles = (*(file.role for file in entry.files), *entry.instead)
+    roles = (*(file.role for file in entry.files), *entry.picture_alternatives)
     settings, options = build(given, entry.settings, FitOptions, more=roles)
     more = {role: given[role] for role in roles if given.get(role) is not None}
     for file in entry.files:
         if file.required and file.role not in more:
             raise InputError(f"{task} needs a {file.role}: {file.about}")
     problem = _read(entry, image, settings, options, more)
-    if not problem.recipes and task not in RECIPES:
-        problem = dataclasses.replace(problem, recipes="fit")
+    if not problem.recipe_row and task not in RECIPES:
+        problem = dataclasses.replace(problem, recipe_row="fit")
     own = {recipe.name: recipe for recipe in entry.recipes if isinstance(recipe, Recipe)}
     if isinstance(options.recipe, str) and options.recipe in own:
         options = dataclasses.replace(options, recipe=own[options.recipe])
@@ -84,15 +84,15 @@ def prepare(task: str, image: ArrayLike | Tensor | None, mask: ArrayLike | Tenso
 
 def _read(entry: Task, image: Any, settings: Any, options: FitOptions, more: dict[str, Any]) -> Problem:
     """The problem of a picture, or of what is given instead."""
-    instead = [name for name in entry.instead if name in more]
+    instead = [name for name in entry.picture_alternatives if name in more]
     if entry.read is not None and not instead:
         whole = np.asarray(image) if image is None else image
         picture, layout = to_tensor(whole, options.value_range, volume=options.volume)
         return entry.read(picture, layout, settings, **more)
     if image is not None:
         raise InputError(f"{entry.name} starts from {' and '.join(instead) or 'nothing'}: a picture was given too")
-    if len(instead) < len(entry.instead):
-        raise InputError(f"without a picture, {entry.name} needs {' and '.join(entry.instead)}")
+    if len(instead) < len(entry.picture_alternatives):
+        raise InputError(f"without a picture, {entry.name} needs {' and '.join(entry.picture_alternatives)}")
     if options.value_range is not None:
         raise SettingError("value_range is for pictures: leave it out where there is none")
     assert entry.read_without is not None, "a task has read or read_without"

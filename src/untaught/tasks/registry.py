@@ -56,14 +56,14 @@ class InputFile:
         kind: how it is read, a key of ``untaught.imaging.reading.INPUT_KINDS``: mask, guide, other, kernel, compression
             or picture.
         required: whether the task needs it.
-        own: whether it is read from the picture's own file where none is given.
+        in_picture_file: whether it is read from the picture's own file where none is given.
     """
 
     role: str
     about: str
     kind: str
     required: bool = False
-    own: bool = False
+    in_picture_file: bool = False
 
 
 @settings
@@ -85,7 +85,7 @@ class Task:
             role; None for a task that starts from no picture.
         read_without: makes a `Problem` of the settings and of what Python gives instead of a picture; None for a task
             that always starts from one.
-        instead: keyword arguments that may replace the picture, in Python only.
+        picture_alternatives: keyword arguments that may replace the picture, in Python only.
         recipes: its recipes, the default first: names of its row in `untaught.recipes.RECIPES`, or `Recipe` objects. A
             task without a row of its own has those of `untaught.fit`.
         files: what it takes besides the picture.
@@ -100,7 +100,7 @@ class Task:
     settings: type = _NoSettings
     read: Callable[..., Problem] | None = None
     read_without: Callable[..., Problem] | None = None
-    instead: tuple[str, ...] = ()
+    picture_alternatives: tuple[str, ...] = ()
     recipes: tuple[str | Recipe, ...] = FIT_RECIPES
     files: tuple[InputFile, ...] = ()
     volumes: bool = False
@@ -210,7 +210,7 @@ def register(task: Task) -> None:
     if not pydantic.dataclasses.is_pydantic_dataclass(task.settings):
         task = dataclasses.replace(task, settings=_validated(task.settings))
     own = [field.name for field in dataclasses.fields(task.settings)]
-    names = [*(file.role for file in task.files), *task.instead, *own]
+    names = [*(file.role for file in task.files), *task.picture_alternatives, *own]
     taken = RESERVED | {field.name for field in dataclasses.fields(FitOptions)}
     if clash := sorted({name for name in names if name in taken or names.count(name) > 1}):
         raise SettingError(f"the task {task.name} has options whose names are taken: {', '.join(clash)}")

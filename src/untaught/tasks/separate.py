@@ -93,8 +93,8 @@ def read(picture: Tensor, layout: Layout, settings: object, other: ArrayLike | T
         objective=ExclusiveError,
         size=(picture.shape[2], picture.shape[3]),
         layout=layout,
-        finish=_first,
-        found=_second,
+        display_step=_first,
+        further_results=_second,
     )
 
 

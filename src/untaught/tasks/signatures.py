@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from untaught.recipes import Recipe
 
     Number = float | np.floating[Any] | np.integer[Any]
-    Whole = int | np.integer[Any]
+    Int = int | np.integer[Any]
 
 __all__ = [
     "ActivateOptions",
@@ -54,10 +54,10 @@ class FitKeywords(TypedDict, total=False):
     """
 
     recipe: str | Recipe
-    iterations: Whole | None
+    iterations: Int | None
     time_budget: Number | str | None
-    runs: Whole | None
-    seed: Whole
+    runs: Int | None
+    seed: Int
     value_range: tuple[Number, Number] | None
     volume: bool
     device: str | torch.device
@@ -154,7 +154,7 @@ class DejpegOptions(FitKeywords, total=False):
     """
 
     consistent: bool
-    quality: Whole | None
+    quality: Int | None
 
 
 class DemosaicOptions(FitKeywords, total=False):

@@ -9,7 +9,7 @@ from pydantic import Field
 
 from untaught.errors import InputError
 from untaught.settings import settings
-from untaught.tasks.options import NoSwitch, Shown
+from untaught.tasks.options import NotBool, Usage
 from untaught.tasks.registry import Task, register
 
 if TYPE_CHECKING:
@@ -31,8 +31,8 @@ class UpscaleSettings:
     factor: Annotated[
         float,
         Field(ge=1.5, le=16, description="how many times larger each side becomes, 1.5 to 16"),
-        NoSwitch,
-        Shown(metavar="F"),
+        NotBool,
+        Usage(metavar="F"),
     ] = 4.0
     kernel: Annotated[
         Literal["lanczos2", "bicubic", "area", "gaussian"],

@@ -32,9 +32,9 @@ if TYPE_CHECKING:
     from untaught.recipes import Recipe
 
     Number = float | np.floating[Any] | np.integer[Any]
-    Whole = int | np.integer[Any]
+    Int = int | np.integer[Any]
 '''
-_WORDS: dict[Any, str] = {int: "Whole", float: "Number", types.NoneType: "None"}
+_WORDS: dict[Any, str] = {int: "Int", float: "Number", types.NoneType: "None"}
 
 
 def signatures() -> str:
@@ -75,7 +75,7 @@ def _class(name: str, about: str, options: Any, kinds: dict[str, str], base: str
 
 def _type(cls: Any, option: Option) -> str:
     """The type of an option as a type checker should see it."""
-    return option.shown.accepts or _words(cls.__pydantic_fields__[option.name].annotation)
+    return option.usage.accepts or _words(cls.__pydantic_fields__[option.name].annotation)
 
 
 def _words(kind: Any) -> str:

@@ -2,10 +2,10 @@
 
 from fastapi import APIRouter
 
-from untaught.studio.routes import events, examples, jobs, pictures, results
+from untaught.studio.routes import events, examples, job_files, jobs, pictures
 
 __all__ = ["api"]
 
 api = APIRouter(prefix="/api")
-for module in (examples, pictures, jobs, results, events):
+for module in (examples, pictures, jobs, job_files, events):
     api.include_router(module.routes)

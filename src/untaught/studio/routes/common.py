@@ -15,13 +15,13 @@ from fastapi.responses import FileResponse
 from starlette.datastructures import Headers as RequestHeaders
 from starlette.types import Receive, Scope, Send
 
-from untaught.studio.context import Studio
 from untaught.studio.job_files import last_line
+from untaught.studio.services import Services
 from untaught.studio.storage import DamagedError, MissingError, Store, read_json, set_file_aside
 from untaught.studio.task_schema import command_line, find_offer, title
 
 __all__ = [
-    "CurrentStudio",
+    "CurrentServices",
     "Identity",
     "all_job_facts",
     "job_facts",
@@ -32,13 +32,13 @@ __all__ = [
 ]
 
 
-def _studio(request: Request) -> Studio:
-    studio: Studio = request.app.state.studio
-    return studio
+def _services(request: Request) -> Services:
+    services: Services = request.app.state.services
+    return services
 
 
-CurrentStudio = Annotated[Studio, Depends(_studio)]
-"""The studio that a request is for."""
+CurrentServices = Annotated[Services, Depends(_services)]
+"""The services of the studio that a request is for."""
 Identity = Annotated[str, InPath(pattern="^[0-9a-f]{16}$", description="name of a picture or a job")]
 """The only part of a request that names an entry of the store."""
 
@@ -81,19 +81,19 @@ def temporary_folder(store: Store) -> Iterator[Path]:
         shutil.rmtree(folder, ignore_errors=True)
 
 
-def job_facts(studio: Studio, identity: str) -> dict[str, Any]:
+def job_facts(services: Services, identity: str) -> dict[str, Any]:
     """Return a job as clients see it.
 
     Raises:
         MissingError: if there is no such job.
     """
-    folder = studio.store.entry("jobs", identity)
-    request = studio.queue.request(identity)
+    folder = services.store.entry("jobs", identity)
+    request = services.queue.request(identity)
     task = find_offer(request.task)
     return {
         **request.model_dump(mode="json", exclude={"whole", "names", "files"}),
-        **studio.queue.state(identity).model_dump(),
-        "wish": studio.queue.wish_of(identity),
+        **services.queue.state(identity).model_dump(),
+        "wish": services.queue.wish_of(identity),
         "title": title(task),
         "command": command_line(task, request.settings, request.names, request.continue_for),
         "progress": last_line(folder / "log.jsonl"),
@@ -113,12 +113,12 @@ def _result(path: Path) -> dict[str, Any] | None:
         return None
 
 
-def all_job_facts(studio: Studio) -> list[dict[str, Any]]:
+def all_job_facts(services: Services) -> list[dict[str, Any]]:
     """Return all jobs as clients see them, the newest first."""
     found = []
-    for identity in studio.queue.all():
+    for identity in services.queue.all():
         with contextlib.suppress(MissingError):  # its folder was removed by hand
-            found.append(job_facts(studio, identity))
+            found.append(job_facts(services, identity))
     return found
 
 

@@ -9,10 +9,10 @@ from typing import Any, Literal
 from fastapi import APIRouter, HTTPException, Response
 
 import untaught
-from untaught.studio.context import EXAMPLES
 from untaught.studio.mask_suggestions import KINDS
-from untaught.studio.routes.common import CurrentStudio, send_file
+from untaught.studio.routes.common import CurrentServices, send_file
 from untaught.studio.routes.pictures import picture_facts
+from untaught.studio.services import EXAMPLES
 from untaught.studio.storage import write_json
 from untaught.studio.task_schema import describe, offers
 
@@ -27,8 +27,8 @@ async def _tasks() -> dict[str, Any]:
 
 
 @routes.get("/examples", summary="The example pictures")
-async def _examples(studio: CurrentStudio) -> dict[str, Any]:
-    folder = studio.store.folder / "examples"
+async def _examples(services: CurrentServices) -> dict[str, Any]:
+    folder = services.store.folder / "examples"
     ready = [name for name in EXAMPLES if (folder / name / "thumbnail.jpg").exists()]
     return {
         "complete": len(ready) == len(EXAMPLES),
@@ -40,19 +40,19 @@ _ExampleName = Literal["portrait", "coffee", "camera"]
 
 
 @routes.get("/examples/{name}/thumbnail", summary="A small JPEG of an example")
-async def _example_thumbnail(studio: CurrentStudio, name: _ExampleName) -> Response:
-    return send_file(studio.store.folder / "examples" / name / "thumbnail.jpg")
+async def _example_thumbnail(services: CurrentServices, name: _ExampleName) -> Response:
+    return send_file(services.store.folder / "examples" / name / "thumbnail.jpg")
 
 
 @routes.post("/examples/{name}", status_code=201, summary="Add an example as a picture with its mask")
-async def _add_example(studio: CurrentStudio, name: _ExampleName) -> dict[str, Any]:
-    source = studio.store.folder / "examples" / name
+async def _add_example(services: CurrentServices, name: _ExampleName) -> dict[str, Any]:
+    source = services.store.folder / "examples" / name
     if not (source / "thumbnail.jpg").exists():
         raise HTTPException(503, "the examples are not ready yet: try again in a second", headers={"retry-after": "1"})
-    studio.store.check_room()
-    with studio.store.adding("pictures") as (identity, folder):
+    services.store.check_room()
+    with services.store.adding("pictures") as (identity, folder):
         shutil.copyfile(source / "picture.png", folder / "file")
         shutil.copyfile(source / "mask.png", folder / "mask.png")
-        facts = await studio.run_sandbox(folder, "picture")
+        facts = await services.run_sandbox(folder, "picture")
         write_json(folder / "info.json", {"id": identity, "name": name, "created": time.time(), **facts})
-    return picture_facts(studio, identity)
+    return picture_facts(services, identity)

@@ -12,7 +12,7 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from untaught.studio.job_files import JobRequest, JobState
 from untaught.studio.routes.common import (
-    CurrentStudio,
+    CurrentServices,
     Identity,
     all_job_facts,
     job_facts,
@@ -53,9 +53,9 @@ class Continuation(BaseModel):
 
 
 @routes.post("/jobs", status_code=201, summary="Queue a job")
-async def _add_job(studio: CurrentStudio, wanted: NewJob) -> dict[str, Any]:
-    info = picture_info(studio.store, wanted.picture)
-    source = studio.store.entry("pictures", wanted.picture)
+async def _add_job(services: CurrentServices, wanted: NewJob) -> dict[str, Any]:
+    info = picture_info(services.store, wanted.picture)
+    source = services.store.entry("pictures", wanted.picture)
     task = find_offer(wanted.task)
     settings = check_settings(task, wanted.settings)
     has_mask = mask_need(task) != "none" and (source / "mask.png").exists()
@@ -64,13 +64,13 @@ async def _add_job(studio: CurrentStudio, wanted: NewJob) -> dict[str, Any]:
     crop = wanted.crop
     if crop is not None and not _fits(crop, info["width"], info["height"]):
         raise HTTPException(422, "the region must be inside the picture and at least 16 x 16 pixels: draw another")
-    own = [file.role for file in task.files if file.own]
+    own = [file.role for file in task.files if file.in_picture_file]
     if crop is not None and own:
         crop = _whole_blocks(crop, info["width"], info["height"])
-    studio.queue.check_room()
-    studio.store.check_room()
+    services.queue.check_room()
+    services.store.check_room()
     name = info["name"] if crop is None else f"{info['name']}-part"
-    file = original(studio.store, wanted.picture)
+    file = original(services.store, wanted.picture)
     suffix = file.suffix if crop is None else info["result"]
     names = {"picture": f"{name}{suffix}", "result": f"{name}-restored{info['result']}"}
     files = {"picture": f"picture{suffix}", "result": f"result{info['result']}"}
@@ -81,7 +81,7 @@ async def _add_job(studio: CurrentStudio, wanted: NewJob) -> dict[str, Any]:
         # What a task reads from the picture's file itself is not in the file of a region.
         for role in own:
             names[role], files[role] = f"{info['name']}{file.suffix}", whole
-    with studio.store.adding("jobs") as (identity, folder):
+    with services.store.adding("jobs") as (identity, folder):
         _link(file, folder / (whole or files["picture"]))
         if has_mask:
             # A copy, not a link: the user may go on painting on the mask of the picture.
@@ -107,8 +107,8 @@ async def _add_job(studio: CurrentStudio, wanted: NewJob) -> dict[str, Any]:
         state = JobState.queued()
         request.write(folder)
         state.write(folder)
-    studio.queue.add(identity, request, state)
-    return job_facts(studio, identity)
+    services.queue.add(identity, request, state)
+    return job_facts(services, identity)
 
 
 def _fits(crop: tuple[int, int, int, int], width: int, height: int) -> bool:
@@ -132,45 +132,45 @@ def _link(source: Path, target: Path) -> None:
 
 
 @routes.get("/jobs", summary="All jobs, the newest first")
-async def _jobs(studio: CurrentStudio) -> dict[str, Any]:
-    return {"jobs": all_job_facts(studio)}
+async def _jobs(services: CurrentServices) -> dict[str, Any]:
+    return {"jobs": all_job_facts(services)}
 
 
 @routes.get("/jobs/{identity}", summary="The state and progress of a job")
-async def _job(studio: CurrentStudio, identity: Identity) -> dict[str, Any]:
-    return job_facts(studio, identity)
+async def _job(services: CurrentServices, identity: Identity) -> dict[str, Any]:
+    return job_facts(services, identity)
 
 
 @routes.delete("/jobs/{identity}", status_code=204, summary="Remove a job; it is cancelled first if it has not ended")
-async def _remove_job(studio: CurrentStudio, identity: Identity) -> None:
-    studio.queue.remove(identity)
+async def _remove_job(services: CurrentServices, identity: Identity) -> None:
+    services.queue.remove(identity)
 
 
 @routes.post("/jobs/{identity}/pause", summary="Pause a job at a checkpoint")
-async def _pause(studio: CurrentStudio, identity: Identity) -> dict[str, Any]:
-    studio.queue.wish(identity, "pause")
-    return job_facts(studio, identity)
+async def _pause(services: CurrentServices, identity: Identity) -> dict[str, Any]:
+    services.queue.wish(identity, "pause")
+    return job_facts(services, identity)
 
 
 @routes.post("/jobs/{identity}/resume", summary="Resume a job that was paused or cancelled, or has failed")
-async def _resume(studio: CurrentStudio, identity: Identity) -> dict[str, Any]:
-    studio.queue.resume(identity)
-    return job_facts(studio, identity)
+async def _resume(services: CurrentServices, identity: Identity) -> dict[str, Any]:
+    services.queue.resume(identity)
+    return job_facts(services, identity)
 
 
 @routes.post("/jobs/{identity}/finish", summary="End a job now and keep the picture so far as its result")
-async def _finish(studio: CurrentStudio, identity: Identity) -> dict[str, Any]:
-    studio.queue.wish(identity, "finish")
-    return job_facts(studio, identity)
+async def _finish(services: CurrentServices, identity: Identity) -> dict[str, Any]:
+    services.queue.wish(identity, "finish")
+    return job_facts(services, identity)
 
 
 @routes.post("/jobs/{identity}/cancel", summary="End a job at once, without a result")
-async def _cancel(studio: CurrentStudio, identity: Identity) -> dict[str, Any]:
-    studio.queue.cancel(identity)
-    return job_facts(studio, identity)
+async def _cancel(services: CurrentServices, identity: Identity) -> dict[str, Any]:
+    services.queue.cancel(identity)
+    return job_facts(services, identity)
 
 
 @routes.post("/jobs/{identity}/continue", summary="Fit a finished job for more iterations")
-async def _continue(studio: CurrentStudio, identity: Identity, wanted: Continuation) -> dict[str, Any]:
-    studio.queue.continue_for(identity, wanted.iterations)
-    return job_facts(studio, identity)
+async def _continue(services: CurrentServices, identity: Identity, wanted: Continuation) -> dict[str, Any]:
+    services.queue.continue_for(identity, wanted.iterations)
+    return job_facts(services, identity)

@@ -7,7 +7,7 @@ import pytest
 from rich.console import Console
 
 from made_states import states
-from untaught.cli.progress import LiveDisplay, PlainLines, as_blocks, make_console
+from untaught.cli.display import LiveDisplay, PlainLines, as_blocks, make_console
 
 
 @pytest.mark.parametrize("colours", [None, "truecolor", "256"])

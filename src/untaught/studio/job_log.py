@@ -147,7 +147,7 @@ class ProgressWriter:
     def _shown(self, average: Tensor) -> Image.Image:
         """Return the picture so far with 8 bits, and no larger than a screen."""
         problem = self._job.problem
-        values = average if problem.finish is None else problem.finish(average)
+        values = average if problem.display_step is None else problem.display_step(average)
         values = values[:1].cpu()
         if problem.kept is not None:
             values = torch.where(problem.kept[:1], problem.observed[:1], values)

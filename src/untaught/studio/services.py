@@ -15,7 +15,7 @@ from fastapi import HTTPException, Request
 from untaught.studio.queue import Queue
 from untaught.studio.storage import Store
 
-__all__ = ["EXAMPLES", "Studio"]
+__all__ = ["EXAMPLES", "Services"]
 
 EXAMPLES = {
     "portrait": ("A portrait, written over", "inpaint"),
@@ -29,7 +29,7 @@ _MOST_UPLOADS = 16
 _SECONDS_TO_READ = 120.0
 
 
-class Studio:
+class Services:
     """The store, the queue and the sandbox processes.
 
     Args:

@@ -9,7 +9,7 @@ from fastapi import APIRouter, Header, HTTPException, Response
 from fastapi import Path as InPath
 
 from untaught.studio.job_files import moments
-from untaught.studio.routes.common import CurrentStudio, Identity, send_file
+from untaught.studio.routes.common import CurrentServices, Identity, send_file
 
 __all__ = ["routes"]
 
@@ -22,9 +22,11 @@ _JobFile = Literal[
 
 
 @routes.get("/jobs/{identity}/files/{which}", summary="A file of a job")
-async def _job_file(studio: CurrentStudio, identity: Identity, which: _JobFile, *, download: bool = False) -> Response:
-    folder = studio.store.entry("jobs", identity)
-    request = studio.queue.request(identity)
+async def _job_file(
+    services: CurrentServices, identity: Identity, which: _JobFile, *, download: bool = False
+) -> Response:
+    folder = services.store.entry("jobs", identity)
+    request = services.queue.request(identity)
     files, names = request.files, request.names
     latest = next(reversed(moments(folder).values()), None)
     result = folder / files["result"]
@@ -44,30 +46,30 @@ async def _job_file(studio: CurrentStudio, identity: Identity, which: _JobFile, 
 
 
 @routes.get("/jobs/{identity}/film", summary="The previews of a job as an animated GIF")
-async def _film(studio: CurrentStudio, identity: Identity) -> Response:
-    folder = studio.store.entry("jobs", identity)
-    name = studio.queue.request(identity).name
+async def _film(services: CurrentServices, identity: Identity) -> Response:
+    folder = services.store.entry("jobs", identity)
+    name = services.queue.request(identity).name
     made, previews = folder / "film.gif", folder / "moments"
     if not made.exists() or (previews.exists() and made.stat().st_mtime < previews.stat().st_mtime):
-        await studio.run_sandbox(folder, "film")
+        await services.run_sandbox(folder, "film")
     return send_file(made, f"{name}-film.gif")
 
 
 @routes.get("/jobs/{identity}/moments", summary="The iterations that have a preview")
-async def _moments(studio: CurrentStudio, identity: Identity) -> dict[str, list[int]]:
-    return {"iterations": list(moments(studio.store.entry("jobs", identity)))}
+async def _moments(services: CurrentServices, identity: Identity) -> dict[str, list[int]]:
+    return {"iterations": list(moments(services.store.entry("jobs", identity)))}
 
 
 @routes.get("/jobs/{identity}/moments/{iteration}", summary="The preview of an iteration, as a JPEG")
 async def _moment(
-    studio: CurrentStudio,
+    services: CurrentServices,
     identity: Identity,
     iteration: Annotated[int, InPath(ge=1, le=9999999)],
     if_none_match: Annotated[str, Header()] = "",
 ) -> Response:
     # Read at once: the worker may delete this preview while the answer is sent.
     try:
-        content = (studio.store.entry("jobs", identity) / "moments" / f"{iteration:07d}.jpg").read_bytes()
+        content = (services.store.entry("jobs", identity) / "moments" / f"{iteration:07d}.jpg").read_bytes()
     except OSError:
         raise HTTPException(404, "there is no preview of this iteration") from None
     headers = {"cache-control": "no-cache", "etag": f'"{zlib.crc32(content):08x}-{len(content)}"'}
