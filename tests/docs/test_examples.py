@@ -66,7 +66,7 @@ def test_a_command_of_the_docs_exists(words):
         flag
         for group in command.groups().values()
         for option in group
-        for flag in (option.flag, *option.shown.names, option.shown.negative)
+        for flag in (option.flag, *option.usage.names, option.usage.negative)
     }
     used = {word for word in words[1:] if re.match(r"--?[a-z]", word)}
     assert used <= flags | {"--help"}

@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 from untaught.priors.patches import Patches, patch_count, patch_size
 
 
-@settings(deadline=None, max_examples=40)
+@settings(deadline=None, max_examples=15)
 @given(height=st.integers(1, 60), width=st.integers(1, 60), side=st.integers(8, 40))
 def test_they_cover_the_whole_picture_again_and_again(height, width, side):
     picture = torch.arange(height * width).view(1, 1, height, width)

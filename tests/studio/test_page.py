@@ -155,6 +155,7 @@ def test_from_an_example_to_a_cancelled_job(page, studio):
     playwright.expect(page.locator("#job-title")).to_have_text("Cancelled", timeout=5000)
 
 
+@pytest.mark.slow
 def test_a_job_to_its_end_and_its_download(page):
     open_example(page, 2)
     start(page, 4)
@@ -305,6 +306,7 @@ def finished_picture(page):
     return download.value.path().read_bytes()
 
 
+@pytest.mark.slow
 def test_a_killed_studio_continues_to_the_same_picture(browser, photo, tmp_path):
     with RunningStudio(tmp_path) as studio, browser.new_context() as context:
         page = context.new_page()

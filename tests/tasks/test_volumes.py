@@ -13,7 +13,7 @@ from rich.console import Console
 
 import untaught
 from untaught import cli
-from untaught.cli import progress
+from untaught.cli import display as terminal
 from untaught.errors import InputError, SettingError
 from untaught.fitting import checkpoint
 from untaught.fitting.stopping import HeldOut
@@ -262,11 +262,11 @@ def test_the_command_line(stacks, volume, known, tiny, capsys):
 
 def test_the_live_display_shows_the_slice_in_the_middle(volume, known, tiny, monkeypatch):
     shown = []
-    real = progress.as_blocks
-    monkeypatch.setattr(progress, "as_blocks", lambda picture, *size: (shown.append(picture), real(picture, *size))[1])
+    real = terminal.as_blocks
+    monkeypatch.setattr(terminal, "as_blocks", lambda picture, *size: (shown.append(picture), real(picture, *size))[1])
     console = Console(file=io.StringIO(), force_terminal=True, color_system="truecolor")
     job = prepare("restore", volume, known, volume=True, recipe=tiny, iterations=1)
-    with progress.LiveDisplay(console) as display:
+    with terminal.LiveDisplay(console) as display:
         job.run([display, lambda state: shown.append(state.average[0, :, 3].movedim(0, -1).numpy())])
     np.testing.assert_array_equal(*shown)
 

@@ -11,29 +11,20 @@ from untaught.settings import check_names
 
 __all__ = ["RECIPES", "Recipe", "find_recipe", "recipe_from_record"]
 
+_INPAINT = (
+    ours.NOISE_INPAINT,
+    published.PRINTED,
+    published.PAPER_TEXT,
+    published.PAPER_HOLE,
+    published.DEEP_DECODER,
+    published.U_NET,
+)
+_DENOISE = (published.PRINTED, published.PAPER_DENOISE, published.DEEP_DECODER, published.U_NET, published.LANGEVIN)
+_INVERSE = (ours.BALANCED_INVERSE, ours.FAST_INVERSE, ours.BEST_INVERSE)
+
 _ROWS: Mapping[str, tuple[Recipe, ...]] = {
-    "inpaint": (
-        ours.BALANCED_INPAINT,
-        ours.FAST_INPAINT,
-        ours.BEST_INPAINT,
-        ours.NOISE_INPAINT,
-        published.PRINTED,
-        published.PAPER_TEXT,
-        published.PAPER_HOLE,
-        published.DEEP_DECODER,
-        published.U_NET,
-    ),
-    "inpaint-hole": (
-        ours.HOLE,
-        ours.FAST_HOLE,
-        ours.BEST_HOLE,
-        ours.NOISE_INPAINT,
-        published.PRINTED,
-        published.PAPER_TEXT,
-        published.PAPER_HOLE,
-        published.DEEP_DECODER,
-        published.U_NET,
-    ),
+    "inpaint": (ours.BALANCED_INPAINT, ours.FAST_INPAINT, ours.BEST_INPAINT, *_INPAINT),
+    "inpaint-hole": (ours.HOLE, ours.FAST_HOLE, ours.BEST_HOLE, *_INPAINT),
     "restore": (
         ours.BALANCED_RESTORE,
         ours.FAST_RESTORE,
@@ -45,26 +36,8 @@ _ROWS: Mapping[str, tuple[Recipe, ...]] = {
         published.SIREN,
         published.U_NET,
     ),
-    "denoise": (
-        ours.BALANCED_DENOISE,
-        ours.FAST_DENOISE,
-        ours.BEST_DENOISE,
-        published.PRINTED,
-        published.PAPER_DENOISE,
-        published.DEEP_DECODER,
-        published.U_NET,
-        published.LANGEVIN,
-    ),
-    "denoise-strong": (
-        ours.BALANCED_STRONG,
-        ours.FAST_STRONG,
-        ours.BEST_STRONG,
-        published.PRINTED,
-        published.PAPER_DENOISE,
-        published.DEEP_DECODER,
-        published.U_NET,
-        published.LANGEVIN,
-    ),
+    "denoise": (ours.BALANCED_DENOISE, ours.FAST_DENOISE, ours.BEST_DENOISE, *_DENOISE),
+    "denoise-strong": (ours.BALANCED_STRONG, ours.FAST_STRONG, ours.BEST_STRONG, *_DENOISE),
     "guide": (ours.BALANCED_DENOISE, ours.FAST_DENOISE, ours.BEST_DENOISE, published.PRINTED, published.PAPER_GUIDE),
     "guide-correlated": (
         ours.BALANCED_GUIDE,
@@ -73,24 +46,11 @@ _ROWS: Mapping[str, tuple[Recipe, ...]] = {
         published.PRINTED,
         published.PAPER_GUIDE,
     ),
-    "upscale": (
-        ours.BALANCED_INVERSE,
-        ours.FAST_INVERSE,
-        ours.BEST_INVERSE,
-        published.PRINTED,
-        published.PAPER_UPSCALE,
-    ),
-    "deblur": (ours.BALANCED_INVERSE, ours.FAST_INVERSE, ours.BEST_INVERSE, published.PRINTED, published.PAPER_UPSCALE),
+    "upscale": (*_INVERSE, published.PRINTED, published.PAPER_UPSCALE),
+    "deblur": (*_INVERSE, published.PRINTED, published.PAPER_UPSCALE),
     "dejpeg": (ours.BALANCED_DEJPEG, ours.FAST_DEJPEG, ours.BEST_DEJPEG, published.PRINTED, published.PAPER_UPSCALE),
     # Not masked: a random mask never hides what the filter mosaic hides, green at a red pixel.
-    "demosaic": (
-        ours.BALANCED_INVERSE,
-        ours.FAST_INVERSE,
-        ours.BEST_INVERSE,
-        ours.NOISE,
-        published.PRINTED,
-        published.PAPER_DROPPED,
-    ),
+    "demosaic": (*_INVERSE, ours.NOISE, published.PRINTED, published.PAPER_DROPPED),
     "volume": (ours.BALANCED_VOLUME, ours.FAST_VOLUME, ours.BEST_VOLUME),
     "separate": (ours.BALANCED_SEPARATE, ours.FAST_SEPARATE, ours.BEST_SEPARATE),
     "invert": (ours.BALANCED_INVERT, ours.FAST_INVERT, ours.BEST_INVERT, published.PAPER_INVERT),
