@@ -6,7 +6,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from untaught.errors import InputError, SettingError
-from untaught.priors.masked_input import MaskedInput, MaskedSampler, hide, moved, pull_push
+from untaught.priors.first_guess import pull_push
+from untaught.priors.masked_input import MaskedInput, MaskedSampler, hide, moved
 from untaught.priors.sampler import Measurement
 
 PATTERNS = [MaskedInput(), MaskedInput(pattern="shapes", least=0.7, most=0.7)]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Callable
 from types import TracebackType
 from typing import Any, Self
 
@@ -26,7 +27,10 @@ def make_console(*, quiet: bool = False) -> Console:
 
 
 def make_display(
-    console: Console, meter: ReferenceMeter | None = None, every: int | None = None
+    console: Console,
+    meter: ReferenceMeter | None = None,
+    every: int | None = None,
+    preview: Callable[[State], NDArray[Any]] | None = None,
 ) -> LiveDisplay | PlainLines:
     """The display that suits a console.
 
@@ -34,8 +38,9 @@ def make_display(
         console: where it is shown.
         meter: its figures are shown beside the loss.
         every: iterations between two pictures of a live display; about half a second if None.
+        preview: makes the picture, (H, W, C), in [0, 1], of a state; the averaged output itself if None.
     """
-    return LiveDisplay(console, meter, every) if console.is_terminal else PlainLines(console, meter)
+    return LiveDisplay(console, meter, every, preview) if console.is_terminal else PlainLines(console, meter)
 
 
 class PlainLines:
@@ -82,9 +87,17 @@ class LiveDisplay:
         console: the terminal.
         meter: its figures are shown beside the loss.
         every: iterations between two pictures at most; about half a second if None.
+        preview: makes the picture, (H, W, C), in [0, 1], of a state; the averaged output itself if None.
     """
 
-    def __init__(self, console: Console, meter: ReferenceMeter | None = None, every: int | None = None) -> None:
+    def __init__(
+        self,
+        console: Console,
+        meter: ReferenceMeter | None = None,
+        every: int | None = None,
+        preview: Callable[[State], NDArray[Any]] | None = None,
+    ) -> None:
+        self.preview = preview
         self.console = console
         self.meter = meter
         self.every = every
@@ -128,7 +141,7 @@ class LiveDisplay:
         )
         content: RenderableType = self._progress
         if self._shows_picture:
-            picture = state.average[0].movedim(0, -1).cpu().numpy()
+            picture = self.preview(state) if self.preview else state.picture[0].movedim(0, -1).cpu().numpy()
             # Of a volume, the middle slice is shown.
             picture = picture[len(picture) // 2] if picture.ndim == 4 else picture
             rows = max(4, min(24, self.console.size.height - 4))

@@ -121,7 +121,11 @@ def run_files(arguments: RunArguments) -> int:
     def keep() -> None:
         _keep(run, request, arguments)
 
-    display = None if output.quiet else make_display(console, meter, output.preview_every)
+    display = (
+        None
+        if output.quiet
+        else make_display(console, meter, output.preview_every, lambda state: job.preview(state, 400))
+    )
     code = DONE
     with _Interruption() as interruption:
         observers = [

@@ -18,6 +18,7 @@ from untaught.fitting.optimisers import build_optimiser
 from untaught.fitting.problem import Problem
 from untaught.fitting.recipe import Recipe
 from untaught.physics.operator import Operator
+from untaught.priors.patches import patch_count
 from untaught.priors.sampler import InputSampler, Measurement, SideBySide
 
 __all__ = ["build_fit", "build_objective"]
@@ -26,7 +27,15 @@ _LAYER_SEEDS = 500_009
 """Distance of the seeds of two layers, so that their initial weights differ, and from those of every run."""
 
 
-def build_fit(problem: Problem, recipe: Recipe, *, engine: Engine, seed: int, learnt: nn.Module | None = None) -> Fit:
+def build_fit(
+    problem: Problem,
+    recipe: Recipe,
+    *,
+    engine: Engine,
+    seed: int,
+    learnt: nn.Module | None = None,
+    held: Tensor | None = None,
+) -> Fit:
     """Build the networks, samplers and optimiser of a fit, one network for each picture, layer and run.
 
     Args:
@@ -35,14 +44,17 @@ def build_fit(problem: Problem, recipe: Recipe, *, engine: Engine, seed: int, le
         engine: how a step runs.
         seed: of the first run; the others count on from it.
         learnt: the operator, on the engine's device, if it is learnt with the network.
+        held: the values that are held out, to compare the output with; None if none are.
     """
+    wanted = problem.wanted(held) if recipe.shows_picture else None
     networks: list[nn.Module] = []
     samplers: list[InputSampler] = []
     for run in range(recipe.runs):
         for number in range(len(problem.observed)):
             # Each picture of a batch starts from the same numbers, so it gives what it would give alone.
             generator = torch.Generator(engine.device).manual_seed(seed + run)
-            sampler = recipe.input.build(_measurement(problem, number, engine.device), generator)
+            measurement = _measurement(problem, number, engine.device, None if wanted is None else wanted[number])
+            sampler = recipe.input.build(measurement, generator)
             sampler.accelerate(engine.kernels)
             samplers.append(sampler)
             for layer, channels in enumerate(problem.layers or (problem.channels,)):
@@ -55,24 +67,35 @@ def build_fit(problem: Problem, recipe: Recipe, *, engine: Engine, seed: int, le
         network,
         sampler,
         build_optimiser(recipe.optimiser, *modules),
-        DivergenceGuard(engine.guard_interval, jump=None if problem.signed else 10.0),
+        DivergenceGuard(engine.guard_interval, jump=_jump(problem, recipe)),
         runs=recipe.runs,
         operator=learnt,
         clip=problem.clip,
     )
 
 
-def _measurement(problem: Problem, number: int, device: torch.device) -> Measurement:
+def _jump(problem: Problem, recipe: Recipe) -> float | None:
+    """The factor by which the loss may exceed its mean; None for no limit."""
+    if problem.signed:
+        return None
+    # The losses of two patches are as different as a sky and a page of print.
+    patched = recipe.patch is not None and patch_count(problem.size, recipe.patch) > 1
+    return 1000.0 if patched else 10.0
+
+
+def _measurement(problem: Problem, number: int, device: torch.device, wanted: Tensor | None) -> Measurement:
     """What the sampler of one picture may use."""
     one = slice(number, number + 1)
     return Measurement(
-        observed=problem.observed[one].clone().to(device),
-        known=problem.known[one].clone().to(device),
+        observed=problem.observed[one].to(device),
+        known=problem.known[one].to(device),
         channels=problem.channels,
         size=problem.size,
         is_picture=problem.operator is None,
         noise=problem.noise,
         guide=None if problem.guide is None else problem.guide[one].to(device),
+        wanted=wanted,
+        strips=problem.strips,
     )
 
 

@@ -17,6 +17,10 @@ __all__ = ["calibrate", "half_width", "hold_out"]
 COVERAGE = 0.9
 
 _FEWEST = 16
+_BLOCK = 64
+"""Side of the pieces of a missing region, in pixels."""
+_PIECES = 2000
+"""All pieces are taken if some have fewer pixels than this."""
 _LARGEST = 2**24
 """torch.quantile takes no more values than this."""
 
@@ -35,11 +39,15 @@ def hold_out(problem: Problem, known: Tensor, rule: HeldOut, seed: int) -> Tenso
     generator = torch.Generator(known.device).manual_seed(seed)
     if rule.pattern == "shapes" and problem.operator is None:
         held = _shapes(known, rule.held_out, generator)
+    elif rule.pattern == "nearby" and problem.operator is None:
+        held = _nearby(known, rule.held_out, generator)
     else:
         shape = known[:, :1].shape if known.ndim > 2 else known.shape
         random = torch.rand(shape, generator=generator, device=known.device, dtype=torch.float32)
         held = random >= 1 - rule.held_out
     held = held & known
+    if problem.inside is not None:
+        held = held & problem.inside.to(held.device)
     enough = held.flatten(1).sum(1).min() >= _FEWEST and (known & ~held).flatten(1).any(1).all()
     return held if enough else None
 
@@ -57,6 +65,22 @@ def _shapes(known: Tensor, share: float, generator: torch.Generator) -> Tensor:
     box = torch.zeros_like(held)
     box[..., first_row : first_row + rows, first_column : first_column + columns] = True
     return held & box
+
+
+def _nearby(known: Tensor, share: float, generator: torch.Generator) -> Tensor:
+    """Pieces of the missing region, all moved in the same way: (N, 1, H, W), bool."""
+    missing = ~known.all(dim=1, keepdim=True)
+    blocks = [-(-side // _BLOCK) for side in missing.shape[-2:]]
+    # Of sparse damage a third of the pieces, so that what surrounds the rest stays known.
+    chosen = min(0.35, share / max(missing.float().mean().item(), 1e-6))
+    pieces = torch.rand(1, 1, *blocks, generator=generator, device=known.device, dtype=torch.float32) < chosen
+    if missing.float().sum() * chosen < _PIECES:
+        pieces = torch.ones_like(pieces)
+    wide = pieces.repeat_interleave(_BLOCK, -2).repeat_interleave(_BLOCK, -1)
+    moved_ones = missing & wide[..., : missing.shape[-2], : missing.shape[-1]]
+    signs = torch.randint(2, (2,), generator=generator, device=known.device) * 2 - 1
+    steps = torch.randint(8, 25, (2,), generator=generator, device=known.device)
+    return moved_ones.roll((signs * steps).tolist(), (-2, -1))
 
 
 def calibrate(state: State, observed: Tensor, held: Tensor) -> float | None:

@@ -21,6 +21,7 @@ from untaught.fitting.divergence import DivergenceGuard
 from untaught.fitting.losses import Objective
 from untaught.fitting.optimisers import restore_learning_rates, scale_learning_rate, set_learning_rate
 from untaught.fitting.state import State
+from untaught.fitting.tiles import Tiles
 from untaught.priors.inputs import mirror
 from untaught.priors.sampler import InputSampler
 
@@ -41,6 +42,9 @@ class Fit:
         runs: the N pictures are this many runs of N / runs pictures, whose outputs are averaged.
         operator: an operator that is learnt with the network, by the same optimiser; None if it is fixed.
         clip: limit outputs to [0, 1].
+
+    Attributes:
+        first: (N / runs, C, H, W), float32: shown where no patch has been yet; the sampler's own guess if None.
     """
 
     def __init__(
@@ -64,8 +68,31 @@ class Fit:
         self.iteration = 0
         self.elapsed = 0.0
         self.weight: float | Tensor = 0.0
-        self.average: Tensor | None = None
-        self.square: Tensor | None = None
+        self.first: Tensor | None = None
+        self._average: Tensor | Tiles | None = None
+        self._square: Tensor | Tiles | None = None
+
+    @property
+    def average(self) -> Tensor | None:
+        """Exponential average of the outputs, (N, C, H, W); None before the first."""
+        return self._average.whole() if isinstance(self._average, Tiles) else self._average
+
+    @property
+    def square(self) -> Tensor | None:
+        """Exponential average of their squares."""
+        return self._square.whole() if isinstance(self._square, Tiles) else self._square
+
+    @property
+    def averages(self) -> tuple[Tensor | Tiles, Tensor | Tiles]:
+        """Both, over the runs, as they are now; large pictures in tiles, so that nothing is copied."""
+        assert self._average is not None
+        assert self._square is not None
+        if isinstance(self._average, Tiles) and isinstance(self._square, Tiles) and self.runs == 1:
+            return self._average.version(), self._square.version()
+        average, square = self.average, self.square
+        assert average is not None
+        assert square is not None
+        return self.over_runs(average), self.over_runs(square)
 
     def update_average(self, output: Tensor, decay: float, patch: tuple[Tensor, Tensor] | None = None) -> None:
         """Add an output, (N, C, H, W), to the averages; or one of a patch, (N, C, h, w), by its rows and columns."""
@@ -73,22 +100,25 @@ class Fit:
             self._update_patch(output, decay, *patch)
             return
         self.weight = decay * self.weight + 1
-        if self.average is None or self.square is None:
-            self.average, self.square = output, output.square()
+        average, square = self.average, self.square
+        if average is None or square is None:
+            self._average, self._square = output, output.square()
         else:
-            self.average = self.average.lerp(output, 1 / self.weight)
-            self.square = self.square.lerp(output.square(), 1 / self.weight)
+            self._average = average.lerp(output, 1 / self.weight)
+            self._square = square.lerp(output.square(), 1 / self.weight)
 
     def _update_patch(self, outputs: Tensor, decay: float, rows: Tensor, columns: Tensor) -> None:
-        if self.average is None or self.square is None:
-            average = self.sampler.first_guess()
-            if average is None:
+        if self._average is None or self._square is None:
+            first = self.sampler.first_guess() if self.first is None else self.first.repeat(self.runs, 1, 1, 1)
+            if first is None:
                 raise InputError("an input scheme whose batches have a patch overrides first_guess(): found None")
-            square, weight = average.square(), torch.zeros_like(average[:, :1])
-        else:
-            average, square = self.average.clone(), self.square.clone()
-            assert isinstance(self.weight, Tensor)
-            weight = self.weight
+            self._average, self._square = first, first.square()
+            self.weight = torch.zeros_like(first[:, :1])
+        if outputs.device.type == "cpu":
+            self._update_tiles(outputs, decay, rows, columns)
+            return
+        average, square, weight = _whole(self._average).clone(), _whole(self._square).clone(), self.weight
+        assert isinstance(weight, Tensor)
         # A place is seen less often than once an iteration, so fewer outputs of it are worth averaging.
         decay = max(_LEAST_DECAY, decay ** (average.numel() / outputs.numel()))
         for number, output in enumerate(outputs):
@@ -96,7 +126,32 @@ class Fit:
             weight[place] = own = weight[place] * decay + 1
             average[place] = average[place].lerp(output, 1 / own)
             square[place] = square[place].lerp(output.square(), 1 / own)
-        self.average, self.square, self.weight = average, square, weight
+        self._average, self._square = average, square
+
+    def _update_tiles(self, outputs: Tensor, decay: float, rows: Tensor, columns: Tensor) -> None:
+        """The same where a copy of a whole large picture takes long."""
+        average, square, weight = self._average, self._square, self.weight
+        assert average is not None
+        assert square is not None
+        assert isinstance(weight, Tensor)
+        average = self._average = average if isinstance(average, Tiles) else Tiles(average)
+        square = self._square = square if isinstance(square, Tiles) else Tiles(square)
+        decay = max(_LEAST_DECAY, decay ** (average.shape.numel() / outputs.numel()))
+        for number, output in enumerate(outputs):
+            top, left = int(rows[number, 0]), int(columns[number, 0])
+            height, width = output.shape[-2:]
+            own = weight[number, :, top : top + height, left : left + width]
+            own.mul_(decay).add_(1)
+            for tiles, values in ((average, output), (square, output.square())):
+                before = tiles.read(number, top, left, height, width)
+                tiles.write(number, top, left, before.lerp(values, 1 / own))
+
+    @property
+    def visited(self) -> Tensor | None:
+        """Where there has been a patch in each run, (N / runs, 1, H, W), bool; None without patches."""
+        if not isinstance(self.weight, Tensor):
+            return None
+        return (self.weight > 0).view(self.runs, -1, *self.weight.shape[1:]).all(0)
 
     def over_runs(self, pictures: Tensor) -> Tensor:
         """The mean of (N, C, H, W) over the runs: (N / runs, C, H, W)."""
@@ -145,12 +200,16 @@ class Fit:
         self.sampler.restore(part(tensors, "source"), randomness=everything)
         device = next(self.network.parameters()).device
         averages = {name: tensor.to(device) for name, tensor in part(tensors, "averages").items()}
-        self.average, self.square = averages.get("average"), averages.get("square")
+        self._average, self._square = averages.get("average"), averages.get("square")
         self.weight = averages["weight"].clone() if values["weight"] is None else values["weight"]
         if everything:
             self.iteration, self.elapsed = values["iteration"], values["elapsed"]
             self.guard.restore(values["guard"])
             restore_learning_rates(self.optimiser, values.get("rates", ()))
+
+
+def _whole(picture: Tensor | Tiles) -> Tensor:
+    return picture.whole() if isinstance(picture, Tiles) else picture
 
 
 @contextlib.contextmanager
@@ -275,17 +334,15 @@ def iterate(
         update()
 
         fit.elapsed = time.perf_counter() - started
-        average, square = fit.average, fit.square
-        assert average is not None
-        assert square is not None
+        average, square = fit.averages
         yield State(
             iteration=fit.iteration,
             iterations=iterations,
             loss=loss,
             losses=fit.over_runs(losses),
-            output=fit.over_runs(picture if step.patch is None else average),
-            average=fit.over_runs(average),
-            square=fit.over_runs(square),
+            output=fit.over_runs(picture) if step.patch is None else None,
+            average=average,
+            square=square,
             input=step.input,
             elapsed=fit.elapsed,
             learning_rate=now,

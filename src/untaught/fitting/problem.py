@@ -11,6 +11,7 @@ from untaught.errors import InputError
 from untaught.fitting.losses import MeanSquaredError, Objective
 from untaught.imaging.arrays import Layout
 from untaught.physics.operator import Operator
+from untaught.priors.patches import Strip, inside
 
 __all__ = ["Problem"]
 
@@ -41,6 +42,10 @@ class Problem:
         further_results: by name, each (N, C, H, W), from the operator and the fitted picture; None for none.
         verdict: a sentence on the fitted picture; None for how far the operator's output is from the observation.
         recipe_row: the row of `untaught.recipes.RECIPES` to use, if it is not the task's own.
+        classical: fills in the unknown values of a picture, (N, C, H, W), by a classical method, from the values and
+            what is known of them; the answer is at least as good on held-out values. None for no such method.
+        strips: rows and columns of the parts of the picture that belong together (`untaught.priors.patches`); what lies
+            outside is filler. Empty for the whole picture.
         notes: sentences for the user.
     """
 
@@ -65,15 +70,35 @@ class Problem:
     further_results: Callable[[Operator, Tensor], Mapping[str, Tensor]] | None = None
     verdict: Callable[[Tensor], str] | None = None
     recipe_row: str = ""
+    classical: Callable[[Tensor, Tensor], Tensor] | None = None
+    strips: tuple[Strip, ...] = ()
     notes: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
         if not self.known.flatten(1).any(1).all():
             raise InputError("a picture has no known value at all: there is nothing to restore it from")
-        if not self.observed[self.known].isfinite().all():
+        if not (self.observed.isfinite() | ~self.known).all():
             raise InputError("the picture has values that are not finite although they are marked as known")
 
     @property
     def missing(self) -> float:
         """Share of the observed values that are unknown."""
-        return 1 - self.known.float().mean().item()
+        whole = self.layout.whole
+        pixels = self.known[0, 0].numel() if whole is None else whole.shape[0] * whole.shape[1]
+        return (~self.known).sum().item() / (self.known.numel() / self.known[0, 0].numel() * pixels)
+
+    def wanted(self, held: Tensor | None = None) -> Tensor | None:
+        """The pixels that the network's output is used for, (N, H, W), bool; None for all of them.
+
+        Args:
+            held: the values that are held out, to compare the output with.
+        """
+        if self.kept is None:
+            return None
+        kept = self.kept if held is None else self.kept & ~held.to(self.kept.device)
+        return ~kept.all(1)
+
+    @property
+    def inside(self) -> Tensor | None:
+        """Where the picture is no filler between strips, (H, W), bool; None for everywhere."""
+        return inside(self.size, self.strips) if self.strips else None

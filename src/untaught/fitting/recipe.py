@@ -20,7 +20,7 @@ from untaught.priors.deep_decoder import DeepDecoder
 from untaught.priors.encoder_decoder import NetworkSettings
 from untaught.priors.inputs import CoordinateInput, NoiseInput, PerturbationSettings
 from untaught.priors.masked_input import MaskedInput
-from untaught.priors.patches import patch_count
+from untaught.priors.patches import Strip, sweep_length
 from untaught.priors.r2r_input import R2RInput
 from untaught.priors.sampler import InputScheme
 from untaught.priors.siren import Siren
@@ -48,6 +48,9 @@ INPUTS: Mapping[str, type] = {
 }
 """The shipped input schemes by the kind that a record gives them."""
 
+
+_SMALL_PATCH = 256
+"""A patch of a smaller side, in pixels, is one of many that are much alike."""
 
 OPTIMISERS: Mapping[str, type] = {"shipped": OptimiserSettings, "langevin": Langevin, "sgld": SGLD}
 """The shipped optimisers by the kind that a record gives them."""
@@ -150,22 +153,33 @@ class Recipe:
             return self
         return dataclasses.replace(self, network=dataclasses.replace(self.network, dimensions=dimensions))
 
-    def for_size(self, size: Sequence[int]) -> Recipe:
+    def for_size(self, size: Sequence[int], wanted: Tensor | None = None, strips: Sequence[Strip] = ()) -> Recipe:
         """Adapt it to a picture of this height and width that is larger than a patch.
 
         Four patches take twice the iterations of one: there is more to learn, but not four times as much (lab notes on
         recipes). Each place is seen less often, so the rule looks less often and waits longer. The peak of a residual
         drowns in the ups and downs between patches, so that rule is left out.
+
+        Args:
+            size: height and width.
+            wanted: (H, W), bool: the pixels that the network's output is used for; None for all of them.
+            strips: the parts of the picture that belong together (`untaught.priors.patches`).
         """
-        patches = 1.0 if self.patch is None else patch_count(size, self.patch)
+        patches = 1.0 if self.patch is None else sweep_length(size, self.patch, wanted, strips)
         if self.adapted or patches == 1:
             return self
         stopping: StoppingSettings = self.stopping
-        every, patience = (round(number * patches) for number in (stopping.every, stopping.patience))
+        if self.patch is not None and self.patch < _SMALL_PATCH:
+            # Many small patches are much the same: one sweep between two looks, and the cube root of their number.
+            growth = max(1.0, patches ** (1 / 3))
+            every, patience = max(stopping.every, round(patches)), round(stopping.patience * growth)
+        else:
+            growth = math.sqrt(patches)
+            every, patience = (round(number * patches) for number in (stopping.every, stopping.patience))
         stopping = dataclasses.replace(stopping, every=every, patience=patience)
         if not stopping.returns_best:
             stopping = NeverStop()
-        iterations = round(self.iterations * math.sqrt(patches))
+        iterations = round(self.iterations * growth)
         return dataclasses.replace(self, stopping=stopping, iterations=iterations)
 
     def record(self) -> dict[str, Any]:

@@ -17,6 +17,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
@@ -32,9 +33,10 @@ from untaught.fitting.optimisers import OptimiserSettings, scheduled_rate
 from untaught.fitting.problem import Problem
 from untaught.fitting.recipe import Recipe
 from untaught.fitting.results import further_results, interval, residual_note
+from untaught.fitting.stacking import Stacking
 from untaught.fitting.state import Observer, Restoration, State, StopReason
 from untaught.fitting.stopping import EarlyStopping, Evidence, HeldOut, NeverStop
-from untaught.imaging.arrays import from_tensor
+from untaught.imaging.arrays import from_tensor, in_unit_range
 from untaught.physics.linear import Identity
 
 __all__ = ["Job", "Progress", "Run"]
@@ -75,12 +77,35 @@ class Job:
             polished: include the last step, which may take seconds.
         """
         polish, finish = self.problem.final_step, self.problem.display_step
-        picture = state.average
+        picture = state.picture
         if polished and polish is not None:
             picture = polish(picture)
         if finish is not None:
             picture = finish(picture)
         return from_tensor(picture, self.problem.kept, self.problem.layout)
+
+    def preview(self, state: State, longest: int) -> NDArray[np.float32]:
+        """The picture so far, for a screen: (H, W, C), in [0, 1]; of a volume (D, H, W, C).
+
+        Args:
+            state: of the fit.
+            longest: pixels that the longest side should have at most; a larger picture is thinned out.
+        """
+        problem, layout = self.problem, self.problem.layout
+        if layout.atlas is not None:
+            array = np.asarray(self.picture(state))
+            step = max(1, -(-max(array.shape[:2]) // longest))
+            return in_unit_range(array[::step, ::step], (layout.low, layout.high))
+        values = state.picture if problem.display_step is None else problem.display_step(state.picture)
+        values = values[:1].cpu()
+        if problem.kept is not None:
+            values = torch.where(problem.kept[:1], problem.observed[:1], values)
+        scale = max(values.shape[-2:]) / longest
+        if scale > 1 and values.ndim == 4:
+            size = [max(1, round(side / scale)) for side in values.shape[-2:]]
+            values = torch.nn.functional.interpolate(values, size=size, mode="area")
+        shown: NDArray[np.float32] = values[0].clamp(0, 1).movedim(0, -1).numpy()
+        return shown
 
     def blank(self) -> NDArray[Any] | Tensor:
         """A black picture of the result's shape and dtype."""
@@ -150,7 +175,13 @@ class Run:
             self._held = hold_out(problem, self._known, rule, job.seed + _HELD_OUT_SEED)
         self._in_search = not isinstance(rule, NeverStop)
         self._until = job.recipe.iterations
-        self._fit = build_fit(problem, job.recipe, engine=job.engine, seed=job.seed, learnt=self._learnt)
+        self._fit = build_fit(
+            self._problem, job.recipe, engine=job.engine, seed=job.seed, learnt=self._learnt, held=self._held
+        )
+        self._stacking: Stacking | None = None
+        if problem.classical is not None and problem.kept is not None and self._held is not None:
+            self._stacking = Stacking(problem.classical, self._observed, self._known, self._held)
+            self._fit.first = self._stacking.classical
         if self._held is not None:
             self._fit.sampler.set_known(self._known & ~self._held)
         criterion = rule.criterion(Evidence(self._observed, self._known, self._held, self._operator))
@@ -187,6 +218,8 @@ class Run:
         while not self._finished:
             limit = self._stage_until()
             for state in self._stage(limit):
+                if self._stacking is not None:
+                    state = self._stacked(state)
                 self.last = state
                 self._note(state)
                 turn = self._look(state) or state.iteration >= limit
@@ -304,9 +337,21 @@ class Run:
             missing=job.problem.missing,
             uncertainty=uncertainty,
             expected_psnr=expected,
-            notes=(*job.problem.notes, *residual_note(self._problem, self._operator, last)),
+            notes=(*job.problem.notes, *self._share_note(), *residual_note(self._problem, self._operator, last)),
             found=further_results(job.problem, self._operator, last),
         )
+
+    def _share_note(self) -> tuple[str, ...]:
+        """How much of the answer is the network's, as a sentence; none without a classical picture."""
+        if self._stacking is None:
+            return ()
+        share = self._stacking.share
+        if share < 0.005:
+            return (
+                "the network had nothing better yet on held-out values: the picture is the classical one (biharmonic); "
+                "more time would help",
+            )
+        return (f"the network's share of what was filled in is {share:.0%}, the rest is biharmonic",)
 
     def snapshot(self) -> Snapshot:
         """Everything that is needed to continue to the same result, to the bit. Take it between two states."""
@@ -321,6 +366,8 @@ class Run:
             "stop_reason": self.stop_reason.name,
             "points": {**self._points, "loss": self._loss_history()},
         }
+        if self._stacking is not None:
+            values["stacking"] = self._stacking.weights.tolist()
         if self._best is not None:
             tensors |= {f"best.{name}": tensor for name, tensor in self._best.tensors.items()}
             values["best"] = dict(self._best.values)
@@ -339,6 +386,19 @@ class Run:
 
     def __reduce__(self) -> tuple[Callable[..., Run], tuple[Any, ...]]:
         return Run, (self.job, None if self.last is None else self.snapshot())
+
+    def _looks_every(self, iteration: int) -> int:
+        """Often at first, while the network's picture improves fast, and later as often as the rule looks."""
+        return min(int(self.job.recipe.stopping.every), max(10, iteration // 10))
+
+    def _stacked(self, state: State) -> State:
+        """The state with the classical picture where that is better."""
+        stacking = self._stacking
+        assert stacking is not None
+        # Once every value is known to the network, there is nothing left to compare on.
+        if self._in_search and state.iteration % self._looks_every(state.iteration) == 0:
+            stacking.look(state.average, self._fit.visited)
+        return state.stacked_by(stacking.frozen())
 
     # The stages ----------------------------------------------------------------------------------------------------
 
@@ -430,8 +490,8 @@ class Run:
     def _show_best(self, last: State | None) -> None:
         """Put the best averages into the last state, for a rule without a second stage."""
         fit = self._fit
-        if last is not None and fit.average is not None and fit.square is not None:
-            self.last = last.with_averages(fit.over_runs(fit.average), fit.over_runs(fit.square))
+        if last is not None and fit.average is not None:
+            self.last = last.with_averages(*fit.averages)
 
     def _stage_until(self) -> int:
         """The last iteration of the stage, at the latest."""
@@ -468,6 +528,8 @@ class Run:
             points = values["points"]
             self._points = {"iteration": list(points["iteration"]), "elapsed": list(points["elapsed"])}
             self._losses = torch.tensor(points["loss"], device=device, dtype=torch.float32)
+            if self._stacking is not None and "stacking" in values:
+                self._stacking.weights = torch.tensor(values["stacking"], dtype=torch.float64)
             if "best" in values:
                 self._best = Snapshot(part(saved.tensors, "best"), values["best"])
             if self._patience is not None:
@@ -478,16 +540,17 @@ class Run:
 
     def _state_of_checkpoint(self) -> State | None:
         fit = self._fit
-        if fit.average is None or fit.square is None:
+        if fit.average is None:
             return None
-        loss = self._losses[-1]
+        loss, (average, square) = self._losses[-1], fit.averages
         return State(
             iteration=fit.iteration,
             iterations=self._until,
             loss=loss,
             losses=loss.expand(len(self._observed)),
-            average=fit.over_runs(fit.average),
-            square=fit.over_runs(fit.square),
+            average=average,
+            square=square,
+            stacked=None if self._stacking is None else self._stacking.frozen(),
             elapsed=fit.elapsed,
             rollbacks=fit.guard.rollbacks,
             network=fit.network,

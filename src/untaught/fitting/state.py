@@ -12,6 +12,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+from untaught.fitting.tiles import Tiles
 from untaught.settings import plain
 
 __all__ = ["Observer", "Restoration", "State", "StopReason"]
@@ -58,10 +59,11 @@ class State:
         iterations: int,
         loss: Tensor,
         losses: Tensor,
-        average: Tensor,
-        square: Tensor,
+        average: Tensor | Tiles,
+        square: Tensor | Tiles,
         output: Tensor | None = None,
         input: Tensor | None = None,  # noqa: A002
+        stacked: Callable[[Tensor], Tensor] | None = None,
         elapsed: float = 0.0,
         learning_rate: float = 0.0,
         rollbacks: int = 0,
@@ -75,37 +77,50 @@ class State:
         self.learning_rate = learning_rate
         self.rollbacks = rollbacks
         self.network = network
-        self._tensors = {"average": average, "square": square, "output": average if output is None else output}
-        if input is not None:
-            self._tensors["input"] = input
+        self._average, self._square, self._stacked = average, square, stacked
+        self._output, self._input = output, input
 
     @property
     def output(self) -> Tensor:
         """The network's output, (N, C, H, W), float32; the average for a network that sees a patch only."""
-        return self._tensors["output"].clone()
+        return self.average if self._output is None else self._output.clone()
 
     @property
     def average(self) -> Tensor:
         """Exponential average of the outputs so far, same shape and range."""
-        return self._tensors["average"].clone()
+        return _copied(self._average)
 
     @property
     def square(self) -> Tensor:
         """Exponential average of the squared outputs."""
-        return self._tensors["square"].clone()
+        return _copied(self._square)
+
+    @property
+    def picture(self) -> Tensor:
+        """The answer so far, same shape and range: the average, with the classical picture where that is better."""
+        return self.average if self._stacked is None else self._stacked(self.average)
 
     @property
     def input(self) -> Tensor | None:
         """The network's input in this iteration, (N * runs, channels, H, W); None in a state made after the end."""
-        return self._tensors["input"].clone() if "input" in self._tensors else None
+        return None if self._input is None else self._input.clone()
 
     @property
     def spread(self) -> Tensor:
         """Standard deviation of the outputs over the last iterations and over runs: (N, C, H, W)."""
-        return (self._tensors["square"] - self._tensors["average"].square()).clamp_min(0).sqrt()
+        return (self.square - self.average.square()).clamp_min(0).sqrt()
 
-    def with_averages(self, average: Tensor, square: Tensor) -> State:
+    def stacked_by(self, stacked: Callable[[Tensor], Tensor]) -> State:
+        """The same moment with another way from the average to the picture."""
+        return self._changed(self._average, self._square, stacked)
+
+    def with_averages(self, average: Tensor | Tiles, square: Tensor | Tiles) -> State:
         """The same moment with other averages."""
+        return self._changed(average, square, self._stacked)
+
+    def _changed(
+        self, average: Tensor | Tiles, square: Tensor | Tiles, stacked: Callable[[Tensor], Tensor] | None
+    ) -> State:
         same = {
             name: getattr(self, name)
             for name in (
@@ -119,7 +134,12 @@ class State:
                 "network",
             )
         }
-        return State(average=average, square=square, output=self._tensors["output"], **same)
+        output = average if isinstance(average, Tensor) and self._output is None else self._output
+        return State(average=average, square=square, output=output, input=self._input, stacked=stacked, **same)
+
+
+def _copied(picture: Tensor | Tiles) -> Tensor:
+    return picture.whole() if isinstance(picture, Tiles) else picture.clone()
 
 
 class Observer(Protocol):

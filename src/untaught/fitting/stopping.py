@@ -138,7 +138,8 @@ class HeldOut(StoppingSettings):
     Attributes:
         held_out: share of the known values that is held out, 0 to 1; default 0.04.
         pattern: "pixels" holds out scattered ones; "shapes" randomly moved and flipped copies of the missing region, so
-            that the measured task is as hard as the real one.
+            that the measured task is as hard as the real one; "nearby" pieces of it, moved a little, so that the
+            surroundings are the same too.
         refit: share of the fit, at its end, that uses the held-out values too, 0 to 1; default 0.15.
     """
 
@@ -146,7 +147,7 @@ class HeldOut(StoppingSettings):
 
     rule: Literal["held-out"] = "held-out"
     held_out: Annotated[float, Field(gt=0, lt=1)] = 0.04
-    pattern: Literal["pixels", "shapes"] = "pixels"
+    pattern: Literal["pixels", "shapes", "nearby"] = "pixels"
     refit: Annotated[float, Field(ge=0, lt=1)] = 0.15  # type: ignore[misc]
 
     def criterion(self, evidence: Evidence) -> Criterion | None:
@@ -355,8 +356,11 @@ class EarlyStopping:
 
     def __call__(self, state: State) -> None:
         """Look at one state; afterwards ``improved`` and ``exhausted`` say what it meant."""
-        value = self.criterion.update(state)
         self.improved = False
+        if isinstance(self.criterion, _Stateless) and state.iteration % self.settings.every:
+            # It need not see this state, and to look at a large picture takes time.
+            return
+        value = self.criterion.update(state)
         if value is None or state.iteration % self.settings.every:
             return
         score = float(value)

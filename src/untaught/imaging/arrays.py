@@ -11,12 +11,16 @@ from numpy.typing import ArrayLike, NDArray
 from torch import Tensor
 
 from untaught.errors import InputError
+from untaught.imaging.atlas import Atlas
 
-__all__ = ["Layout", "from_tensor", "in_unit_range", "known_values", "laid_out", "to_tensor"]
+__all__ = ["Layout", "from_tensor", "in_unit_range", "known_values", "laid_out", "to_tensor", "value_range_of"]
 
 _FEW_CHANNELS = 4
 _MANY_CHANNELS = 16
 """With at most so few rows and more than so many columns, (3, 480, 640) is (C, H, W) and not (H, W, C)."""
+
+
+_LINES = 256
 
 
 @dataclass(frozen=True)
@@ -31,6 +35,8 @@ class Layout:
         volume: whether it is a volume.
         channel_axis: where the array had its channels; None if last, or if it had none.
         labelled: the xarray.DataArray that was given, whose labels the result gets; None for other types.
+        atlas: how ``original`` was cut from a larger picture; None if it is the picture itself.
+        whole: that larger picture, into which results are pasted.
     """
 
     original: NDArray[Any] | Tensor
@@ -39,6 +45,8 @@ class Layout:
     volume: bool = False
     channel_axis: int | None = None
     labelled: Any = None
+    atlas: Atlas | None = None
+    whole: NDArray[Any] | None = None
 
     @property
     def is_tensor(self) -> bool:
@@ -91,12 +99,16 @@ def to_tensor(
         if isinstance(image, np.ma.MaskedArray):
             mask = np.ma.getmaskarray(image)
             missing = _channels_first(mask if channel_axis is None else np.moveaxis(mask, channel_axis, -1), dimensions)
-    low, high = _value_range(values if missing is None else values[~missing], value_range)
-    scaled = (values.astype(np.float64) - low) / (high - low)
-    scaled[~np.isfinite(scaled)] = np.nan
+    low, high = value_range_of(values if missing is None else values[~missing], value_range)
+    scaled = np.empty(values.shape, np.float32)
+    # In double precision, and line by line, so that a large picture does not need the memory for all of it.
+    for start in range(0, values.shape[2], _LINES):
+        lines = (values[:, :, start : start + _LINES].astype(np.float64) - low) / (high - low)
+        lines[~np.isfinite(lines)] = np.nan
+        scaled[:, :, start : start + _LINES] = lines
     if missing is not None:
         scaled[missing] = np.nan
-    tensor = torch.from_numpy(np.ascontiguousarray(scaled, dtype=np.float32))
+    tensor = torch.from_numpy(scaled)
     return tensor, Layout(original, low, high, volume, channel_axis, labelled)
 
 
@@ -127,12 +139,18 @@ def from_tensor(restored: Tensor, known: Tensor | None, layout: Layout) -> NDArr
         # A raw picture of one channel may come back with three.
         given = original[..., None] if original.ndim < array.ndim else original
         array = np.where(_channels_last(kept, layout), given, array).astype(original.dtype, copy=False)
+    if layout.atlas is not None:
+        array = layout.atlas.paste(array, layout.whole)
     return _as_given(array, layout)
 
 
 def laid_out(values: NDArray[Any], layout: Layout) -> NDArray[Any]:
     """Arrange (1, C, H, W) as the array that was given: (H, W, C), or (H, W) for one channel of such a one."""
-    return _as_given(_channels_last(values, layout), layout)
+    array = _channels_last(values, layout)
+    if layout.atlas is not None:
+        assert layout.whole is not None
+        array = layout.atlas.paste(array, np.zeros(layout.whole.shape, array.dtype))
+    return _as_given(array, layout)
 
 
 def in_unit_range(
@@ -289,17 +307,18 @@ def _whole(values: NDArray[Any], least: int, most: int) -> NDArray[Any]:
     return values.round().clip(least, top if int(top) <= most else np.nextafter(top, 0))
 
 
-def _value_range(values: NDArray[Any], value_range: tuple[float, float] | None) -> tuple[float, float]:
+def value_range_of(values: NDArray[Any], given: tuple[float, float] | None) -> tuple[float, float]:
+    """The values that stand for 0 and 1: those given, or those of the type; see `to_tensor`."""
     kind = values.dtype.kind
     if kind not in "uifb":
         raise InputError(f"found {values.dtype} values: a picture has real numbers; convert it, as by astype(float)")
-    if value_range is not None:
+    if given is not None:
         try:
-            low, high = (float(end) for end in value_range)
+            low, high = (float(end) for end in given)
         except (TypeError, ValueError):
             low = high = np.nan
         if not (np.isfinite(low) and np.isfinite(high) and low < high):
-            raise InputError(f"found value_range={value_range}: it is two finite numbers, the lower first")
+            raise InputError(f"found value_range={given}: it is two finite numbers, the lower first")
         return low, high
     if kind == "u" and values.dtype.itemsize <= 2:
         return 0.0, float(np.iinfo(values.dtype).max)

@@ -69,6 +69,8 @@ class NetworkSettings:
         negative_slope: slope of the leaky ReLU below zero.
         extra_convolution: a second, 1x1 convolution in each up block.
         head: "sigmoid" limits the output to [0, 1], "none" does not.
+        head_gain: the head's initial weights are multiplied by this. Small, the first output of a network without a
+            sigmoid is nearly zero, so that a fit with a first guess begins at that guess.
         dimensions: 2 for pictures, 3 for volumes. Volumes have neither "bicubic" upsampling nor Lanczos downsampling.
     """
 
@@ -89,6 +91,7 @@ class NetworkSettings:
     negative_slope: float = 0.2
     extra_convolution: bool = True
     head: Literal["sigmoid", "none"] = "sigmoid"
+    head_gain: Annotated[float, Field(gt=0)] = 1.0
     dimensions: Literal[2, 3] = 2
 
     def __post_init__(self) -> None:
@@ -173,6 +176,10 @@ class EncoderDecoder(nn.Module):
         self.head = Convolution(
             settings.up_channels[0], output_channels, dimensions=settings.dimensions, generator=generator
         )
+        if settings.head_gain != 1:
+            with torch.no_grad():
+                for parameter in self.head.parameters():
+                    parameter.mul_(settings.head_gain)
         self.upsampling: tuple[Upsampling, ...] = settings.per_scale("upsampling")
 
     def forward(self, x: Tensor) -> Tensor:

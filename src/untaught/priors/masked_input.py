@@ -9,6 +9,7 @@ The network's output is a correction to a first guess: the shown values, interpo
 
 from __future__ import annotations
 
+import dataclasses
 import math
 from collections.abc import Iterator, Sequence
 from typing import Annotated, ClassVar, Literal
@@ -19,11 +20,15 @@ from pydantic import Field
 from torch import Tensor
 
 from untaught.errors import SettingError
+from untaught.priors.first_guess import Guess, biharmonic, interpolate, pull_push
 from untaught.priors.patches import Patches
 from untaught.priors.sampler import Batch, InputSampler, Measurement
 from untaught.settings import settings
 
-__all__ = ["MaskedInput", "MaskedSampler", "gaussian", "hide", "moved", "pull_push", "smooth"]
+__all__ = ["MaskedInput", "MaskedSampler", "gaussian", "hide", "moved", "smooth"]
+
+_MOST_DAMAGE = 0.4
+"""Damage that covers more of a patch than this is not copied to another: too little would stay visible."""
 
 Width = Annotated[float, Field(gt=0)]
 
@@ -40,6 +45,7 @@ class MaskedInput:
         most: largest share that stays visible; each iteration draws between the two; default 0.95.
         copies: "shapes" hides at most this many copies; default 3.
         widths: standard deviations, in pixels, of the Gaussians that average the visible values over gaps.
+        guess: how the shown values are interpolated to the first guess that the network corrects.
         patch: side, in pixels, of the patch that is shown of a larger picture; default 512.
     """
 
@@ -51,6 +57,7 @@ class MaskedInput:
     most: Annotated[float, Field(gt=0, lt=1)] = 0.95
     copies: Annotated[int, Field(ge=1)] = 3
     widths: tuple[Width, ...] = (0.6, 1.2, 3.0)
+    guess: Guess = "pull-push"
     patch: Annotated[int, Field(ge=8)] = 512
 
     def __post_init__(self) -> None:
@@ -59,7 +66,9 @@ class MaskedInput:
 
     def build(self, measurement: Measurement, generator: torch.Generator) -> InputSampler:
         """Make the sampler of one picture."""
-        return MaskedSampler(measurement.picture("masked"), measurement.known, self, generator)
+        observed = measurement.picture("masked")
+        patches = Patches(measurement.size, self.patch, observed.device, measurement.wanted, measurement.strips)
+        return MaskedSampler(observed, measurement.known, self, generator, patches)
 
 
 class MaskedSampler(InputSampler):
@@ -70,22 +79,29 @@ class MaskedSampler(InputSampler):
         known: (1, C, H, W), bool.
         settings: what is hidden.
         generator: source of the random numbers, on the same device.
+        patches: where the patches lie; all over the picture if None.
     """
 
-    def __init__(self, observed: Tensor, known: Tensor, settings: MaskedInput, generator: torch.Generator) -> None:
+    def __init__(
+        self,
+        observed: Tensor,
+        known: Tensor,
+        settings: MaskedInput,
+        generator: torch.Generator,
+        patches: Patches | None = None,
+    ) -> None:
         # One mask channel is enough where all channels have the same known pixels.
         self.mask_channels = 1 if bool((known == known[:, :1]).all()) else known.shape[1]
         super().__init__(observed.shape[1] * (2 + len(settings.widths)) + self.mask_channels, generator)
         self.settings = settings
-        self._all = observed
+        self.observed = observed
         self._kernels = [gaussian(width) for width in settings.widths]
-        self._patches = Patches(observed.shape[-2:], settings.patch, observed.device)
+        self._patches = patches or Patches(observed.shape[-2:], settings.patch, observed.device)
         self.set_known(known)
 
     def set_known(self, known: Tensor) -> None:
         """Use these values from now on: (1, C, H, W), bool."""
         self.known = known
-        self.observed = torch.where(known, self._all, 0)
         self._missing = ~known.all(dim=1, keepdim=True)
         # The copies of the missing region hide about a third of the picture at most.
         area = (~known.all(1)).float().mean().clamp(1e-3, 0.99).item()
@@ -94,14 +110,21 @@ class MaskedSampler(InputSampler):
     def draw(self) -> Batch:
         """The next iteration's input, the guess to be corrected, and the values to compare."""
         (observed, known), patch = self._patches.cut(self.observed, self.known)
-        hidden = hide(self._missing, self.settings, self.generator, self.copies, known.shape[-2:])
+        observed = torch.where(known, observed, 0)
+        if self._patches.corners is None or self.settings.pattern == "pixels":
+            hidden = hide(self._missing, self.settings, self.generator, self.copies, known.shape[-2:])
+        else:
+            scattered = dataclasses.replace(self.settings, pattern="pixels")
+            hidden = hide(self._missing, scattered, self.generator, size=known.shape[-2:])
+            for _ in range(self.copies):
+                hidden |= self._other_damage()
         shown = known & ~hidden
         compared = known & hidden
         # By chance nothing may be hidden in a very small picture: then everything known is compared.
         compared = torch.where(compared.flatten(1).any(1).view(-1, 1, 1, 1), compared, known)
         weights = shown[:, : self.mask_channels].float()
         values = observed * weights
-        guess = pull_push(values, weights)
+        guess = interpolate(values, weights, self.settings.guess)
         both = torch.cat([values, weights], dim=1)
         sums = [smooth(both, kernel) for kernel in self._kernels]
         channels = values.shape[1]
@@ -109,9 +132,17 @@ class MaskedSampler(InputSampler):
         features = torch.cat([values, weights, guess, *averages], dim=1)
         return Batch(features, guess, compared, shown, observed, patch=patch)
 
+    def _other_damage(self) -> Tensor:
+        """What is missing in another patch, flipped at random: (1, 1, h, w), bool; nothing if that is too much."""
+        missing = self._patches.another(self._missing, self.generator)
+        for axis, flip in zip((-2, -1), torch.rand(2, generator=self.generator, device=missing.device), strict=True):
+            missing = torch.where(flip < 0.5, missing, missing.flip(axis))
+        return missing & (missing.float().mean() < _MOST_DAMAGE)
+
     def first_guess(self) -> Tensor:
         """The whole picture, (1, C, H, W), interpolated without a network."""
-        return pull_push(self.observed, self.known.float()).clamp(0, 1)
+        fill = pull_push if self.settings.guess == "pull-push" else biharmonic
+        return fill(torch.where(self.known, self.observed, 0), self.known.float()).clamp(0, 1)
 
     def state(self) -> dict[str, Tensor]:
         """What changes from draw to draw."""
@@ -176,27 +207,6 @@ def _places(length: int, shift: Tensor, flipped: Tensor) -> Tensor:
     """Source indices, (length,), of a line that is flipped if ``flipped`` is not 0, and then shifted cyclically."""
     places = (torch.arange(length, device=shift.device) - shift) % length
     return torch.where(flipped > 0, length - 1 - places, places)
-
-
-def pull_push(values: Tensor, weights: Tensor) -> Tensor:
-    """Fill gaps from coarser and coarser means of the known values (pull-push: Gortler et al., 1996).
-
-    Args:
-        values: (N, C, H, W), zero where the weights are zero.
-        weights: 1 where a value is known and 0 elsewhere: (N, C, H, W), or (N, 1, H, W) for all channels.
-
-    Returns:
-        (N, C, H, W): the values, with interpolated means in the gaps; zero if nothing is known at all.
-    """
-    height, width = values.shape[-2:]
-    if height == 1 and width == 1:
-        return values
-    odd = (0, width % 2, 0, height % 2)
-    share = F.avg_pool2d(F.pad(weights, odd), 2)
-    means = F.avg_pool2d(F.pad(values, odd), 2) / share.clamp_min(1e-6)
-    coarse = pull_push(means, (share > 0).float())
-    fine = F.interpolate(coarse, scale_factor=2, mode="bilinear", align_corners=False)[..., :height, :width]
-    return values + fine * (1 - weights)
 
 
 def gaussian(width: float) -> tuple[float, ...]:

@@ -15,8 +15,9 @@ from pydantic import Field
 from torch import Tensor
 
 from untaught.errors import InputError
+from untaught.priors.first_guess import pull_push
 from untaught.priors.inputs import mirror
-from untaught.priors.masked_input import Width, gaussian, pull_push, smooth
+from untaught.priors.masked_input import Width, gaussian, smooth
 from untaught.priors.patches import Patches
 from untaught.priors.sampler import Batch, InputSampler, Measurement
 from untaught.settings import settings

@@ -10,6 +10,7 @@ import torch
 from torch import Generator, Tensor
 
 from untaught.errors import InputError
+from untaught.priors.patches import Strip
 
 __all__ = ["Batch", "InputSampler", "InputScheme", "Measurement", "NoiseKernel", "SideBySide"]
 
@@ -26,6 +27,8 @@ class Measurement:
         is_picture: whether ``observed`` is the picture itself, (1, C, H, W), and not the output of an operator.
         noise: standard deviation of the picture's white noise, in [0, 1]; None if unknown.
         guide: (1, channels, H, W), float32: another picture that guides the network; None if there is none.
+        wanted: (H, W), bool: the pixels that the network's output is used for; None for all of them.
+        strips: the parts of the picture that belong together (`untaught.priors.patches`); empty for the whole.
     """
 
     observed: Tensor
@@ -35,6 +38,8 @@ class Measurement:
     is_picture: bool = True
     noise: float | None = None
     guide: Tensor | None = None
+    wanted: Tensor | None = None
+    strips: tuple[Strip, ...] = ()
 
     def picture(self, scheme: str) -> Tensor:
         """The observed picture, (1, C, H, W).

@@ -25,22 +25,31 @@ def _widths(outer: int, middle: int, inner: int = 128) -> NetworkSettings:
     return NetworkSettings(down_channels=channels, up_channels=channels, skip_channels=(outer,) * 5, head="none")
 
 
+def _small(*channels: int) -> NetworkSettings:
+    """A network for small patches, whose first output is nearly the first guess."""
+    skip = (channels[0],) * len(channels)
+    return NetworkSettings(
+        down_channels=channels, up_channels=channels, skip_channels=skip, head="none", head_gain=0.01
+    )
+
+
+# A narrow network on small patches, which corrects a good first guess: docs/lab-notes/anytime.md.
 BALANCED_RESTORE = Recipe(
     name="balanced",
-    source="untaught's own: docs/lab-notes/recipes.md",
-    network=_widths(48, 96),
-    input=MaskedInput(),
+    source="untaught's own: docs/lab-notes/anytime.md",
+    network=_small(32, 64, 64),
+    input=MaskedInput(guess="biharmonic", patch=96),
     optimiser=MUON,
     averaging=0.98,
     # With masked input the network does not learn the damage, so patience may be long. Half of the fit is refit:
     # held-out pixels are what it misses: docs/lab-notes/quality.md.
     stopping=HeldOut(patience=200, refit=0.5),
-    iterations=800,
+    iterations=1000,
 )
 
-FAST_RESTORE = dataclasses.replace(BALANCED_RESTORE, name="fast", network=_widths(32, 64), iterations=120)
+FAST_RESTORE = dataclasses.replace(BALANCED_RESTORE, name="fast", iterations=250)
 
-BEST_RESTORE = dataclasses.replace(BALANCED_RESTORE, name="best", network=_widths(64, 128), runs=2, iterations=1000)
+BEST_RESTORE = dataclasses.replace(BALANCED_RESTORE, name="best", network=_small(48, 96, 96), runs=2, iterations=2500)
 
 NOISE = Recipe(
     name="noise",
@@ -65,23 +74,14 @@ NOISE_INPAINT = dataclasses.replace(
     ),
 )
 
-SHAPES = MaskedInput(pattern="shapes", least=0.7, most=0.7)
+SHAPES = dataclasses.replace(BALANCED_RESTORE.input, pattern="shapes", least=0.7, most=0.7)
+NEARBY = HeldOut(pattern="nearby", patience=200, refit=0.5)
 
-# Narrower inside, so that more iterations fit into the same time; more iterations help: docs/lab-notes/recipes.md.
-BALANCED_INPAINT = dataclasses.replace(
-    BALANCED_RESTORE,
-    network=_widths(32, 64, 64),
-    input=SHAPES,
-    stopping=HELD_OUT_SHAPES,
-    iterations=600,
-)
+BALANCED_INPAINT = dataclasses.replace(BALANCED_RESTORE, input=SHAPES, stopping=NEARBY, iterations=600)
 
-# Smaller patches learn faster: docs/lab-notes/recipes.md.
-FAST_INPAINT = dataclasses.replace(
-    BALANCED_INPAINT, name="fast", input=dataclasses.replace(SHAPES, patch=256), iterations=520
-)
+FAST_INPAINT = dataclasses.replace(BALANCED_INPAINT, name="fast", iterations=200)
 
-BEST_INPAINT = dataclasses.replace(BEST_RESTORE, input=SHAPES, stopping=HELD_OUT_SHAPES)
+BEST_INPAINT = dataclasses.replace(BEST_RESTORE, input=SHAPES, stopping=NEARBY, iterations=1500)
 
 BALANCED_DENOISE = Recipe(
     name="balanced",

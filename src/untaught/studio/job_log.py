@@ -13,9 +13,7 @@ from pathlib import Path
 from typing import IO, Any
 
 import numpy as np
-import torch
 from PIL import Image
-from torch import Tensor
 
 from untaught.fitting.observers import Throttle
 from untaught.fitting.run import Job, Progress, Run
@@ -138,24 +136,15 @@ class ProgressWriter:
         state = self._run.last
         if state is None:
             return
-        write_bytes(self._folder / f"{state.iteration:07d}.jpg", as_jpeg(self._shown(state.average), self._profile))
+        write_bytes(self._folder / f"{state.iteration:07d}.jpg", as_jpeg(self._shown(state), self._profile))
         dropped = self._kept.add(state.iteration, self._run.progress.best_iteration)
         for iteration in dropped:
             (self._folder / f"{iteration:07d}.jpg").unlink(missing_ok=True)
         self.write_figures(stop_reason, moment=state.iteration, dropped=dropped)
 
-    def _shown(self, average: Tensor) -> Image.Image:
+    def _shown(self, state: State) -> Image.Image:
         """Return the picture so far with 8 bits, and no larger than a screen."""
-        problem = self._job.problem
-        values = average if problem.display_step is None else problem.display_step(average)
-        values = values[:1].cpu()
-        if problem.kept is not None:
-            values = torch.where(problem.kept[:1], problem.observed[:1], values)
-        scale = max(values.shape[-2:]) / _LONGEST_SIDE
-        if scale > 1:
-            size = [max(1, round(side / scale)) for side in values.shape[-2:]]
-            values = torch.nn.functional.interpolate(values, size=size, mode="area")
-        pixels = (values[0].clamp(0, 1) * 255).round().byte().permute(1, 2, 0).numpy()
+        pixels = (self._job.preview(state, _LONGEST_SIDE) * 255).round().astype(np.uint8)
         if pixels.shape[2] != 3:
             pixels = pixels[..., :3] if pixels.shape[2] > 3 else pixels[..., 0]
         return Image.fromarray(np.ascontiguousarray(pixels))

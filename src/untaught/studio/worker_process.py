@@ -49,6 +49,7 @@ class WorkerProcess:
                 stdin=asyncio.subprocess.PIPE,
                 stdout=asyncio.subprocess.DEVNULL,
                 stderr=file,
+                env=environment(),
                 start_new_session=True,  # Ctrl-C in the terminal goes to the server, which tells its workers
             )
         return cls(process)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from types import MappingProxyType
 
@@ -17,8 +17,10 @@ from untaught.fitting.run import Job
 from untaught.imaging.arrays import from_tensor
 from untaught.imaging.noise import estimate_noise
 from untaught.physics.blur import Blur, UnknownBlur
+from untaught.priors.first_guess import biharmonic
+from untaught.priors.patches import Strip
 
-__all__ = ["classical"]
+__all__ = ["classical", "fill"]
 
 Picture = NDArray[np.float64]
 Method = Callable[[Problem, Picture], Picture]
@@ -49,6 +51,25 @@ def classical(job: Job) -> dict[str, Callable[[], NDArray[np.generic] | Tensor]]
         return from_tensor(picture.clamp(0, 1), problem.kept, problem.layout)
 
     return {name: partial(run, method) for name, method in _METHODS.get(job.task, {}).items()}
+
+
+def fill(observed: Tensor, known: Tensor, strips: Sequence[Strip] = ()) -> Tensor:
+    """Fill in pictures, (N, C, H, W), biharmonically: the classical answer that a fit begins with.
+
+    Args:
+        observed: values in [0, 1]; not read where they are unknown.
+        known: bool, the same shape.
+        strips: the parts that belong together (`untaught.priors.patches`); empty for the whole picture.
+    """
+    result = torch.where(known, observed, 0).cpu()
+    for top, bottom, left, right in strips or [(0, observed.shape[-2], 0, observed.shape[-1])]:
+        part, there = (one[..., top:bottom, left:right].cpu() for one in (result, known))
+        if there.all():
+            continue
+        same = bool((there == there[:, :1]).all())
+        solved = biharmonic(part, (there[:, :1] if same else there).float())
+        part.copy_(torch.where(there, part, solved.clamp(0, 1)))
+    return result.to(observed.device)
 
 
 def _known(problem: Problem) -> NDArray[np.bool_]:

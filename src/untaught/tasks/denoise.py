@@ -124,7 +124,7 @@ def fill_in(picture: Tensor) -> tuple[Tensor, Tensor]:
     """
     import torch
 
-    from untaught.priors.masked_input import pull_push
+    from untaught.priors.first_guess import pull_push
 
     if min(picture.shape[-2:]) < 8:
         raise InputError(f"a picture to denoise has at least 8 pixels each way: found {tuple(picture.shape[-2:])}")

@@ -6,8 +6,9 @@ large hole (`untaught.priors.inputs`). The recipe chooses: `untaught.recipes.our
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Annotated, Literal, Unpack
+from typing import TYPE_CHECKING, Annotated, Any, Literal, Unpack
 
 from pydantic import Field
 
@@ -17,18 +18,22 @@ from untaught.tasks.options import Switch, Usage
 from untaught.tasks.registry import InputFile, Task, register
 
 if TYPE_CHECKING:
-    from numpy.typing import ArrayLike
+    from numpy.typing import ArrayLike, NDArray
     from torch import Tensor
 
     from untaught.fitting.problem import Problem
     from untaught.fitting.state import Observer, Restoration
     from untaught.imaging.arrays import Layout
+    from untaught.imaging.atlas import Atlas
     from untaught.tasks.signatures import InpaintOptions
 
 __all__ = ["FillSettings", "inpaint", "read"]
 
 _DEEP = 12
 """A hole is large from this distance of a missing pixel to the nearest known one on, in pixels."""
+
+_LARGEST = 1024
+"""The longest side of a picture that the network for large holes takes, which sees the whole of it."""
 
 
 @settings
@@ -86,12 +91,20 @@ def read(picture: Tensor, layout: Layout, settings: FillSettings, mask: ArrayLik
     import torch
 
     from untaught.fitting.problem import Problem
+    from untaught.tasks.classical import fill
 
     known, notes = _known(picture, layout, mask, settings.mask_marks)
     # The recipes for large holes have two-dimensional networks.
-    depth = 0.0 if layout.volume else _depth(known)
-    if depth > _DEEP:
+    depth, share = (0.0, 0.0) if layout.volume else _deep(known)
+    large = depth > _DEEP and share > 0.5 and max(picture.shape[2:]) <= _LARGEST and layout.atlas is None
+    if large:
         notes += (f"the mask has a hole {2 * depth:.0f} pixels across: a network for large holes fills it",)
+    elif depth > _DEEP:
+        notes += (
+            f"the mask has a hole {2 * depth:.0f} pixels across, which is filled in smoothly: for a guess at what was "
+            "there, cut out the part around it and inpaint that",
+        )
+    strips = () if layout.atlas is None else layout.atlas.strips
     return Problem(
         observed=torch.where(known, picture, 0),
         known=known,
@@ -99,16 +112,58 @@ def read(picture: Tensor, layout: Layout, settings: FillSettings, mask: ArrayLik
         size=tuple(picture.shape[2:]),
         layout=layout,
         kept=known if settings.keep_known else None,
-        recipe_row="inpaint-hole" if depth > _DEEP else "",
+        recipe_row="inpaint-hole" if large else "",
+        classical=None if large or layout.volume else functools.partial(fill, strips=strips),
+        strips=strips,
         notes=notes,
     )
 
 
-def _depth(known: Tensor) -> float:
-    """The largest distance from a missing pixel to the nearest known one, in pixels."""
+def localise(
+    image: NDArray[Any], settings: FillSettings, mask: ArrayLike | Tensor | None = None
+) -> tuple[Atlas, dict[str, Any]] | None:
+    """Plan what has to be fitted of a picture, (H, W) or (H, W, C), and cut the mask in the same way.
+
+    None to fit the whole picture.
+    """
+    import numpy as np
+
+    from untaught.imaging.atlas import plan_atlas
+
+    array = None if mask is None else np.asarray(mask)
+    if array is None or array.shape not in (image.shape, image.shape[:2]) or not settings.keep_known:
+        return None
+    white = array == array.max()
+    if array.dtype != np.bool_ and not (white | (array == 0)).all():
+        return None
+    known = white if settings.mask_marks == "known" else ~white
+    missing = ~known if known.ndim == 2 else ~known.all(-1)
+    if image.dtype.kind == "f":
+        missing = missing | ~(np.isfinite(image) if image.ndim == 2 else np.isfinite(image).all(-1))
+    if missing.all():
+        return None
+    atlas = plan_atlas(missing)
+    if atlas is None:
+        return None
+    cut = atlas.cut(known, filler=True)
+    return atlas, {"mask": cut if settings.mask_marks == "known" else ~cut}
+
+
+def _deep(known: Tensor) -> tuple[float, float]:
+    """How deep the deepest hole is, in pixels to the nearest known one, and which share of the gaps deep holes are."""
+    import numpy as np
     from scipy import ndimage
 
-    return max(float(ndimage.distance_transform_edt(~one.any(0).numpy()).max()) for one in known)
+    deepest, deep, gaps = 0.0, 0, 0
+    for one in known:
+        missing = ~one.any(0).numpy()
+        depths = ndimage.distance_transform_edt(missing)
+        deepest = max(deepest, float(depths.max()))
+        gaps += int(missing.sum())
+        if depths.max() > _DEEP:
+            labels, _ = ndimage.label(missing)
+            deep += int(np.isin(labels, np.unique(labels[depths > _DEEP])).sum())
+    return deepest, deep / max(gaps, 1)
 
 
 def _known(
@@ -166,6 +221,7 @@ register(
         example="untaught inpaint photo.png --mask writing.png -o restored.png",
         settings=FillSettings,
         read=read,
+        localise=localise,
         function=inpaint,
         recipes=("balanced", "fast", "best", "noise", "printed", "paper", "paper-hole", "deep-decoder", "u-net"),
         files=(

@@ -14,8 +14,9 @@ from untaught.errors import InputError, SettingError
 from untaught.fitting.problem import Problem
 from untaught.fitting.run import Job
 from untaught.fitting.state import Observer, Restoration
-from untaught.imaging.arrays import to_tensor
-from untaught.recipes import RECIPES, Recipe
+from untaught.imaging.arrays import to_tensor, value_range_of
+from untaught.imaging.atlas import LARGEST_PATCH, Atlas
+from untaught.recipes import RECIPES, Recipe, find_recipe
 from untaught.tasks.jobs import make_job
 from untaught.tasks.options import FitOptions, build
 from untaught.tasks.registry import TASKS, Task, find_task
@@ -82,13 +83,31 @@ def prepare(task: str, image: ArrayLike | Tensor | None, mask: ArrayLike | Tenso
     return make_job(task, problem, options)
 
 
+def _local(
+    entry: Task, image: Any, settings: Any, options: FitOptions, more: dict[str, Any]
+) -> tuple[Atlas, dict[str, Any]] | None:
+    """An atlas of what has to be fitted, and the input files cut in the same way; None to fit the whole picture."""
+    plain = isinstance(image, np.ndarray) and not isinstance(image, np.ma.MaskedArray) and image.ndim in (2, 3)
+    if entry.localise is None or options.volume or not plain:
+        return None
+    recipe = options.recipe if isinstance(options.recipe, Recipe) else find_recipe(entry.name, options.recipe)
+    if not recipe.shows_picture or recipe.patch is None or recipe.patch > LARGEST_PATCH:
+        return None
+    return entry.localise(image, settings, **more)
+
+
 def _read(entry: Task, image: Any, settings: Any, options: FitOptions, more: dict[str, Any]) -> Problem:
     """The problem of a picture, or of what is given instead."""
     instead = [name for name in entry.picture_alternatives if name in more]
     if entry.read is not None and not instead:
         whole = np.asarray(image) if image is None else image
-        picture, layout = to_tensor(whole, options.value_range, volume=options.volume)
-        return entry.read(picture, layout, settings, **more)
+        local = _local(entry, whole, settings, options, more)
+        if local is None:
+            picture, layout = to_tensor(whole, options.value_range, volume=options.volume)
+            return entry.read(picture, layout, settings, **more)
+        atlas, files = local
+        picture, layout = to_tensor(atlas.cut(whole), value_range_of(whole, options.value_range))
+        return entry.read(picture, dataclasses.replace(layout, atlas=atlas, whole=whole), settings, **files)
     if image is not None:
         raise InputError(f"{entry.name} starts from {' and '.join(instead) or 'nothing'}: a picture was given too")
     if len(instead) < len(entry.picture_alternatives):

@@ -27,6 +27,7 @@ from untaught.tasks.options import FitOptions, Option, list_options
 
 if TYPE_CHECKING:
     from untaught.fitting.problem import Problem
+    from untaught.imaging.atlas import Atlas
     from untaught.recipes import Recipe
 
 __all__ = ["FIT_RECIPES", "RESERVED", "TASKS", "InputFile", "Task", "find_task", "register", "register_task"]
@@ -85,6 +86,9 @@ class Task:
             role; None for a task that starts from no picture.
         read_without: makes a `Problem` of the settings and of what Python gives instead of a picture; None for a task
             that always starts from one.
+        localise: plans an `Atlas` of the picture, an array, from the same as ``read``, for recipes with small patches,
+            and cuts the input files in the same way; it returns None to fit the whole. None for a task that always
+            fits the whole.
         picture_alternatives: keyword arguments that may replace the picture, in Python only.
         recipes: its recipes, the default first: names of its row in `untaught.recipes.RECIPES`, or `Recipe` objects. A
             task without a row of its own has those of `untaught.fit`.
@@ -100,6 +104,7 @@ class Task:
     settings: type = _NoSettings
     read: Callable[..., Problem] | None = None
     read_without: Callable[..., Problem] | None = None
+    localise: Callable[..., tuple[Atlas, dict[str, Any]] | None] | None = None
     picture_alternatives: tuple[str, ...] = ()
     recipes: tuple[str | Recipe, ...] = FIT_RECIPES
     files: tuple[InputFile, ...] = ()

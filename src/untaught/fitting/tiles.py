@@ -1,0 +1,54 @@
+"""A large picture in tiles, of which a change of a small part copies only those that it touches."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+__all__ = ["Tiles"]
+
+_SIDE = 128
+
+
+class Tiles:
+    """A picture, (N, C, H, W), whose earlier versions stay as they were.
+
+    Args:
+        picture: its first version; not copied.
+    """
+
+    def __init__(self, picture: Tensor) -> None:
+        self.shape = picture.shape
+        self._rows = [list(torch.split(row, _SIDE, -1)) for row in torch.split(picture, _SIDE, -2)]
+
+    def version(self) -> Tiles:
+        """The picture as it is now, whatever changes later."""
+        frozen = object.__new__(Tiles)
+        frozen.shape = self.shape
+        frozen._rows = [list(row) for row in self._rows]
+        return frozen
+
+    def whole(self) -> Tensor:
+        """The picture in one tensor, a copy."""
+        return torch.cat([torch.cat(row, -1) for row in self._rows], -2)
+
+    def read(self, number: int, top: int, left: int, height: int, width: int) -> Tensor:
+        """A part of one picture, (C, height, width), a copy."""
+        rows = range(top // _SIDE, (top + height - 1) // _SIDE + 1)
+        columns = slice(left // _SIDE, (left + width - 1) // _SIDE + 1)
+        part = torch.cat([torch.cat([tile[number] for tile in self._rows[row][columns]], -1) for row in rows], -2)
+        down, right = top - rows.start * _SIDE, left - columns.start * _SIDE
+        return part[:, down : down + height, right : right + width]
+
+    def write(self, number: int, top: int, left: int, values: Tensor) -> None:
+        """Replace a part of one picture by values, (C, height, width)."""
+        height, width = values.shape[-2:]
+        for row in range(top // _SIDE, (top + height - 1) // _SIDE + 1):
+            for column in range(left // _SIDE, (left + width - 1) // _SIDE + 1):
+                tile = self._rows[row][column].clone()
+                down, right = row * _SIDE - top, column * _SIDE - left
+                first, last = max(0, -down), min(tile.shape[-2], height - down)
+                start, end = max(0, -right), min(tile.shape[-1], width - right)
+                part = values[:, down + first : down + last, right + start : right + end]
+                tile[number, :, first:last, start:end] = part
+                self._rows[row][column] = tile

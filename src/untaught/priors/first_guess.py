@@ -1,0 +1,147 @@
+"""First guesses: missing values interpolated from the known ones, without a network.
+
+`pull_push` is the quickest. `biharmonic` is smoother and nearer to the truth on most pictures, for a few times the
+time.
+"""
+
+from __future__ import annotations
+
+from typing import Literal
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+__all__ = ["Guess", "biharmonic", "interpolate", "pull_push"]
+
+Guess = Literal["pull-push", "biharmonic"]
+
+_BLOCK = 64
+"""Side of the blocks in which a large picture is solved: only those with gaps, and few enough values for the cache."""
+_MARGIN = 8
+_TOGETHER = 1
+
+_COARSEST = 8
+"""From this side on, in pixels, a coarser picture is interpolated by pull-push alone."""
+
+
+def interpolate(values: Tensor, weights: Tensor, guess: Guess) -> Tensor:
+    """Fill gaps in pictures, (N, C, H, W), in one of the ways of this module, as in each iteration of a fit."""
+    return pull_push(values, weights) if guess == "pull-push" else biharmonic(values, weights, steps=3)
+
+
+def pull_push(values: Tensor, weights: Tensor) -> Tensor:
+    """Fill gaps from coarser and coarser means of the known values (pull-push: Gortler et al., 1996).
+
+    Args:
+        values: (N, C, H, W), zero where the weights are zero.
+        weights: 1 where a value is known and 0 elsewhere: (N, C, H, W), or (N, 1, H, W) for all channels.
+
+    Returns:
+        (N, C, H, W): the values, with interpolated means in the gaps; zero if nothing is known at all.
+    """
+    return _filled(values, weights, 0, 0)
+
+
+def biharmonic(values: Tensor, weights: Tensor, steps: int = 20) -> Tensor:
+    """Fill gaps with the surface that bends least (biharmonic inpainting: Damelin and Hoang, 2018).
+
+    The equations are solved from coarse to fine, by conjugate gradients that begin with the coarser solution. Few steps
+    smooth scattered gaps; holes come out near the solution, and not quite at it.
+
+    Args:
+        values: (N, C, H, W), zero where the weights are zero.
+        weights: 1 where a value is known and 0 elsewhere: (N, C, H, W), or (N, 1, H, W) for all channels.
+        steps: of conjugate gradients at full size; coarser sizes take twice as many.
+
+    Returns:
+        (N, C, H, W): the values, with the surface in the gaps. It may leave their range, as a surface does that bends
+        on; zero if nothing is known at all.
+    """
+    return _filled(values, weights, steps, 2 * steps)
+
+
+def _filled(values: Tensor, weights: Tensor, steps: int, coarser_steps: int) -> Tensor:
+    height, width = values.shape[-2:]
+    if height == 1 and width == 1:
+        return values
+    odd = (0, width % 2, 0, height % 2)
+    share = F.avg_pool2d(F.pad(weights, odd), 2)
+    means = F.avg_pool2d(F.pad(values, odd), 2) / share.clamp_min(1e-6)
+    coarse = _filled(means, (share > 0).float(), coarser_steps, coarser_steps)
+    fine = F.interpolate(coarse, scale_factor=2, mode="bilinear", align_corners=False)[..., :height, :width]
+    filled = values + fine * (1 - weights)
+    if steps == 0 or min(height, width) < _COARSEST:
+        return filled
+    if max(height, width) > _BLOCK and values.device.type == "cpu":
+        return _block_by_block(filled, weights, steps)
+    return _bent_least(filled, 1 - weights, steps)
+
+
+def _block_by_block(picture: Tensor, weights: Tensor, steps: int) -> Tensor:
+    """`_bent_least` in the blocks that have gaps, each with its surroundings, which stay as they are."""
+    height, width = picture.shape[-2:]
+    side = _BLOCK + 2 * _MARGIN
+    free = (weights == 0).any(1)
+    result = picture.clone()
+    places = [
+        (number, top, left)
+        for number in range(len(picture))
+        for top in range(0, height, _BLOCK)
+        for left in range(0, width, _BLOCK)
+        if free[number, top : top + _BLOCK, left : left + _BLOCK].any()
+    ]
+    # At the edges the blocks are smaller: those of one shape are solved together.
+    batches: dict[tuple[int, int], list[tuple[int, int, int, int, int]]] = {}
+    for number, top, left in places:
+        first, start = max(0, top - _MARGIN), max(0, left - _MARGIN)
+        shape = (min(height, top - _MARGIN + side) - first, min(width, left - _MARGIN + side) - start)
+        batches.setdefault(shape, []).append((number, top, left, first, start))
+    for (tall, wide), members in batches.items():
+        for begin in range(0, len(members), _TOGETHER):
+            some = members[begin : begin + _TOGETHER]
+            parts = torch.stack([picture[n, :, y : y + tall, x : x + wide] for n, _, _, y, x in some])
+            gaps = torch.stack([1 - weights[n, :, y : y + tall, x : x + wide] for n, _, _, y, x in some])
+            solved = _bent_least(parts, gaps, steps)
+            for (n, top, left, y, x), one in zip(some, solved, strict=True):
+                inner = one[:, top - y : top - y + _BLOCK, left - x : left - x + _BLOCK]
+                result[n, :, top : top + _BLOCK, left : left + _BLOCK] = inner
+    return result
+
+
+def _bent_least(picture: Tensor, free: Tensor, steps: int) -> Tensor:
+    """Minimise the squared Laplacian of each channel over the values that are free, by conjugate gradients.
+
+    Args:
+        picture: (N, C, H, W): where to begin.
+        free: 1 where a value may change and 0 elsewhere; broadcasts to the picture.
+        steps: of conjugate gradients.
+    """
+    residual = -free * _laplacian(_laplacian(picture))
+    direction, norm = residual, _squared(residual)
+    for _ in range(steps):
+        image = free * _laplacian(_laplacian(direction))
+        # A channel without gaps has a residual of zero, and steps of length zero.
+        length = norm / (direction * image).sum((-2, -1), keepdim=True).clamp_min(1e-20)
+        picture = picture + length * direction
+        residual = residual - length * image
+        before, norm = norm, _squared(residual)
+        direction = residual + norm / before.clamp_min(1e-20) * direction
+    return picture
+
+
+def _squared(x: Tensor) -> Tensor:
+    """The squared norm of each channel, (N, C, 1, 1)."""
+    return x.square().sum((-2, -1), keepdim=True)
+
+
+def _laplacian(x: Tensor) -> Tensor:
+    """The sum of differences to the four neighbours; there is none beyond the edge."""
+    # Not by padding: torch splits that among threads however small the picture is.
+    down, right = torch.diff(x, dim=-2), torch.diff(x, dim=-1)
+    result = torch.zeros_like(x)
+    result[..., :-1, :] += down
+    result[..., 1:, :] -= down
+    result[..., :-1] += right
+    result[..., 1:] -= right
+    return result
