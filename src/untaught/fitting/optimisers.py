@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 import math
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Sequence
@@ -139,6 +140,12 @@ class Muon(torch.optim.Optimizer):
         betas: decay rates of Adam's two averages, for the rest.
         capturable: keep all that changes in tensors on the parameters' device, as a CUDA graph needs it.
     """
+
+    # torch's own wrappers import torch._dynamo at the first call, which takes a second and is not used here.
+    add_param_group = inspect.unwrap(torch.optim.Optimizer.add_param_group)
+    zero_grad = inspect.unwrap(torch.optim.Optimizer.zero_grad)
+    state_dict = inspect.unwrap(torch.optim.Optimizer.state_dict)
+    load_state_dict = inspect.unwrap(torch.optim.Optimizer.load_state_dict)
 
     def __init__(
         self,

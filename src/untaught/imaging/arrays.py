@@ -123,9 +123,11 @@ def from_tensor(restored: Tensor, known: Tensor | None, layout: Layout) -> NDArr
     Returns:
         An array, a tensor or an xarray.DataArray, as was given. Of a masked array, a plain one: nothing is missing.
     """
-    values = restored.detach().cpu().double().numpy() * (layout.high - layout.low) + layout.low
     original = layout.original
     kept = None if known is None else known.cpu().numpy()
+    if kept is not None and isinstance(original, np.ndarray) and original.shape == (*kept.shape[2:], kept.shape[1]):
+        return _as_given(_filled_in(restored, kept, layout), layout)
+    values = restored.detach().cpu().double().numpy() * (layout.high - layout.low) + layout.low
     if isinstance(original, Tensor):
         if not original.dtype.is_floating_point:
             values = _whole(values, *_limits(original.dtype))
@@ -139,9 +141,23 @@ def from_tensor(restored: Tensor, known: Tensor | None, layout: Layout) -> NDArr
         # A raw picture of one channel may come back with three.
         given = original[..., None] if original.ndim < array.ndim else original
         array = np.where(_channels_last(kept, layout), given, array).astype(original.dtype, copy=False)
-    if layout.atlas is not None:
-        array = layout.atlas.paste(array, layout.whole)
-    return _as_given(array, layout)
+    return _as_given(_pasted(array, layout), layout)
+
+
+def _filled_in(restored: Tensor, kept: NDArray[np.bool_], layout: Layout) -> NDArray[Any]:
+    """The original with its missing values alone converted: most of a picture is as it was."""
+    array = np.array(layout.original)
+    missing = ~_channels_last(kept, layout)
+    values = np.moveaxis(restored.detach().cpu().numpy()[0], 0, -1)[missing].astype(np.float64)
+    values = values * (layout.high - layout.low) + layout.low
+    if array.dtype.kind in "uib":
+        values = _whole(values, *((0, 1) if array.dtype.kind == "b" else _limits(array.dtype)))
+    array[missing] = values.astype(array.dtype)
+    return _pasted(array, layout)
+
+
+def _pasted(array: NDArray[Any], layout: Layout) -> NDArray[Any]:
+    return array if layout.atlas is None else layout.atlas.paste(array, layout.whole)
 
 
 def laid_out(values: NDArray[Any], layout: Layout) -> NDArray[Any]:

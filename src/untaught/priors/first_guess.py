@@ -16,10 +16,9 @@ __all__ = ["Guess", "biharmonic", "interpolate", "pull_push"]
 
 Guess = Literal["pull-push", "biharmonic"]
 
-_BLOCK = 64
+_BLOCK = 128
 """Side of the blocks in which a large picture is solved: only those with gaps, and few enough values for the cache."""
-_MARGIN = 8
-_TOGETHER = 1
+_MARGIN = 4
 
 _COARSEST = 8
 """From this side on, in pixels, a coarser picture is interpolated by pull-push alone."""
@@ -79,33 +78,26 @@ def _filled(values: Tensor, weights: Tensor, steps: int, coarser_steps: int) -> 
 
 
 def _block_by_block(picture: Tensor, weights: Tensor, steps: int) -> Tensor:
-    """`_bent_least` in the blocks that have gaps, each with its surroundings, which stay as they are."""
+    """`_bent_least` around the gaps of each block, whose surroundings stay as they are."""
     height, width = picture.shape[-2:]
-    side = _BLOCK + 2 * _MARGIN
     free = (weights == 0).any(1)
     result = picture.clone()
-    places = [
-        (number, top, left)
-        for number in range(len(picture))
-        for top in range(0, height, _BLOCK)
-        for left in range(0, width, _BLOCK)
-        if free[number, top : top + _BLOCK, left : left + _BLOCK].any()
-    ]
-    # At the edges the blocks are smaller: those of one shape are solved together.
-    batches: dict[tuple[int, int], list[tuple[int, int, int, int, int]]] = {}
-    for number, top, left in places:
-        first, start = max(0, top - _MARGIN), max(0, left - _MARGIN)
-        shape = (min(height, top - _MARGIN + side) - first, min(width, left - _MARGIN + side) - start)
-        batches.setdefault(shape, []).append((number, top, left, first, start))
-    for (tall, wide), members in batches.items():
-        for begin in range(0, len(members), _TOGETHER):
-            some = members[begin : begin + _TOGETHER]
-            parts = torch.stack([picture[n, :, y : y + tall, x : x + wide] for n, _, _, y, x in some])
-            gaps = torch.stack([1 - weights[n, :, y : y + tall, x : x + wide] for n, _, _, y, x in some])
-            solved = _bent_least(parts, gaps, steps)
-            for (n, top, left, y, x), one in zip(some, solved, strict=True):
-                inner = one[:, top - y : top - y + _BLOCK, left - x : left - x + _BLOCK]
-                result[n, :, top : top + _BLOCK, left : left + _BLOCK] = inner
+    for number in range(len(picture)):
+        for top in range(0, height, _BLOCK):
+            for left in range(0, width, _BLOCK):
+                gaps = free[number, top : top + _BLOCK, left : left + _BLOCK].nonzero()
+                if not len(gaps):
+                    continue
+                (first, start), (last, end) = gaps.amin(0).tolist(), gaps.amax(0).tolist()
+                inner = (slice(top + first, top + last + 1), slice(left + start, left + end + 1))
+                outer = tuple(slice(max(0, one.start - _MARGIN), one.stop + _MARGIN) for one in inner)
+                part = (slice(number, number + 1), slice(None), *outer)
+                solved = _bent_least(picture[part], 1 - weights[part], steps)
+                rows, columns = (
+                    slice(one.start - other.start, one.stop - other.start)
+                    for one, other in zip(inner, outer, strict=True)
+                )
+                result[(number, slice(None), *inner)] = solved[0, :, rows, columns]
     return result
 
 

@@ -39,7 +39,7 @@ BALANCED_RESTORE = Recipe(
     source="untaught's own: docs/lab-notes/anytime.md",
     network=_small(32, 64, 64),
     input=MaskedInput(guess="biharmonic", patch=96),
-    optimiser=MUON,
+    optimiser=OptimiserSettings(name="muon", learning_rate=0.01, schedule="cosine", final_share=0.05),
     averaging=0.98,
     # With masked input the network does not learn the damage, so patience may be long. Half of the fit is refit:
     # held-out pixels are what it misses: docs/lab-notes/quality.md.

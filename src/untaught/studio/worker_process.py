@@ -11,6 +11,8 @@ import sys
 from pathlib import Path
 from typing import Literal, Self
 
+from untaught.processes import environment
+
 __all__ = ["DONE", "PAUSED", "Wish", "WorkerProcess"]
 
 DONE, PAUSED = 0, 3

@@ -157,12 +157,15 @@ def _deep(known: Tensor) -> tuple[float, float]:
     deepest, deep, gaps = 0.0, 0, 0
     for one in known:
         missing = ~one.any(0).numpy()
-        depths = ndimage.distance_transform_edt(missing)
-        deepest = max(deepest, float(depths.max()))
         gaps += int(missing.sum())
-        if depths.max() > _DEEP:
-            labels, _ = ndimage.label(missing)
-            deep += int(np.isin(labels, np.unique(labels[depths > _DEEP])).sum())
+        labels, _ = ndimage.label(missing)
+        for number, place in enumerate(ndimage.find_objects(labels), start=1):
+            if min(part.stop - part.start for part in place) >= _DEEP:
+                hole = labels[place] == number
+                # Beyond the edge of the picture nothing is known.
+                margins = [(int(p.start > 0), int(p.stop < side)) for p, side in zip(place, missing.shape, strict=True)]
+                depth = float(ndimage.distance_transform_edt(np.pad(hole, margins)).max())
+                deepest, deep = max(deepest, depth), deep + (int(hole.sum()) if depth > _DEEP else 0)
     return deepest, deep / max(gaps, 1)
 
 
