@@ -72,7 +72,7 @@ def other_sources(monkeypatch):
 
 
 def other_arguments(monkeypatch):
-    monkeypatch.setitem(COMMON, "set_shares", "real count")
+    monkeypatch.setitem(COMMON, "use_threads", "real count")
 
 
 class Runtimes:
@@ -93,7 +93,7 @@ class Runtimes:
         (no_runtime, "does not use OpenMP"),
         (no_product, "does not have the matrix product"),
         (other_sources, "of another version: install untaught again"),
-        (other_arguments, "set_shares takes n and not f"),
+        (other_arguments, "use_threads takes n and not f"),
     ],
 )
 def test_without_kernels_the_result_is_the_same_and_the_reason_is_told_once(lack, reason, anew, caplog):
@@ -233,27 +233,21 @@ def test_noise_needs_one_memory_layout(library):
 
 @pytest.mark.parametrize("shares", [1, 4])
 def test_an_exception_in_the_library_is_an_error_in_python(library, shares):
-    library.set_shares(shares)
-    try:
-        with pytest.raises(KernelError, match="fail failed: failed on purpose"):
-            library.fail(shares)
-    finally:
-        library.set_shares(torch.get_num_threads())
+    with pytest.raises(KernelError, match="fail failed: failed on purpose"):
+        library.fail(shares)
 
 
 @compiled
-def test_after_a_failure_the_network_computes_as_before():
+def test_after_a_failure_the_network_computes_as_before(monkeypatch):
     library = kernels.load(torch.float32).kernels
     network = Assembly([small_network()], kernels=library)
     x = torch.rand(1, 4, 32, 32, generator=torch.Generator().manual_seed(0))
     expected = network(x).detach()
-    # Room for so many partial sums cannot be had, in the middle of the evaluation.
-    library.set_shares(2**40)
-    try:
-        with pytest.raises(KernelError, match="failed"):
+    # In the middle of the evaluation, after the first sums.
+    with monkeypatch.context() as failing:
+        failing.setattr(library, "upsampled_statistics", lambda *_: library.fail(4))
+        with pytest.raises(KernelError, match="failed on purpose"):
             network(x)
-    finally:
-        library.set_shares(torch.get_num_threads())
     assert torch.equal(network(x), expected)
 
 

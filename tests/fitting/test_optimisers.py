@@ -168,3 +168,17 @@ def test_the_learning_rates_of_all_groups_are_scaled():
 def test_impossible_settings_are_refused(changes):
     with pytest.raises(SettingError):
         OptimiserSettings(**changes)
+
+
+@pytest.mark.parametrize("shape", [(32, 6), (32, 27), (32, 135), (64, 288)])
+def test_orthogonalise_gives_the_same_bits_with_any_number_of_threads(shape):
+    before = torch.get_num_threads()
+    matrices = torch.randn(1, *shape, generator=torch.Generator().manual_seed(0))
+    try:
+        found = []
+        for threads in (1, 2, 3, 5, 8):
+            torch.set_num_threads(threads)
+            found.append(orthogonalise([matrices])[0])
+    finally:
+        torch.set_num_threads(before)
+    assert all(torch.equal(one, found[0]) for one in found)

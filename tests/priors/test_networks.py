@@ -9,10 +9,10 @@ from hypothesis import strategies as st
 
 from networks_for_tests import VARIANTS, seeded, small
 from untaught.errors import SettingError
-from untaught.priors.blocks import BatchNormalisation, Convolution, Downsample, _Reflection
+from untaught.priors.blocks import BatchNormalisation, Convolution, Downsample, _Reflection, sigmoid
 from untaught.priors.encoder_decoder import PRESETS, EncoderDecoder
 from untaught.priors.independent import Independent
-from untaught.priors.interpolation import _by_matrices, upsample
+from untaught.priors.interpolation import _by_matrices, doubled, upsample
 
 
 @pytest.mark.parametrize(
@@ -197,3 +197,32 @@ def test_upsampling_by_matrices_is_that_of_torch(kind, size, dtype):
     assert result.dtype == dtype
     # In bfloat16, rounded once along each axis.
     torch.testing.assert_close(result.double(), expected, atol=1e-12 if dtype == torch.double else 0.015, rtol=0)
+
+
+@pytest.mark.parametrize("size", [(1, 1), (1, 7), (6, 5)])
+def test_doubling_is_the_bilinear_interpolation_of_torch(size):
+    x = torch.randn(2, 3, *size, generator=torch.Generator().manual_seed(0))
+    expected = F.interpolate(x, scale_factor=2, mode="bilinear", align_corners=False)
+    torch.testing.assert_close(doubled(x), expected, rtol=1e-6, atol=1e-6)
+
+
+def test_the_sigmoid_is_that_of_torch():
+    x = torch.linspace(-30, 30, 601, requires_grad=True)
+    torch.testing.assert_close(sigmoid(x), torch.sigmoid(x), rtol=0, atol=2e-7)
+    (gradient,) = torch.autograd.grad(sigmoid(x).sum(), x)
+    (expected,) = torch.autograd.grad(torch.sigmoid(x).sum(), x)
+    torch.testing.assert_close(gradient, expected, rtol=0, atol=2e-7)
+
+
+@pytest.mark.parametrize("function", [sigmoid, doubled, lambda x: upsample(x, "bilinear")])
+def test_the_number_of_threads_does_not_matter(function):
+    before = torch.get_num_threads()
+    x = torch.randn(1, 3, 211, 209, generator=torch.Generator().manual_seed(0))
+    try:
+        found = []
+        for threads in (1, 2, 3, 4):
+            torch.set_num_threads(threads)
+            found.append(function(x))
+    finally:
+        torch.set_num_threads(before)
+    assert all(torch.equal(one, found[0]) for one in found)

@@ -7,6 +7,7 @@ import math
 import torch
 from torch import Tensor
 
+from untaught.backend.sums import mean
 from untaught.fitting.problem import Problem
 from untaught.fitting.state import State
 from untaught.fitting.stopping import HeldOut
@@ -99,4 +100,4 @@ def _raised(spread: Tensor) -> Tensor:
     """The spread plus its mean: where all outputs agree they may still be wrong together."""
     # In one memory layout, so that the sum has the same order after resuming from a file.
     spread = spread.contiguous()
-    return spread + spread.mean() + 1e-6
+    return spread + mean(spread) + 1e-6

@@ -14,6 +14,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from untaught.backend.sums import means, sums
 from untaught.errors import InputError
 from untaught.physics.operator import Operator
 
@@ -73,7 +74,7 @@ class MeanSquaredError:
         difference = torch.where(where, self.operator(picture) - (self.observed if target is None else target), 0)
         if difference.is_complex():
             difference = difference.abs()
-        return difference.square().flatten(1).sum(1) / count
+        return sums(difference.square()) / count
 
 
 class DataLoss(MeanSquaredError):  # noqa: N818
@@ -117,7 +118,7 @@ class DataLoss(MeanSquaredError):  # noqa: N818
         if values.shape == prediction.shape:
             if self.weights is not None:
                 values = values * self.weights
-            return torch.where(where, values, 0).flatten(1).sum(1) / count
+            return sums(torch.where(where, values, 0)) / count
         if self.weights is not None:
             raise InputError("weights need a loss that returns one value per element: this one returns fewer")
         if values.shape == (len(picture),):
@@ -157,7 +158,7 @@ def total_variation(weight: float) -> Callable[[Tensor], Tensor]:
 
     def price(picture: Tensor) -> Tensor:
         axes = range(2, picture.ndim)
-        return weight * torch.stack([picture.diff(dim=axis).abs().flatten(1).mean(1) for axis in axes]).sum(0)
+        return weight * torch.stack([means(picture.diff(dim=axis).abs()) for axis in axes]).sum(0)
 
     return price
 
@@ -215,7 +216,7 @@ class ExclusiveError(MeanSquaredError):
         for _ in range(3):
             for axis in (-2, -1):
                 shared = first.diff(dim=axis).abs() * second.diff(dim=axis).abs()
-                penalty = penalty + shared.flatten(1).mean(1)
+                penalty = penalty + means(shared)
             if min(first.shape[-2:]) < 4:
                 break
             first, second = F.avg_pool2d(first, 2), F.avg_pool2d(second, 2)
@@ -238,8 +239,8 @@ class NormalisedSquaredError(MeanSquaredError):
         """(N, C, H, W) to (N,); see `MeanSquaredError`."""
         where = self.known if compared is None else self.known & compared
         wanted = self.observed if target is None else target
-        error = torch.where(where, self.operator(picture) - wanted, 0).square().flatten(1).sum(1)
-        return error / torch.where(where, wanted, 0).square().flatten(1).sum(1)
+        error = sums(torch.where(where, self.operator(picture) - wanted, 0).square())
+        return error / sums(torch.where(where, wanted, 0).square())
 
 
 class NegativeActivation:
@@ -261,4 +262,4 @@ class NegativeActivation:
 
     def __call__(self, picture: Tensor, compared: Tensor | None = None, target: Tensor | None = None) -> Tensor:  # noqa: ARG002
         """(N, C, H, W) to (N,)."""
-        return -torch.where(self.known, self.operator(picture), 0).flatten(1).sum(1) / self.count
+        return -sums(torch.where(self.known, self.operator(picture), 0)) / self.count

@@ -9,6 +9,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from untaught.backend.sums import mean
 from untaught.fitting.held_out import half_width
 from untaught.fitting.problem import Problem
 from untaught.fitting.state import State
@@ -25,7 +26,7 @@ def residual_note(problem: Problem, operator: Operator, state: State) -> tuple[s
     with torch.no_grad():
         if problem.verdict is not None:
             return (problem.verdict(state.average),)
-        difference = (operator(state.average) - problem.observed)[problem.known].abs().square().mean().sqrt()
+        difference = mean((operator(state.average) - problem.observed)[problem.known].abs().square()).sqrt()
     range_ = problem.layout.high - problem.layout.low
     return (
         f"the operator maps the result to within {float(difference) * range_:.3g} of the observation (root mean "

@@ -19,6 +19,7 @@ import torch
 from pydantic import Field
 from torch import Tensor
 
+from untaught.backend.sums import mean
 from untaught.errors import SettingError
 from untaught.fitting.state import State, StopReason
 from untaught.physics.operator import Operator
@@ -257,7 +258,7 @@ class _HeldOutError(_Stateless):
 
     def update(self, state: State) -> Tensor:
         difference = (self.operator(state.average) - self.observed)[self.held]
-        return (difference.abs() if difference.is_complex() else difference).square().mean()
+        return mean((difference.abs() if difference.is_complex() else difference).square())
 
 
 class _ExponentialVariance:
@@ -273,7 +274,7 @@ class _ExponentialVariance:
             self.mean = output.clone()
         difference = output - self.mean
         self.mean = self.mean + self.step * difference
-        self.variance = (1 - self.step) * (self.variance.to(difference) + self.step * difference.square().mean())
+        self.variance = (1 - self.step) * (self.variance.to(difference) + self.step * mean(difference.square()))
         # The first outputs vary little around a mean that they have just set: there is no valley among them.
         return self.variance if state.iteration > 2 / self.step else self.variance + torch.inf
 
@@ -293,7 +294,7 @@ class _WindowedVariance:
         self.outputs.append(state.output)
         if len(self.outputs) < (self.outputs.maxlen or 0):
             return state.loss + torch.inf
-        return torch.stack(tuple(self.outputs)).var(0, correction=0).mean()
+        return mean(torch.stack(tuple(self.outputs)).var(0, correction=0))
 
     def state(self) -> dict[str, Tensor]:
         return {"outputs": torch.stack(tuple(self.outputs))} if self.outputs else {}
@@ -322,7 +323,7 @@ class _ResidualPeak:
     def update(self, state: State) -> Tensor:
         """The inverse of the mean squared distance; infinite until the two have begun to part."""
         difference = torch.where(self.known, state.average - self.observed, 0)
-        residual = difference.square().mean().clamp_min(1e-12)
+        residual = mean(difference.square()).clamp_min(1e-12)
         self.least = torch.minimum(self.least, residual)
         self.parting = self.parting | (residual > 1.01 * self.least)
         return torch.where(self.parting, 1 / residual, torch.inf)

@@ -14,7 +14,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-__all__ = ["Activation", "BatchNormalisation", "Convolution", "Downsampling", "Padding", "Upsampling"]
+__all__ = ["Activation", "BatchNormalisation", "Convolution", "Downsampling", "Padding", "Upsampling", "sigmoid"]
 
 Padding = Literal["reflection", "replicate", "zero"]
 Downsampling = Literal["stride", "average", "max", "lanczos2", "lanczos3"]
@@ -37,6 +37,14 @@ def strides(size: Sequence[int]) -> tuple[int, ...]:
     (1, 2, 2)
     """
     return tuple(2 if len(size) == 2 or side >= _SHORT else 1 for side in size)
+
+
+def sigmoid(x: Tensor) -> Tensor:
+    """1 / (1 + exp(-x)), any shape, with the same bits for any number of threads.
+
+    Torch's own rounds the last few values of each thread's piece differently; its tanh does not.
+    """
+    return (torch.tanh(x / 2) + 1) / 2
 
 
 class Convolution(nn.Module):

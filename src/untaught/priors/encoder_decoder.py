@@ -33,6 +33,7 @@ from untaught.priors.blocks import (
     Downsampling,
     Padding,
     Upsampling,
+    sigmoid,
     strides,
 )
 from untaught.priors.interpolation import upsample
@@ -226,7 +227,7 @@ class EncoderDecoder(nn.Module):
             x = upsample(x, self.upsampling[0], padded)
         for axis, side in enumerate(size, start=2):
             x = x.narrow(axis, 0, side)
-        return torch.sigmoid(x) if self.settings.head == "sigmoid" else x
+        return sigmoid(x) if self.settings.head == "sigmoid" else x
 
     def pad(self, x: Tensor) -> Tensor:
         """Repeat the edge until every scale can halve the size and the innermost has room for its own padding."""

@@ -12,6 +12,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from untaught.priors.interpolation import doubled
+
 __all__ = ["Guess", "biharmonic", "interpolate", "pull_push"]
 
 Guess = Literal["pull-push", "biharmonic"]
@@ -68,7 +70,7 @@ def _filled(values: Tensor, weights: Tensor, steps: int, coarser_steps: int) -> 
     share = F.avg_pool2d(F.pad(weights, odd), 2)
     means = F.avg_pool2d(F.pad(values, odd), 2) / share.clamp_min(1e-6)
     coarse = _filled(means, (share > 0).float(), coarser_steps, coarser_steps)
-    fine = F.interpolate(coarse, scale_factor=2, mode="bilinear", align_corners=False)[..., :height, :width]
+    fine = doubled(coarse)[..., :height, :width]
     filled = values + fine * (1 - weights)
     if steps == 0 or min(height, width) < _COARSEST:
         return filled

@@ -13,6 +13,7 @@ from untaught.backend.cpu.maps import Gradients, Map, Step
 from untaught.backend.cpu.parts import Convolved, Joined
 from untaught.backend.cpu.pointwise import Pointwise
 from untaught.backend.kernels import Kernels
+from untaught.backend.sums import sums
 from untaught.priors.blocks import Convolution
 from untaught.priors.encoder_decoder import EncoderDecoder, NetworkSettings
 
@@ -164,7 +165,7 @@ class CompiledNetwork:
         step.kernels.head_backward(*last.arguments(step), last.gradient, total, change, weight, len(weight), last.sums)
         step.complete(last, gradients)
         gradients[self.head.weight] = total[:, : last.used, None, None]
-        gradients[self.head.bias] = change.sum((0, 2, 3))
+        gradients[self.head.bias] = sums(change[0])
 
     def _head_weight(self) -> Tensor:
         return F.pad(self.head.weight.detach().flatten(1), (0, self.last.channels - self.last.used))

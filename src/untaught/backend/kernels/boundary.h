@@ -151,8 +151,7 @@ void perturb(T* out, float* base, int64_t count, float deviation, int64_t key, i
     ::perturb<T>(out, base, count, deviation, uint64_t(key), walk);
 }
 
-// The number of shares that work is divided into, and of threads that take them when the calling thread runs a kernel.
-void set_shares(int64_t count) { most_shares = count; }
+// The number of threads when the calling thread runs a kernel.
 void use_threads(int64_t count) { omp_set_num_threads(int(count)); }
 
 // Throws in every share: for the test that an exception reaches Python.
@@ -217,7 +216,6 @@ inline const Entry* table() {
                                     ENTRY(normalise_back),
                                     ENTRY(normalise_concatenation_back),
                                     ENTRY(winograd_weights_back),
-                                    ENTRY(set_shares),
                                     ENTRY(use_threads),
                                     ENTRY(fail),
                                     BOTH(try_product),

@@ -10,7 +10,7 @@ namespace {
 template <typename T>
 void statistics(const Source<T>& source, double* sums) {
     const int64_t channels = source.channels;
-    Sums total(sums, channels);
+    Sums total(sums, channels, shares_of(stretches_of(source.height * source.width)));
     stretches(source.height * source.width, [&](int64_t from, int64_t to, int64_t share) {
         for (int64_t c = 0; c < channels; c += LANES) {
             Norm<true, false> apply(source.norm, channels, c, source.slope);
@@ -33,7 +33,7 @@ void upsampled_statistics(T* q, const Source<T>& source, int64_t reach, const fl
                           const float* row_weight, const float* column_weight, double* sums) {
     const int64_t height = source.height, width = source.width, channels = source.channels;
     const T* y = source.y;
-    Sums total(sums, channels);
+    Sums total(sums, channels, shares_of(height));
     const int64_t taps = 2 * reach + 1;
     parallel(height, [&](int64_t r, int64_t share) {
         std::vector<Vector> mixed(width + 2 * reach);
@@ -70,7 +70,7 @@ template <typename T>
 void concatenation_back(T* g, const T* q, const Source<T>& source, const float* c1, const float* c2,
                         const float* row_weight, const float* column_weight, double* sums) {
     const int64_t height = source.height, width = source.width, channels = source.channels;
-    Sums total(sums, channels);
+    Sums total(sums, channels, shares_of(height));
     parallel(height, [&](int64_t r, int64_t share) {
         for (int64_t c = 0; c < channels; c += LANES) {
             Norm<true, true> apply(source.norm, channels, c, source.slope);

@@ -15,16 +15,19 @@
 
 namespace {
 
+constexpr int64_t MOST_TOTALS = 16;
+
 template <typename T, typename Algorithm>
 void forward(Algorithm& algorithm, const T* matrix, int64_t chunk, double* sums, int64_t channels) {
     const int64_t size = algorithm.outputs * algorithm.length, chunks = (algorithm.places + chunk - 1) / chunk;
-    Sums total(sums, channels);
+    const int64_t shares = shares_of(chunks);
+    Sums total(sums, channels, shares);
     std::vector<Vector> room(algorithm.batch * size * sizeof(T) / sizeof(Vector));
     T* packed = (T*)room.data();
     parallel(algorithm.batch, [&](int64_t b, int64_t) {
         pack_transposed(packed + b * size, matrix + b * size, algorithm.outputs, algorithm.length);
     });
-    share_out(chunks, [&](int64_t first, int64_t last, int64_t share) {
+    share_out(chunks, shares, [&](int64_t first, int64_t last, int64_t share) {
         T* v = scratch<T>(0, algorithm.batch * chunk * algorithm.length);
         float* m = scratch<float>(1, algorithm.batch * chunk * algorithm.outputs);
         for (int64_t item = first; item < last; ++item) {
@@ -44,20 +47,21 @@ template <typename T, typename Algorithm>
 void backward(Algorithm& algorithm, const T* matrix, float* total, int64_t chunk, bool wanted, double* sums,
               int64_t channels) {
     const int64_t size = algorithm.outputs * algorithm.length, chunks = (algorithm.places + chunk - 1) / chunk;
-    Sums sum(sums, channels);
+    // Few shares: each has a total of its own, which is written and read once more.
+    const int64_t shares = std::min(MOST_TOTALS, chunks);
+    Sums sum(sums, channels, shares);
     std::vector<Vector> room(wanted ? algorithm.batch * size * sizeof(T) / sizeof(Vector) : 0);
     T* packed = (T*)room.data();
     if (wanted)
         parallel(algorithm.batch, [&](int64_t b, int64_t) {
             pack(packed + b * size, matrix + b * size, algorithm.outputs, algorithm.length);
         });
-    const int64_t shares = std::min(most_shares, chunks);
-    std::vector<float> others((shares - 1) * algorithm.batch * size);
-    share_out(chunks, [&](int64_t first, int64_t last, int64_t share) {
+    float* others = scratch<float>(FOR_TOTALS, (shares - 1) * algorithm.batch * size);
+    share_out(chunks, shares, [&](int64_t first, int64_t last, int64_t share) {
         T* v = scratch<T>(0, algorithm.batch * chunk * algorithm.length);
         T* p = scratch<T>(1, algorithm.batch * chunk * algorithm.outputs);
         float* dv = scratch<float>(2, chunk * std::min(BLOCK_N, algorithm.length));
-        float* own = share ? others.data() + (share - 1) * algorithm.batch * size : total;
+        float* own = share ? others + (share - 1) * algorithm.batch * size : total;
         bool add = false;
         for (int64_t item = first; item < last; ++item) {
             const int64_t from = item * chunk, to = std::min(algorithm.places, from + chunk), rows = to - from;
@@ -84,7 +88,7 @@ void backward(Algorithm& algorithm, const T* matrix, float* total, int64_t chunk
     stretches(algorithm.batch * size / LANES, [&](int64_t from, int64_t to, int64_t) {
         for (int64_t other = 0; other < shares - 1; ++other)
             for (int64_t k = from * LANES; k < to * LANES; k += LANES)
-                store(total + k, load(total + k) + load(others.data() + other * algorithm.batch * size + k));
+                store(total + k, load(total + k) + load(others + other * algorithm.batch * size + k));
     });
 }
 

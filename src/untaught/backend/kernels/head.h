@@ -31,8 +31,9 @@ template <typename T>
 void head_backward(T* dz, float* total, const float* change, const Source<T>& source, const float* weight,
                    int64_t outputs, double* sums) {
     const int64_t pixels = source.height * source.width, channels = source.channels, size = outputs * channels;
-    Sums sum(sums, channels);
-    std::vector<float> partial(most_shares * size);
+    const int64_t shares = shares_of(stretches_of(pixels));
+    Sums sum(sums, channels, shares);
+    std::vector<float> partial(shares * size);
     stretches(pixels, [&](int64_t from, int64_t to, int64_t share) {
         float* own = partial.data() + share * size;
         for (int64_t c = 0; c < channels; c += LANES) {
@@ -54,7 +55,7 @@ void head_backward(T* dz, float* total, const float* change, const Source<T>& so
     });
     for (int64_t k = 0; k < size; ++k) {
         total[k] = 0;
-        for (int64_t share = 0; share < most_shares; ++share) total[k] += partial[share * size + k];
+        for (int64_t share = 0; share < shares; ++share) total[k] += partial[share * size + k];
     }
 }
 

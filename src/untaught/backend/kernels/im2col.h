@@ -66,7 +66,7 @@ void im2col_gather(T* dz, const T* dv, const T* extra, const Source<T>& source, 
     const int64_t height = source.height, width = source.width, channels = source.channels;
     const int padding = source.padding;
     const int64_t down = (height - 1) / stride + 1, across = (width - 1) / stride + 1;
-    Sums total(sums, channels);
+    Sums total(sums, channels, shares_of(height));
     std::vector<Reached> sideways;
     for (int64_t x = 0; x < width; ++x) sideways.emplace_back(x, width, across, stride, padding);
     parallel(height, [&](int64_t r, int64_t share) {
@@ -141,7 +141,7 @@ template <typename T>
 void narrow_im2col_gather(T* g, const T* dv, const Source<T>& source, int64_t few, int64_t length, double* sums) {
     const int64_t height = source.height, width = source.width;
     const int padding = source.padding;
-    Sums total(sums, LANES);
+    Sums total(sums, LANES, shares_of(height));
     std::vector<Reached> sideways;
     for (int64_t x = 0; x < width; ++x) sideways.emplace_back(x, width, width, 1, padding);
     Integers lanes;

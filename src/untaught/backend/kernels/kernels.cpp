@@ -15,9 +15,9 @@
 //
 // whose coefficients contain what batch normalisation needs of the sums over all pixels.
 //
-// Work is divided into shares, usually one per thread. A thread processes its share in chunks that stay in its own
-// cache: to the rows of a matrix, the product, and back. Sums are added share by share in a fixed order, so the same
-// step gives the same bits with any number of threads.
+// Work is divided into shares. A thread processes a share in chunks that stay in its own cache: to the rows of a
+// matrix, the product, and back. The number of shares does not depend on that of threads, and sums are added share by
+// share in a fixed order, so the same step gives the same bits with any number of threads.
 
 #include "boundary.h"
 

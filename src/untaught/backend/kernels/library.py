@@ -125,7 +125,6 @@ def _open(path: Path, dtype: torch.dtype, products: list[ctypes.c_void_p]) -> Ke
         raise KernelError("the compiled kernels are of another version: install untaught again")
     library.untaught_set_products(*products)
     kernels = Kernels(library, dtype, path.stem.removeprefix("kernels_"))
-    kernels.set_shares(torch.get_num_threads())
     if not _agrees(kernels):
         raise KernelError("torch's matrix product gives another result than they expect")
     return kernels

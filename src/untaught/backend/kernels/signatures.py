@@ -93,7 +93,6 @@ COMMON = {
     "float* c2[channels], float* dgamma[used], float* dbeta[used]",
     "winograd_weights_back": f"float* gradient[{_STRIDED_KERNEL}], float* total[16 * outputs * length], "
     f"{_WINOGRAD_WEIGHTS}",
-    "set_shares": "int count",
     "use_threads": "int count",
     "fail": "int shares",
 }

@@ -73,18 +73,21 @@ inline Span sources_of(const Table& table, int64_t begin, int64_t end) {
 constexpr int64_t SEGMENT = 64;  // low pixels of a line that are computed at a time
 constexpr int64_t RING = 16;     // low lines of z that are kept: more than two output lines need
 
-// Each thread takes a range of output lines, one segment of their width after the other. It computes z line by line and
-// keeps a line for as long as the following output lines need it.
+// Each thread takes one range of output lines, one segment of their width after the other. It computes z line by line
+// and keeps a line for as long as the following output lines need it; the first lines of a range are computed twice. So
+// ranges are few, and each consists of whole shares, by which the sums are kept.
 template <typename T>
 void upsampled_forward(const Source<T>& source, const Target<T>& target, const T* matrix, Table rows_table,
                        Table columns_table, int add, double* sums) {
     const int64_t low = source.width, width = 2 * low, height = 2 * source.height, in = source.channels;
     const int64_t channels = target.channels, length = 9 * channels;
-    Sums total(sums, channels);
+    const int64_t shares = shares_of(height), ranges = std::min<int64_t>(omp_get_max_threads(), shares);
+    Sums total(sums, channels, shares);
     std::vector<Vector> room(length * in * sizeof(T) / sizeof(Vector));
     T* packed = (T*)room.data();
     pack_transposed(packed, matrix, length, in);
-    share_out(height, [&](int64_t first_row, int64_t last_row, int64_t share) {
+    share_out(shares, ranges, [&](int64_t first_share, int64_t end_share, int64_t) {
+        const int64_t first_row = height * first_share / shares, last_row = height * end_share / shares;
         const int64_t most = SEGMENT + 8;
         T* v = scratch<T>(0, most * in);
         float* m = scratch<float>(1, most * length);
@@ -96,7 +99,7 @@ void upsampled_forward(const Source<T>& source, const Target<T>& target, const T
             const int64_t begin = 2 * segment, end = std::min(width, 2 * (segment + SEGMENT));
             const Span span = sources_of(columns_table, begin, end);
             const int64_t places = span.right - span.left;
-            int64_t known = sources_of(rows_table, first_row, first_row + 1).left;
+            int64_t known = sources_of(rows_table, first_row, first_row + 1).left, share = first_share;
             for (int64_t r = first_row; r < last_row; ++r) {
                 for (const int64_t needed = sources_of(rows_table, r, r + 1).right; known < needed; ++known) {
                     const int64_t at = known * low + span.left;
@@ -134,10 +137,12 @@ void upsampled_forward(const Source<T>& source, const Target<T>& target, const T
                         });
                     }
                 }
-            }
-            for (int64_t c = 0; c < channels; c += LANES) {
-                total.add(share, c, first[c / LANES], second[c / LANES]);
-                first[c / LANES] = second[c / LANES] = Vector{};
+                if (r + 1 < height * (share + 1) / shares) continue;
+                for (int64_t c = 0; c < channels; c += LANES) {
+                    total.add(share, c, first[c / LANES], second[c / LANES]);
+                    first[c / LANES] = second[c / LANES] = Vector{};
+                }
+                ++share;
             }
         }
         release(std::is_same<T, bfloat16>::value);

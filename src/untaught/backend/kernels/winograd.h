@@ -149,7 +149,7 @@ void winograd_gather(T* dz, const T* dv, const T* extra, const Source<T>& source
     const int64_t width = source.width, channels = source.channels, tiles = width / 2, rows = source.height / 2;
     const int64_t plane = tiles * channels, line = 16 * plane;
     const int padding = source.padding;
-    Sums total(sums, channels);
+    Sums total(sums, channels, shares_of(rows));
     parallel(rows, [&](int64_t row, int64_t share) {
         const bool top = row == 0, bottom = row == rows - 1;
         for (int64_t c = 0; c < channels; c += LANES) {
