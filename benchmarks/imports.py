@@ -17,6 +17,7 @@ SOURCE = Path(untaught.__file__).parent
 FLOORS = (
     "errors",
     "settings",
+    "processes",
     "imaging",
     "physics",
     "priors",

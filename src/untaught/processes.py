@@ -14,10 +14,10 @@ __all__ = ["environment"]
 def environment(given: Mapping[str, str] | None = None) -> dict[str, str]:
     """The environment with what has to be set before torch is loaded, unless the user has set it.
 
-    Threads of OpenMP wait for each other without spinning. Beside other work a fit would take several times as long
-    otherwise: docs/lab-notes/anytime.md.
+    Threads of OpenMP that wait for each other spin for a few microseconds only. Beside other work a fit would take
+    several times as long otherwise: docs/lab-notes/anytime.md.
 
     Args:
         given: the environment to begin with; that of this process if None.
     """
-    return {"OMP_WAIT_POLICY": "PASSIVE", **(os.environ if given is None else given)}
+    return {"GOMP_SPINCOUNT": "1000", **(os.environ if given is None else given)}

@@ -364,6 +364,6 @@ def test_a_recipe_and_its_name_give_the_same_bits_for_a_picture_larger_than_a_pa
     by_name, by_value = (untaught.inpaint(picture, known, recipe=one, iterations=2) for one in (name, recipe))
     assert by_name.picture.tobytes() == by_value.picture.tobytes()
     assert by_name.recipe == by_value.recipe
-    adapted = recipe.for_size(picture.shape)
+    adapted = recipe.for_size(picture.shape, torch.from_numpy(~known))
     assert adapted != recipe
     assert by_value.recipe["stopping"]["patience"] == adapted.stopping.patience

@@ -20,7 +20,7 @@ from untaught.priors.encoder_decoder import NetworkSettings
 
 __all__ = ["available_memory", "estimated_memory"]
 
-_LIBRARIES = 110e6
+_LIBRARIES = 10e6
 """Bytes for libraries that the first iteration loads, and for the threads' own buffers."""
 
 _COPIES_OF_WEIGHTS = 10.0

@@ -23,6 +23,9 @@ from untaught.priors.sampler import InputSampler, Measurement, SideBySide
 
 __all__ = ["build_fit", "build_objective"]
 
+_RIM = 16
+"""Width of the rim of a small patch whose outputs are trusted less, in pixels."""
+
 _LAYER_SEEDS = 500_009
 """Distance of the seeds of two layers, so that their initial weights differ, and from those of every run."""
 
@@ -46,7 +49,7 @@ def build_fit(
         learnt: the operator, on the engine's device, if it is learnt with the network.
         held: the values that are held out, to compare the output with; None if none are.
     """
-    wanted = problem.wanted(held) if recipe.shows_picture else None
+    wanted = problem.wanted(held) if recipe.classical else None
     networks: list[nn.Module] = []
     samplers: list[InputSampler] = []
     for run in range(recipe.runs):
@@ -71,6 +74,7 @@ def build_fit(
         runs=recipe.runs,
         operator=learnt,
         clip=problem.clip,
+        rim=_RIM if recipe.classical else 0,
     )
 
 

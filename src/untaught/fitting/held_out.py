@@ -84,9 +84,14 @@ def _nearby(known: Tensor, share: float, generator: torch.Generator) -> Tensor:
     return moved_ones.roll((signs * steps).tolist(), (-2, -1))
 
 
-def calibrate(state: State, observed: Tensor, held: Tensor) -> float | None:
-    """The factor by which the spread covers the error of 90 % of the held-out values."""
-    error = (state.average - observed).abs()[held]
+def calibrate(state: State, error: Tensor, held: Tensor) -> float | None:
+    """The factor by which the spread covers the error of 90 % of the held-out values.
+
+    Args:
+        state: of the fit.
+        error: the absolute error of each held-out value.
+        held: bool, the picture's shape: which these are.
+    """
     scale = _raised(state.spread)[held]
     return float((error / scale).quantile(COVERAGE)) if error.numel() < _LARGEST else None
 

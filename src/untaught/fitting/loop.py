@@ -42,6 +42,8 @@ class Fit:
         runs: the N pictures are this many runs of N / runs pictures, whose outputs are averaged.
         operator: an operator that is learnt with the network, by the same optimiser; None if it is fixed.
         clip: limit outputs to [0, 1].
+        rim: width of the rim of a patch whose outputs are trusted less, in pixels: half of what is around them is not
+            seen.
 
     Attributes:
         first: (N / runs, C, H, W), float32: shown where no patch has been yet; the sampler's own guess if None.
@@ -57,7 +59,9 @@ class Fit:
         runs: int = 1,
         operator: nn.Module | None = None,
         clip: bool = True,
+        rim: int = 0,
     ) -> None:
+        self.rim = rim
         self.network = network
         self.operator = operator
         self.sampler = sampler
@@ -119,13 +123,15 @@ class Fit:
             return
         average, square, weight = _whole(self._average).clone(), _whole(self._square).clone(), self.weight
         assert isinstance(weight, Tensor)
+        height, width = average.shape[-2:]
         # A place is seen less often than once an iteration, so fewer outputs of it are worth averaging.
         decay = max(_LEAST_DECAY, decay ** (average.numel() / outputs.numel()))
         for number, output in enumerate(outputs):
             place = (number, slice(None), rows[number][:, None], columns[number])
-            weight[place] = own = weight[place] * decay + 1
-            average[place] = average[place].lerp(output, 1 / own)
-            square[place] = square[place].lerp(output.square(), 1 / own)
+            trust = _trust(rows[number], columns[number], (height, width), self.rim)
+            weight[place] = own = weight[place] * decay + trust
+            average[place] = average[place].lerp(output, trust / own)
+            square[place] = square[place].lerp(output.square(), trust / own)
         self._average, self._square = average, square
 
     def _update_tiles(self, outputs: Tensor, decay: float, rows: Tensor, columns: Tensor) -> None:
@@ -141,10 +147,11 @@ class Fit:
             top, left = int(rows[number, 0]), int(columns[number, 0])
             height, width = output.shape[-2:]
             own = weight[number, :, top : top + height, left : left + width]
-            own.mul_(decay).add_(1)
+            trust = _trust(rows[number], columns[number], average.shape[-2:], self.rim)
+            own.mul_(decay).add_(trust)
             for tiles, values in ((average, output), (square, output.square())):
                 before = tiles.read(number, top, left, height, width)
-                tiles.write(number, top, left, before.lerp(values, 1 / own))
+                tiles.write(number, top, left, before.lerp(values, trust / own))
 
     @property
     def visited(self) -> Tensor | None:
@@ -206,6 +213,17 @@ class Fit:
             self.iteration, self.elapsed = values["iteration"], values["elapsed"]
             self.guard.restore(values["guard"])
             restore_learning_rates(self.optimiser, values.get("rates", ()))
+
+
+def _trust(rows: Tensor, columns: Tensor, size: Sequence[int], rim: int) -> Tensor:
+    """How far to trust the output at each place of a patch, (h, w): less near an edge behind which there is more."""
+    lines = []
+    for places, length in zip((rows, columns), size, strict=True):
+        steps = torch.arange(1, len(places) + 1, device=places.device, dtype=torch.float32)
+        before = torch.where(places[0] == 0, torch.inf, steps)
+        after = torch.where(places[-1] == length - 1, torch.inf, steps.flip(0))
+        lines.append((torch.minimum(before, after) / max(rim, 1)).clamp(max=1).square())
+    return lines[0][:, None] * lines[1]
 
 
 def _whole(picture: Tensor | Tiles) -> Tensor:

@@ -15,6 +15,8 @@ __all__ = ["available_memory", "fitted_to_memory", "needed_memory"]
 
 _USABLE = 0.9
 _NARROWEST = 8
+_COMPILER = 100e6
+"""Bytes for torch's compiler, which its own optimisers load."""
 
 
 def needed_memory(recipe: Recipe, pictures: int, size: Sequence[int], engine: Engine) -> float:
@@ -31,7 +33,9 @@ def needed_memory(recipe: Recipe, pictures: int, size: Sequence[int], engine: En
         # At most these, for a colour picture with a guide.
         inputs = 3 * (2 + len(getattr(recipe.input, "widths", ()))) + 3
     network = dataclasses.replace(recipe.network, dimensions=len(size), input_channels=inputs)
-    return estimated_memory(network, size, engine, networks=pictures * recipe.runs, patch=recipe.patch)
+    muon = getattr(recipe.optimiser, "name", "") == "muon"
+    fitted = estimated_memory(network, size, engine, networks=pictures * recipe.runs, patch=recipe.patch)
+    return fitted + (0.0 if muon else _COMPILER)
 
 
 def fitted_to_memory(

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from torch import Tensor
 
 from untaught.errors import InputError
+from untaught.fitting.gaps import RADII, WIDE, width_classes
 from untaught.fitting.losses import MeanSquaredError, Objective
 from untaught.imaging.arrays import Layout
 from untaught.physics.operator import Operator
@@ -83,9 +84,8 @@ class Problem:
     @property
     def missing(self) -> float:
         """Share of the observed values that are unknown."""
-        whole = self.layout.whole
-        pixels = self.known[0, 0].numel() if whole is None else whole.shape[0] * whole.shape[1]
-        return (~self.known).sum().item() / (self.known.numel() / self.known[0, 0].numel() * pixels)
+        atlas = self.layout.atlas
+        return 1 - self.known.float().mean().item() if atlas is None else atlas.missing
 
     def wanted(self, held: Tensor | None = None) -> Tensor | None:
         """The pixels that the network's output is used for, (N, H, W), bool; None for all of them.
@@ -96,7 +96,9 @@ class Problem:
         if self.kept is None:
             return None
         kept = self.kept if held is None else self.kept & ~held.to(self.kept.device)
-        return ~kept.all(1)
+        missing = ~kept.all(1)
+        # A classical method fills wide gaps, so the network need not.
+        return missing if self.classical is None else missing & (width_classes(kept, RADII[WIDE - 1 : WIDE]) == 0)
 
     @property
     def inside(self) -> Tensor | None:

@@ -74,6 +74,8 @@ class Recipe:
         stopping: when to stop: `HeldOut`, `VarianceValley`, ..., or an object with ``update(state)``.
         runs: number of fits from different seeds, side by side, whose outputs are averaged.
         iterations: the limit.
+        classical: combine the network's picture with a classical one, where the task has such a method, by their errors
+            on held-out values (`HeldOut`). Where a gap is wide, the picture is the classical one.
         adapted: whether it has been adapted to a picture's size already, as in a record.
     """
 
@@ -88,6 +90,7 @@ class Recipe:
     stopping: Any = NeverStop()
     runs: Annotated[int, Field(ge=1)] = 1
     iterations: Annotated[int, Field(ge=1)]
+    classical: bool = False
     adapted: bool = False
 
     def __post_init__(self) -> None:
@@ -170,8 +173,8 @@ class Recipe:
             return self
         stopping: StoppingSettings = self.stopping
         if self.patch is not None and self.patch < _SMALL_PATCH:
-            # Many small patches are much the same: one sweep between two looks, and the cube root of their number.
-            growth = max(1.0, patches ** (1 / 3))
+            # Many small patches are much alike: one sweep between two looks, and the fourth root of their number.
+            growth = max(1.0, patches**0.25)
             every, patience = max(stopping.every, round(patches)), round(stopping.patience * growth)
         else:
             growth = math.sqrt(patches)

@@ -179,7 +179,7 @@ class Run:
             self._problem, job.recipe, engine=job.engine, seed=job.seed, learnt=self._learnt, held=self._held
         )
         self._stacking: Stacking | None = None
-        if problem.classical is not None and problem.kept is not None and self._held is not None:
+        if job.recipe.classical and problem.classical is not None and self._held is not None:
             self._stacking = Stacking(problem.classical, self._observed, self._known, self._held)
             self._fit.first = self._stacking.classical
         if self._held is not None:
@@ -188,6 +188,7 @@ class Run:
         self._patience = None if criterion is None else EarlyStopping(criterion, rule)
         self._best: Snapshot | None = None
         self._factor: float | None = None
+        self._expected: float | None = None
         self._points: dict[str, list[float]] = {"iteration": [], "elapsed": []}
         self._losses = torch.empty(0, device=device, dtype=torch.float32)
         self._finished = False
@@ -322,7 +323,7 @@ class Run:
             # Of the best moment, when it was calibrated: later the outputs agree more than they improve.
             uncertainty = interval(job.problem, last.with_averages(*self._averages(self._best)), self._factor)
         if self._held is not None and self._patience is not None and math.isfinite(self._patience.best):
-            expected = -10 * math.log10(max(self._patience.best, 1e-12))
+            expected = -10 * math.log10(max(self._patience.best if self._expected is None else self._expected, 1e-12))
         return Restoration(
             picture=job.picture(last, polished=True),
             stop_reason=StopReason.LEFT if left else self.stop_reason,
@@ -363,6 +364,7 @@ class Run:
             "until": self._until,
             "finished": self._finished,
             "factor": self._factor,
+            "expected": self._expected,
             "stop_reason": self.stop_reason.name,
             "points": {**self._points, "loss": self._loss_history()},
         }
@@ -444,7 +446,12 @@ class Run:
                 if self._patience.improved and rule.returns_best:
                     self._best = self._fit.snapshot()
                     if self._held is not None and self.job.problem.operator is None:
-                        self._factor = calibrate(state, self._observed, self._held)
+                        average, stacking = state.average, self._stacking
+                        error = (average - self._observed).abs()[self._held]
+                        if stacking is not None:
+                            stacking.look(average, self._fit.visited)
+                            error = stacking.errors(average)
+                        self._factor, self._expected = calibrate(state, error, self._held), float(error.square().mean())
                 if self._patience.exhausted:
                     self.stop_reason = rule.reason
                     return True
@@ -525,6 +532,7 @@ class Run:
                 self._fit.sampler.set_known(self._known)
             self._fit.restore(Snapshot(part(saved.tensors, "now"), values["now"]))
             self._factor, self.stop_reason = values["factor"], StopReason[values["stop_reason"]]
+            self._expected = values.get("expected")
             points = values["points"]
             self._points = {"iteration": list(points["iteration"]), "elapsed": list(points["elapsed"])}
             self._losses = torch.tensor(points["loss"], device=device, dtype=torch.float32)

@@ -9,16 +9,11 @@ from __future__ import annotations
 from collections.abc import Callable
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor
 
+from untaught.fitting.gaps import RADII, WIDE, width_classes
+
 __all__ = ["Stacking"]
-
-_RADII = (1, 2, 4, 8, 16)
-"""A gap's width class is the number of these distances, in pixels, within which nothing is known."""
-
-_WIDE = 4
-"""The first of the classes of wide gaps."""
 
 _PRIOR = 50
 """A class trusts its own held-out values as much as its neighbour's weight if it has so many independent ones."""
@@ -40,8 +35,8 @@ class Stacking:
         self._fill = classical
         self._observed, self._known = observed, known
         self.classical = classical(observed, known).to(observed)
-        self.classes = _classes(known)
-        self.weights = torch.zeros(len(_RADII) + 1, dtype=torch.float64)
+        self._classes: Tensor | None = None
+        self.weights = torch.zeros(len(RADII) + 1, dtype=torch.float64)
         self._held = held.nonzero(as_tuple=True)
         self._hidden = known & ~held
         self._tested: tuple[Tensor, Tensor] | None = None
@@ -53,12 +48,7 @@ class Stacking:
             average: (N, C, H, W): the averaged output of a network that has not seen those values.
             visited: (N, 1, H, W), bool: where the network has had an output; None for everywhere.
         """
-        if self._tested is None:
-            # Only now: the first picture need not wait for it.
-            values = self._fill(self._observed, self._hidden).to(self._observed)[self._held]
-            number, _, *place = self._held
-            self._tested = values, _classes(self._hidden)[(number, *place)].long()
-        classical, classes = self._tested
+        classical, classes = self._test()
         step = (average[self._held] - classical).double()
         wanted = (self._observed[self._held] - classical).double()
         groups = len(self.weights)
@@ -72,10 +62,8 @@ class Stacking:
         # The best weight of all is the prior of the thinnest gaps, and so on from each class to the next wider one.
         weight = float((products.sum() / squares.sum().clamp_min(1e-30)).clamp(0, 1))
         prior = _PRIOR * float(squares.sum()) / max(1, len(classes))
-        for group, radius in enumerate((0, *_RADII)):
-            if group >= _WIDE:
-                # In wide gaps a network may be far off, so it is not trusted untested.
-                weight = 0.0
+        # Wide gaps stay classical: a network may be far off there, and one gap tells little of another.
+        for group, radius in enumerate((0, *RADII[: WIDE - 1])):
             # The errors in one gap go together.
             independent = 1 / (2 * radius + 1) ** 2
             product, square = independent * float(products[group]), independent * float(squares[group])
@@ -83,15 +71,39 @@ class Stacking:
             weight = min(max(weight, 0.0), 1.0)
             self.weights[group] = weight
 
+    def errors(self, average: Tensor) -> Tensor:
+        """The absolute errors of the answer on the held-out values, in the order of ``held.nonzero()``."""
+        classical, classes = self._test()
+        answer = torch.lerp(classical, average[self._held], self.weights.to(average)[classes])
+        return (answer - self._observed[self._held]).abs()
+
+    def _test(self) -> tuple[Tensor, Tensor]:
+        """What the classical method makes of the held-out values, and their width classes."""
+        if self._tested is None:
+            # Only now: the first picture need not wait for it.
+            values = self._fill(self._observed, self._hidden).to(self._observed)[self._held]
+            number, _, *place = self._held
+            self._tested = values, width_classes(self._hidden)[(number, *place)].long()
+        return self._tested
+
     def frozen(self) -> Callable[[Tensor], Tensor]:
         """A function from an averaged output, (N, C, H, W), to the answer with the weights of now."""
         weights = self.weights.clone()
 
         def stacked(average: Tensor) -> Tensor:
+            if not weights.any():
+                return self.classical.to(average)
             share = weights.to(average)[self.classes.long()][:, None]
             return torch.lerp(self.classical.to(average), average, share)
 
         return stacked
+
+    @property
+    def classes(self) -> Tensor:
+        """The width class of each pixel, (N, H, W), uint8; found when it is first needed."""
+        if self._classes is None:
+            self._classes = width_classes(self._known)
+        return self._classes
 
     @property
     def share(self) -> float:
@@ -101,18 +113,3 @@ class Stacking:
             return 0.0
         counts = torch.bincount(gaps.flatten().cpu().long(), minlength=len(self.weights)).double()
         return float((counts * self.weights).sum() / counts.sum())
-
-
-def _classes(known: Tensor) -> Tensor:
-    """The width class of each pixel, (N, H, W), uint8; 0 for known pixels and the thinnest gaps."""
-    seen = known.all(1, keepdim=True).float()
-    classes = torch.zeros_like(seen, dtype=torch.uint8)
-    reached, before = seen, 0
-    for radius in _RADII:
-        side = 2 * (radius - before) + 1
-        before = radius
-        for window in ((side, 1), (1, side)):
-            margin = (window[0] // 2, window[1] // 2)
-            reached = F.max_pool2d(reached, window, 1, margin)
-        classes += reached == 0
-    return classes[:, 0]

@@ -38,12 +38,14 @@ class Atlas:
         sources: top, bottom, left and right of each strip in the picture.
         strips: the same in the atlas.
         restored: the part of each strip that is pasted back, in the picture; no two overlap.
+        missing: share of the picture's pixels that are damaged, 0 to 1.
     """
 
     size: tuple[int, int]
     sources: tuple[Box, ...]
     strips: tuple[Box, ...]
     restored: tuple[Box, ...]
+    missing: float
 
     def cut(self, picture: NDArray[Any], filler: Any = 0) -> NDArray[Any]:
         """Cut the strips from a picture or a mask, (H, W) or (H, W, C); between them there is filler."""
@@ -90,7 +92,7 @@ def plan_atlas(missing: NDArray[np.bool_]) -> Atlas | None:
     if area > _WORTH * height * width:
         return None
     size, strips = _shelves(sources, side, area)
-    return Atlas(size, tuple(sources), strips, tuple(restored))
+    return Atlas(size, tuple(sources), strips, tuple(restored), float(missing.mean()))
 
 
 def _runs(line: NDArray[np.bool_], gap: int) -> list[tuple[int, int]]:

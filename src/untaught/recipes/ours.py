@@ -40,16 +40,27 @@ BALANCED_RESTORE = Recipe(
     network=_small(32, 64, 64),
     input=MaskedInput(guess="biharmonic", patch=96),
     optimiser=OptimiserSettings(name="muon", learning_rate=0.01, schedule="cosine", final_share=0.05),
+    classical=True,
     averaging=0.98,
     # With masked input the network does not learn the damage, so patience may be long. Half of the fit is refit:
     # held-out pixels are what it misses: docs/lab-notes/quality.md.
     stopping=HeldOut(patience=200, refit=0.5),
-    iterations=1000,
+    iterations=2600,
 )
 
-FAST_RESTORE = dataclasses.replace(BALANCED_RESTORE, name="fast", iterations=250)
+FAST_RESTORE = dataclasses.replace(BALANCED_RESTORE, name="fast", iterations=650)
 
-BEST_RESTORE = dataclasses.replace(BALANCED_RESTORE, name="best", network=_small(48, 96, 96), runs=2, iterations=2500)
+# Wide networks on large patches come further where there is texture, after a longer time: docs/lab-notes/quality.md.
+BEST_RESTORE = dataclasses.replace(
+    BALANCED_RESTORE,
+    name="best",
+    source="untaught's own: docs/lab-notes/recipes.md",
+    network=_widths(64, 128),
+    input=MaskedInput(),
+    optimiser=MUON,
+    runs=2,
+    iterations=1000,
+)
 
 NOISE = Recipe(
     name="noise",
@@ -74,14 +85,16 @@ NOISE_INPAINT = dataclasses.replace(
     ),
 )
 
-SHAPES = dataclasses.replace(BALANCED_RESTORE.input, pattern="shapes", least=0.7, most=0.7)
+SHAPES = dataclasses.replace(BALANCED_RESTORE.input, pattern="shapes", least=0.9, most=0.9)
 NEARBY = HeldOut(pattern="nearby", patience=200, refit=0.5)
 
-BALANCED_INPAINT = dataclasses.replace(BALANCED_RESTORE, input=SHAPES, stopping=NEARBY, iterations=600)
+BALANCED_INPAINT = dataclasses.replace(BALANCED_RESTORE, input=SHAPES, stopping=NEARBY, iterations=500)
 
 FAST_INPAINT = dataclasses.replace(BALANCED_INPAINT, name="fast", iterations=200)
 
-BEST_INPAINT = dataclasses.replace(BEST_RESTORE, input=SHAPES, stopping=NEARBY, iterations=1500)
+BEST_INPAINT = dataclasses.replace(
+    BEST_RESTORE, input=MaskedInput(pattern="shapes", least=0.7, most=0.7), stopping=HELD_OUT_SHAPES
+)
 
 BALANCED_DENOISE = Recipe(
     name="balanced",

@@ -54,7 +54,7 @@ def make_job(task: str, problem: Problem, options: FitOptions, **own: Any) -> Jo
             f"weights are for a network that sees the whole picture, and this one sees patches of {recipe.patch} "
             f"pixels: set the input's patch to {max(problem.size)}, or choose one of {others}"
         )
-    wanted = problem.wanted() if recipe.shows_picture else None
+    wanted = problem.wanted() if recipe.classical else None
     recipe = recipe.for_size(problem.size, None if wanted is None else wanted.any(0), problem.strips)
     if options.iterations is not None:
         recipe = dataclasses.replace(recipe, iterations=options.iterations)

@@ -1,0 +1,69 @@
+"""The answer so far is never worse on held-out values than the classical picture or the network's."""
+
+import pytest
+import torch
+
+from untaught.fitting.gaps import width_classes
+from untaught.fitting.stacking import Stacking
+
+
+@pytest.fixture
+def case():
+    generator = torch.Generator().manual_seed(0)
+    observed = torch.rand(1, 3, 64, 64, generator=generator)
+    known = torch.rand(1, 1, 64, 64, generator=generator).expand(1, 3, 64, 64) > 0.4
+    held = (torch.rand(1, 1, 64, 64, generator=generator) > 0.8) & known
+    return observed, known, held
+
+
+def wrong_by(observed, amount, seed):
+    generator = torch.Generator().manual_seed(seed)
+    return observed + amount * torch.randn(observed.shape, generator=generator)
+
+
+def stacking_of(case, amount):
+    observed, known, held = case
+    classical = wrong_by(observed, amount, 1)
+    return Stacking(lambda values, shown: torch.where(shown, values, classical), observed, known, held)
+
+
+def test_it_begins_with_the_classical_picture(case):
+    stacking = stacking_of(case, 0.1)
+    assert torch.equal(stacking.frozen()(torch.zeros_like(case[0])), stacking.classical)
+    assert stacking.share == 0
+
+
+@pytest.mark.parametrize(("classical", "network"), [(0.1, 0.02), (0.02, 0.1), (0.05, 0.05)])
+def test_the_better_one_weighs_more(case, classical, network):
+    observed, _, held = case
+    stacking = stacking_of(case, classical)
+    average = wrong_by(observed, network, 2)
+    stacking.look(average)
+    error = stacking.errors(average).square().mean()
+    alone = []
+    for amount, seed in ((classical, 1), (network, 2)):
+        alone.append(float((wrong_by(observed, amount, seed) - observed)[held].square().mean()))
+    assert error <= min(alone) * 1.001
+    assert (stacking.share > 0.5) == (network < classical) or classical == network
+
+
+def test_what_no_patch_has_shown_is_no_evidence(case):
+    observed, _, _ = case
+    stacking = stacking_of(case, 0.05)
+    visited = torch.zeros(1, 1, 64, 64, dtype=torch.bool)
+    visited[..., :32] = True
+    # Where there was no patch the average is the truth, as at the start; where there was one, it is bad.
+    average = torch.where(visited, wrong_by(observed, 0.5, 3), observed)
+    stacking.look(average, visited)
+    assert stacking.share < 0.05
+
+
+def test_the_width_of_gaps():
+    known = torch.ones(1, 1, 80, 80, dtype=torch.bool)
+    known[..., 10, :] = False
+    known[..., 40:61, 20:41] = False
+    classes = width_classes(known)[0]
+    assert classes[10].max() == 0
+    assert classes[50, 30] == 4
+    assert classes[40, 20] == 0
+    assert classes[0].max() == 0

@@ -1,0 +1,51 @@
+"""First guesses against an independent solution and against each other."""
+
+import numpy as np
+import pytest
+import torch
+from skimage import data
+from skimage.restoration import inpaint_biharmonic
+
+from untaught.imaging.damage import scratches
+from untaught.priors.first_guess import biharmonic, pull_push
+
+
+@pytest.fixture(scope="module")
+def camera():
+    return data.camera()[100:228, 180:340].astype(np.float64) / 255
+
+
+def tensors(picture, known):
+    weights = torch.from_numpy(known)[None, None].float()
+    return torch.from_numpy(picture)[None, None].float() * weights, weights
+
+
+def test_scattered_gaps_are_filled_as_by_scikit_image(camera):
+    known = np.random.default_rng(0).random(camera.shape) > 0.5
+    expected = inpaint_biharmonic(np.where(known, camera, 0), ~known)
+    found = biharmonic(*tensors(camera, known))[0, 0].numpy()
+    assert np.abs(found - expected).mean() < 2e-3
+
+
+def test_it_is_nearer_to_the_truth_than_pull_push_and_no_worse_than_scikit_image(camera):
+    known = scratches(*camera.shape)
+    errors = [
+        np.square(picture.clip(0, 1) - camera)[~known].mean()
+        for picture in (
+            biharmonic(*tensors(camera, known))[0, 0].numpy(),
+            pull_push(*tensors(camera, known))[0, 0].numpy(),
+            inpaint_biharmonic(np.where(known, camera, 0), ~known),
+        )
+    ]
+    assert errors[0] < errors[1]
+    assert errors[0] < 1.05 * errors[2]
+
+
+@pytest.mark.parametrize("shape", [(1, 1, 1, 1), (2, 3, 5, 1), (1, 1, 7, 300), (2, 1, 33, 47)])
+def test_known_values_stay_and_every_value_is_finite(shape):
+    generator = torch.Generator().manual_seed(0)
+    values = torch.rand(shape, generator=generator)
+    weights = (torch.rand(shape, generator=generator) > 0.6).float()
+    filled = biharmonic(values * weights, weights)
+    assert filled.isfinite().all()
+    torch.testing.assert_close(filled * weights, values * weights)
