@@ -72,6 +72,13 @@ def test_what_ends_at_once_is_the_classical_answer(photograph, known):
     assert np.abs(result.picture.astype(int) - photograph)[~known].mean() < 4
 
 
+def test_the_networks_own_output_is_not_mixed_with_a_classical_picture(photograph, known):
+    part, mask = photograph[:120, :120], known[:120, :120]
+    result = fill(part, mask, keep_known=False)
+    assert "biharmonic" not in " ".join(result.notes)
+    assert (result.picture != part)[mask].any()
+
+
 def test_a_local_fit_resumes_to_the_bit(photograph, known, tmp_path):
     job = prepare("inpaint", photograph, known, device="cpu", iterations=24)
     whole = job.run()

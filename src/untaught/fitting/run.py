@@ -179,7 +179,9 @@ class Run:
             self._problem, job.recipe, engine=job.engine, seed=job.seed, learnt=self._learnt, held=self._held
         )
         self._stacking: Stacking | None = None
-        if job.recipe.classical and problem.classical is not None and self._held is not None:
+        # Who wants the network's own output gets it unmixed.
+        stacked = job.recipe.classical and problem.kept is not None
+        if stacked and problem.classical is not None and self._held is not None:
             self._stacking = Stacking(problem.classical, self._observed, self._known, self._held)
             self._fit.first = self._stacking.classical
         if self._held is not None:
