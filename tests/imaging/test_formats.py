@@ -11,7 +11,8 @@ from PIL import Image, ImageCms
 from made_pictures import RNG, values
 from untaught.errors import PictureError
 from untaught.imaging import reading, writing
-from untaught.imaging.picture import Metadata, Picture
+from untaught.imaging.metadata import Metadata
+from untaught.imaging.picture import Picture
 
 PROFILE = ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB")).tobytes()
 
@@ -67,7 +68,7 @@ def test_profile_exif_and_resolution_are_kept(tmp_path, suffix, kind):
     if suffix != ".webp":
         assert back.resolution == pytest.approx((300, 300), rel=0.01)
     if suffix == ".tif":
-        assert back.texts == {270: "a boat"}
+        assert back.texts == {270: "a boat", 271: "a camera"}
     else:
         with Image.open(path) as image:  # another program sees it too
             assert image.getexif()[0x010F] == "a camera"

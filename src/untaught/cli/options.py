@@ -7,13 +7,33 @@ from typing import Annotated, Any
 
 from pydantic import Field
 
+from untaught.errors import InputError
 from untaught.settings import settings
 from untaught.tasks.options import Count, Seconds, Switch, Usage
 from untaught.tasks.registry import Task
 
-__all__ = ["PICTURE", "OutputOptions", "RepeatedOutput", "files_of"]
+__all__ = ["PICTURE", "OutputOptions", "Page", "RepeatedOutput", "files_of", "read_page"]
 
 PICTURE = "PNG, JPEG, TIFF or WebP of any depth"
+
+Page = Annotated[
+    Count | None,
+    Field(description="page of a TIFF that holds several pictures, from 1 (default: the only one that is no preview)"),
+    Usage(metavar="N"),
+]
+"""Which page of a file is the picture."""
+
+
+def read_page(options: dict[str, Any]) -> int | None:
+    """Take the page out of the options of a record.
+
+    Raises:
+        InputError: for one that is no page.
+    """
+    page = options.pop("page", None)
+    if page is not None and (not isinstance(page, int) or isinstance(page, bool) or page < 1):
+        raise InputError(f"the record says page {page!r}: a page is a number from 1")
+    return page
 
 
 @settings
@@ -74,6 +94,7 @@ def files_of(task: Task) -> type:
     optional: dict[str, None] = {}
     if task.picture:
         kinds["picture"] = Annotated[Path, Field(description=PICTURE), Usage(positional=True)]
+        kinds["page"], optional["page"] = Page, None
     for file in sorted(task.files, key=lambda file: not file.required):
         kind: Any = Path if file.required else Path | None
         kinds[file.role] = Annotated[kind, Field(description=file.about), Usage(metavar=file.role.upper())]

@@ -11,7 +11,7 @@ from typing import Annotated, Any
 from pydantic import Field
 
 import untaught
-from untaught.cli.options import PICTURE
+from untaught.cli.options import PICTURE, Page, read_page
 from untaught.cli.parsing import Command
 from untaught.errors import InputError
 from untaught.settings import settings
@@ -54,6 +54,7 @@ class InspectOptions:
     """Options of inspect."""
 
     picture: Annotated[Path, Field(description=PICTURE), Usage(positional=True)]
+    page: Page = None
     value_range: ValueRange = None
     json: _Json = False
 
@@ -126,7 +127,8 @@ def _baselines(record_file: Path) -> dict[str, tuple[Any, float]]:
     check_trust(request)
     sources = {role: Path(entry["path"]) for role, entry in request["files"].items()}
     options = {"value_range": None, "volume": False, **request["options"]}
-    job, _ = prepared(request["task"], sources, options, seed=request["seed"])
+    page = read_page(options)
+    job, _ = prepared(request["task"], sources, options, page=page, seed=request["seed"])
     made = {}
     for name, method in classical(job).items():
         started = time.perf_counter()
@@ -141,7 +143,7 @@ def _inspect(options: InspectOptions) -> int:
     from untaught.imaging.inspection import inspect
 
     path, value_range = options.picture, options.value_range
-    picture = reading.read(path)
+    picture = reading.read(path, page=options.page)
     compression = reading.read_input(path, "compression", picture.pixels.shape[:2])
     found = inspect(picture.pixels, value_range, compression=compression)
     command = None
@@ -149,7 +151,8 @@ def _inspect(options: InspectOptions) -> int:
         task, *more = found.treatment
         output = path.with_name(f"{path.stem}-restored{'.png' if path.suffix in ('.jpg', '.jpeg') else path.suffix}")
         range_ = [] if value_range is None else ["--value-range", *(f"{value:g}" for value in value_range)]
-        command = shlex.join(["untaught", task, str(path), *more, *range_, "-o", str(output)])
+        page = [] if options.page is None else ["--page", str(options.page)]
+        command = shlex.join(["untaught", task, str(path), *more, *page, *range_, "-o", str(output)])
     if options.json:
         told: dict[str, Any] = {finding.name: finding.value for finding in found.findings}
         print(json.dumps({**told, "command": command}))

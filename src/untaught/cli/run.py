@@ -44,6 +44,7 @@ class RunArguments:
         fit: the other options of `FitOptions`.
         output: what to write, and where.
         words: the words of the command line.
+        page: the page of the picture's file, from 1; None for its only one.
         saved: a checkpoint to go on from; None to start.
         continue_for: iterations to fit from there, whatever the stop rule says.
     """
@@ -54,6 +55,7 @@ class RunArguments:
     fit: Mapping[str, Any]
     output: OutputOptions
     words: Sequence[str]
+    page: int | None = None
     saved: Snapshot | None = None
     continue_for: int | None = None
 
@@ -87,15 +89,16 @@ def run_files(arguments: RunArguments) -> int:
     for path in (output.record, output.checkpoint):
         if path is not None:
             check_writable(path, arguments.sources.values())
-    job, picture = prepared(arguments.task, arguments.files, arguments.options, **arguments.fit)
+    job, picture = prepared(arguments.task, arguments.files, arguments.options, page=arguments.page, **arguments.fit)
     result = picture.with_pixels(job.blank())
+    notes = list(picture.notes)
     for target, shown in ((output.output, result), (output.uncertainty, _as_floats(result))):
         if target is not None:
             inputs = list(arguments.sources.values())
-            writing.check_writable(target, shown, inputs=inputs, overwrite=output.overwrite)
+            notes += writing.check_writable(target, shown, inputs=inputs, overwrite=output.overwrite)
     reference = None if output.reference is None else _read_reference(output.reference, result)
     console = make_console(quiet=output.quiet)
-    for note in job.problem.notes:
+    for note in [*notes, *job.problem.notes]:
         console.print(f"note: {note}")
     run = job.begin(arguments.saved)
     if arguments.continue_for:
@@ -108,7 +111,7 @@ def run_files(arguments: RunArguments) -> int:
         job,
         command=shlex.join(["untaught", *arguments.words]),
         files={role: path.resolve() for role, path in arguments.sources.items()},
-        options=arguments.options,
+        options=arguments.options if arguments.page is None else {**arguments.options, "page": arguments.page},
     )
     meter = None
     if reference is not None:
@@ -172,7 +175,7 @@ def check_trust(request: Mapping[str, Any], allowed: str | None = None) -> None:
 
 
 def prepared(
-    task: str, sources: Mapping[str, Path], options: Mapping[str, Any], **fit_options: Any
+    task: str, sources: Mapping[str, Path], options: Mapping[str, Any], *, page: int | None = None, **fit_options: Any
 ) -> tuple[Job, Picture]:
     """Read the input files of a task.
 
@@ -180,6 +183,7 @@ def prepared(
         task: name of the task.
         sources: the input files, by role.
         options: the task's own options, value_range and volume.
+        page: the page of the picture's file, from 1; None for its only one.
         **fit_options: the other options of `FitOptions`.
 
     Returns:
@@ -194,7 +198,7 @@ def prepared(
 
     given = None
     if "picture" in sources:
-        given = reading.read(sources["picture"], volume=options["volume"])
+        given = reading.read(sources["picture"], volume=options["volume"], page=page)
     size = (0, 0) if given is None else given.size
     more = {
         file.role: reading.read_input(sources[file.role if file.role in sources else "picture"], file.kind, size)

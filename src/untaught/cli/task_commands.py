@@ -9,7 +9,7 @@ from typing import Annotated, Any
 
 from pydantic import Field
 
-from untaught.cli.options import OutputOptions, RepeatedOutput, files_of
+from untaught.cli.options import OutputOptions, RepeatedOutput, files_of, read_page
 from untaught.cli.parsing import Command
 from untaught.cli.run import RunArguments, check_trust, run_files
 from untaught.errors import InputError
@@ -42,6 +42,7 @@ def _task_command(task: Task, words: Sequence[str]) -> Command:
                 fit=chosen,
                 output=output,
                 words=words,
+                page=getattr(files, "page", None),
             )
         )
 
@@ -153,9 +154,11 @@ def _arguments_of(
     from untaught.recipes import recipe_from_record
 
     task = find_task(request["task"])
+    options = dict(request["options"])
+    page = read_page(options)
     names = [option.name for option in task.own_options]
-    check_names(request["options"], [*names, *_IN_RECORD], kind=f"option of {task.name} in the record:")
-    own, read = build(dict(request["options"]), task.settings, FitOptions)
+    check_names(options, [*names, *_IN_RECORD], kind=f"option of {task.name} in the record:")
+    own, read = build(options, task.settings, FitOptions)
     check_trust(request, trust.model)
     return RunArguments(
         task=task.name,
@@ -170,4 +173,5 @@ def _arguments_of(
         },
         output=output,
         words=words,
+        page=page,
     )

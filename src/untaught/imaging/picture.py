@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import dataclasses
 import math
-from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -12,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from untaught.errors import PictureError
+from untaught.imaging.metadata import Metadata
 
 __all__ = ["MAX_PIXELS", "ORIENTATION", "Metadata", "Picture", "assemble", "check_size", "native", "upright"]
 
@@ -20,25 +20,6 @@ MAX_PIXELS = 100_000_000
 
 ORIENTATION = 0x0112
 """Number of the EXIF and TIFF tag that says how to turn the picture upright."""
-
-
-@dataclass(frozen=True)
-class Metadata:
-    """What a file says besides its pixels.
-
-    Attributes:
-        icc_profile: colour profile.
-        exif: EXIF block. Its orientation is reset to upright, because it has been applied to the pixels.
-        resolution: pixels per inch, horizontal and vertical.
-        texts: descriptive tags of a TIFF, text by tag number.
-        cmyk: whether the four channels are printing inks.
-    """
-
-    icc_profile: bytes | None = None
-    exif: bytes | None = None
-    resolution: tuple[float, float] | None = None
-    texts: Mapping[int, str] = field(default_factory=dict)
-    cmyk: bool = False
 
 
 @dataclass(frozen=True)
@@ -51,12 +32,18 @@ class Picture:
         alpha: (H, W), of the same type; None without alpha and for a volume.
         metadata: what else the file says.
         volume: whether this is a volume. Its slices are the pages of a TIFF.
+        orientation: the EXIF orientation that was undone, 1 for none.
+        nodata: values that the file says are missing.
+        notes: what was converted or left out, in sentences for the user.
     """
 
     pixels: NDArray[Any]
     alpha: NDArray[Any] | None = None
     metadata: Metadata = field(default_factory=Metadata)
     volume: bool = False
+    orientation: int = 1
+    nodata: tuple[float, ...] = ()
+    notes: tuple[str, ...] = ()
 
     @property
     def size(self) -> tuple[int, ...]:
@@ -127,7 +114,8 @@ def assemble(pixels: NDArray[Any], *, has_alpha: bool, orientation: int, metadat
         pixels, alpha = pixels[..., :-1], pixels[..., -1].copy()
         if pixels.shape[2] == 1:
             pixels = pixels[..., 0]
-    return Picture(np.ascontiguousarray(pixels), alpha, metadata)
+    metadata = dataclasses.replace(metadata, size=(pixels.shape[0], pixels.shape[1]))
+    return Picture(np.ascontiguousarray(pixels), alpha, metadata, orientation=orientation)
 
 
 def upright(pixels: NDArray[Any], orientation: int) -> NDArray[Any]:

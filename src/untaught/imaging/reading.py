@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import ctypes
 import difflib
 import os
+import threading
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
@@ -12,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from untaught.errors import InputError, PictureError
-from untaught.imaging import pillow_formats, tiff
+from untaught.imaging import jpeg_frame, pillow_formats, tiff
 from untaught.imaging.jpeg_tables import read_compression
 from untaught.imaging.picture import Picture
 
@@ -25,6 +27,10 @@ _DECODERS: Mapping[str, Callable[[bytes], Picture]] = {
     "TIFF": tiff.decode,
 }
 
+_RAW = "a camera's RAW file"
+_SECONDS, _SECONDS_PER_MEGABYTE = 25.0, 2.0
+"""Reading that takes longer than this is given up."""
+
 _SIGNATURES = {
     b"\x89PNG\r\n\x1a\n": "PNG",
     b"\xff\xd8\xff": "JPEG",
@@ -32,19 +38,32 @@ _SIGNATURES = {
     b"MM\x00*": "TIFF",
     b"II+\x00": "TIFF",
     b"MM\x00+": "TIFF",
+    b"IIRO": _RAW,
+    b"IIRS": _RAW,
+    b"MMOR": _RAW,
+    b"IIU\x00": _RAW,
+    b"FUJIFILMCCD-RAW": _RAW,
+    b"FOVb": _RAW,
     b"GIF8": "a GIF file",
+    b"8BPS": "a Photoshop file",
+    b"\x00\x00\x00\x0cjP  ": "a JPEG 2000 file",
+    b"\x00\x00\x00\x0cJXL ": "a JPEG XL file",
+    b"\x76\x2f\x31\x01": "an OpenEXR file",
+    b"SIMPLE  =": "a FITS file",
+    b"\x93NUMPY": "an array of numpy",
     b"BM": "a BMP file",
     b"%PDF": "a PDF file",
     b"<": "an SVG, XML or web page",
 }
 
 
-def read(path: str | os.PathLike[str], *, volume: bool = False) -> Picture:
+def read(path: str | os.PathLike[str], *, volume: bool = False, page: int | None = None) -> Picture:
     """Read a picture, or a volume from a TIFF whose pages are its slices.
 
     Args:
         path: a PNG, JPEG, TIFF or WebP file.
         volume: read all pages of a TIFF as one volume.
+        page: read this page of a TIFF, counted from 1; None for the only one that is no preview.
 
     Raises:
         PictureError: if the file is not one whole picture in one of these formats.
@@ -52,21 +71,55 @@ def read(path: str | os.PathLike[str], *, volume: bool = False) -> Picture:
     path = Path(path)
     content = _content(path)
     kind = format_of(content)
+    if page is not None and (volume or page < 1):
+        raise InputError("a page is a number from 1, and a volume is all of them: choose one of the two")
     if kind not in _DECODERS:
-        raise PictureError(f"{path} is {kind}: PNG, JPEG, TIFF and WebP can be read; convert it to one of them")
+        advice = "develop it to a 16-bit TIFF" if kind == _RAW else "convert it to one of them"
+        raise PictureError(f"{path} is {kind}: PNG, JPEG, TIFF and WebP can be read; {advice}")
     if volume and kind != "TIFF":
         raise PictureError(f"{path} is {kind}: a volume is read from a TIFF, whose pages are its slices")
+    if page not in (None, 1) and kind != "TIFF":
+        raise PictureError(f"{path} is {kind} and has one page: leave out --page")
     try:
-        return tiff.decode(content, volume=True) if volume else _DECODERS[kind](content)
+        if kind == "TIFF":
+            return _in_time(lambda: tiff.decode(content, volume=volume, page=page), len(content))
+        return _DECODERS[kind](content)
     except PictureError as error:
         raise PictureError(f"{path} {error}") from None
     except MemoryError:
         raise
     # Decoders raise exceptions of every kind on damaged files.
     except Exception as error:
+        found = jpeg_frame.found_in(content) if kind == "JPEG" else ""
+        if found.startswith("is "):
+            raise PictureError(f"{path} {found}") from error
         raise PictureError(
-            f"{path} is damaged or cut off: it starts as {kind} and cannot be decoded; get a whole copy of it"
+            f"{path} is damaged or cut off: it starts as {kind} and cannot be decoded{found}; get a whole copy of it"
         ) from error
+
+
+def _in_time(decode: Callable[[], Picture], size: int) -> Picture:
+    """Run a decoder in a thread of its own, and give it up if it takes too long: a made file can keep it for hours."""
+    answer: list[Picture | BaseException] = []
+
+    def run() -> None:
+        try:
+            answer.append(decode())
+        except BaseException as error:  # noqa: BLE001 - it is raised again in the thread that asked
+            answer.append(error)
+
+    limit = _SECONDS + _SECONDS_PER_MEGABYTE * size / 1e6
+    thread = threading.Thread(target=run, daemon=True)
+    thread.start()
+    thread.join(limit)
+    if not answer:
+        if thread.ident is not None:  # ends it between two steps of Python, as a loop over pages makes them
+            ctypes.pythonapi.PyThreadState_SetAsyncExc(ctypes.c_ulong(thread.ident), ctypes.py_object(SystemExit))
+        raise PictureError(f"takes more than {limit:.0f} s to read: it is damaged or too complex; save it again")
+    found = answer[0]
+    if isinstance(found, BaseException):
+        raise found
+    return found
 
 
 def format_of(content: bytes) -> str:
@@ -134,9 +187,9 @@ INPUT_KINDS: Mapping[str, Callable[[Path, tuple[int, ...]], Any]] = {
 
 
 def _content(path: Path) -> bytes:
-    if path.is_dir():
-        raise PictureError(f"{path} is a folder: a picture file is wanted")
     try:
+        if path.is_dir():
+            raise PictureError(f"{path} is a folder: a picture file is wanted")
         content = path.read_bytes()
     except FileNotFoundError as error:
         names = [entry.name for entry in path.parent.iterdir()] if path.parent.is_dir() else []
@@ -145,6 +198,10 @@ def _content(path: Path) -> bytes:
         raise PictureError(f"there is no file {path}{hint}") from error
     except OSError as error:
         raise PictureError(f"{path} cannot be read: {error.strerror}") from error
+    except PictureError:
+        raise
+    except ValueError as error:  # a name with a NUL, or letters that the file system cannot hold
+        raise PictureError(f"{str(path)!r} cannot be the name of a file: choose another name") from error
     if not content:
         raise PictureError(f"{path} is empty: a picture file is wanted")
     return content

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import os
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
@@ -9,7 +10,8 @@ from pathlib import Path
 import numpy as np
 
 from untaught.errors import PictureError
-from untaught.imaging import files, pillow_formats, tiff
+from untaught.imaging import exif, files, pillow_formats, png_chunks, tiff
+from untaught.imaging.metadata import Metadata, Part, part_name
 from untaught.imaging.picture import Picture
 
 __all__ = ["check_writable", "write"]
@@ -26,14 +28,19 @@ _ENCODERS: Mapping[str, Callable[[Picture], bytes]] = {
 
 def check_writable(
     path: str | os.PathLike[str], picture: Picture, *, inputs: Sequence[Path] = (), overwrite: bool = False
-) -> None:
+) -> tuple[str, ...]:
     """Check whether a picture can be written, before a long computation makes it.
+
+    A tiny blank picture with all the metadata is encoded: what the format or its encoder does not take is left out.
 
     Args:
         path: file to write.
         picture: a picture like the one to write; its values do not matter.
         inputs: files that must not be overwritten.
         overwrite: allow to overwrite them.
+
+    Returns:
+        Sentences for the user about metadata that will be lost.
 
     Raises:
         PictureError: if it cannot, with the reason.
@@ -43,10 +50,13 @@ def check_writable(
     files.check_writable(path, () if overwrite else inputs, "choose another name, or allow it by --overwrite")
     if problem := _cannot_hold(kind, picture):
         raise PictureError(f"{path} cannot be written: {problem}")
+    return _lasting(kind, picture)[1]
 
 
 def write(path: str | os.PathLike[str], picture: Picture) -> None:
     """Write a picture in the format that the suffix names. Only JPEG is lossy.
+
+    Metadata that the format or its encoder does not take is left out: it never costs the pixels.
 
     Raises:
         PictureError: if the suffix or the format does not allow it; see `check_writable`.
@@ -55,7 +65,112 @@ def write(path: str | os.PathLike[str], picture: Picture) -> None:
     kind = _format(path)
     if problem := _cannot_hold(kind, picture):
         raise PictureError(f"{path} cannot be written: {problem}")
-    files.write_bytes(path, _ENCODERS[kind](picture))
+    files.write_bytes(path, _encoded(kind, picture))
+
+
+def _encoded(kind: str, picture: Picture) -> bytes:
+    metadata, _ = _lasting(kind, picture)
+    try:
+        return _ENCODERS[kind](dataclasses.replace(picture, metadata=metadata))
+    except MemoryError:
+        raise
+    # What a tiny picture's encoder took, a large one's may not: the pixels are worth more than what is said of them.
+    except Exception:
+        if not metadata.parts():
+            raise
+        return _ENCODERS[kind](dataclasses.replace(picture, metadata=metadata.only(())))
+
+
+def _lasting(kind: str, picture: Picture) -> tuple[Metadata, tuple[str, ...]]:
+    """What can be said of a picture in a format, and sentences about what cannot."""
+    try:
+        metadata = picture.metadata.scaled_to(*picture.size[-2:])
+    except Exception:  # noqa: BLE001 - what cannot be read cannot be true of a picture of another size
+        metadata = dataclasses.replace(picture.metadata, tags={}, microscopy=None)
+        metadata = dataclasses.replace(metadata, size=None).scaled_to(*picture.size[-2:])
+        return metadata, ("tags of scale and place that cannot be read will be lost",)
+    parts = metadata.parts()
+    if not parts:
+        return metadata, ()
+    lost = [(part, why) for part in parts if (why := _unheld(kind, picture, metadata, part))]
+    kept = [part for part in parts if part not in dict(lost)]
+    notes: list[str] = []
+    if not _encodes(kind, picture, metadata.only(kept)):
+        tried, kept = kept, []
+        for part in tried:
+            if _encodes(kind, picture, metadata.only([*kept, part])):
+                kept.append(part)
+            elif part[0] == "exif" and (found := _smaller_exif(kind, picture, metadata, kept)):
+                metadata, left_out = found
+                kept.append(part)
+                notes.append(f"{left_out} of the EXIF block cannot be written to {kind} and will be lost")
+            else:
+                lost.append((part, f"cannot be written to {kind}"))
+    reasons: dict[str, list[str]] = {}
+    for part, why in lost:
+        reasons.setdefault(why, []).append(part_name(metadata, part))
+    notes += [f"{' and '.join(names)} {why} and will be lost" for why, names in reasons.items()]
+    return metadata.only(kept), tuple(notes)
+
+
+def _smaller_exif(kind: str, picture: Picture, metadata: Metadata, kept: Sequence[Part]) -> tuple[Metadata, str] | None:
+    """The metadata with as much of the EXIF block as can be written, and what is left out."""
+    try:
+        for block, left_out in exif.smaller(metadata.exif or b""):
+            less = dataclasses.replace(metadata, exif=block)
+            if _encodes(kind, picture, less.only([*kept, ("exif", None)])):
+                return less, left_out
+    except Exception:  # noqa: BLE001 - a block that cannot be read is lost as a whole
+        return None
+    return None
+
+
+def _encodes(kind: str, picture: Picture, metadata: Metadata) -> bool:
+    """Whether a tiny blank picture can be encoded with some metadata, and is a picture again."""
+    height, width = (min(side, 2) for side in picture.size[-2:])
+    depth = picture.size[:-2]
+    channels = picture.pixels.shape[len(picture.size) :]
+    blank = Picture(
+        np.zeros((*depth, height, width, *channels), picture.pixels.dtype),
+        None if picture.alpha is None else np.zeros((height, width), picture.alpha.dtype),
+        metadata,
+        picture.volume,
+    )
+    try:
+        encoded = _ENCODERS[kind](blank)
+        if kind != "TIFF":
+            pillow_formats.decode(encoded)
+    except MemoryError:
+        raise
+    except Exception:  # noqa: BLE001 - encoders raise exceptions of every kind
+        return False
+    return True
+
+
+_HELD = {
+    "PNG": {"icc_profile", "exif", "resolution", "texts", "xmp", "comment", "chunks"},
+    "JPEG": {"icc_profile", "exif", "resolution", "texts", "xmp", "iptc", "comment"},
+    "WebP": {"icc_profile", "exif", "texts", "xmp"},
+    "TIFF": {"icc_profile", "exif", "resolution", "texts", "xmp", "iptc", "comment", "tags", "microscopy", "entries"},
+}
+"""Parts of the metadata that each format holds."""
+_COLOUR_SPACES = {b"GRAY": (1, 2), b"RGB ": (3,), b"CMYK": (4,)}
+
+
+def _unheld(kind: str, picture: Picture, metadata: Metadata, part: Part) -> str:
+    """Say why a format does not hold a part of the metadata; empty where it does."""
+    name, key = part
+    if name == "icc_profile":
+        space = (metadata.icc_profile or b"")[16:20]
+        fits = (
+            picture.channels in _COLOUR_SPACES.get(space, (picture.channels,)) and (space == b"CMYK") == metadata.cmyk
+        )
+        return "" if fits else "is for other channels"
+    if name == "chunks" and kind != "PNG":
+        texts, comment, described = png_chunks.described(metadata.chunks)
+        held = kind == "JPEG" or (kind == "WebP" and bool(texts)) or kind == "TIFF"
+        return "" if held and key in described and (texts or comment) else f"is not kept in {kind}"
+    return "" if name in _HELD[kind] else f"is not kept in {kind}"
 
 
 def _format(path: Path) -> str:

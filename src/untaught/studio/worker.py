@@ -154,7 +154,8 @@ def _cut_region(folder: Path, request: JobRequest) -> None:
         if (folder / source).exists() and not (folder / target).exists():
             whole = reading.read(folder / source)
             alpha = None if whole.alpha is None else np.ascontiguousarray(whole.alpha[window])
-            writing.write(folder / target, Picture(np.ascontiguousarray(whole.pixels[window]), alpha, whole.metadata))
+            metadata = whole.metadata.cut(height, width)
+            writing.write(folder / target, Picture(np.ascontiguousarray(whole.pixels[window]), alpha, metadata))
 
 
 if __name__ == "__main__":
