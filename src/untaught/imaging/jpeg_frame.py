@@ -9,8 +9,8 @@ import numpy as np
 
 __all__ = ["found_in"]
 
-_KINDS = {3: "lossless", 5: "hierarchical", 6: "hierarchical", 7: "hierarchical", 9: "arithmetic", 10: "arithmetic"}
-_KINDS |= {11: "lossless arithmetic", 13: "hierarchical", 14: "hierarchical", 15: "hierarchical"}
+_KINDS = {3: "lossless", 5: "hierarchical", 6: "hierarchical", 7: "hierarchical"}
+_KINDS |= {11: "lossless", 13: "hierarchical", 14: "hierarchical", 15: "hierarchical"}
 _ADVICE = "8 bits of the usual kinds can be read; convert it to a PNG or TIFF, of 16 bits if it has more than 8"
 
 

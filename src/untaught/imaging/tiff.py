@@ -22,7 +22,7 @@ from untaught.imaging.metadata import TEXT_NAMES, Metadata
 from untaught.imaging.microscopy import Microscopy
 from untaught.imaging.picture import MAX_PIXELS, ORIENTATION, Picture, assemble, check_size, upright
 from untaught.imaging.tiff_pages import check_directories, check_series, choose
-from untaught.imaging.tiff_samples import Samples, understood
+from untaught.imaging.tiff_samples import Samples, check_meaning, understood
 
 __all__ = ["decode", "encode"]
 
@@ -78,6 +78,7 @@ def decode(content: bytes, *, volume: bool = False, page: int | None = None) -> 
             chosen = chosen.aspage()
         check_size(chosen.imagewidth, chosen.imagelength)
         _check_bytes(chosen.shape, chosen.dtype)
+        check_meaning(chosen)
         pixels, axes = chosen.asarray(), chosen.axes
         if pixels.ndim == 3 and axes == "SYX":
             pixels, axes = np.moveaxis(pixels, 0, -1), "YXS"
@@ -127,6 +128,7 @@ def _stack(file: tifffile.TiffFile) -> tuple[NDArray[Any], str, list[str]]:
     page = file.pages.first
     check_size(page.imagewidth, page.imagelength, *(series.shape[series.axes.index(axis)] for axis in slices))
     _check_bytes(series.shape, series.dtype)
+    check_meaning(page)
     left = len(file.series) - 1
     notes = [f"{left} pages marked as previews or masks are left out"] if left else []
     order = [*slices, "Y", "X", *colour]

@@ -13,6 +13,10 @@ __all__ = ["check_directories", "check_series", "choose"]
 _MOST_PAGES, _MOST_TAGS = 100_000, 4096
 _REDUCED, _TRANSPARENCY = 1, 4
 _MOSAIC, _LINEAR_RAW = 32803, 34892
+_PIXELS_OF = ((273, 279), (324, 325))
+_PIXELS = (273, 279, 324, 325)
+"""Tags that say where the pixels are, and how many bytes they take: of strips and of tiles."""
+_WHOLE = {3: "H", 4: "I", 16: "Q"}
 _TYPE_SIZES = (0, 1, 1, 2, 4, 8, 1, 1, 2, 4, 8, 4, 8, 4, 0, 0, 8, 8, 8)
 
 
@@ -22,12 +26,13 @@ def check_directories(content: bytes) -> None:
     Raises:
         PictureError: for a chain in a circle, or one that is too long.
         struct.error: for a file that is cut off.
-        ValueError: for a file that is damaged.
+        ValueError: for a file that is damaged, or ends before its last pixel.
     """
     order = {b"II": "<", b"MM": ">"}[content[:2]]
     big = struct.unpack_from(order + "H", content, 2)[0] == 43
     pointer, count_of, entry = ("Q", "Q", 20) if big else ("I", "H", 12)
     (offset,) = struct.unpack_from(order + pointer, content, 8 if big else 4)
+    width = struct.calcsize(order + pointer)
     seen: set[int] = set()
     while offset:
         if offset in seen or len(seen) > _MOST_PAGES:
@@ -38,10 +43,21 @@ def check_directories(content: bytes) -> None:
         if not 0 < count <= _MOST_TAGS:
             raise ValueError("a page without tags")
         (offset,) = struct.unpack_from(order + pointer, content, start + entry * count)
+        where: dict[int, tuple[int, ...]] = {}
         for place in range(start, start + entry * count, entry):
-            _, kind, length = struct.unpack_from(order + "HH" + pointer, content, place)
-            if kind < len(_TYPE_SIZES) and _TYPE_SIZES[kind] * length > len(content):
-                raise ValueError("a tag that is longer than the file")
+            code, kind, length = struct.unpack_from(order + "HH" + pointer, content, place)
+            size = _TYPE_SIZES[kind] * length if kind < len(_TYPE_SIZES) else 0
+            value = place + 4 + width
+            if size > width:
+                (value,) = struct.unpack_from(order + pointer, content, value)
+                if value + size > len(content):
+                    raise ValueError("a tag beyond the end of the file")
+            if code in _PIXELS and kind in _WHOLE:
+                where[code] = struct.unpack_from(f"{order}{length}{_WHOLE[kind]}", content, value)
+        for offsets, lengths in _PIXELS_OF:
+            pieces = zip(where.get(offsets, ()), where.get(lengths, ()), strict=False)
+            if any(at + length > len(content) for at, length in pieces):
+                raise ValueError("pixels beyond the end of the file")
 
 
 def choose(file: Any, page: int | None) -> tuple[Any, list[str]]:

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from untaught.errors import PictureError
 from untaught.imaging.picture import native
 
-__all__ = ["Samples", "understood"]
+__all__ = ["Samples", "check_meaning", "understood"]
 
 _PHOTOMETRIC = tifffile.PHOTOMETRIC
 _PLAIN = (_PHOTOMETRIC.MINISBLACK, _PHOTOMETRIC.RGB, _PHOTOMETRIC.CFA)
@@ -57,6 +57,18 @@ class Samples:
         """Replace the pixels."""
         self.pixels, self.converted = pixels, True
         self.notes += [note] if note else []
+
+
+def check_meaning(page: Any) -> None:
+    """Refuse what no decoder here can turn into pixels.
+
+    Raises:
+        PictureError: for YCbCr with fewer colours than pixels, and no JPEG.
+    """
+    if int(page.photometric) == _PHOTOMETRIC.YCBCR and int(page.compression) not in _CODECS_OF_COLOUR:
+        subsampling = page.tags.get(530)
+        if subsampling is None or tuple(subsampling.value) != (1, 1):
+            raise PictureError("holds YCbCr with subsampled colours and no JPEG: convert it to RGB")
 
 
 def understood(stored: NDArray[Any], page: Any, *, has_channels: bool) -> Samples:
@@ -192,9 +204,7 @@ def _from_ycbcr(samples: Samples, page: Any) -> None:
     pixels = samples.pixels
     if samples.colours != 3 or pixels.dtype not in (np.uint8, np.uint16):
         raise PictureError("holds YCbCr samples of an unusual kind: convert it to RGB")
-    tags = {code: page.tags[code].value for code in (529, 530, 532) if code in page.tags}
-    if tuple(tags.get(530, (2, 2))) != (1, 1):
-        raise PictureError("holds YCbCr with subsampled colours and no JPEG: convert it to RGB")
+    tags = {code: page.tags[code].value for code in (529, 532) if code in page.tags}
     red, green, blue = _ratios(tags.get(529), 3) or [0.299, 0.587, 0.114]
     whole = np.iinfo(pixels.dtype).max
     middle = (whole + 1) / 2
