@@ -1,4 +1,4 @@
-"""Scale, units, axes and names of channels of ImageJ and OME, and the place of GeoTIFF: kept, and scaled with the pixels."""
+"""Scale, units, axes and channels of ImageJ and OME, and the place of GeoTIFF: kept, and scaled with the pixels."""
 
 import numpy as np
 import pytest

@@ -300,7 +300,7 @@ def test_a_stack_that_is_cut_off_is_no_shorter_stack(tmp_path, kind, share, volu
     tifffile.imwrite(buffer, STACK, **options)
     whole = buffer.getvalue()
     (tmp_path / "a.tif").write_bytes(whole[: int(len(whole) * share)])
-    with pytest.raises(PictureError, match="damaged or cut off|is cut off"):
+    with pytest.raises(PictureError, match=r"damaged or cut off|is cut off"):
         reading.read(tmp_path / "a.tif", volume=volume)
 
 
@@ -326,7 +326,7 @@ def test_pages_of_ome_that_are_in_another_file_are_told(tmp_path):
     (tmp_path / "b.ome.tif").write_bytes(
         content.replace(b'SizeZ="6"', b'SizeZ="8"').replace(b'PlaneCount="6"', b'PlaneCount="8"')
     )
-    with pytest.raises(PictureError, match="of the 8 pages that OME says|damaged"):
+    with pytest.raises(PictureError, match=r"of the 8 pages that OME says|damaged"):
         reading.read(tmp_path / "b.ome.tif", volume=True)
 
 
@@ -358,7 +358,7 @@ def test_a_header_that_asks_for_more_than_memory_is_refused(tmp_path):
     for code, value in ((256, 9000), (257, 9000), (277, 3000)):
         struct.pack_into("<I" if code != 277 else "<H", content, places[code], value)
     path.write_bytes(content)
-    with pytest.raises(PictureError, match="damaged|more than fit"):
+    with pytest.raises(PictureError, match=r"damaged|more than fit"):
         reading.read(path)
 
 

@@ -189,6 +189,8 @@ def _choose_device(device: str) -> tuple[torch.device, str]:
     kind = device.partition(":")[0]
     if kind not in get_args(DeviceName):
         raise SettingError(f"device must be one of {', '.join(get_args(DeviceName))}: found {device!r}")
+    if kind == "cpu" and device not in ("cpu", "cpu:0"):
+        raise SettingError(f"device {device!r} is not on this machine: all its processors are one device, cpu")
     try:
         torch.empty(1, device=device)
     except (RuntimeError, AssertionError) as error:

@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from rich.table import Table
 
 from untaught.cli.display import make_console, make_display
+from untaught.errors import InputError
 from untaught.fitting.state import Restoration
 from untaught.imaging.damage import dropped_pixels, writing
 from untaught.imaging.files import write_text
@@ -30,7 +31,11 @@ def run_demo(folder: Path, iterations: int | None = None) -> int:
     """Run the demonstration, print its figures, and write them and the pictures into ``folder``."""
     from skimage.restoration import inpaint_biharmonic
 
-    folder.mkdir(parents=True, exist_ok=True)
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except (OSError, ValueError) as error:
+        why = getattr(error, "strerror", None) or "no folder can have this name"
+        raise InputError(f"{folder} cannot be the folder of the demonstration: {why}; choose another name") from error
     console = make_console()
     table = Table("", "damaged", "biharmonic", "untaught", "seconds", title="PSNR over the whole picture, dB")
     report: dict[str, Any] = {}

@@ -23,11 +23,18 @@ def check_writable(path: Path, inputs: Iterable[Path] = (), advice: str = "choos
     Raises:
         PictureError: if it cannot, with the reason.
     """
-    if path.is_dir():
+    if "\0" in str(path):
+        raise PictureError(f"{str(path)!r} cannot be the name of a file: choose another name")
+    try:
+        is_folder, in_folder = path.is_dir(), path.parent.is_dir()
+        is_input = path.exists() and any(_is_there(source) and path.samefile(source) for source in inputs)
+    except OSError as error:
+        raise PictureError(f"{path} cannot be written: {error.strerror}; choose another name") from error
+    if is_folder:
         raise PictureError(f"{path} is a folder: a file name is wanted")
-    if not path.parent.is_dir():
+    if not in_folder:
         raise PictureError(f"{path} cannot be written: there is no folder {path.parent}; create it first")
-    if any(path.exists() and path.samefile(source) for source in inputs if source.exists()):
+    if is_input:
         raise PictureError(f"{path} is an input and would be overwritten: {advice}")
     trial = _temporary(path)
     try:
@@ -35,6 +42,14 @@ def check_writable(path: Path, inputs: Iterable[Path] = (), advice: str = "choos
         trial.unlink()
     except OSError as error:
         raise PictureError(f"{path} cannot be written: {error.strerror} in {path.parent}") from error
+
+
+def _is_there(path: Path) -> bool:
+    """Whether there is such a file; a name that no file can have is told where the file is read."""
+    try:
+        return path.exists()
+    except OSError:
+        return False
 
 
 def write_bytes(path: str | os.PathLike[str], content: bytes) -> None:

@@ -12,7 +12,7 @@ from torch import Tensor, nn
 from untaught.errors import InputError, SettingError
 from untaught.physics.linear import DifferentiableOperator, Example, LinearOperator, Size
 
-__all__ = ["Blur", "UnknownBlur", "blur_kernel"]
+__all__ = ["Blur", "UnknownBlur", "blur_kernel", "kernel_reach"]
 
 
 def _filters(kernel: Tensor, planes: Tensor) -> Tensor:
@@ -123,6 +123,11 @@ class UnknownBlur(DifferentiableOperator):
         return [(cls((5, 3)), (2, 3, 12, 10))]
 
 
+def kernel_reach(name: str, radius: float) -> int:
+    """Return how far the kernel of a common blur reaches from its middle, in pixels; see `blur_kernel`."""
+    return math.ceil(3 * radius if name == "gaussian" else radius)
+
+
 def blur_kernel(name: str, radius: float, angle: float = 0.0) -> Tensor:
     """Return the kernel of a common blur: (odd, odd), float32, its sum 1.
 
@@ -139,9 +144,10 @@ def blur_kernel(name: str, radius: float, angle: float = 0.0) -> Tensor:
     """
     if not 0 < radius < 1000:
         raise SettingError(f"found a blur radius of {radius}: it is a positive number of pixels below 1000")
-    reach = math.ceil(3 * radius if name == "gaussian" else radius)
-    # Eight samples per pixel and direction, so that edges are smooth.
-    fine = (torch.arange(8 * (2 * reach + 1), dtype=torch.float64) + 0.5) / 8 - reach - 0.5
+    reach = kernel_reach(name, radius)
+    # Eight samples per pixel and direction, so that edges are smooth; a kernel of thousands of pixels does with fewer.
+    samples = max(1, min(8, 4096 // (2 * reach + 1)))
+    fine = (torch.arange(samples * (2 * reach + 1), dtype=torch.float64) + 0.5) / samples - reach - 0.5
     y, x = torch.meshgrid(fine, fine, indexing="ij")
     match name:
         case "gaussian":
@@ -154,5 +160,5 @@ def blur_kernel(name: str, radius: float, angle: float = 0.0) -> Tensor:
             kernel = ((along.abs() <= radius) & (across.abs() <= 0.5)).double()
         case _:
             raise SettingError(f"found a blur named {name!r}: choose gaussian, disk or motion")
-    kernel = F.avg_pool2d(kernel[None, None], 8)[0, 0]
+    kernel = F.avg_pool2d(kernel[None, None], samples)[0, 0]
     return (kernel / kernel.sum()).float()

@@ -93,15 +93,15 @@ def read(picture: Tensor, layout: Layout, settings: DeblurSettings, kernel: Arra
     import torch
 
     from untaught.fitting.problem import Problem
-    from untaught.physics.blur import UnknownBlur
+    from untaught.physics.blur import UnknownBlur, kernel_reach
 
+    if kernel is None and settings.radius is not None:
+        # Before the kernel is made: one that reaches far takes minutes and gigabytes.
+        side = 2 * kernel_reach(settings.blur, settings.radius) + 1
+        _check_fits(side, side, picture)
     operator = _operator(settings, kernel)
     height, width = operator.kernel.shape
-    if height > picture.shape[2] or width > picture.shape[3]:
-        raise InputError(
-            f"the blur's kernel, {width} x {height} pixels, is larger than the picture, {picture.shape[3]} x "
-            f"{picture.shape[2]} (width x height)"
-        )
+    _check_fits(height, width, picture)
     known = picture.isfinite()
     # The sharp picture is larger by the kernel: the edges of the blurred one show what lies beyond them.
     top, left = (height - 1) // 2, (width - 1) // 2
@@ -119,6 +119,14 @@ def read(picture: Tensor, layout: Layout, settings: DeblurSettings, kernel: Arra
         display_step=cut,
         further_results=_kernel if isinstance(operator, UnknownBlur) else None,
     )
+
+
+def _check_fits(height: int, width: int, picture: Tensor) -> None:
+    if height > picture.shape[2] or width > picture.shape[3]:
+        raise InputError(
+            f"the blur's kernel, {width} x {height} pixels, is larger than the picture, {picture.shape[3]} x "
+            f"{picture.shape[2]} (width x height)"
+        )
 
 
 def _operator(settings: DeblurSettings, kernel: ArrayLike | None) -> Blur | UnknownBlur:
