@@ -113,8 +113,8 @@ def test_a_page_is_chosen_and_recorded_and_repeated(folder, capsys):
 def test_what_is_lost_or_converted_is_told_before_the_fit(capsys):
     import tifffile
 
-    tifffile.imwrite("g.tif", np.zeros((24, 24), np.uint8), metadata=None,
-                     extratags=[(33550, 12, 3, (1.0, 1.0, 0.0), True), (315, 2, None, "José".encode(), True)])  # fmt: skip
+    extra = [(33550, 12, 3, (1.0, 1.0, 0.0), True), (315, 2, None, "José".encode(), True)]
+    tifffile.imwrite("g.tif", np.zeros((24, 24), np.uint8), metadata=None, extratags=extra)
     assert main(["denoise", "g.tif", *FAST, "-o", "b.png"]) == 0
     said = capsys.readouterr().err
     assert "note: tag 33550, the size of a pixel on the map, is not kept in PNG and will be lost" in said
