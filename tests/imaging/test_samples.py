@@ -362,6 +362,16 @@ def test_a_header_that_asks_for_more_than_memory_is_refused(tmp_path):
         reading.read(path)
 
 
+@pytest.mark.parametrize("volume", [False, True])
+@pytest.mark.parametrize("side", [256, 257])
+def test_a_header_without_pixels_is_refused(tmp_path, volume, side):
+    path = plain(tmp_path / "a.tif", GRAY, 1)
+    with tifffile.TiffFile(path, mode="r+") as file:
+        file.pages.first.tags[side].overwrite(0)
+    with pytest.raises(PictureError, match=r"no pixels|damaged"):
+        reading.read(path, volume=volume)
+
+
 # JPEG ---------------------------------------------------------------------------------------------------------------
 
 

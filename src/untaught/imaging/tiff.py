@@ -82,6 +82,8 @@ def decode(content: bytes, *, volume: bool = False, page: int | None = None) -> 
         pixels, axes = chosen.asarray(), chosen.axes
         if pixels.ndim == 3 and axes == "SYX":
             pixels, axes = np.moveaxis(pixels, 0, -1), "YXS"
+        if pixels.size == 0:
+            raise PictureError("has no pixels: a picture has at least one; export it again")
         if pixels.ndim not in (2, 3):
             raise PictureError(f"holds {pixels.dtype} values of shape {pixels.shape}: one plain picture is wanted")
         samples = understood(pixels, chosen, has_channels=pixels.ndim == 3)
@@ -100,6 +102,8 @@ def _assembled(content: bytes, file: Any, page: Any, samples: Samples, axes: str
 def _decode_volume(content: bytes, file: Any) -> Picture:
     check_series(file)
     stored, axes, notes = _stack(file)
+    if stored.size == 0:
+        raise PictureError("has no pixels: a volume has at least one; export it again")
     page, has_channels = file.pages.first, stored.ndim == 4
     samples = understood(stored, page, has_channels=has_channels)
     if samples.has_alpha:
