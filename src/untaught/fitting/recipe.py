@@ -52,6 +52,12 @@ INPUTS: Mapping[str, type] = {
 _SMALL_PATCH = 256
 """A patch of a smaller side, in pixels, is one of many that are much alike."""
 
+_STRIP_PATCH = 96
+"""Side of the patches in strips around damage, in pixels."""
+
+_WHOLE = 2.6
+"""A picture of at most so many times the pixels of a small patch is shown whole: docs/lab-notes/anytime.md."""
+
 OPTIMISERS: Mapping[str, type] = {"shipped": OptimiserSettings, "langevin": Langevin, "sgld": SGLD}
 """The shipped optimisers by the kind that a record gives them."""
 
@@ -145,6 +151,11 @@ class Recipe:
         return getattr(self.input, "patch", None)
 
     @property
+    def small_patches(self) -> bool:
+        """Whether a patch is one of many that are much alike."""
+        return self.patch is not None and self.patch < _SMALL_PATCH
+
+    @property
     def element_loss(self) -> ElementLoss | None:
         """The loss as a callable; None for the task's own."""
         loss: ElementLoss | None = LOSSES[self.loss] if isinstance(self.loss, str) else self.loss
@@ -168,11 +179,18 @@ class Recipe:
             wanted: (H, W), bool: the pixels that the network's output is used for; None for all of them.
             strips: the parts of the picture that belong together (`untaught.priors.patches`).
         """
-        patches = 1.0 if self.patch is None else sweep_length(size, self.patch, wanted, strips)
-        if self.adapted or patches == 1:
+        if self.adapted or self.patch is None:
             return self
         stopping: StoppingSettings = self.stopping
-        if self.patch is not None and self.patch < _SMALL_PATCH:
+        recipe = self._with_patch_for(size, strips) if self.small_patches else self
+        patches = sweep_length(size, recipe.patch or self.patch, wanted, strips)
+        if recipe.patch != self.patch and not strips:
+            # The whole picture at once: as many pixels as in patches, in fewer iterations.
+            growth = max(1.0, sweep_length(size, self.patch, wanted) ** 0.25) * self.patch**2 / math.prod(size)
+            every, patience = stopping.every, max(stopping.every, round(stopping.patience * growth))
+        elif patches == 1:
+            return recipe
+        elif self.small_patches:
             # Many small patches are much alike: one sweep between two looks, and the fourth root of their number.
             growth = max(1.0, patches**0.25)
             every, patience = max(stopping.every, round(patches)), round(stopping.patience * growth)
@@ -183,7 +201,22 @@ class Recipe:
         if not stopping.returns_best:
             stopping = NeverStop()
         iterations = round(self.iterations * growth)
-        return dataclasses.replace(self, stopping=stopping, iterations=iterations)
+        return dataclasses.replace(recipe, stopping=stopping, iterations=iterations)
+
+    def _with_patch_for(self, size: Sequence[int], strips: Sequence[Strip]) -> Recipe:
+        """The same with a patch that suits the picture: smaller for strips, the whole of a small picture."""
+        if not isinstance(self.input, MaskedInput):
+            return self
+        patch = self.input.patch
+        if strips:
+            patch = min(patch, _STRIP_PATCH)
+        elif max(size) > patch and math.prod(size) <= _WHOLE * patch**2:
+            patch = max(size)
+        return (
+            self
+            if patch == self.input.patch
+            else dataclasses.replace(self, input=dataclasses.replace(self.input, patch=patch))
+        )
 
     def record(self) -> dict[str, Any]:
         """The recipe as plain nested values, as it was used; objects of the user's own by their qualified names."""

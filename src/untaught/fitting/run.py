@@ -28,6 +28,7 @@ from untaught.fitting.build import build_fit, build_objective
 from untaught.fitting.checkpoint import Snapshot, part, save
 from untaught.fitting.held_out import calibrate, hold_out
 from untaught.fitting.loop import iterate
+from untaught.fitting.mean_weights import evaluation_interval
 from untaught.fitting.operator_check import blame_operator, check_operator
 from untaught.fitting.optimisers import OptimiserSettings, scheduled_rate
 from untaught.fitting.problem import Problem
@@ -38,8 +39,12 @@ from untaught.fitting.state import Observer, Restoration, State, StopReason
 from untaught.fitting.stopping import EarlyStopping, Evidence, HeldOut, NeverStop
 from untaught.imaging.arrays import from_tensor, in_unit_range
 from untaught.physics.linear import Identity
+from untaught.priors.patches import patch_size, windows
 
 __all__ = ["Job", "Progress", "Run"]
+
+_WINDOW, _MARGIN = 256, 16
+"""Side of the windows in which the mean network is evaluated, and of their rim that is not used, in pixels."""
 
 _HELD_OUT_SEED = 1_000_003
 """Distance of the seed of the held-out values from that of the fit."""
@@ -184,6 +189,12 @@ class Run:
         if stacked and problem.classical is not None and self._held is not None:
             self._stacking = Stacking(problem.classical, self._observed, self._known, self._held)
             self._fit.first = self._stacking.classical
+            wanted = problem.wanted(self._held)
+            self._windows = windows(
+                problem.size, _WINDOW, _MARGIN, None if wanted is None else wanted.any(0), problem.strips
+            )
+            seen = math.prod(problem.size if job.recipe.patch is None else patch_size(problem.size, job.recipe.patch))
+            self._evaluates_every = evaluation_interval(self._windows, seen)
         if self._held is not None:
             self._fit.sampler.set_known(self._known & ~self._held)
         criterion = rule.criterion(Evidence(self._observed, self._known, self._held, self._operator))
@@ -371,7 +382,9 @@ class Run:
             "points": {**self._points, "loss": self._loss_history()},
         }
         if self._stacking is not None:
-            values["stacking"] = self._stacking.weights.tolist()
+            values["stacking"], values["mixture"] = self._stacking.weights.tolist(), self._stacking.mixture
+            if self._stacking.evaluated is not None:
+                tensors["evaluated.picture"] = self._stacking.evaluated
         if self._best is not None:
             tensors |= {f"best.{name}": tensor for name, tensor in self._best.tensors.items()}
             values["best"] = dict(self._best.values)
@@ -399,6 +412,11 @@ class Run:
         """The state with the classical picture where that is better."""
         stacking = self._stacking
         assert stacking is not None
+        iteration = state.iteration
+        if iteration % max(self._evaluates_every, iteration // 10) == 0 or iteration == self._stage_until():
+            assert self._fit.mean is not None
+            guess = stacking.guess if self._in_search else stacking.classical
+            stacking.evaluated = self._fit.mean.picture(self.job.engine, self._fit.sampler, guess, self._windows)
         # Once every value is known to the network, there is nothing left to compare on.
         if self._in_search and state.iteration % self._looks_every(state.iteration) == 0:
             stacking.look(state.average, self._fit.visited)
@@ -540,6 +558,8 @@ class Run:
             self._losses = torch.tensor(points["loss"], device=device, dtype=torch.float32)
             if self._stacking is not None and "stacking" in values:
                 self._stacking.weights = torch.tensor(values["stacking"], dtype=torch.float64)
+                self._stacking.mixture = values.get("mixture", 0.0)
+                self._stacking.evaluated = saved.tensors.get("evaluated.picture")
             if "best" in values:
                 self._best = Snapshot(part(saved.tensors, "best"), values["best"])
             if self._patience is not None:

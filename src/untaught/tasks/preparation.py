@@ -91,9 +91,14 @@ def _local(
     if entry.localise is None or options.volume or not plain:
         return None
     recipe = options.recipe if isinstance(options.recipe, Recipe) else find_recipe(entry.name, options.recipe)
-    if not recipe.shows_picture or recipe.patch is None or recipe.patch > LARGEST_PATCH:
+    if not recipe.shows_picture or not recipe.small_patches or not _fits_strips(recipe):
         return None
     return entry.localise(image, settings, **more)
+
+
+def _fits_strips(recipe: Recipe) -> bool:
+    """Whether its patch fits into a strip, or will be made to."""
+    return not recipe.adapted or (recipe.patch or 0) <= LARGEST_PATCH
 
 
 def _read(entry: Task, image: Any, settings: Any, options: FitOptions, more: dict[str, Any]) -> Problem:
