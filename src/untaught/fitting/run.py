@@ -26,6 +26,7 @@ from untaught.backend.engine import Engine
 from untaught.errors import DivergenceError, InputError, Interrupted, ObserverError, StopFit, UntaughtError
 from untaught.fitting.build import build_fit, build_objective
 from untaught.fitting.checkpoint import Snapshot, part, save
+from untaught.fitting.estimate import Estimate, estimate
 from untaught.fitting.held_out import calibrate, hold_out
 from untaught.fitting.loop import iterate
 from untaught.fitting.mean_weights import evaluation_interval
@@ -301,6 +302,10 @@ class Run:
         """Check the operator on one picture, before anything is fitted; see `operator_check.check_operator`."""
         check_operator(self._problem, self._operator, excess)
 
+    def estimate(self) -> Estimate | None:
+        """What the run will take on this machine, before it begins; None where that cannot be told."""
+        return estimate(self.job, self._fit.network, self._fit.sampler.channels)
+
     @property
     def finished(self) -> bool:
         """Whether the run has ended."""
@@ -359,13 +364,13 @@ class Run:
         """How much of the answer is the network's, as a sentence; none without a classical picture."""
         if self._stacking is None:
             return ()
-        share = self._stacking.share
+        share, name = self._stacking.share, self.job.problem.classical_name
         if share < 0.005:
             return (
-                "the network had nothing better yet on held-out values: the picture is the classical one (biharmonic); "
-                "more time would help",
+                f"the network had nothing better yet on held-out values: the picture is the {name} one; more time "
+                "would help",
             )
-        return (f"the network's share of what was filled in is {share:.0%}, the rest is biharmonic",)
+        return (f"the network's share of what was filled in is {share:.0%}, the rest is {name}",)
 
     def snapshot(self) -> Snapshot:
         """Everything that is needed to continue to the same result, to the bit. Take it between two states."""

@@ -114,6 +114,7 @@ def read(picture: Tensor, layout: Layout, settings: FillSettings, mask: ArrayLik
         kept=known if settings.keep_known else None,
         recipe_row="inpaint-hole" if large else "",
         classical=None if large or layout.volume else functools.partial(fill, strips=strips),
+        classical_name="biharmonic",
         strips=strips,
         notes=notes,
     )
