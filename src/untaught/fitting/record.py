@@ -12,13 +12,14 @@ import untaught
 from untaught.errors import InputError
 from untaught.fitting.run import Job
 from untaught.fitting.state import Restoration
+from untaught.imaging.files import read_bytes
 
 __all__ = ["check_request", "file_entry", "make_record", "make_request", "read_record"]
 
 
 def file_entry(path: Path) -> dict[str, str]:
     """A file's path and the SHA-256 of its content."""
-    return {"path": str(path), "sha256": hashlib.sha256(path.read_bytes()).hexdigest()}
+    return {"path": str(path), "sha256": hashlib.sha256(read_bytes(path)).hexdigest()}
 
 
 def make_request(job: Job, *, command: str, files: Mapping[str, Path], options: Mapping[str, Any]) -> dict[str, Any]:
