@@ -517,6 +517,17 @@ def test_an_impossible_name_is_refused(name):
             check(Path(name))
 
 
+@pytest.mark.parametrize(
+    "name", ["line\nbreak.png", "tab\there.png", "red\x1b[31m.png", "bell\a.png", "left\u202e.png"]
+)
+def test_a_name_does_not_steer_the_terminal(name, capsys):
+    for words in (["inspect", name], ["restore", "photo.png", "-o", f"nowhere/{name}"]):
+        assert run(*words) == 2
+        error = capsys.readouterr().err
+        assert error.count("\n") == 1
+        assert error[:-1].isprintable()
+
+
 # Printing ------------------------------------------------------------------------------------------------------------
 
 

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import contextlib
 import difflib
+import re
 import signal
 import sys
 import threading
@@ -15,6 +16,7 @@ from typing import Any, NoReturn
 
 import untaught
 from untaught.cli.other_commands import DEMO, STUDIO, completion_command
+from untaught.cli.outputs import complain
 from untaught.cli.parsing import Command, help_of_app, help_of_command, make_app
 from untaught.cli.report_commands import REPORT_COMMANDS
 from untaught.cli.run import DONE, FAILED, INTERRUPTED
@@ -23,6 +25,7 @@ from untaught.cli.streams import guarded_streams
 from untaught.cli.task_commands import again_commands, task_commands
 from untaught.errors import InputError, UntaughtError
 from untaught.imaging.files import reason
+from untaught.settings import cut
 
 __all__ = ["commands", "main"]
 
@@ -146,7 +149,8 @@ def _sentence(error: Any, command: Command) -> str:
 
 
 def _fail(error: object, code: int) -> int:
-    print(f"untaught: {error}", file=sys.stderr)
+    # A record may hold a word of megabytes.
+    complain(re.sub(r"\S{500,}", lambda word: cut(word[0], 400), str(error)))
     return code
 
 

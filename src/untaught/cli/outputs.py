@@ -25,7 +25,9 @@ __all__ = ["Targets", "complain", "picture_writer", "put", "remove"]
 
 def complain(text: object) -> None:
     """Print a sentence on standard error, also with ``--quiet``."""
-    print(f"untaught: {text}", file=sys.stderr)
+    # A name may hold line breaks, or codes that a terminal obeys.
+    shown = "".join(sign if sign.isprintable() else ascii(sign)[1:-1] for sign in str(text))
+    print(f"untaught: {shown}", file=sys.stderr)
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -47,6 +47,7 @@ class RunArguments:
         saved: a checkpoint to go on from; None to start.
         continue_for: iterations to fit from there, whatever the stop rule says.
         origin: the record or the checkpoint that this was read from; None if there is none.
+        request: what it says about the run; None if there is none.
     """
 
     task: str
@@ -58,6 +59,7 @@ class RunArguments:
     saved: Snapshot | None = None
     continue_for: int | None = None
     origin: Path | None = None
+    request: Mapping[str, Any] | None = None
 
     @property
     def sources(self) -> dict[str, Path]:
@@ -93,7 +95,8 @@ def _run(arguments: RunArguments) -> int:
     targets = Targets.of(output, output.output, inputs, arguments.origin, _names_of_found(job.problem))
     reference = None if output.reference is None else _read_reference(output.reference, result)
     console = make_console(quiet=output.quiet)
-    for note in (*job.problem.notes, *targets.notes):
+    differing = () if arguments.request is None else record.differences(arguments.request, job)
+    for note in (*job.problem.notes, *targets.notes, *differing):
         console.print(f"note: {note}")
     run = job.begin(arguments.saved)
     if arguments.continue_for:

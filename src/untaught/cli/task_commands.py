@@ -115,13 +115,12 @@ def again_commands(words: Sequence[str]) -> list[Command]:
 
         path = given.checkpoint_file
         saved = load(path)
-        try:
-            request = saved.values["request"]
-            check_request(request, path)
-            there = Path(request["output"])
-        except (KeyError, TypeError) as error:
-            raise InputError(f"{path} is the checkpoint of another program: one of untaught's own is wanted") from error
-        if saved.values["finished"] and not given.continue_for:
+        request, finished = saved.values.get("request"), saved.values.get("finished")
+        if not isinstance(request, dict) or not isinstance(request.get("output"), str):
+            raise InputError(f"{path} is the checkpoint of another program: one of untaught's own is wanted")
+        check_request(request, path)
+        there = Path(request["output"])
+        if finished and not given.continue_for:
             raise InputError(f"the run of {path} has come to its end: fit on with --continue-for N")
         chosen = {field.name: getattr(output, field.name) for field in dataclasses.fields(output)}
         chosen |= {"output": output.output or there, "checkpoint": output.checkpoint or path}
@@ -171,4 +170,5 @@ def _arguments_of(
         output=output,
         words=words,
         origin=origin,
+        request=request,
     )

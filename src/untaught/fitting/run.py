@@ -25,7 +25,7 @@ from torch import Tensor, nn
 from untaught.backend.engine import Engine
 from untaught.errors import DivergenceError, InputError, Interrupted, ObserverError, StopFit, UntaughtError
 from untaught.fitting.build import build_fit, build_objective
-from untaught.fitting.checkpoint import Snapshot, part, save
+from untaught.fitting.checkpoint import Snapshot, check_averages, check_values, part, save
 from untaught.fitting.held_out import calibrate, hold_out
 from untaught.fitting.loop import iterate
 from untaught.fitting.operator_check import blame_operator, check_operator
@@ -526,9 +526,12 @@ class Run:
         return self._losses[: len(self._points["iteration"])].tolist()
 
     def _restore(self, saved: Snapshot) -> None:
-        values, device = saved.values, self._observed.device
+        values, device, problem = saved.values, self._observed.device, self.job.problem
         saved = Snapshot({name: tensor.to(device) for name, tensor in saved.tensors.items()}, values)
         try:
+            check_values(values)
+            pictures = len(self._observed) * self.job.recipe.runs
+            check_averages(saved.tensors, (pictures, problem.channels, *problem.size))
             self._in_search, self._until, self._finished = values["in_search"], values["until"], values["finished"]
             if not self._in_search:
                 self._fit.sampler.set_known(self._known)
@@ -545,7 +548,7 @@ class Run:
             if self._patience is not None:
                 self._patience.restore(values["patience"], part(saved.tensors, "score"))
             self.last = self._state_of_checkpoint()
-        except (KeyError, RuntimeError, IndexError, ValueError) as error:
+        except (ArithmeticError, AttributeError, LookupError, RuntimeError, TypeError, ValueError) as error:
             raise InputError("the checkpoint does not belong to this picture and recipe") from error
 
     def _state_of_checkpoint(self) -> State | None:
