@@ -8,11 +8,12 @@ This module is long because the stages of a run, its checkpoints and its result 
 
 from __future__ import annotations
 
+import contextlib
 import copy
 import dataclasses
 import math
 import threading
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Generator, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -22,13 +23,22 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
+from untaught.backend.ambience import undisturbed
 from untaught.backend.engine import Engine
-from untaught.errors import DivergenceError, InputError, Interrupted, ObserverError, StopFit, UntaughtError
+from untaught.errors import (
+    DivergenceError,
+    InputError,
+    Interrupted,
+    ObserverError,
+    SettingError,
+    StopFit,
+    UntaughtError,
+)
 from untaught.fitting.build import build_fit, build_objective
 from untaught.fitting.checkpoint import Snapshot, check_averages, check_values, part, save
 from untaught.fitting.held_out import calibrate, hold_out
 from untaught.fitting.loop import iterate
-from untaught.fitting.operator_check import blame_operator, check_operator
+from untaught.fitting.operator_check import blame_operator, check_objective, check_operator
 from untaught.fitting.optimisers import OptimiserSettings, scheduled_rate
 from untaught.fitting.problem import Problem
 from untaught.fitting.recipe import Recipe
@@ -38,6 +48,7 @@ from untaught.fitting.state import Observer, Restoration, State, StopReason
 from untaught.fitting.stopping import EarlyStopping, Evidence, HeldOut, NeverStop
 from untaught.imaging.arrays import from_tensor, in_unit_range
 from untaught.physics.linear import Identity
+from untaught.settings import shown
 
 __all__ = ["Job", "Progress", "Run"]
 
@@ -69,6 +80,7 @@ class Job:
         """Prepare a run, from the start or from a snapshot of an earlier run."""
         return Run(self, saved)
 
+    @undisturbed()
     def picture(self, state: State, *, polished: bool = False) -> NDArray[Any] | Tensor:
         """The picture as it would be returned now, in the shape and dtype of the input.
 
@@ -152,7 +164,7 @@ class Run:
         self.stop_reason = StopReason.ITERATIONS
         self.last: State | None = None
         self._lock = threading.Lock()
-        with torch.inference_mode(False):
+        with torch.inference_mode(False), undisturbed():
             self._prepare(saved)
 
     def _prepare(self, saved: Snapshot | None) -> None:
@@ -206,7 +218,7 @@ class Run:
         if not self._lock.acquire(blocking=False):
             raise UntaughtError("this run is being fitted by another thread: give each thread a run of its own")
         try:
-            yield from self._states()
+            yield from self._undisturbed(self._states())
         except DivergenceError as error:
             if self.last is not None:
                 blame_operator(error, self._problem, self._operator, self._sound(self.last).average)
@@ -214,7 +226,17 @@ class Run:
         finally:
             self._lock.release()
 
-    def _states(self) -> Iterator[State]:
+    def _undisturbed(self, states: Generator[State]) -> Iterator[State]:
+        """The same states, each made as in a fresh program; the caller's own settings hold in between."""
+        with contextlib.closing(states):
+            while True:
+                with undisturbed(self.job.engine.device):
+                    state = next(states, None)
+                if state is None:
+                    return
+                yield state
+
+    def _states(self) -> Generator[State]:
         if self.stop_reason is StopReason.INTERRUPTED and not self._finished:
             # The caller goes on after Ctrl-C.
             self.stop_reason = StopReason.ITERATIONS
@@ -242,8 +264,11 @@ class Run:
 
         Raises:
             Interrupted: on Ctrl-C; holds the best result so far.
+            SettingError: for observers that cannot be called; nothing is fitted then.
             ObserverError: when an observer raises; holds the best result so far.
         """
+        if not isinstance(observers, Sequence) or not all(callable(observer) for observer in observers):
+            raise SettingError(f"observers are a list of callables that take a State: found {shown(observers)}")
         try:
             for state in self:
                 for observer in observers:
@@ -287,8 +312,14 @@ class Run:
         self.stop_reason = StopReason.ITERATIONS
 
     def check_operator(self, excess: float | None = None) -> None:
-        """Check the operator on one picture, before anything is fitted; see `operator_check.check_operator`."""
+        """Check the operator, loss and regulariser on one picture, before anything is fitted; see `operator_check`."""
         check_operator(self._problem, self._operator, excess)
+        recipe, problem = self.job.recipe, self.job.problem
+        if callable(recipe.loss) or recipe.regulariser is not None:
+            with torch.inference_mode(False):
+                objective = build_objective(problem, recipe, self._observed, self._operator, self._known.clone())
+            shape = (len(self._observed) * recipe.runs, problem.channels, *problem.size)
+            check_objective(objective, shape, self._observed.device)
 
     @property
     def finished(self) -> bool:
@@ -308,6 +339,7 @@ class Run:
         gives_up_at = None if patience is None or not (self._in_search and best) else patience.gives_up_at
         return Progress(self._in_search, self._stage_until(), self._until, best, gives_up_at)
 
+    @undisturbed()
     def restoration(self) -> Restoration:
         """The result so far.
 
@@ -356,6 +388,7 @@ class Run:
             )
         return (f"the network's share of what was filled in is {share:.0%}, the rest is biharmonic",)
 
+    @undisturbed()
     def snapshot(self) -> Snapshot:
         """Everything that is needed to continue to the same result, to the bit. Take it between two states."""
         now = self._fit.snapshot()
