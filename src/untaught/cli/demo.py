@@ -14,9 +14,10 @@ from numpy.typing import NDArray
 from rich.table import Table
 
 from untaught.cli.display import make_console, make_display
+from untaught.errors import PictureError
 from untaught.fitting.state import Restoration
 from untaught.imaging.damage import dropped_pixels, writing
-from untaught.imaging.files import write_text
+from untaught.imaging.files import check_writable, reason, write_text
 from untaught.imaging.metrics import psnr_and_ssim
 from untaught.imaging.picture import Picture
 from untaught.imaging.writing import write
@@ -30,7 +31,12 @@ def run_demo(folder: Path, iterations: int | None = None) -> int:
     """Run the demonstration, print its figures, and write them and the pictures into ``folder``."""
     from skimage.restoration import inpaint_biharmonic
 
-    folder.mkdir(parents=True, exist_ok=True)
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        why = "a file has that name" if isinstance(error, FileExistsError) else reason(error)
+        raise PictureError(f"the folder {folder} cannot be made: {why}") from error
+    check_writable(folder / "figures.json")
     console = make_console()
     table = Table("", "damaged", "biharmonic", "untaught", "seconds", title="PSNR over the whole picture, dB")
     report: dict[str, Any] = {}

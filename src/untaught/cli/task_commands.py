@@ -107,7 +107,7 @@ def again_commands(words: Sequence[str]) -> list[Command]:
         from untaught.fitting.record import read_record
 
         request = read_record(record.record_file)
-        return run_files(_arguments_of(request, trust, output, words))
+        return run_files(_arguments_of(request, trust, output, words, record.record_file))
 
     def resume(given: _Checkpoint, trust: _Trust, output: RepeatedOutput) -> int:
         from untaught.fitting.checkpoint import load
@@ -115,17 +115,16 @@ def again_commands(words: Sequence[str]) -> list[Command]:
 
         path = given.checkpoint_file
         saved = load(path)
-        try:
-            request = saved.values["request"]
-            check_request(request, path)
-            there = Path(request["output"])
-        except (KeyError, TypeError) as error:
-            raise InputError(f"{path} is the checkpoint of another program: one of untaught's own is wanted") from error
-        if saved.values["finished"] and not given.continue_for:
+        request, finished = saved.values.get("request"), saved.values.get("finished")
+        if not isinstance(request, dict) or not isinstance(request.get("output"), str):
+            raise InputError(f"{path} is the checkpoint of another program: one of untaught's own is wanted")
+        check_request(request, path)
+        there = Path(request["output"])
+        if finished and not given.continue_for:
             raise InputError(f"the run of {path} has come to its end: fit on with --continue-for N")
         chosen = {field.name: getattr(output, field.name) for field in dataclasses.fields(output)}
         chosen |= {"output": output.output or there, "checkpoint": output.checkpoint or path}
-        arguments = _arguments_of(request, trust, OutputOptions(**chosen), words)
+        arguments = _arguments_of(request, trust, OutputOptions(**chosen), words, path)
         return run_files(dataclasses.replace(arguments, saved=saved, continue_for=given.continue_for))
 
     return [
@@ -147,7 +146,7 @@ def again_commands(words: Sequence[str]) -> list[Command]:
 
 
 def _arguments_of(
-    request: Mapping[str, Any], trust: _Trust, output: OutputOptions, words: Sequence[str]
+    request: Mapping[str, Any], trust: _Trust, output: OutputOptions, words: Sequence[str], origin: Path
 ) -> RunArguments:
     """The run that a record or a checkpoint describes."""
     from untaught.recipes import recipe_from_record
@@ -170,4 +169,6 @@ def _arguments_of(
         },
         output=output,
         words=words,
+        origin=origin,
+        request=request,
     )

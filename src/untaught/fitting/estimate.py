@@ -6,17 +6,16 @@ import copy
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
 
 import torch
 from torch import nn
 
+from untaught.backend.engine import Engine
 from untaught.fitting.memory import needed_memory
+from untaught.fitting.problem import Problem
+from untaught.fitting.recipe import Recipe
 from untaught.priors.encoder_decoder import NetworkSettings
 from untaught.priors.patches import patch_size
-
-if TYPE_CHECKING:
-    from untaught.fitting.run import Job
 
 __all__ = ["Estimate", "estimate"]
 
@@ -48,15 +47,19 @@ class Estimate:
         return f"the fit{where} takes {', '.join(parts)}"
 
 
-def estimate(job: Job, network: nn.Module, input_channels: int) -> Estimate | None:
+def estimate(
+    problem: Problem, recipe: Recipe, engine: Engine, network: nn.Module, input_channels: int, budget: float | None
+) -> Estimate | None:
     """Time the network once and reckon from there; None on accelerators, whose work is not timed like that.
 
     Args:
-        job: what will be fitted.
+        problem: what will be fitted.
+        recipe: how.
+        engine: how a step runs.
         network: as it will be fitted; it is not changed.
         input_channels: of the network.
+        budget: seconds that the fit may take; None for no limit.
     """
-    recipe, engine, problem = job.recipe, job.engine, job.problem
     if engine.device.type != "cpu":
         return None
     shape: Sequence[int] = problem.size if recipe.patch is None else patch_size(problem.size, recipe.patch)
@@ -76,7 +79,7 @@ def estimate(job: Job, network: nn.Module, input_channels: int) -> Estimate | No
     total = _ITERATION * seconds * recipe.iterations
     return Estimate(
         iterations=recipe.iterations,
-        seconds=total if job.time_budget is None else min(total, job.time_budget),
+        seconds=total if budget is None else min(total, budget),
         memory=memory,
         strips=len(problem.strips),
     )

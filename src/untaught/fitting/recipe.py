@@ -25,7 +25,7 @@ from untaught.priors.r2r_input import R2RInput
 from untaught.priors.sampler import InputScheme
 from untaught.priors.siren import Siren
 from untaught.priors.unet import UNet
-from untaught.settings import check_names, plain, settings
+from untaught.settings import check_names, plain, settings, shown
 
 __all__ = ["INPUTS", "NETWORKS", "Recipe", "recipe_from_record"]
 
@@ -94,8 +94,8 @@ class Recipe:
     regulariser: Any = None
     averaging: Annotated[float, Field(ge=0, lt=1)] = 0.99
     stopping: Any = NeverStop()
-    runs: Annotated[int, Field(ge=1)] = 1
-    iterations: Annotated[int, Field(ge=1)]
+    runs: Annotated[int, Field(ge=1, le=2**63 - 1)] = 1
+    iterations: Annotated[int, Field(ge=1, le=2**63 - 1)]
     classical: bool = False
     adapted: bool = False
 
@@ -126,19 +126,19 @@ class Recipe:
     def _check_parts(self) -> None:
         """Check that each part is a shipped one or has what an own one needs."""
         if not (isinstance(self.network, nn.Module) or callable(getattr(self.network, "build", None))):
-            raise SettingError(f"network is an architecture or a torch.nn.Module: found {self.network!r}")
+            raise SettingError(f"network is an architecture or a torch.nn.Module: found {shown(self.network)}")
         if not isinstance(self.input, InputScheme):
-            raise SettingError(f"input has a method build(measurement, generator): found {self.input!r}")
+            raise SettingError(f"input has a method build(measurement, generator): found {shown(self.input)}")
         if not (isinstance(self.optimiser, OptimiserSettings) or callable(self.optimiser)):
             raise SettingError(
-                f"optimiser is OptimiserSettings or a callable of the parameters: found {self.optimiser!r}"
+                f"optimiser is OptimiserSettings or a callable of the parameters: found {shown(self.optimiser)}"
             )
         if isinstance(self.loss, str):
             check_names([self.loss], LOSSES, kind="loss")
         elif not (self.loss is None or callable(self.loss)):
-            raise SettingError(f"loss is one of {', '.join(LOSSES)}, or a callable: found {self.loss!r}")
+            raise SettingError(f"loss is one of {', '.join(LOSSES)}, or a callable: found {shown(self.loss)}")
         if not (self.regulariser is None or callable(self.regulariser)):
-            raise SettingError(f"regulariser is a callable of the picture: found {self.regulariser!r}")
+            raise SettingError(f"regulariser is a callable of the picture: found {shown(self.regulariser)}")
 
     @property
     def shows_picture(self) -> bool:
@@ -255,7 +255,17 @@ def recipe_from_record(
         "regulariser": regulariser,
         "stopping": stopping,
     }
-    built = _migrated(dict(values)) | {name: value for name, value in given.items() if value is not None}
+    own_parts = {name: value for name, value in given.items() if value is not None}
+    try:
+        return _from_values(dict(values), own_parts)
+    except SettingError:
+        raise
+    except (ArithmeticError, AttributeError, LookupError, RecursionError, TypeError, ValueError) as error:
+        raise SettingError("the recipe is damaged: it has parts of the wrong kind") from error
+
+
+def _from_values(values: dict[str, Any], given: dict[str, Any]) -> Recipe:
+    built = _migrated(values) | given
     parts: Mapping[str, Callable[[dict[str, Any]], Any]] = {
         "network": lambda part: _by_tag(part, "kind", NETWORKS, default="encoder-decoder"),
         "input": lambda part: _by_tag(part, "kind", INPUTS),

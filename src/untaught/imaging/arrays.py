@@ -235,6 +235,10 @@ def _is_labelled(image: Any) -> bool:
 
 
 def _check_tensor(tensor: Tensor, dimensions: int, channel_axis: int | None) -> None:
+    if tensor.layout != torch.strided or tensor.is_quantized or tensor.device.type == "meta":
+        raise InputError(
+            "a picture is a dense tensor with values: use to_dense(), dequantize(), or a device with memory"
+        )
     axes = "D, H, W" if dimensions == 3 else "H, W"
     if tensor.ndim != dimensions + 2 or 0 in tensor.shape:
         raise InputError(

@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 
 from untaught.errors import InputError, PictureError
 from untaught.imaging import pillow_formats, tiff
+from untaught.imaging.files import read_bytes
 from untaught.imaging.jpeg_tables import read_compression
 from untaught.imaging.picture import Picture
 
@@ -134,17 +135,13 @@ INPUT_KINDS: Mapping[str, Callable[[Path, tuple[int, ...]], Any]] = {
 
 
 def _content(path: Path) -> bytes:
-    if path.is_dir():
-        raise PictureError(f"{path} is a folder: a picture file is wanted")
     try:
-        content = path.read_bytes()
+        content = read_bytes(path)
     except FileNotFoundError as error:
-        names = [entry.name for entry in path.parent.iterdir()] if path.parent.is_dir() else []
+        names = os.listdir(path.parent) if os.access(path.parent, os.R_OK) and path.parent.is_dir() else []  # noqa: PTH208
         near = difflib.get_close_matches(path.name, names, n=1)
         hint = f"; did you mean {path.parent / near[0]}?" if near else ""
         raise PictureError(f"there is no file {path}{hint}") from error
-    except OSError as error:
-        raise PictureError(f"{path} cannot be read: {error.strerror}") from error
     if not content:
         raise PictureError(f"{path} is empty: a picture file is wanted")
     return content

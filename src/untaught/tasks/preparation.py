@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 from torch import Tensor
 
+from untaught.backend.ambience import undisturbed
 from untaught.errors import InputError, SettingError
 from untaught.fitting.problem import Problem
 from untaught.fitting.run import Job
@@ -49,6 +50,7 @@ def run_task(
     return prepare(task, image, **given).run(observers)
 
 
+@undisturbed()
 def prepare(task: str, image: ArrayLike | Tensor | None, mask: ArrayLike | Tensor | None = None, **given: Any) -> Job:
     """Read and check everything that a task needs; nothing is fitted yet.
 
