@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import contextlib
+import dataclasses
 import io
 import logging
+import math
 from collections.abc import Iterator
 from typing import Any
 
@@ -20,6 +22,7 @@ __all__ = ["decode", "encode"]
 # Descriptive tags by number, and the argument of tifffile.imwrite that writes them, if there is one.
 _TEXTS = {270: "description", 271: None, 272: None, 305: "software", 306: "datetime", 315: None, 33432: None}
 _ICC_PROFILE = 34675
+_NODATA = 42113  # GDAL's, as text
 
 
 @contextlib.contextmanager
@@ -84,12 +87,15 @@ def decode(content: bytes, *, volume: bool = False) -> Picture:
         )
         # 1 and 2 are the two kinds of alpha. Other extra samples are data.
         has_alpha = pixels.ndim - volume == 3 and bool(page.extrasamples) and int(page.extrasamples[-1]) in (1, 2)
+        nodata = _nodata(page)
     orientation = int(tags.get(ORIENTATION, 1))
     if not volume:
-        return assemble(pixels, has_alpha=has_alpha, orientation=orientation, metadata=metadata)
+        picture = assemble(pixels, has_alpha=has_alpha, orientation=orientation, metadata=metadata)
+        return dataclasses.replace(picture, nodata=nodata)
     if has_alpha:
         raise PictureError("has an alpha channel: a volume cannot have one; save it without")
-    return Picture(np.stack([upright(one, orientation) for one in pixels]), None, metadata, volume=True)
+    whole = np.stack([upright(one, orientation) for one in pixels])
+    return Picture(whole, None, metadata, volume=True, orientation=orientation, nodata=nodata)
 
 
 def _stack(file: tifffile.TiffFile) -> NDArray[Any]:
@@ -108,6 +114,15 @@ def _stack(file: tifffile.TiffFile) -> NDArray[Any]:
     order = [*slices, "Y", "X", *colour]
     pixels: NDArray[Any] = series.asarray().transpose([series.axes.index(axis) for axis in order])
     return pixels if slices else pixels[None]
+
+
+def _nodata(page: Any) -> tuple[float, ...]:
+    """The value that GDAL's tag says is missing; none for NaN, which is missing anyway."""
+    try:
+        value = float(str(page.tags[_NODATA].value).strip("\0 "))
+    except (KeyError, ValueError):
+        return ()
+    return (value,) if math.isfinite(value) else ()
 
 
 def _resolution(page: Any) -> tuple[float, float] | None:

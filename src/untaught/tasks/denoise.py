@@ -257,6 +257,8 @@ def _impulse(picture: Tensor, finite: Tensor, layout: Layout) -> Problem:
 
     hit: Any = np.stack([impulses(np.moveaxis(np.nan_to_num(one), 0, -1)) for one in _slices(picture).numpy()])
     known = finite & ~_stacked(torch.from_numpy(hit)[:, None], picture)
+    # A lone value far beyond all others is an impulse too.
+    layout = layout.without_beyond()
     share = 1 - known.float().mean().item()
     if share == 0:
         raise InputError("no pixel differs from its surroundings as an impulse would: nothing is to be replaced")
