@@ -155,8 +155,20 @@ def test_what_could_mean_two_things_is_refused_with_the_values_found(values, mes
 
 
 def test_the_picture_itself_is_no_mask(photo):
-    with pytest.raises(InputError, match="the mask is the picture itself"):
+    with pytest.raises(InputError, match="the mask is the picture itself, and no pure colour"):
         file_mask(photo, picture=photo)
+
+
+@pytest.mark.parametrize("colour", [(255, 0, 0), (0, 255, 0), (255, 0, 255), (0, 255, 255)])
+def test_a_pure_colour_in_the_picture_itself_marks_what_is_missing(photo, hole, colour):
+    marked = painted(photo, hole, colour)
+    understood = file_mask(marked, picture=marked)
+    assert not understood.known[hole].any()
+    assert understood.known[~grown(hole, 1, (0, 1))].all()
+    two = Picture(marked.pixels.copy())
+    two.pixels[:3] = (0, 0, 255)
+    with pytest.raises(InputError, match="one colour is wanted"):
+        file_mask(two, picture=two)
 
 
 @pytest.mark.parametrize("share", [0.03, 0.1, 0.3, 0.45])

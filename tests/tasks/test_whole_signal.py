@@ -353,3 +353,19 @@ def test_a_stamp_with_soft_edges_is_removed(name):
     result = np.asarray(Image.open("out.png")).astype(float)
     assert np.abs(result - clean)[cover > 0].mean() < 12
     assert np.abs(result - clean).max() < 60
+
+
+@pytest.mark.parametrize("top", [1023, 4095, 16383])
+def test_a_file_may_say_what_is_black_and_white(capsys, top):
+    values = (0.9 * top * SCENE).astype(np.uint16)
+    tags = [(281, 3, 1, top, True), (280, 3, 1, 0, True)]
+    tifffile.imwrite("raw.tif", values, extratags=tags)
+    words = "denoise raw.tif --noise 9 -o out.tif --iterations 1 --record run.json --reference raw.tif"
+    assert cli.main(words.split()) == 0
+    assert f"black and white are 0 and {top}" in capsys.readouterr().err
+    record = json.loads(reading.Path("run.json").read_text())
+    assert record["range"] == [0, top]
+    tifffile.imwrite("wrong.tif", values, extratags=[(281, 3, 1, top // 4, True)])
+    assert reading.read("wrong.tif").levels is None
+    tifffile.imwrite("plain.tif", values)
+    assert reading.read("plain.tif").levels is None

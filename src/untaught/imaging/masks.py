@@ -29,6 +29,19 @@ _FEW_GRAY = 0.2
 _MOST = 0.5
 """A mask that throws more than this share of the picture away is told about."""
 
+_PURE = {
+    "red": (1, 0, 0),
+    "green": (0, 1, 0),
+    "blue": (0, 0, 1),
+    "magenta": (1, 0, 1),
+    "yellow": (1, 1, 0),
+    "cyan": (0, 1, 1),
+}
+"""Colours that mark a part of a picture which is its own mask."""
+
+_LEAST_MARKED = 1e-3
+"""A smaller share of such a colour is the picture's own."""
+
 _STROKES = 0.25
 """White on black, together and no more than this share of the mask, marks what is missing."""
 
@@ -262,14 +275,28 @@ def _painted(mask: Picture, picture: Picture | None, jpeg: bool) -> NDArray[np.b
         return None
     if jpeg and differs.mean() > _MOST / 2:
         return None
-    if not differs.any():
-        if mask.alpha is not None and mask.alpha.min() != mask.alpha.max():
-            return None
-        raise InputError(
-            "the mask is the picture itself, and nothing on it is marked: paint over a copy of the picture, or make a "
-            "black and white mask"
-        )
-    return differs
+    if differs.any():
+        return differs
+    return None if mask.alpha is not None and mask.alpha.min() != mask.alpha.max() else _marking(mask.pixels, white)
+
+
+def _marking(pixels: NDArray[Any], white: float) -> NDArray[np.bool_]:
+    """Where a picture that is its own mask has a pure colour that no photograph has so much of; with its soft edges."""
+    marked: dict[str, NDArray[np.bool_]] = {}
+    if pixels.ndim == 3 and pixels.shape[2] == 3:
+        for name, colour in _PURE.items():
+            found: NDArray[np.bool_] = (pixels == np.array(colour) * white).all(-1)
+            if found.mean() >= _LEAST_MARKED and is_together(found, (-2, -1)):
+                marked[name] = found
+    if len(marked) == 1:
+        return grown(next(iter(marked.values())), 1, (-2, -1))
+    found_colours = (
+        f"it has {' and '.join(marked)}, and one colour is wanted" if marked else "no pure colour marks a part"
+    )
+    raise InputError(
+        f"the mask is the picture itself, and {found_colours}: paint over a copy of the picture, or make a black and "
+        "white mask"
+    )
 
 
 def _has_bands(mask: Picture, picture: Picture) -> bool:

@@ -56,6 +56,7 @@ class Picture:
         volume: whether this is a volume. Its slices are the pages of a TIFF.
         orientation: the EXIF orientation that was undone, 1 for none.
         nodata: values that the file says are missing.
+        levels: the values of black and white, where the file says so and its type would not.
     """
 
     pixels: NDArray[Any]
@@ -64,6 +65,7 @@ class Picture:
     volume: bool = False
     orientation: int = 1
     nodata: tuple[float, ...] = ()
+    levels: tuple[float, float] | None = None
 
     @property
     def size(self) -> tuple[int, ...]:
