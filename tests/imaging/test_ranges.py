@@ -150,3 +150,12 @@ def test_figures_of_one_picture_use_one_range():
     unit = in_unit_range(picture, range_.stated)
     assert 0 <= unit.min() < 0.1
     assert 0.9 < unit.max() <= 1
+
+
+@pytest.mark.parametrize("share", [1, 0.05])
+def test_a_large_picture_that_fills_its_type_is_told_by_some_of_it(share, monkeypatch):
+    monkeypatch.setattr("untaught.imaging.ranges._SAMPLES", 256)
+    picture = (share * 65535 * SCENE).astype(np.uint16)
+    valid = RNG.random(SCENE.shape) > 0.5
+    for chosen in (None, valid):
+        assert (of(picture, valid=chosen).high == 65535) == (share == 1)

@@ -113,6 +113,9 @@ def working_range(values: NDArray[Any], given: Sequence[float] | None, valid: ND
     Raises:
         InputError: for an impossible range, or values of a type without one.
     """
+    if given is None and _is_plain(values, valid):
+        stated = stated_range(values, None)
+        return Range(low=stated[0], high=stated[1], stated=stated)
     counted = values.ravel() if valid is None else values[valid]
     if counted.dtype.kind == "f":
         finite = np.isfinite(counted)
@@ -135,6 +138,19 @@ def working_range(values: NDArray[Any], given: Sequence[float] | None, valid: ND
     )
     # Black and white that the user states are those of figures too. Those of a type say nothing about the signal.
     return Range(low=low, high=high, stated=stated if given is not None else (low, high), tolerance=0.0, note=note)
+
+
+def _is_plain(values: NDArray[Any], valid: NDArray[np.bool_] | None) -> bool:
+    """Whether some of a large picture's values show that it fills its type's range, so that the others need no look."""
+    if values.dtype.kind != "u" or values.dtype.itemsize > 2 or values.size < 4 * _SAMPLES:
+        return False
+    step = int((values.size / _SAMPLES) ** 0.5) | 1
+    some = values[..., ::step, ::step]
+    some = np.sort(some.ravel() if valid is None else some[valid[..., ::step, ::step]])
+    if some.size < _SAMPLES // 64:
+        return False
+    low, high = _between(some, _RARE[-1])
+    return high - low >= _WIDE * float(np.iinfo(values.dtype).max)
 
 
 def _kept(
@@ -161,7 +177,7 @@ def _kept(
     return Range(low=low, high=high, stated=stated, tolerance=tolerance, note=note)
 
 
-def _between(some: NDArray[np.float64], share: float) -> tuple[float, float]:
+def _between(some: NDArray[Any], share: float) -> tuple[float, float]:
     """The ends of sorted values without this share at each; of few values without the last one."""
     left_out = max(1, round(share * some.size)) if some.size >= 64 else 0
     return float(some[left_out]), float(some[-1 - left_out])

@@ -46,7 +46,7 @@ def known_by(
     Raises:
         InputError: for a mask that cannot be used, or nothing to tell from.
     """
-    finite = np.isfinite(values)
+    finite = np.isfinite(values) if values.dtype.kind == "f" else np.broadcast_to(np.True_, values.shape)
     if not finite.any():
         raise InputError("the picture has no finite value: every one is NaN or infinite")
     there = finite if missing is None else finite & ~missing
@@ -54,12 +54,13 @@ def known_by(
         known, notes = _told_by_values(values, finite, there, missing, hidden)
     else:
         known, notes = _marked(mask, layout, marks, grow)
-        lost = known & ~there if hidden is None else known & ~there & ~hidden
-        if unknown := int((lost & ~finite).sum()):
-            notes += (f"{unknown} values that the mask marks as known are not finite and are taken as missing",)
-        if unknown := int((lost & finite).sum()):
-            notes += (f"{unknown} values that the mask marks as known stand for nothing and are taken as missing",)
-        known = known & there
+        if missing is not None or values.dtype.kind == "f":
+            lost = known & ~there if hidden is None else known & ~there & ~hidden
+            if unknown := int((lost & ~finite).sum()):
+                notes += (f"{unknown} values that the mask marks as known are not finite and are taken as missing",)
+            if unknown := int((lost & finite).sum()):
+                notes += (f"{unknown} values that the mask marks as known stand for nothing and are taken as missing",)
+            known = known & there
     if not known.any():
         raise InputError("every value of the picture is missing: there is nothing to restore it from")
     return known, notes
