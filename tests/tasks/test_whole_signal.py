@@ -369,3 +369,16 @@ def test_a_file_may_say_what_is_black_and_white(capsys, top):
     assert reading.read("wrong.tif").levels is None
     tifffile.imwrite("plain.tif", values)
     assert reading.read("plain.tif").levels is None
+
+
+@pytest.mark.parametrize("share", [0.3, 0.7])
+def test_a_transparent_background_does_not_count_as_free_of_noise(share):
+    noisy = (200 * NOISY + 20).clip(0, 255)
+    noisy = (np.tile(noisy, (2, 2)) + RNG.normal(0, 3, (64, 64))).clip(0, 255)
+    hidden = np.arange(64)[:, None] < 64 * share + np.zeros((1, 64))
+    picture = np.where(hidden, 0, noisy).astype(np.uint8)
+    whole, part = (
+        prepare("denoise", one, hidden=gone).problem.noise
+        for one, gone in ((noisy.astype(np.uint8), None), (picture, hidden))
+    )
+    assert part == pytest.approx(whole, rel=0.25)
