@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 import math
 import shlex
@@ -102,8 +103,10 @@ def _run(arguments: RunArguments) -> int:
     if arguments.continue_for:
         run.continue_for(arguments.continue_for)
 
+    stated = job.problem.layout.figures_range if "picture" in arguments.files else None
+
     def unit(pixels: Any) -> NDArray[Any]:
-        return in_unit_range(pixels, arguments.options["value_range"], volume=arguments.options["volume"])
+        return in_unit_range(pixels, stated, volume=arguments.options["volume"])
 
     request = record.make_request(
         job,
@@ -177,20 +180,36 @@ def prepared(
 
     from untaught.imaging import reading
     from untaught.imaging.picture import Picture
-    from untaught.tasks.preparation import prepare
+    from untaught.tasks.preparation import filled_in, prepare
     from untaught.tasks.registry import find_task
 
-    given = None
+    given: Picture | None = None
+    more: dict[str, Any] = {}
+    notes: tuple[str, ...] = ()
+    options = dict(options)
     if "picture" in sources:
         given = reading.read(sources["picture"], volume=options["volume"])
     size = (0, 0) if given is None else given.size
-    more = {
-        file.role: reading.read_input(sources[file.role if file.role in sources else "picture"], file.kind, size)
-        for file in find_task(task).files
-        if file.in_picture_file or file.role in sources
-    }
-    job = prepare(task, None if given is None else given.pixels, **more, **options, **fit_options)
-    return job, given or Picture(np.asarray(job.blank()))
+    for file in find_task(task).files:
+        if not (file.in_picture_file or file.role in sources):
+            continue
+        source = sources[file.role if file.role in sources else "picture"]
+        if file.kind == "mask" and given is not None and "mask_marks" in options:
+            marks, grow = options["mask_marks"], options.get("grow")
+            mask = reading.read_mask(source, size, given, marks=marks, grow=grow)
+            more[file.role], notes = mask.known, mask.notes
+            options |= {"mask_marks": "known", "grow": 0}
+        else:
+            more[file.role] = reading.read_input(source, file.kind, size)
+    if given is None:
+        job = prepare(task, None, **more, **options, **fit_options)
+        return job, Picture(np.asarray(job.blank()))
+    if given.levels is not None and options.get("value_range") is None and not find_task(task).absolute:
+        options["value_range"] = given.levels
+        notes += (f"the file says that black and white are {given.levels[0]:g} and {given.levels[1]:g}",)
+    job = prepare(task, given.pixels, **more, hidden=given.hidden, nodata=given.nodata, **options, **fit_options)
+    job = dataclasses.replace(job, problem=dataclasses.replace(job.problem, notes=(*notes, *job.problem.notes)))
+    return job, given if given.hidden is None else given.with_holes_filled(filled_in(job.problem))
 
 
 def _safety_nets(

@@ -20,8 +20,13 @@ from untaught.tasks.registry import TASKS, Task, find_task
 
 __all__ = ["again_commands", "task_commands"]
 
-_IN_RECORD = ("value_range", "volume")
+_IN_RECORD = ("value_range", "missing_value", "volume")
 """Options of every task that say how files are read: they are kept with the task's own."""
+
+
+def _to_record(read: Mapping[str, Any]) -> dict[str, Any]:
+    """These options as a record has them."""
+    return {name: list(value) if name == "missing_value" else value for name, value in read.items() if value != ()}
 
 
 def task_commands(words: Sequence[str]) -> list[Command]:
@@ -38,7 +43,7 @@ def _task_command(task: Task, words: Sequence[str]) -> Command:
             RunArguments(
                 task=task.name,
                 files={role: path for role, path in given.items() if path is not None},
-                options={**plain(own), **read},
+                options={**plain(own), **_to_record(read)},
                 fit=chosen,
                 output=output,
                 words=words,
@@ -159,7 +164,7 @@ def _arguments_of(
     return RunArguments(
         task=task.name,
         files={role: Path(request["files"][role]["path"]) for role in task.roles if role in request["files"]},
-        options={**plain(own), **{name: getattr(read, name) for name in _IN_RECORD}},
+        options={**plain(own), **_to_record({name: getattr(read, name) for name in _IN_RECORD})},
         fit={
             "recipe": recipe_from_record(request["recipe"]),
             "time_budget": request.get("time_budget"),

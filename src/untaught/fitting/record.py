@@ -41,6 +41,7 @@ def make_request(job: Job, *, command: str, files: Mapping[str, Path], options: 
         "task": job.task,
         "files": {role: file_entry(path) for role, path in files.items()},
         "options": dict(options),
+        "range": [job.problem.layout.low, job.problem.layout.high],
         "seed": job.seed,
         "time_budget": job.time_budget,
         "recipe": job.recipe.record(),

@@ -374,7 +374,8 @@ class Run:
             # Of the best moment, when it was calibrated: later the outputs agree more than they improve.
             uncertainty = interval(job.problem, last.with_averages(*self._averages(self._best)), self._factor)
         if self._held is not None and self._patience is not None and math.isfinite(self._patience.best):
-            expected = -10 * math.log10(max(self._patience.best if self._expected is None else self._expected, 1e-12))
+            error = self._patience.best if self._expected is None else self._expected
+            expected = job.problem.layout.figures_gain - 10 * math.log10(max(error, 1e-12))
         return Restoration(
             picture=job.picture(last, polished=True),
             stop_reason=StopReason.LEFT if left else self.stop_reason,

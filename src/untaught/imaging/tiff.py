@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import contextlib
+import dataclasses
 import io
 import logging
+import math
 from collections.abc import Iterator
 from typing import Any
 
@@ -20,6 +22,8 @@ __all__ = ["decode", "encode"]
 # Descriptive tags by number, and the argument of tifffile.imwrite that writes them, if there is one.
 _TEXTS = {270: "description", 271: None, 272: None, 305: "software", 306: "datetime", 315: None, 33432: None}
 _ICC_PROFILE = 34675
+_SAMPLE_RANGE = ((280, 340), (281, 341))  # MinSampleValue and SMinSampleValue, and those of the largest
+_NODATA = 42113  # GDAL's, as text
 
 
 @contextlib.contextmanager
@@ -84,12 +88,15 @@ def decode(content: bytes, *, volume: bool = False) -> Picture:
         )
         # 1 and 2 are the two kinds of alpha. Other extra samples are data.
         has_alpha = pixels.ndim - volume == 3 and bool(page.extrasamples) and int(page.extrasamples[-1]) in (1, 2)
+        nodata, levels = _nodata(page), _levels(page, pixels)
     orientation = int(tags.get(ORIENTATION, 1))
     if not volume:
-        return assemble(pixels, has_alpha=has_alpha, orientation=orientation, metadata=metadata)
+        picture = assemble(pixels, has_alpha=has_alpha, orientation=orientation, metadata=metadata)
+        return dataclasses.replace(picture, nodata=nodata, levels=levels)
     if has_alpha:
         raise PictureError("has an alpha channel: a volume cannot have one; save it without")
-    return Picture(np.stack([upright(one, orientation) for one in pixels]), None, metadata, volume=True)
+    whole = np.stack([upright(one, orientation) for one in pixels])
+    return Picture(whole, None, metadata, volume=True, orientation=orientation, nodata=nodata, levels=levels)
 
 
 def _stack(file: tifffile.TiffFile) -> NDArray[Any]:
@@ -108,6 +115,34 @@ def _stack(file: tifffile.TiffFile) -> NDArray[Any]:
     order = [*slices, "Y", "X", *colour]
     pixels: NDArray[Any] = series.asarray().transpose([series.axes.index(axis) for axis in order])
     return pixels if slices else pixels[None]
+
+
+def _nodata(page: Any) -> tuple[float, ...]:
+    """The value that GDAL's tag says is missing; none for NaN, which is missing anyway."""
+    try:
+        value = float(str(page.tags[_NODATA].value).strip("\0 "))
+    except (KeyError, ValueError):
+        return ()
+    return (value,) if math.isfinite(value) else ()
+
+
+def _levels(page: Any, pixels: NDArray[Any]) -> tuple[float, float] | None:
+    """Black and white by the tags of the least and largest sample, or by the bits per sample; None if they say nothing.
+
+    Tags that the samples contradict, or that are those of the type anyway, say nothing.
+    """
+    if pixels.dtype.kind != "u":
+        return None
+    whole = np.iinfo(pixels.dtype).max
+    least, most = ([page.tags[code].value for code in codes if code in page.tags] for codes in _SAMPLE_RANGE)
+    try:
+        low = min(float(np.min(value)) for value in least) if least else 0.0
+        bits = page.bitspersample
+        high = max(float(np.max(value)) for value in most) if most else 2.0**bits - 1
+    except (TypeError, ValueError):
+        return None
+    contradicted = not low < high <= whole or pixels.min() < low or pixels.max() > high
+    return None if contradicted or (low, high) == (0, whole) else (low, high)
 
 
 def _resolution(page: Any) -> tuple[float, float] | None:
