@@ -1,6 +1,7 @@
 """The library as a guest: it works in whatever state its host is, and leaves that state alone."""
 
 import concurrent.futures
+import contextlib
 import logging
 import multiprocessing
 import os
@@ -85,3 +86,97 @@ def test_in_a_spawned_process():
     with concurrent.futures.ProcessPoolExecutor(1, mp_context=context) as pool:
         found = pool.submit(restored).result(timeout=120)
     assert found.shape == PICTURE.shape
+
+
+# What a host has switched on in torch --------------------------------------------------------------------------------
+
+
+@contextlib.contextmanager
+def products(precision):
+    torch.set_float32_matmul_precision(precision)
+    try:
+        yield
+    finally:
+        assert torch.get_float32_matmul_precision() == precision
+        torch.set_float32_matmul_precision("highest")
+
+
+@contextlib.contextmanager
+def default_type(dtype):
+    torch.set_default_dtype(dtype)
+    try:
+        yield
+    finally:
+        assert torch.get_default_dtype() == dtype
+        torch.set_default_dtype(torch.float32)
+
+
+@contextlib.contextmanager
+def deterministic():
+    torch.use_deterministic_algorithms(True)
+    try:
+        yield
+    finally:
+        torch.use_deterministic_algorithms(False)
+
+
+AMBIENCES = {
+    "autocast": lambda: torch.autocast("cpu", dtype=torch.bfloat16),
+    "another device": lambda: torch.device("meta"),
+    "medium products": lambda: products("medium"),
+    "deterministic": deterministic,
+    "numpy raises": lambda: np.errstate(all="raise"),
+    "float64": lambda: default_type(torch.float64),
+    "float16": lambda: default_type(torch.float16),
+    "bfloat16": lambda: default_type(torch.bfloat16),
+    "no_grad": torch.no_grad,
+    "inference mode": torch.inference_mode,
+}
+GRAY = PICTURE[..., 0]
+SHORT = {"iterations": 2, "device": "cpu"}
+KINDS = {
+    "inpaint": lambda tiny: untaught.inpaint(PICTURE, MASK, **SHORT),  # noqa: ARG005
+    "denoise": lambda tiny: untaught.denoise(GRAY, noise=12, recipe=tiny, **SHORT),
+    "deblur": lambda tiny: untaught.deblur(GRAY, blur="unknown", radius=1, recipe=tiny, **SHORT),
+    "upscale": lambda tiny: untaught.upscale(GRAY, factor=2, recipe=tiny, **SHORT),
+    "fit": lambda tiny: untaught.fit(OBSERVED, lambda x: 2 * x, recipe=tiny, **SHORT).finish(),
+}
+OBSERVED = torch.from_numpy(GRAY / np.float32(255))[None, None]
+
+
+@pytest.mark.parametrize("ambience", AMBIENCES)
+@pytest.mark.parametrize("kind", KINDS)
+def test_what_a_host_has_switched_on_changes_no_bit(ambience, kind, tiny):
+    expected = KINDS[kind](tiny).picture
+    with AMBIENCES[ambience]():
+        found = KINDS[kind](tiny).picture
+    assert np.asarray(found).tobytes() == np.asarray(expected).tobytes()
+
+
+def test_between_two_states_the_host_is_as_it_was(tiny):
+    run = untaught.fit(OBSERVED, recipe=tiny, **SHORT)
+    with torch.autocast("cpu", dtype=torch.bfloat16), products("medium"), torch.device("meta"):
+        for _ in run:
+            assert torch.is_autocast_enabled("cpu")
+            assert torch.get_float32_matmul_precision() == "medium"
+            assert torch.get_default_device().type == "meta"
+
+
+def test_without_onednn_there_are_no_compiled_kernels(tiny):
+    torch._C._set_mkldnn_enabled(False)
+    try:
+        run = untaught.fit(OBSERVED, recipe=tiny, **SHORT)
+        assert run.job.engine.kernels is None
+        assert run.finish().picture.shape == OBSERVED.shape
+    finally:
+        torch._C._set_mkldnn_enabled(True)
+
+
+@pytest.mark.parametrize("name", ["loss", "losses", "output", "average", "square", "picture", "spread", "input"])
+def test_an_observer_may_spoil_all_that_it_sees(name, tiny):
+    expected = untaught.fit(OBSERVED, recipe=tiny, **SHORT).finish()
+    run = untaught.fit(OBSERVED, recipe=tiny, **SHORT)
+    for state in run:
+        getattr(state, name).fill_(torch.nan)
+    assert torch.equal(run.restoration().picture, expected.picture)
+    assert run.restoration().history["loss"] == expected.history["loss"]

@@ -14,7 +14,7 @@ from pydantic_core import to_jsonable_python
 
 from untaught.errors import SettingError
 
-__all__ = ["FieldError", "check_names", "field_schema", "plain", "settings", "translated"]
+__all__ = ["FieldError", "check_names", "cut", "field_schema", "plain", "settings", "shown", "translated"]
 
 T = TypeVar("T")
 
@@ -70,7 +70,7 @@ def check_names(given: Iterable[str], known: Iterable[str], *, kind: str) -> Non
     for name in sorted(set(given) - set(there)):
         near = difflib.get_close_matches(name, there, n=1)
         hint = f"; did you mean {near[0]}?" if near else ""
-        raise SettingError(f"unknown {kind} {name}: there are {', '.join(there)}{hint}")
+        raise SettingError(f"unknown {kind} {cut(name)}: there are {', '.join(there)}{hint}")
 
 
 def plain(value: Any) -> Any:
@@ -113,12 +113,22 @@ def translated(error: ValidationError, cls: Any) -> SettingError:
         return FieldError(name, f"is required: {about}" if about else "is required")
     found = first["input"]
     if first["type"] == "value_error":
-        return FieldError(name, f"{message}: found {found!r}")
+        return FieldError(name, f"{message}: found {shown(found)}")
     wanted = describe(field_schema(cls, name))
     near = _nearest(found, field_schema(cls, name))
     if wanted == "a text" and cls.__pydantic_fields__[name].description:
         wanted = f"a text ({cls.__pydantic_fields__[name].description})"
-    return FieldError(name, f"is {wanted or message[:1].lower() + message[1:]}: found {found!r}{near}")
+    return FieldError(name, f"is {wanted or message[:1].lower() + message[1:]}: found {shown(found)}{near}")
+
+
+def shown(value: object) -> str:
+    """A value for a message, cut if it is long."""
+    return cut(repr(value))
+
+
+def cut(text: str, most: int = 120) -> str:
+    """A text, without its middle if it is long."""
+    return text if len(text) <= most else f"{text[: most // 2]} ... {text[-most // 3 :]}"
 
 
 def describe(schema: dict[str, Any]) -> str:
@@ -148,7 +158,7 @@ def _number(schema: dict[str, Any]) -> str:
         return f"a {'positive ' if 'exclusiveMinimum' in schema else ''}time such as 60s, 5m or 1h"
     low, high = schema.get("minimum"), schema.get("maximum")
     above, below = schema.get("exclusiveMinimum"), schema.get("exclusiveMaximum")
-    if high is not None and high >= 2**53:
+    if high is not None and high >= 2**31 - 1:
         high = None
     if low is not None and high is not None:
         return f"a {noun} between {low:g} and {high:g}"

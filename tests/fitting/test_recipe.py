@@ -167,11 +167,22 @@ def test_a_large_picture_is_waited_for():
     assert (larger.iterations, larger.stopping.rule) == (800, "none")
     small_patches = untaught.find_recipe("inpaint", "balanced")
     larger = small_patches.for_size((768, 768))
-    assert (larger.iterations, larger.stopping.every, larger.stopping.patience) == (1414, 64, 566)
+    assert (larger.iterations, larger.stopping.every, larger.stopping.patience) == (1095, 23, 438)
     # Iterations, and the time with them, grow with the damage.
     damage = torch.zeros(768, 768, dtype=torch.bool)
     damage[100:110, 200:210] = True
     assert small_patches.for_size((768, 768), damage).iterations < 1000
+
+
+def test_a_small_picture_is_shown_whole_and_strips_in_smaller_patches():
+    recipe = untaught.find_recipe("restore", "balanced")
+    whole = recipe.for_size((256, 250))
+    assert whole.patch == 256
+    # It sees more pixels than the fit of one patch, and fewer than twice as many.
+    assert 1 < whole.iterations * 256 * 250 / (recipe.iterations * recipe.patch**2) < 2
+    assert recipe.for_size((512, 512)).patch == recipe.patch
+    assert recipe.for_size((512, 512), strips=[(0, 128, 0, 512)]).patch < 128
+    assert untaught.find_recipe("restore", "best").for_size((256, 256)).patch == 512
 
 
 def test_a_recorded_recipe_is_not_adapted_again():

@@ -58,6 +58,19 @@ def test_what_no_patch_has_shown_is_no_evidence(case):
     assert stacking.share < 0.05
 
 
+@pytest.mark.parametrize(("average", "mean"), [(0.1, 0.02), (0.02, 0.1), (0.05, 0.05)])
+def test_the_network_s_two_pictures_are_mixed_by_their_errors(case, average, mean):
+    observed, _, _ = case
+    stacking = stacking_of(case, 0.5)
+    outputs, stacking.evaluated = wrong_by(observed, average, 2), wrong_by(observed, mean, 4)
+    stacking.look(outputs)
+    expected = average**2 / (average**2 + mean**2)
+    assert stacking.mixture == pytest.approx(expected, abs=0.05)
+    assert stacking.errors(outputs).square().mean() < 1.02 * average**2 * mean**2 / (average**2 + mean**2)
+    mixed = expected * stacking.evaluated + (1 - expected) * outputs
+    assert torch.allclose(stacking.mixed(outputs), mixed, atol=0.05)
+
+
 def test_the_width_of_gaps():
     known = torch.ones(1, 1, 80, 80, dtype=torch.bool)
     known[..., 10, :] = False

@@ -151,12 +151,11 @@ def test_masks_of_any_type(tmp_path, kind):
     np.testing.assert_array_equal(mask, bright)
 
 
-def test_a_colour_mask_is_averaged_without_its_alpha(tmp_path):
-    mask = np.zeros((1, 3, 4), np.uint8)
-    mask[0, 0] = (255, 255, 0, 0)
-    mask[0, 1] = (255, 0, 0, 255)
+def test_a_colour_mask_is_averaged_and_alpha_that_says_nothing_is_ignored(tmp_path):
+    mask = np.full((1, 3, 4), (255, 255, 0, 255), np.uint8)
+    mask[0, 2, 1] = 0
     Image.fromarray(mask).save(tmp_path / "mask.png")
-    assert reading.read_input(tmp_path / "mask.png", "mask", (1, 3)).tolist() == [[True, False, False]]
+    assert reading.read_input(tmp_path / "mask.png", "mask", (1, 3)).tolist() == [[True, True, False]]
 
 
 @pytest.mark.parametrize("kind", ["mask", "picture"])

@@ -1,3 +1,4 @@
+import errno
 import os
 
 import numpy as np
@@ -64,10 +65,10 @@ def test_a_failed_write_leaves_the_old_file_and_nothing_else(tmp_path, monkeypat
     before = path.read_bytes()
 
     def full(_):
-        raise OSError("no space left on device")
+        raise OSError(errno.ENOSPC, "No space left on device")
 
     monkeypatch.setattr(os, "fsync", full)
-    with pytest.raises(OSError, match="no space"):
+    with pytest.raises(PictureError, match=r"out\.png cannot be written: there is no space left on its disk"):
         writing.write(path, Picture(values(np.uint8, 3)))
     assert path.read_bytes() == before
     assert [entry.name for entry in tmp_path.iterdir()] == ["out.png"]

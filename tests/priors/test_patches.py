@@ -1,10 +1,11 @@
 """Patches: crops that cover the whole picture again and again."""
 
+import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from untaught.priors.patches import Patches, patch_count, patch_size
+from untaught.priors.patches import Patches, inside, patch_count, patch_size, windows
 
 
 @settings(deadline=None, max_examples=15)
@@ -44,3 +45,27 @@ def test_how_many_a_picture_holds():
     assert patch_count((512, 300), 512) == 1
     assert patch_count((1024, 1024), 512) == 4
     assert patch_count((300, 1024), 512) == 2
+
+
+@pytest.mark.parametrize(
+    ("size", "strips"), [((100, 300), ()), ((40, 50), ()), ((128, 400), [(0, 64, 0, 400), (64, 128, 30, 90)])]
+)
+def test_windows_cover_what_is_wanted_once(size, strips):
+    counts = torch.zeros(size, dtype=torch.int64)
+    for window, (top, bottom, left, right) in windows(size, 64, 8, None, strips):
+        counts[top:bottom, left:right] += 1
+        assert max(window[1] - window[0], window[3] - window[2]) <= 64
+        assert window[0] <= top < bottom <= window[1]
+        assert window[2] <= left < right <= window[3]
+    assert torch.equal(counts, inside(size, strips).long() if strips else torch.ones_like(counts))
+
+
+def test_windows_without_a_wanted_pixel_are_left_out():
+    wanted = torch.zeros(200, 200, dtype=torch.bool)
+    wanted[150, 20] = True
+    ((window, part),) = windows((200, 200), 64, 8, wanted)
+    assert part[0] <= 150 < part[1]
+    assert part[2] <= 20 < part[3]
+    # The rim is not used but where the picture ends.
+    assert part[0] - window[0] == 8
+    assert part[2] == window[2] == 0

@@ -67,7 +67,7 @@ def test_python_accepts_what_the_command_line_accepts(given, kept):
             "precision is one of auto, float32, bfloat16: found 'flaot32'; did you mean float32?",
         ),
         ({"recipe": 3}, "recipe is the name of a recipe, or a Recipe: found 3"),
-        ({"mask_marks": "mising"}, "mask_marks is one of known, missing: found 'mising'; did you mean missing?"),
+        ({"mask_marks": "mising"}, "mask_marks is one of auto, known, missing: found 'mising'; did you mean missing?"),
         ({"keep_known": "yes"}, "keep_known is True or False: found 'yes'"),
     ],
 )

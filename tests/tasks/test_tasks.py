@@ -184,7 +184,10 @@ def test_diverging_for_good_keeps_the_best_so_far(picture, mask, tiny, monkeypat
         ({"iterations": 0}, "iterations is a whole number from 1: found 0"),
         ({"device": "gpu"}, "cpu, cuda"),
         ({"precision": "float16"}, "auto, float32, bfloat16"),
-        ({"itertions": 5}, "unknown option itertions: there are mask, mask_marks, keep_known, recipe, iterations"),
+        (
+            {"itertions": 5},
+            "unknown option itertions: there are mask, mask_marks, keep_known, grow, recipe, iterations",
+        ),
     ],
 )
 def test_bad_input_is_refused_in_a_sentence(picture, mask, change, message):

@@ -195,7 +195,7 @@ def test_an_operator_on_a_volume(tiny):
         ),
         ({"image": np.zeros((2, 2, 2, 2, 2))}, r"found an array of \(2, 2, 2, 2, 2\)"),
         ({"image": torch.zeros(1, 1, 8, 8)}, r"\(N, C, D, H, W\)"),
-        ({"mask": np.ones((12, 10), bool)}, r"a mask of \(12, 10\) for a volume of \(6, 12, 10\)"),
+        ({"mask": np.ones((12, 9), bool)}, r"a mask of \(12, 9\) for a volume of \(6, 12, 10\)"),
         ({"mask": np.ones((6, 12, 10, 3), bool)}, "depth, height and width"),
         ({"volume": False, "image": np.zeros((6, 12, 10, 3))}, "volume=True"),
         ({"recipe": "printed"}, "there are balanced, fast, best"),
@@ -310,7 +310,7 @@ def test_an_interrupted_command_goes_on(stacks, held_out, monkeypatch):
 @pytest.mark.parametrize(
     ("words", "message"),
     [
-        ("inpaint stack.tif --mask flat.tif --volume -o out.tif", "10 x 12 x 1 pixels and the picture 10 x 12 x 6"),
+        ("inpaint stack.tif --mask narrow.tif --volume -o out.tif", "9 x 12 pixels and the picture 10 x 12 x 6"),
         ("inpaint stack.tif --mask mask.tif -o out.tif", "6 pages"),
         ("inpaint stack.tif --mask mask.tif --volume -o out.png", "choose .tif"),
         ("deblur stack.tif --radius 2 --volume -o out.tif", "deblur is for pictures"),
@@ -320,5 +320,6 @@ def test_an_interrupted_command_goes_on(stacks, held_out, monkeypatch):
 @pytest.mark.usefixtures("stacks")
 def test_the_command_line_refuses_in_a_sentence(capsys, words, message):
     tifffile.imwrite("flat.tif", np.zeros((12, 10), np.uint8))
+    tifffile.imwrite("narrow.tif", np.zeros((12, 9), np.uint8))
     assert run(words) == 2
     assert message in capsys.readouterr().err

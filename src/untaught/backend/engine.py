@@ -174,6 +174,8 @@ def _choose_kernels(device: torch.device, arithmetic: torch.dtype) -> tuple[Kern
         return None, "kernels: torch's own; the compiled ones are for processors", ""
     if _from_environment("UNTAUGHT_KERNELS", ("auto", "off")) == "off":
         return None, "kernels: torch's own, because UNTAUGHT_KERNELS=off", ""
+    if not torch.backends.mkldnn.enabled:
+        return None, "kernels: torch's own, because oneDNN, which the compiled ones call, is switched off", ""
     kernels, missing = load(arithmetic)
     if kernels is not None:
         return kernels, f"kernels: compiled for {kernels.processor}, between torch's matrix products", ""

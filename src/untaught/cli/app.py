@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import contextlib
 import difflib
+import re
 import signal
 import sys
 import threading
@@ -15,15 +16,20 @@ from typing import Any, NoReturn
 
 import untaught
 from untaught.cli.other_commands import DEMO, STUDIO, completion_command
+from untaught.cli.outputs import complain
 from untaught.cli.parsing import Command, help_of_app, help_of_command, make_app
 from untaught.cli.report_commands import REPORT_COMMANDS
-from untaught.cli.run import DONE, INTERRUPTED
+from untaught.cli.run import DONE, FAILED, INTERRUPTED
+from untaught.cli.safety import out_of_memory
+from untaught.cli.streams import guarded_streams
 from untaught.cli.task_commands import again_commands, task_commands
 from untaught.errors import InputError, UntaughtError
+from untaught.imaging.files import reason
+from untaught.settings import cut
 
 __all__ = ["commands", "main"]
 
-FAILED, BAD_INPUT = 1, 2
+BAD_INPUT = 2
 
 _ABOUT = "Restore a damaged picture from that picture alone, with an untrained network. No data, no download."
 
@@ -38,17 +44,31 @@ def main(arguments: Sequence[str] | None = None) -> int:
         The exit code.
     """
     words = list(sys.argv[1:] if arguments is None else arguments)
-    with _sigterm_interrupts(), _printable():
-        try:
-            return _run(words)
-        except InputError as error:
-            return _fail(error, BAD_INPUT)
-        except UntaughtError as error:
-            return _fail(error, FAILED)
-        except KeyboardInterrupt:
-            return _fail("interrupted before there was a picture; nothing was written", INTERRUPTED)
-        except MemoryError:
-            return _fail("there is not enough memory for a picture of this size: crop it or make it smaller", FAILED)
+    with _sigterm_interrupts(), guarded_streams() as out:
+        code = _guarded(words)
+        if out is not None:
+            out.flush()
+            # A reader that has seen enough, such as head, is no failure.
+            if out.error is not None and not isinstance(out.error, BrokenPipeError):
+                _fail(f"the result could not be printed: {reason(out.error)}", FAILED)
+                code = code or FAILED
+        return code
+
+
+def _guarded(words: Sequence[str]) -> int:
+    """Run a command; what it raises becomes a sentence and an exit code."""
+    try:
+        return _run(words)
+    except InputError as error:
+        return _fail(error, BAD_INPUT)
+    except UntaughtError as error:
+        return _fail(error, FAILED)
+    except KeyboardInterrupt:
+        return _fail("interrupted before there was a picture; nothing was written", INTERRUPTED)
+    except (MemoryError, RuntimeError) as error:
+        if not out_of_memory(error):
+            raise
+        return _fail("there is not enough memory for a picture of this size: crop it or make it smaller", FAILED)
 
 
 def commands(words: Sequence[str] = ()) -> dict[str, Command]:
@@ -129,7 +149,8 @@ def _sentence(error: Any, command: Command) -> str:
 
 
 def _fail(error: object, code: int) -> int:
-    print(f"untaught: {error}", file=sys.stderr)
+    # A record may hold a word of megabytes.
+    complain(re.sub(r"\S{500,}", lambda word: cut(word[0], 400), str(error)))
     return code
 
 
@@ -148,19 +169,3 @@ def _sigterm_interrupts() -> Iterator[None]:
         yield
     finally:
         signal.signal(signal.SIGTERM, signal.SIG_DFL if previous is None else previous)
-
-
-@contextlib.contextmanager
-def _printable() -> Iterator[None]:
-    """Print letters that the terminal's encoding lacks as escapes, instead of failing."""
-    changed = []
-    for stream in (sys.stdout, sys.stderr):
-        reconfigure = getattr(stream, "reconfigure", None)
-        if reconfigure is not None and stream.errors != "backslashreplace":
-            changed.append((reconfigure, stream.errors))
-            reconfigure(errors="backslashreplace")
-    try:
-        yield
-    finally:
-        for reconfigure, errors in changed:
-            reconfigure(errors=errors)

@@ -14,10 +14,10 @@ from numpy.typing import NDArray
 from rich.table import Table
 
 from untaught.cli.display import make_console, make_display
-from untaught.errors import InputError
+from untaught.errors import PictureError
 from untaught.fitting.state import Restoration
 from untaught.imaging.damage import dropped_pixels, writing
-from untaught.imaging.files import write_text
+from untaught.imaging.files import check_writable, reason, write_text
 from untaught.imaging.metrics import psnr_and_ssim
 from untaught.imaging.picture import Picture
 from untaught.imaging.writing import write
@@ -34,8 +34,13 @@ def run_demo(folder: Path, iterations: int | None = None) -> int:
     try:
         folder.mkdir(parents=True, exist_ok=True)
     except (OSError, ValueError) as error:
-        why = getattr(error, "strerror", None) or "no folder can have this name"
-        raise InputError(f"{folder} cannot be the folder of the demonstration: {why}; choose another name") from error
+        why = reason(error)
+        if isinstance(error, ValueError):
+            why = "no folder can have this name"
+        elif isinstance(error, FileExistsError):
+            why = "a file has that name"
+        raise PictureError(f"the folder {folder} cannot be made: {why}; choose another name") from error
+    check_writable(folder / "figures.json")
     console = make_console()
     table = Table("", "damaged", "biharmonic", "untaught", "seconds", title="PSNR over the whole picture, dB")
     report: dict[str, Any] = {}

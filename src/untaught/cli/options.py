@@ -43,7 +43,10 @@ class RepeatedOutput:
     output: Annotated[
         Path | None, Field(description="file to write (default: the run's own)"), Usage(metavar="OUT", names=("-o",))
     ] = None
-    overwrite: Annotated[Switch, Field(description="OUT may be one of the input files")] = False
+    overwrite: Annotated[
+        Switch,
+        Field(description="OUT may be one of the input files, and what is found besides may replace what is there"),
+    ] = False
     reference: Annotated[
         Path | None,
         Field(description="the clean picture: print PSNR (dB) and SSIM against it"),

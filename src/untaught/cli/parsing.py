@@ -107,6 +107,8 @@ def _parameter(option: Option, completing: bool) -> inspect.Parameter:
         kind = Path
     elif isinstance(option.usage.metavar, tuple):
         kind = tuple[(str,) * len(option.usage.metavar)]  # type: ignore[misc]
+    elif option.schema.get("type") == "array":
+        kind = list[str]  # the option is repeated
     about = Parameter(
         name=None if option.usage.positional else (option.flag, *option.usage.names),
         negative=option.usage.negative or "",

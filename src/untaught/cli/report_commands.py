@@ -70,16 +70,20 @@ class DoctorOptions:
 
 def _compare(options: CompareOptions) -> int:
     from untaught.imaging import reading, writing
-    from untaught.imaging.arrays import in_unit_range
+    from untaught.imaging.arrays import as_values, in_unit_range
     from untaught.imaging.comparison import closeness, side_by_side
     from untaught.imaging.metrics import finite
     from untaught.imaging.picture import Picture
+    from untaught.imaging.ranges import working_range
 
     paths = [path for path in (options.a, options.b, options.reference) if path is not None]
     value_range, volume = options.value_range, options.volume
-    first, second, *more = (
-        in_unit_range(reading.read(path, volume=volume).pixels, value_range, volume=volume) for path in paths
-    )
+    pictures = [reading.read(path, volume=volume).pixels for path in paths]
+    if value_range is None:
+        # Of the cleanest one: the reference, or the first.
+        range_ = working_range(as_values(pictures[-1 if options.reference else 0], volume=volume)[0], None)
+        value_range = range_.stated
+    first, second, *more = (in_unit_range(pixels, value_range, volume=volume) for pixels in pictures)
     reference = more[0] if more else None
     if options.baselines is not None:
         if reference is None:

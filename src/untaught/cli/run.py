@@ -2,20 +2,22 @@
 
 from __future__ import annotations
 
+import dataclasses
+import functools
 import json
 import math
 import shlex
-import signal
-import threading
 from collections.abc import Mapping, Sequence
 from contextlib import nullcontext
 from dataclasses import dataclass
 from pathlib import Path
-from types import FrameType
-from typing import TYPE_CHECKING, Any, Self
+from typing import TYPE_CHECKING, Any
 
 from untaught.cli.options import OutputOptions
-from untaught.errors import InputError, Interrupted
+from untaught.cli.outputs import Targets, complain, picture_writer, put, remove
+from untaught.cli.safety import Checkpoints, Interruption, SafetyNet, out_of_memory
+from untaught.errors import InputError, Interrupted, UntaughtError
+from untaught.imaging.files import is_special, reading_streams_once, write_text
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -25,12 +27,12 @@ if TYPE_CHECKING:
     from untaught.fitting.observers import ReferenceMeter
     from untaught.fitting.problem import Problem
     from untaught.fitting.run import Job, Run
-    from untaught.fitting.state import Restoration, State
+    from untaught.fitting.state import Observer, Restoration, State
     from untaught.imaging.picture import Picture
 
-__all__ = ["DONE", "INTERRUPTED", "RunArguments", "prepared", "run_files"]
+__all__ = ["DONE", "FAILED", "INTERRUPTED", "RunArguments", "prepared", "run_files"]
 
-DONE, INTERRUPTED = 0, 130
+DONE, FAILED, INTERRUPTED = 0, 1, 130
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -47,6 +49,8 @@ class RunArguments:
         page: the page of the picture's file, from 1; None for its only one.
         saved: a checkpoint to go on from; None to start.
         continue_for: iterations to fit from there, whatever the stop rule says.
+        origin: the record or the checkpoint that this was read from; None if there is none.
+        request: what it says about the run; None if there is none.
     """
 
     task: str
@@ -58,18 +62,14 @@ class RunArguments:
     page: int | None = None
     saved: Snapshot | None = None
     continue_for: int | None = None
+    origin: Path | None = None
+    request: Mapping[str, Any] | None = None
 
     @property
     def sources(self) -> dict[str, Path]:
         """All input files, by role; the clean picture too."""
         reference = self.output.reference
         return {**self.files, **({} if reference is None else {"reference": reference})}
-
-    @property
-    def checkpoint(self) -> Path:
-        """The file for the checkpoint."""
-        output = self.output
-        return output.checkpoint or output.output.with_name(f"{output.output.name}.checkpoint")
 
 
 def run_files(arguments: RunArguments) -> int:
@@ -78,87 +78,80 @@ def run_files(arguments: RunArguments) -> int:
     Returns:
         The exit code.
     """
+    with reading_streams_once():
+        return _run(arguments)
+
+
+def _run(arguments: RunArguments) -> int:
     from untaught.cli.display import make_console, make_display
     from untaught.fitting import record
-    from untaught.fitting.observers import Preview, ReferenceMeter, Throttle
+    from untaught.fitting.observers import ReferenceMeter
     from untaught.imaging import writing
     from untaught.imaging.arrays import in_unit_range
-    from untaught.imaging.files import check_writable
 
-    output = arguments.output
-    for path in (output.record, output.checkpoint):
-        if path is not None:
-            check_writable(path, arguments.sources.values())
+    output, inputs = arguments.output, arguments.sources
     job, picture = prepared(arguments.task, arguments.files, arguments.options, page=arguments.page, **arguments.fit)
     result = picture.with_pixels(job.blank())
-    notes = list(picture.notes)
+    losses: list[str] = []
     for target, shown in ((output.output, result), (output.uncertainty, _as_floats(result))):
         if target is not None:
-            inputs = list(arguments.sources.values())
-            notes += writing.check_writable(target, shown, inputs=inputs, overwrite=output.overwrite)
+            may = output.overwrite and target is output.output
+            losses += writing.check_writable(target, shown, inputs=list(inputs.values()), overwrite=may)
+    targets = Targets.of(output, output.output, inputs, arguments.origin, _names_of_found(job.problem))
+    targets = dataclasses.replace(targets, losses=losses)
     reference = None if output.reference is None else _read_reference(output.reference, result)
     console = make_console(quiet=output.quiet)
-    for note in [*notes, *job.problem.notes]:
+    differing = () if arguments.request is None else record.differences(arguments.request, job)
+    for note in (*picture.notes, *losses, *job.problem.notes, *targets.notes, *differing):
         console.print(f"note: {note}")
     run = job.begin(arguments.saved)
     if arguments.continue_for:
         run.continue_for(arguments.continue_for)
 
+    stated = job.problem.layout.figures_range if "picture" in arguments.files else None
+
     def unit(pixels: Any) -> NDArray[Any]:
-        return in_unit_range(pixels, arguments.options["value_range"], volume=arguments.options["volume"])
+        return in_unit_range(pixels, stated, volume=arguments.options["volume"])
 
     request = record.make_request(
         job,
         command=shlex.join(["untaught", *arguments.words]),
-        files={role: path.resolve() for role, path in arguments.sources.items()},
+        files={role: path.absolute() if is_special(path) else path.resolve() for role, path in inputs.items()},
         options=arguments.options if arguments.page is None else {**arguments.options, "page": arguments.page},
     )
     meter = None
     if reference is not None:
         meter = ReferenceMeter(unit(reference), lambda state: unit(job.picture(state)))
-    preview_path = _beside(output.output, "preview")
-
-    def preview(state: State) -> None:
-        writing.write(preview_path, picture.with_pixels(job.picture(state)).middle())
-
-    def keep() -> None:
-        _keep(run, request, arguments)
-
-    display = (
-        None
-        if output.quiet
-        else make_display(console, meter, output.preview_every, lambda state: job.preview(state, 400))
-    )
-    code = DONE
-    with _Interruption() as interruption:
-        observers = [
-            meter,
-            display,
-            Preview(preview, output.preview_every) if output.preview_every else None,
-            Throttle(keep, output.checkpoint_every, share=math.inf) if output.checkpoint_every else None,
-            interruption,
-        ]
-        try:
-            with display or nullcontext():
-                restoration = run.finish([observer for observer in observers if observer is not None])
-        except Interrupted as interrupted:
-            if interrupted.restoration is None:
-                raise
-            restoration, code = interrupted.restoration, INTERRUPTED
-    _write(restoration, picture, output, console)
-    if output.preview_every:
-        preview_path.unlink(missing_ok=True)
-    if output.checkpoint_every and code == INTERRUPTED and interruption.asked:
-        keep()
-        console.print(f"go on with: {shlex.join(['untaught', 'resume', str(arguments.checkpoint)])}")
-    elif output.checkpoint is not None and output.checkpoint_every:
-        keep()
-    elif code == DONE and output.checkpoint is None and output.checkpoint_every:
-        arguments.checkpoint.unlink(missing_ok=True)
-    figures = {} if meter is None else _figures(unit(restoration.picture), meter, job.problem)
-    made = record.make_record(request, restoration, figures)
-    _report(output, console, restoration, made, new_notes=restoration.notes[len(job.problem.notes) :])
-    return code
+    checkpoints = Checkpoints(run, {**request, "output": str(output.output.resolve())}, targets.checkpoint)
+    display = None
+    if not output.quiet:
+        display = make_display(console, meter, output.preview_every, lambda state: job.preview(state, 400))
+    with Interruption() as interruption:
+        nets = _safety_nets(run, picture, targets, output, meter, checkpoints)
+        if display is not None:
+            nets.insert(0, SafetyNet(display, "the display of progress is"))
+        with display or nullcontext():
+            restoration, error = _fitted(run, [*nets, interruption])
+        place, failed = _write(restoration, picture, targets, console, checkpoints if error is None else None)
+        figures = {} if meter is None else _figures(unit(restoration.picture), meter, job.problem)
+        made = record.make_record(request, restoration, figures)
+        if targets.record is not None:
+            text = json.dumps(made, indent=1) + "\n"
+            failed |= put("the record", targets.record, lambda path: write_text(path, text)) != targets.record
+        if error is None and place is not None:
+            checkpoints.keep_last() if output.checkpoint is not None else checkpoints.remove()
+        else:
+            say = complain if place is None else console.print
+            checkpoints.keep_for_resuming(say, finished=error is None, between=interruption.between)
+    _report(output, place, console, restoration, made, new_notes=restoration.notes[len(job.problem.notes) :])
+    if error is None:
+        return FAILED if failed else DONE
+    if isinstance(error, Interrupted):
+        return INTERRUPTED
+    if not out_of_memory(error):
+        raise error
+    complain(f"the memory ran out after {restoration.iterations} iterations: the picture is the best until then")
+    return FAILED
 
 
 def check_trust(request: Mapping[str, Any], allowed: str | None = None) -> None:
@@ -193,77 +186,136 @@ def prepared(
 
     from untaught.imaging import reading
     from untaught.imaging.picture import Picture
-    from untaught.tasks.preparation import prepare
+    from untaught.tasks.preparation import filled_in, prepare
     from untaught.tasks.registry import find_task
 
-    given = None
+    given: Picture | None = None
+    more: dict[str, Any] = {}
+    notes: tuple[str, ...] = ()
+    options = dict(options)
     if "picture" in sources:
         given = reading.read(sources["picture"], volume=options["volume"], page=page)
     size = (0, 0) if given is None else given.size
-    more = {
-        file.role: reading.read_input(sources[file.role if file.role in sources else "picture"], file.kind, size)
-        for file in find_task(task).files
-        if file.in_picture_file or file.role in sources
-    }
-    job = prepare(task, None if given is None else given.pixels, **more, **options, **fit_options)
-    return job, given or Picture(np.asarray(job.blank()))
+    for file in find_task(task).files:
+        if not (file.in_picture_file or file.role in sources):
+            continue
+        source = sources[file.role if file.role in sources else "picture"]
+        if file.kind == "mask" and given is not None and "mask_marks" in options:
+            marks, grow = options["mask_marks"], options.get("grow")
+            mask = reading.read_mask(source, size, given, marks=marks, grow=grow)
+            more[file.role], notes = mask.known, mask.notes
+            options |= {"mask_marks": "known", "grow": 0}
+        else:
+            more[file.role] = reading.read_input(source, file.kind, size)
+    if given is None:
+        job = prepare(task, None, **more, **options, **fit_options)
+        return job, Picture(np.asarray(job.blank()))
+    if given.levels is not None and options.get("value_range") is None and not find_task(task).absolute:
+        options["value_range"] = given.levels
+        notes += (f"the file says that black and white are {given.levels[0]:g} and {given.levels[1]:g}",)
+    job = prepare(task, given.pixels, **more, hidden=given.hidden, nodata=given.nodata, **options, **fit_options)
+    job = dataclasses.replace(job, problem=dataclasses.replace(job.problem, notes=(*notes, *job.problem.notes)))
+    return job, given if given.hidden is None else given.with_holes_filled(filled_in(job.problem))
 
 
-class _Interruption:
-    """Turns the first Ctrl-C, or SIGTERM, into an end between two iterations; the second one ends at once.
-
-    Python lets only the main thread handle signals; in another one, this does nothing.
-    """
-
-    def __init__(self) -> None:
-        self.asked = False
-        self._previous: list[tuple[signal.Signals, Any]] = []
-
-    def _ask(self, number: int, frame: FrameType | None) -> None:  # noqa: ARG002
-        if self.asked:
-            raise KeyboardInterrupt
-        self.asked = True
-
-    def __call__(self, state: State) -> None:  # noqa: ARG002
-        if self.asked:
-            raise KeyboardInterrupt
-
-    def __enter__(self) -> Self:
-        if threading.current_thread() is threading.main_thread():
-            numbers = (signal.SIGINT, signal.SIGTERM)
-            self._previous = [(number, signal.signal(number, self._ask)) for number in numbers]
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        for number, handler in self._previous:
-            signal.signal(number, handler)
-
-
-def _keep(run: Run, request: Mapping[str, Any], arguments: RunArguments) -> None:
-    """Write a checkpoint."""
-    from untaught.fitting import checkpoint
-
-    moment = run.snapshot()
-    values = {**moment.values, "request": {**request, "output": str(arguments.output.output.resolve())}}
-    checkpoint.save(arguments.checkpoint, checkpoint.Snapshot(moment.tensors, values))
-
-
-def _write(restoration: Restoration, picture: Picture, output: OutputOptions, console: Console) -> None:
-    """Write the picture, and what else was found."""
+def _safety_nets(
+    run: Run,
+    picture: Picture,
+    targets: Targets,
+    output: OutputOptions,
+    meter: ReferenceMeter | None,
+    checkpoints: Checkpoints,
+) -> list[Observer]:
+    """The observers that the fit can go on without."""
+    from untaught.fitting.observers import Preview, Throttle
     from untaught.imaging import writing
 
-    writing.write(output.output, picture.with_pixels(restoration.picture))
+    def preview(state: State) -> None:
+        assert targets.preview is not None
+        writing.write(targets.preview, picture.with_pixels(run.job.picture(state)).middle())
+
+    nets: list[Observer] = []
+    if meter is not None:
+        nets.append(SafetyNet(meter, "the distance to the reference is"))
+    if output.preview_every:
+        nets.append(SafetyNet(Preview(preview, output.preview_every), "the preview is"))
+    if targets.checkpoint is not None:
+        nets.append(SafetyNet(Throttle(checkpoints.keep, output.checkpoint_every, share=math.inf), "checkpoints are"))
+    return nets
+
+
+def _fitted(run: Run, observers: Sequence[Observer]) -> tuple[Restoration, BaseException | None]:
+    """Fit to the end.
+
+    Returns:
+        The result, and the error that ended the fit early, if one did.
+    """
+    try:
+        return run.finish(observers), None
+    except Interrupted as interrupted:
+        if interrupted.restoration is None:
+            raise
+        return interrupted.restoration, interrupted
+    except UntaughtError:
+        raise
+    # Whatever ends a fit early, the picture so far is written first.
+    except Exception as error:
+        if run.last is None:
+            raise
+        return run.restoration(), error
+
+
+def _names_of_found(problem: Problem) -> list[str]:
+    """The names of what is found besides the picture."""
+    import torch
+
+    from untaught.physics.linear import Identity
+
+    if problem.further_results is None:
+        return []
+    blank = torch.zeros(len(problem.observed), problem.channels, *problem.size, dtype=torch.float32)
+    with torch.no_grad():
+        return list(problem.further_results(problem.operator or Identity(), blank))
+
+
+def _write(
+    restoration: Restoration,
+    picture: Picture,
+    targets: Targets,
+    console: Console,
+    obsolete: Checkpoints | None,
+) -> tuple[Path | None, bool]:
+    """Write the picture, and what else was found.
+
+    Args:
+        restoration: the result.
+        picture: with the metadata of the input.
+        targets: where to write.
+        console: to print on.
+        obsolete: checkpoints that may be removed for the sake of the result; None if they may not.
+
+    Returns:
+        Where the picture is, None if it could not be written; and whether anything is not where it should be.
+    """
+    from untaught.imaging import writing
+
+    if targets.preview is not None:
+        remove(targets.preview)
+    write = picture_writer(picture.with_pixels(restoration.picture), targets.losses)
+    room = None if obsolete is None else obsolete.make_room
+    place = put("the picture", targets.picture, write, room)
+    failed = place != targets.picture
     for name, found in restoration.found.items():
-        path = _beside(output.output, name)
-        writing.write(path, picture.with_pixels(found))
-        console.print(f"wrote {path}")
-    if output.uncertainty is not None and restoration.uncertainty is not None:
-        writing.write(output.uncertainty, _as_floats(picture.with_pixels(restoration.uncertainty)))
-
-
-def _beside(output: Path, name: str) -> Path:
-    """The file for a picture that is written besides the restored one."""
-    return output.with_name(f"{output.stem}.{name}{output.suffix}")
+        path = targets.found[name]
+        there = put(f"the {name}", path, functools.partial(writing.write, picture=picture.with_pixels(found)))
+        if there == path:
+            console.print(f"wrote {path}")
+        failed |= there != path
+    if targets.uncertainty is not None and restoration.uncertainty is not None:
+        width = _as_floats(picture.with_pixels(restoration.uncertainty))
+        there = put("the uncertainty", targets.uncertainty, functools.partial(writing.write, picture=width))
+        failed |= there != targets.uncertainty
+    return place, failed
 
 
 def _as_floats(picture: Picture) -> Picture:
@@ -299,20 +351,17 @@ def _figures(restored: NDArray[Any], meter: ReferenceMeter, problem: Problem) ->
 
 def _report(
     output: OutputOptions,
+    place: Path | None,
     console: Console,
     restoration: Restoration,
     record: dict[str, Any],
     *,
     new_notes: Sequence[str],
 ) -> None:
-    """Write the record and print the result."""
-    from untaught.imaging.files import write_text
-
-    if output.record is not None:
-        write_text(output.record, json.dumps(record, indent=1) + "\n")
+    """Print the result."""
     if output.json:
         shown = {name: value for name, value in record.items() if name != "history"}
-        print(json.dumps({**shown, "output": str(output.output)}))
+        print(json.dumps({**shown, "output": None if place is None else str(place)}))
     say = console.print
     if restoration.expected_psnr is not None:
         say(
@@ -334,5 +383,5 @@ def _report(
         say(", ".join(parts))
     say(
         f"{restoration.iterations} iterations in {restoration.seconds:.1f} s, until {restoration.stop_reason}; "
-        f"wrote {output.output}"
+        f"wrote {'nothing' if place is None else place}"
     )

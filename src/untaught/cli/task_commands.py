@@ -20,8 +20,13 @@ from untaught.tasks.registry import TASKS, Task, find_task
 
 __all__ = ["again_commands", "task_commands"]
 
-_IN_RECORD = ("value_range", "volume")
+_IN_RECORD = ("value_range", "missing_value", "volume")
 """Options of every task that say how files are read: they are kept with the task's own."""
+
+
+def _to_record(read: Mapping[str, Any]) -> dict[str, Any]:
+    """These options as a record has them."""
+    return {name: list(value) if name == "missing_value" else value for name, value in read.items() if value != ()}
 
 
 def task_commands(words: Sequence[str]) -> list[Command]:
@@ -38,7 +43,7 @@ def _task_command(task: Task, words: Sequence[str]) -> Command:
             RunArguments(
                 task=task.name,
                 files={role: path for role, path in given.items() if path is not None},
-                options={**plain(own), **read},
+                options={**plain(own), **_to_record(read)},
                 fit=chosen,
                 output=output,
                 words=words,
@@ -108,7 +113,7 @@ def again_commands(words: Sequence[str]) -> list[Command]:
         from untaught.fitting.record import read_record
 
         request = read_record(record.record_file)
-        return run_files(_arguments_of(request, trust, output, words))
+        return run_files(_arguments_of(request, trust, output, words, record.record_file))
 
     def resume(given: _Checkpoint, trust: _Trust, output: RepeatedOutput) -> int:
         from untaught.fitting.checkpoint import load
@@ -116,17 +121,16 @@ def again_commands(words: Sequence[str]) -> list[Command]:
 
         path = given.checkpoint_file
         saved = load(path)
-        try:
-            request = saved.values["request"]
-            check_request(request, path)
-            there = Path(request["output"])
-        except (KeyError, TypeError) as error:
-            raise InputError(f"{path} is the checkpoint of another program: one of untaught's own is wanted") from error
-        if saved.values["finished"] and not given.continue_for:
+        request, finished = saved.values.get("request"), saved.values.get("finished")
+        if not isinstance(request, dict) or not isinstance(request.get("output"), str):
+            raise InputError(f"{path} is the checkpoint of another program: one of untaught's own is wanted")
+        check_request(request, path)
+        there = Path(request["output"])
+        if finished and not given.continue_for:
             raise InputError(f"the run of {path} has come to its end: fit on with --continue-for N")
         chosen = {field.name: getattr(output, field.name) for field in dataclasses.fields(output)}
         chosen |= {"output": output.output or there, "checkpoint": output.checkpoint or path}
-        arguments = _arguments_of(request, trust, OutputOptions(**chosen), words)
+        arguments = _arguments_of(request, trust, OutputOptions(**chosen), words, path)
         return run_files(dataclasses.replace(arguments, saved=saved, continue_for=given.continue_for))
 
     return [
@@ -148,7 +152,7 @@ def again_commands(words: Sequence[str]) -> list[Command]:
 
 
 def _arguments_of(
-    request: Mapping[str, Any], trust: _Trust, output: OutputOptions, words: Sequence[str]
+    request: Mapping[str, Any], trust: _Trust, output: OutputOptions, words: Sequence[str], origin: Path
 ) -> RunArguments:
     """The run that a record or a checkpoint describes."""
     from untaught.recipes import recipe_from_record
@@ -163,7 +167,7 @@ def _arguments_of(
     return RunArguments(
         task=task.name,
         files={role: Path(request["files"][role]["path"]) for role in task.roles if role in request["files"]},
-        options={**plain(own), **{name: getattr(read, name) for name in _IN_RECORD}},
+        options={**plain(own), **_to_record({name: getattr(read, name) for name in _IN_RECORD})},
         fit={
             "recipe": recipe_from_record(request["recipe"]),
             "time_budget": request.get("time_budget"),
@@ -174,4 +178,6 @@ def _arguments_of(
         output=output,
         words=words,
         page=page,
+        origin=origin,
+        request=request,
     )

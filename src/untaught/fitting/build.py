@@ -14,6 +14,7 @@ from untaught.errors import SettingError
 from untaught.fitting.divergence import DivergenceGuard
 from untaught.fitting.loop import Fit
 from untaught.fitting.losses import DataLoss, Objective, Regularised
+from untaught.fitting.mean_weights import MeanWeights
 from untaught.fitting.optimisers import build_optimiser
 from untaught.fitting.problem import Problem
 from untaught.fitting.recipe import Recipe
@@ -75,6 +76,7 @@ def build_fit(
         operator=learnt,
         clip=problem.clip,
         rim=_RIM if recipe.classical else 0,
+        mean=MeanWeights(network) if recipe.classical and problem.classical is not None else None,
     )
 
 

@@ -1,28 +1,32 @@
 """A moment of a fit: everything that is needed to go on from it, in memory and in a file.
 
-A file is one safetensors file, no pickle: the tensors, and in its header a JSON text with all plain values. It is
-written under a temporary name and renamed, so a killed process leaves the last whole one.
+A file is one safetensors file, no pickle: the tensors, and in its header a JSON text with all plain values and a
+checksum of both. It is written under a temporary name and renamed, so a killed process leaves the last whole one.
 """
 
 from __future__ import annotations
 
+import hashlib
 import json
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any, NotRequired
 
 import safetensors
 import safetensors.torch
 import torch
+from pydantic import Field, StrictBool, TypeAdapter
 from torch import Tensor
+from typing_extensions import TypedDict
 
 from untaught.errors import InputError
-from untaught.imaging.files import write_bytes
+from untaught.imaging.files import read_bytes, write_bytes
 
-__all__ = ["Snapshot", "load", "part", "save"]
+__all__ = ["Snapshot", "check_averages", "check_values", "load", "part", "save"]
 
-_VERSION = 1
+_VERSION = 2
+"""1 had no checksum."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,9 +59,10 @@ def save(path: Path, snapshot: Snapshot) -> None:
     Raises:
         PictureError: when it cannot be written.
     """
-    header = {"untaught": json.dumps({"version": _VERSION, "values": snapshot.values})}
     # Memory that is shared or not in one piece cannot be stored, so each tensor is given its own.
     tensors = {name: tensor.cpu().contiguous() for name, tensor in snapshot.tensors.items()}
+    values = json.dumps(snapshot.values)
+    header = {"untaught": json.dumps({"version": _VERSION, "values": values, "sha256": _checksum(values, tensors)})}
     write_bytes(path, safetensors.torch.save(tensors, header))
 
 
@@ -65,18 +70,140 @@ def load(path: Path) -> Snapshot:
     """Read a snapshot.
 
     Raises:
-        InputError: for a file that is none, or of a version that this program does not know.
+        InputError: for a file that is none, is damaged, or of a version that this program does not know.
     """
     try:
-        with safetensors.safe_open(path, "pt") as file:
-            header = json.loads((file.metadata() or {})["untaught"])
-            tensors: dict[str, Tensor] = {name: file.get_tensor(name).clone() for name in file.keys()}  # noqa: SIM118
+        content = read_bytes(path)
+        header = json.loads(_metadata(content)["untaught"])
+        tensors = {name: tensor.clone() for name, tensor in safetensors.torch.load(content).items()}
         version, values = header["version"], header["values"]
-    except (OSError, ValueError, KeyError, TypeError, safetensors.SafetensorError) as error:
+        if version == _VERSION:
+            intact = header["sha256"] == _checksum(values, tensors)
+            values = json.loads(values)
+    except InputError:
+        raise
+    except FileNotFoundError as error:
+        raise InputError(f"there is no checkpoint {path}") from error
+    # A damaged file makes its readers raise errors of every kind.
+    except Exception as error:
         raise InputError(f"{path} is not a checkpoint of untaught, or it is damaged") from error
-    if version != _VERSION:
-        raise InputError(f"{path} is a checkpoint of version {version}; this program reads version {_VERSION}")
+    if version not in (1, _VERSION):
+        raise InputError(f"{path} is a checkpoint of version {str(version)[:20]}; this program reads 1 and {_VERSION}")
+    if not isinstance(values, dict):
+        raise InputError(f"{path} is not a checkpoint of untaught, or it is damaged")
+    if version == _VERSION and not intact:
+        raise InputError(f"{path} is damaged: its checksum is wrong; go on from another checkpoint, or start again")
     return Snapshot(tensors, values)
+
+
+def _metadata(content: bytes) -> dict[str, str]:
+    """The texts in the header of a safetensors file."""
+    length = int.from_bytes(content[:8], "little")
+    texts: dict[str, str] = json.loads(content[8 : 8 + length])["__metadata__"]
+    return texts
+
+
+def _checksum(values: str, tensors: Mapping[str, Tensor]) -> str:
+    """SHA-256 of the values and of all tensors with their names, types and shapes."""
+    summed = hashlib.sha256(values.encode())
+    for name in sorted(tensors):
+        tensor = tensors[name]
+        summed.update(f"{name} {tensor.dtype} {tuple(tensor.shape)}".encode())
+        summed.update(tensor.contiguous().reshape(-1).view(torch.uint8).numpy().data)
+    return summed.hexdigest()
+
+
+# What a run's values must look like ---------------------------------------------------------------------------------
+
+_Count = Annotated[int, Field(ge=0, le=2**63 - 1)]
+
+
+class _Guard(TypedDict):
+    rollbacks: _Count
+    rate_factor: float
+    mean: float | None
+
+
+class _Fit(TypedDict):
+    iteration: _Count
+    elapsed: Annotated[float, Field(ge=0, allow_inf_nan=False)]
+    weight: float | None
+    optimiser: dict[str, Any]
+    guard: _Guard
+    rates: NotRequired[list[float]]
+
+
+class _Points(TypedDict):
+    iteration: list[_Count]
+    elapsed: list[float]
+    loss: list[float]
+
+
+class _Patience(TypedDict):
+    best: float
+    best_iteration: _Count
+    clear: float
+    clear_iteration: _Count
+
+
+class _Values(TypedDict):
+    now: _Fit
+    in_search: StrictBool
+    until: _Count
+    finished: StrictBool
+    factor: float | None
+    expected: NotRequired[float | None]
+    stop_reason: str
+    points: _Points
+    stacking: NotRequired[list[Any]]
+    mixture: NotRequired[Annotated[float, Field(ge=0, le=1)]]
+    best: NotRequired[_Fit]
+    patience: NotRequired[_Patience]
+
+
+_SCHEMA: TypeAdapter[_Values] = TypeAdapter(_Values)
+
+
+def check_values(values: Mapping[str, Any]) -> None:
+    """Check the plain values of a run's snapshot.
+
+    Raises:
+        ValueError: for values that no run has.
+    """
+    _SCHEMA.validate_python(dict(values))
+    points = values["points"]
+    if len({len(points[name]) for name in ("iteration", "elapsed", "loss")}) != 1:
+        raise ValueError("a history has as many points in each of its lists")
+
+
+def check_averages(tensors: Mapping[str, Tensor], shape: tuple[int, ...]) -> None:
+    """Check the averages of a snapshot, which no network checks.
+
+    Args:
+        tensors: of the snapshot.
+        shape: of all pictures of all runs, (N, C, H, W).
+
+    Raises:
+        ValueError: for another shape or type.
+    """
+    for name, tensor in _averages(tensors):
+        wanted = (shape[0], 1, *shape[2:]) if name == "weight" else shape
+        if tuple(tensor.shape) != wanted or tensor.dtype != torch.float32:
+            raise ValueError(f"the average is {wanted}: found {tuple(tensor.shape)}")
+
+
+def _averages(tensors: Mapping[str, Tensor]) -> Iterator[tuple[str, Tensor]]:
+    for key, tensor in tensors.items():
+        level, _, name = key.rpartition(".")
+        if level in ("now.averages", "best.averages"):
+            yield name, tensor
+
+
+# Optimisers ---------------------------------------------------------------------------------------------------------
+
+
+_LIKE_PARAMETERS = {"momentum", "mean", "square", "momentum_buffer", "exp_avg", "exp_avg_sq"}
+"""Names of what Muon, Adam and SGD keep of each parameter."""
 
 
 def optimiser_state(optimiser: torch.optim.Optimizer) -> tuple[dict[str, Tensor], dict[str, Any]]:
@@ -102,6 +229,8 @@ def restore_optimiser(
         index, _, name = key.partition(".")
         if isinstance(value, Tensor):
             parameter = parameters[int(index)]
+            if name in _LIKE_PARAMETERS and value.shape != parameter.shape:
+                raise ValueError(f"{key} has the shape of its parameter: found {tuple(value.shape)}")
             # In the parameter's memory layout, which a file does not keep: torch's fused Adam takes it for granted.
             layout = parameter if value.shape == parameter.shape else value
             value = torch.empty_like(layout, dtype=value.dtype, device=value.device).copy_(value)

@@ -19,6 +19,7 @@ from untaught.errors import InputError
 from untaught.fitting.checkpoint import Snapshot, optimiser_state, part, restore_optimiser
 from untaught.fitting.divergence import DivergenceGuard
 from untaught.fitting.losses import Objective
+from untaught.fitting.mean_weights import MeanWeights
 from untaught.fitting.optimisers import restore_learning_rates, scale_learning_rate, set_learning_rate
 from untaught.fitting.state import State
 from untaught.fitting.tiles import Tiles
@@ -44,6 +45,7 @@ class Fit:
         clip: limit outputs to [0, 1].
         rim: width of the rim of a patch whose outputs are trusted less, in pixels: half of what is around them is not
             seen.
+        mean: the mean of the network's weights, if that is of use.
 
     Attributes:
         first: (N / runs, C, H, W), float32: shown where no patch has been yet; the sampler's own guess if None.
@@ -60,8 +62,10 @@ class Fit:
         operator: nn.Module | None = None,
         clip: bool = True,
         rim: int = 0,
+        mean: MeanWeights | None = None,
     ) -> None:
         self.rim = rim
+        self.mean = mean
         self.network = network
         self.operator = operator
         self.sampler = sampler
@@ -173,6 +177,7 @@ class Fit:
             "optimiser": optimiser_tensors,
             # The keys are those of version 0.1, whose checkpoints still load.
             "source": self.sampler.state(),
+            "mean": {} if self.mean is None else self.mean.network.state_dict(),
             "averages": {
                 name: value
                 for name, value in (("average", self.average), ("square", self.square), ("weight", self.weight))
@@ -201,6 +206,8 @@ class Fit:
         """
         tensors, values = snapshot.tensors, snapshot.values
         self.network.load_state_dict(part(tensors, "network"))
+        if self.mean is not None:
+            self.mean.network.load_state_dict(part(tensors, "mean") or part(tensors, "network"))
         if self.operator is not None:
             self.operator.load_state_dict(part(tensors, "operator"))
         restore_optimiser(self.optimiser, part(tensors, "optimiser"), values["optimiser"])
@@ -350,6 +357,8 @@ def iterate(
             now = rate(fit.iteration) * guard.rate_factor
             set_learning_rate(fit.optimiser, now)
         update()
+        if fit.mean is not None:
+            fit.mean.update(fit.network, fit.iteration)
 
         fit.elapsed = time.perf_counter() - started
         average, square = fit.averages

@@ -146,6 +146,11 @@ class Regularised:
     def __call__(self, picture: Tensor, compared: Tensor | None = None, target: Tensor | None = None) -> Tensor:
         """See `Objective`."""
         price = self.regulariser(picture)
+        if price.shape not in ((), (len(picture),)):
+            raise InputError(
+                f"a regulariser returns ({len(picture)},), one value per picture, or a scalar: found "
+                f"{tuple(price.shape)}"
+            )
         return self.objective(picture, compared, target) + (price / len(picture) if price.ndim == 0 else price)
 
 

@@ -11,7 +11,7 @@ from untaught.errors import InputError
 from untaught.fitting.recipe import Recipe
 from untaught.priors.encoder_decoder import NetworkSettings
 
-__all__ = ["available_memory", "fitted_to_memory", "needed_memory"]
+__all__ = ["available_memory", "check_memory", "fitted_to_memory", "needed_memory"]
 
 _USABLE = 0.9
 _NARROWEST = 8
@@ -36,6 +36,29 @@ def needed_memory(recipe: Recipe, pictures: int, size: Sequence[int], engine: En
     muon = getattr(recipe.optimiser, "name", "") == "muon"
     fitted = estimated_memory(network, size, engine, networks=pictures * recipe.runs, patch=recipe.patch)
     return fitted + (0.0 if muon else _COMPILER)
+
+
+def check_memory(recipe: Recipe, pictures: int, size: Sequence[int], engine: Engine, available: float | None) -> None:
+    """Refuse a recipe that needs more memory than is free, for one that must stay as it is.
+
+    Args:
+        recipe: of a record.
+        pictures: fitted side by side, times the layers of each.
+        size: of each picture.
+        engine: how a step runs.
+        available: bytes that may be used; None for no limit.
+
+    Raises:
+        InputError: if it does not fit.
+    """
+    if available is None or not isinstance(recipe.network, NetworkSettings):
+        return
+    wanted = needed_memory(recipe, pictures, size, engine)
+    if wanted > available:
+        raise InputError(
+            f"the run needs about {_gigabytes(wanted)} of memory with the recipe of its record, and "
+            f"{_gigabytes(available)} are free: end other programs, or run it where there is more"
+        )
 
 
 def fitted_to_memory(

@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+import copy
+from collections.abc import Callable
+
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from untaught.errors import DivergenceError, InputError
 from untaught.fitting.problem import Problem
+from untaught.fitting.recipe import Recipe
 from untaught.physics.operator import Operator, check_output
 
-__all__ = ["blame_operator", "check_operator"]
+__all__ = ["blame_operator", "check_network", "check_objective", "check_operator"]
 
 
 def check_operator(problem: Problem, operator: Operator, excess: float | None = None) -> None:
@@ -31,6 +35,12 @@ def check_operator(problem: Problem, operator: Operator, excess: float | None = 
     generator = torch.Generator().manual_seed(0)
     with torch.no_grad():
         output = operator(torch.rand(shape, generator=generator, dtype=torch.float32).to(observed.device))
+    if output.is_complex() != observed.is_complex():
+        kinds = ["complex" if one.is_complex() else "real" for one in (output, observed)]
+        raise InputError(
+            f"the operator's values are {kinds[0]} and the observed ones {kinds[1]}: both must be alike; observe both "
+            "parts, or return one of them, as by .real or .abs()"
+        )
     if not output[known].abs().isfinite().all():
         raise InputError("the operator returns NaN or infinite values for a picture of random values in its range")
     largest, made = (float(one[known].abs().max()) for one in (observed, output))
@@ -39,6 +49,64 @@ def check_operator(problem: Problem, operator: Operator, excess: float | None = 
             f"observed has values up to {largest:.4g}, and the operator maps pictures in [0, 1] to {made:.4g} at most: "
             "say the picture's lowest and highest value by value_range=(low, high)"
         )
+
+
+def check_network(recipe: Recipe, problem: Problem) -> None:
+    """Call a module of the user's own once, and check its output and that it has weights.
+
+    Args:
+        recipe: how to fit.
+        problem: what is fitted.
+
+    Raises:
+        InputError: if it fails, or does not give a picture.
+    """
+    network, channels = recipe.network, getattr(recipe.input, "channels", None)
+    if not isinstance(network, nn.Module):
+        return
+    if not any(parameter.requires_grad for parameter in network.parameters()):
+        raise InputError("the network has no weights that could be fitted: give a module with parameters")
+    if channels is None or recipe.shows_picture:
+        return
+    first = next(network.parameters())
+    shape = (1, channels, *problem.size)
+    try:
+        with torch.no_grad():
+            # A copy: its buffers, as of a normalisation, stay as they are.
+            found = copy.deepcopy(network)(torch.full(shape, 0.5, device=first.device, dtype=torch.float32))
+    # Any exception of the user's own code.
+    except Exception as error:
+        lines = str(error).splitlines() or [type(error).__name__]
+        raise InputError(f"the network fails on an input of {shape}: {lines[0]}") from error
+    wanted = (1, problem.channels, *problem.size)
+    if not isinstance(found, Tensor) or tuple(found.shape) != wanted:
+        got = tuple(found.shape) if isinstance(found, Tensor) else f"a {type(found).__name__}"
+        raise InputError(f"the network maps {shape} to {got}: a picture of {wanted} is wanted")
+
+
+def check_objective(objective: Callable[[Tensor], Tensor], shape: tuple[int, ...], device: torch.device) -> None:
+    """Evaluate a loss or a regulariser of the user's own once, before anything is fitted.
+
+    Args:
+        objective: from pictures to a loss for each.
+        shape: of the pictures, (N, C, H, W).
+        device: of the fit.
+
+    Raises:
+        InputError: if it fails, or its gradient does not reach the picture.
+    """
+    picture = torch.full(shape, 0.5, device=device, dtype=torch.float32, requires_grad=True)
+    try:
+        with torch.enable_grad():
+            found = objective(picture)
+    except InputError:
+        raise
+    # Any exception of the user's own code.
+    except Exception as error:
+        lines = str(error).splitlines() or [type(error).__name__]
+        raise InputError(f"the loss or the regulariser fails on a picture of {shape}: {lines[0]}") from error
+    if not found.requires_grad:
+        raise InputError("no gradient comes back from the loss: compute with torch, without numpy or detach()")
 
 
 def blame_operator(error: DivergenceError, problem: Problem, operator: Operator, picture: Tensor) -> None:

@@ -45,6 +45,7 @@ class Problem:
         recipe_row: the row of `untaught.recipes.RECIPES` to use, if it is not the task's own.
         classical: fills in the unknown values of a picture, (N, C, H, W), by a classical method, from the values and
             what is known of them; the answer is at least as good on held-out values. None for no such method.
+        classical_name: what that method is called in notes.
         strips: rows and columns of the parts of the picture that belong together (`untaught.priors.patches`); what lies
             outside is filler. Empty for the whole picture.
         notes: sentences for the user.
@@ -72,6 +73,7 @@ class Problem:
     verdict: Callable[[Tensor], str] | None = None
     recipe_row: str = ""
     classical: Callable[[Tensor, Tensor], Tensor] | None = None
+    classical_name: str = "classical"
     strips: tuple[Strip, ...] = ()
     notes: tuple[str, ...] = ()
 

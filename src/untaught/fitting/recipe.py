@@ -25,7 +25,7 @@ from untaught.priors.r2r_input import R2RInput
 from untaught.priors.sampler import InputScheme
 from untaught.priors.siren import Siren
 from untaught.priors.unet import UNet
-from untaught.settings import check_names, plain, settings
+from untaught.settings import check_names, plain, settings, shown
 
 __all__ = ["INPUTS", "NETWORKS", "Recipe", "recipe_from_record"]
 
@@ -51,6 +51,12 @@ INPUTS: Mapping[str, type] = {
 
 _SMALL_PATCH = 256
 """A patch of a smaller side, in pixels, is one of many that are much alike."""
+
+_STRIP_PATCH = 96
+"""Side of the patches in strips around damage, in pixels."""
+
+_WHOLE = 2.6
+"""A picture of at most so many times the pixels of a small patch is shown whole: docs/lab-notes/anytime.md."""
 
 OPTIMISERS: Mapping[str, type] = {"shipped": OptimiserSettings, "langevin": Langevin, "sgld": SGLD}
 """The shipped optimisers by the kind that a record gives them."""
@@ -88,8 +94,8 @@ class Recipe:
     regulariser: Any = None
     averaging: Annotated[float, Field(ge=0, lt=1)] = 0.99
     stopping: Any = NeverStop()
-    runs: Annotated[int, Field(ge=1)] = 1
-    iterations: Annotated[int, Field(ge=1)]
+    runs: Annotated[int, Field(ge=1, le=2**63 - 1)] = 1
+    iterations: Annotated[int, Field(ge=1, le=2**63 - 1)]
     classical: bool = False
     adapted: bool = False
 
@@ -120,19 +126,19 @@ class Recipe:
     def _check_parts(self) -> None:
         """Check that each part is a shipped one or has what an own one needs."""
         if not (isinstance(self.network, nn.Module) or callable(getattr(self.network, "build", None))):
-            raise SettingError(f"network is an architecture or a torch.nn.Module: found {self.network!r}")
+            raise SettingError(f"network is an architecture or a torch.nn.Module: found {shown(self.network)}")
         if not isinstance(self.input, InputScheme):
-            raise SettingError(f"input has a method build(measurement, generator): found {self.input!r}")
+            raise SettingError(f"input has a method build(measurement, generator): found {shown(self.input)}")
         if not (isinstance(self.optimiser, OptimiserSettings) or callable(self.optimiser)):
             raise SettingError(
-                f"optimiser is OptimiserSettings or a callable of the parameters: found {self.optimiser!r}"
+                f"optimiser is OptimiserSettings or a callable of the parameters: found {shown(self.optimiser)}"
             )
         if isinstance(self.loss, str):
             check_names([self.loss], LOSSES, kind="loss")
         elif not (self.loss is None or callable(self.loss)):
-            raise SettingError(f"loss is one of {', '.join(LOSSES)}, or a callable: found {self.loss!r}")
+            raise SettingError(f"loss is one of {', '.join(LOSSES)}, or a callable: found {shown(self.loss)}")
         if not (self.regulariser is None or callable(self.regulariser)):
-            raise SettingError(f"regulariser is a callable of the picture: found {self.regulariser!r}")
+            raise SettingError(f"regulariser is a callable of the picture: found {shown(self.regulariser)}")
 
     @property
     def shows_picture(self) -> bool:
@@ -143,6 +149,11 @@ class Recipe:
     def patch(self) -> int | None:
         """Side of the patches that the network is shown, in pixels; None if it always sees the whole picture."""
         return getattr(self.input, "patch", None)
+
+    @property
+    def small_patches(self) -> bool:
+        """Whether a patch is one of many that are much alike."""
+        return self.patch is not None and self.patch < _SMALL_PATCH
 
     @property
     def element_loss(self) -> ElementLoss | None:
@@ -168,11 +179,18 @@ class Recipe:
             wanted: (H, W), bool: the pixels that the network's output is used for; None for all of them.
             strips: the parts of the picture that belong together (`untaught.priors.patches`).
         """
-        patches = 1.0 if self.patch is None else sweep_length(size, self.patch, wanted, strips)
-        if self.adapted or patches == 1:
+        if self.adapted or self.patch is None:
             return self
         stopping: StoppingSettings = self.stopping
-        if self.patch is not None and self.patch < _SMALL_PATCH:
+        recipe = self._with_patch_for(size, strips) if self.small_patches else self
+        patches = sweep_length(size, recipe.patch or self.patch, wanted, strips)
+        if recipe.patch != self.patch and not strips:
+            # The whole picture at once: as many pixels as in patches, in fewer iterations.
+            growth = max(1.0, sweep_length(size, self.patch, wanted) ** 0.25) * self.patch**2 / math.prod(size)
+            every, patience = stopping.every, max(stopping.every, round(stopping.patience * growth))
+        elif patches == 1:
+            return recipe
+        elif self.small_patches:
             # Many small patches are much alike: one sweep between two looks, and the fourth root of their number.
             growth = max(1.0, patches**0.25)
             every, patience = max(stopping.every, round(patches)), round(stopping.patience * growth)
@@ -183,7 +201,22 @@ class Recipe:
         if not stopping.returns_best:
             stopping = NeverStop()
         iterations = round(self.iterations * growth)
-        return dataclasses.replace(self, stopping=stopping, iterations=iterations)
+        return dataclasses.replace(recipe, stopping=stopping, iterations=iterations)
+
+    def _with_patch_for(self, size: Sequence[int], strips: Sequence[Strip]) -> Recipe:
+        """The same with a patch that suits the picture: smaller for strips, the whole of a small picture."""
+        if not isinstance(self.input, MaskedInput):
+            return self
+        patch = self.input.patch
+        if strips:
+            patch = min(patch, _STRIP_PATCH)
+        elif max(size) > patch and math.prod(size) <= _WHOLE * patch**2:
+            patch = max(size)
+        return (
+            self
+            if patch == self.input.patch
+            else dataclasses.replace(self, input=dataclasses.replace(self.input, patch=patch))
+        )
 
     def record(self) -> dict[str, Any]:
         """The recipe as plain nested values, as it was used; objects of the user's own by their qualified names."""
@@ -222,7 +255,17 @@ def recipe_from_record(
         "regulariser": regulariser,
         "stopping": stopping,
     }
-    built = _migrated(dict(values)) | {name: value for name, value in given.items() if value is not None}
+    own_parts = {name: value for name, value in given.items() if value is not None}
+    try:
+        return _from_values(dict(values), own_parts)
+    except SettingError:
+        raise
+    except (ArithmeticError, AttributeError, LookupError, RecursionError, TypeError, ValueError) as error:
+        raise SettingError("the recipe is damaged: it has parts of the wrong kind") from error
+
+
+def _from_values(values: dict[str, Any], given: dict[str, Any]) -> Recipe:
+    built = _migrated(values) | given
     parts: Mapping[str, Callable[[dict[str, Any]], Any]] = {
         "network": lambda part: _by_tag(part, "kind", NETWORKS, default="encoder-decoder"),
         "input": lambda part: _by_tag(part, "kind", INPUTS),

@@ -18,11 +18,14 @@ from untaught.physics.operator import Operator
 
 __all__ = ["further_results", "interval", "residual_note"]
 
+_EXPLAINED = 1.5
+"""A result may be this many standard deviations of the noise from the noisy picture."""
+
 
 def residual_note(problem: Problem, operator: Operator, state: State) -> tuple[str, ...]:
-    """How far the operator's output is from the observation, as a sentence; none without an operator."""
+    """How far the operator's output, or a denoised picture, is from the observation, as a sentence; none if unknown."""
     if problem.operator is None:
-        return ()
+        return _excess_note(problem, state)
     with torch.no_grad():
         if problem.verdict is not None:
             return (problem.verdict(state.average),)
@@ -31,6 +34,21 @@ def residual_note(problem: Problem, operator: Operator, state: State) -> tuple[s
     return (
         f"the operator maps the result to within {float(difference) * range_:.3g} of the observation (root mean "
         f"square; white is {problem.layout.high:g})",
+    )
+
+
+def _excess_note(problem: Problem, state: State) -> tuple[str, ...]:
+    """A warning that a picture is farther from the noisy one than the noise explains."""
+    if problem.noise is None:
+        return ()
+    far = float(mean((state.average - problem.observed)[problem.known].square()).sqrt())
+    if far <= _EXPLAINED * problem.noise:
+        return ()
+    # Observations that were transformed have units of their own.
+    times = far / max(problem.noise, 1e-12)
+    return (
+        f"the network's picture is {times:.1f} times as far from the noisy one as the noise explains, so it is not "
+        "restored yet or the noise is stronger: fit longer, or say how strong the noise is",
     )
 
 

@@ -8,11 +8,12 @@ This module is long because the stages of a run, its checkpoints and its result 
 
 from __future__ import annotations
 
+import contextlib
 import copy
 import dataclasses
 import math
 import threading
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Generator, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -22,13 +23,24 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
+from untaught.backend.ambience import undisturbed
 from untaught.backend.engine import Engine
-from untaught.errors import DivergenceError, InputError, Interrupted, ObserverError, StopFit, UntaughtError
+from untaught.errors import (
+    DivergenceError,
+    InputError,
+    Interrupted,
+    ObserverError,
+    SettingError,
+    StopFit,
+    UntaughtError,
+)
 from untaught.fitting.build import build_fit, build_objective
-from untaught.fitting.checkpoint import Snapshot, part, save
+from untaught.fitting.checkpoint import Snapshot, check_averages, check_values, part, save
+from untaught.fitting.estimate import Estimate, estimate
 from untaught.fitting.held_out import calibrate, hold_out
 from untaught.fitting.loop import iterate
-from untaught.fitting.operator_check import blame_operator, check_operator
+from untaught.fitting.mean_weights import evaluation_interval
+from untaught.fitting.operator_check import blame_operator, check_objective, check_operator
 from untaught.fitting.optimisers import OptimiserSettings, scheduled_rate
 from untaught.fitting.problem import Problem
 from untaught.fitting.recipe import Recipe
@@ -38,8 +50,13 @@ from untaught.fitting.state import Observer, Restoration, State, StopReason
 from untaught.fitting.stopping import EarlyStopping, Evidence, HeldOut, NeverStop
 from untaught.imaging.arrays import from_tensor, in_unit_range
 from untaught.physics.linear import Identity
+from untaught.priors.patches import patch_size, windows
+from untaught.settings import shown
 
 __all__ = ["Job", "Progress", "Run"]
+
+_WINDOW, _MARGIN = 256, 16
+"""Side of the windows in which the mean network is evaluated, and of their rim that is not used, in pixels."""
 
 _HELD_OUT_SEED = 1_000_003
 """Distance of the seed of the held-out values from that of the fit."""
@@ -69,6 +86,7 @@ class Job:
         """Prepare a run, from the start or from a snapshot of an earlier run."""
         return Run(self, saved)
 
+    @undisturbed()
     def picture(self, state: State, *, polished: bool = False) -> NDArray[Any] | Tensor:
         """The picture as it would be returned now, in the shape and dtype of the input.
 
@@ -152,7 +170,7 @@ class Run:
         self.stop_reason = StopReason.ITERATIONS
         self.last: State | None = None
         self._lock = threading.Lock()
-        with torch.inference_mode(False):
+        with torch.inference_mode(False), undisturbed():
             self._prepare(saved)
 
     def _prepare(self, saved: Snapshot | None) -> None:
@@ -184,6 +202,12 @@ class Run:
         if stacked and problem.classical is not None and self._held is not None:
             self._stacking = Stacking(problem.classical, self._observed, self._known, self._held)
             self._fit.first = self._stacking.classical
+            wanted = problem.wanted(self._held)
+            self._windows = windows(
+                problem.size, _WINDOW, _MARGIN, None if wanted is None else wanted.any(0), problem.strips
+            )
+            seen = math.prod(problem.size if job.recipe.patch is None else patch_size(problem.size, job.recipe.patch))
+            self._evaluates_every = evaluation_interval(self._windows, seen)
         if self._held is not None:
             self._fit.sampler.set_known(self._known & ~self._held)
         criterion = rule.criterion(Evidence(self._observed, self._known, self._held, self._operator))
@@ -206,7 +230,7 @@ class Run:
         if not self._lock.acquire(blocking=False):
             raise UntaughtError("this run is being fitted by another thread: give each thread a run of its own")
         try:
-            yield from self._states()
+            yield from self._undisturbed(self._states())
         except DivergenceError as error:
             if self.last is not None:
                 blame_operator(error, self._problem, self._operator, self._sound(self.last).average)
@@ -214,7 +238,17 @@ class Run:
         finally:
             self._lock.release()
 
-    def _states(self) -> Iterator[State]:
+    def _undisturbed(self, states: Generator[State]) -> Iterator[State]:
+        """The same states, each made as in a fresh program; the caller's own settings hold in between."""
+        with contextlib.closing(states):
+            while True:
+                with undisturbed(self.job.engine.device):
+                    state = next(states, None)
+                if state is None:
+                    return
+                yield state
+
+    def _states(self) -> Generator[State]:
         if self.stop_reason is StopReason.INTERRUPTED and not self._finished:
             # The caller goes on after Ctrl-C.
             self.stop_reason = StopReason.ITERATIONS
@@ -242,8 +276,11 @@ class Run:
 
         Raises:
             Interrupted: on Ctrl-C; holds the best result so far.
+            SettingError: for observers that cannot be called; nothing is fitted then.
             ObserverError: when an observer raises; holds the best result so far.
         """
+        if not isinstance(observers, Sequence) or not all(callable(observer) for observer in observers):
+            raise SettingError(f"observers are a list of callables that take a State: found {shown(observers)}")
         try:
             for state in self:
                 for observer in observers:
@@ -287,8 +324,19 @@ class Run:
         self.stop_reason = StopReason.ITERATIONS
 
     def check_operator(self, excess: float | None = None) -> None:
-        """Check the operator on one picture, before anything is fitted; see `operator_check.check_operator`."""
+        """Check the operator, loss and regulariser on one picture, before anything is fitted; see `operator_check`."""
         check_operator(self._problem, self._operator, excess)
+        recipe, problem = self.job.recipe, self.job.problem
+        if callable(recipe.loss) or recipe.regulariser is not None:
+            with torch.inference_mode(False):
+                objective = build_objective(problem, recipe, self._observed, self._operator, self._known.clone())
+            shape = (len(self._observed) * recipe.runs, problem.channels, *problem.size)
+            check_objective(objective, shape, self._observed.device)
+
+    def estimate(self) -> Estimate | None:
+        """What the run will take on this machine, before it begins; None where that cannot be told."""
+        job, fit = self.job, self._fit
+        return estimate(job.problem, job.recipe, job.engine, fit.network, fit.sampler.channels, job.time_budget)
 
     @property
     def finished(self) -> bool:
@@ -308,6 +356,7 @@ class Run:
         gives_up_at = None if patience is None or not (self._in_search and best) else patience.gives_up_at
         return Progress(self._in_search, self._stage_until(), self._until, best, gives_up_at)
 
+    @undisturbed()
     def restoration(self) -> Restoration:
         """The result so far.
 
@@ -325,7 +374,8 @@ class Run:
             # Of the best moment, when it was calibrated: later the outputs agree more than they improve.
             uncertainty = interval(job.problem, last.with_averages(*self._averages(self._best)), self._factor)
         if self._held is not None and self._patience is not None and math.isfinite(self._patience.best):
-            expected = -10 * math.log10(max(self._patience.best if self._expected is None else self._expected, 1e-12))
+            error = self._patience.best if self._expected is None else self._expected
+            expected = job.problem.layout.figures_gain - 10 * math.log10(max(error, 1e-12))
         return Restoration(
             picture=job.picture(last, polished=True),
             stop_reason=StopReason.LEFT if left else self.stop_reason,
@@ -348,14 +398,15 @@ class Run:
         """How much of the answer is the network's, as a sentence; none without a classical picture."""
         if self._stacking is None:
             return ()
-        share = self._stacking.share
+        share, name = self._stacking.share, self.job.problem.classical_name
         if share < 0.005:
             return (
-                "the network had nothing better yet on held-out values: the picture is the classical one (biharmonic); "
-                "more time would help",
+                f"the network had nothing better yet on held-out values: the picture is the {name} one; more time "
+                "would help",
             )
-        return (f"the network's share of what was filled in is {share:.0%}, the rest is biharmonic",)
+        return (f"the network's share of what was filled in is {share:.0%}, the rest is {name}",)
 
+    @undisturbed()
     def snapshot(self) -> Snapshot:
         """Everything that is needed to continue to the same result, to the bit. Take it between two states."""
         now = self._fit.snapshot()
@@ -371,7 +422,9 @@ class Run:
             "points": {**self._points, "loss": self._loss_history()},
         }
         if self._stacking is not None:
-            values["stacking"] = self._stacking.weights.tolist()
+            values["stacking"], values["mixture"] = self._stacking.weights.tolist(), self._stacking.mixture
+            if self._stacking.evaluated is not None:
+                tensors["evaluated.picture"] = self._stacking.evaluated
         if self._best is not None:
             tensors |= {f"best.{name}": tensor for name, tensor in self._best.tensors.items()}
             values["best"] = dict(self._best.values)
@@ -399,6 +452,11 @@ class Run:
         """The state with the classical picture where that is better."""
         stacking = self._stacking
         assert stacking is not None
+        iteration = state.iteration
+        if iteration % max(self._evaluates_every, iteration // 10) == 0 or iteration == self._stage_until():
+            assert self._fit.mean is not None
+            guess = stacking.guess if self._in_search else stacking.classical
+            stacking.evaluated = self._fit.mean.picture(self.job.engine, self._fit.sampler, guess, self._windows)
         # Once every value is known to the network, there is nothing left to compare on.
         if self._in_search and state.iteration % self._looks_every(state.iteration) == 0:
             stacking.look(state.average, self._fit.visited)
@@ -526,9 +584,12 @@ class Run:
         return self._losses[: len(self._points["iteration"])].tolist()
 
     def _restore(self, saved: Snapshot) -> None:
-        values, device = saved.values, self._observed.device
+        values, device, problem = saved.values, self._observed.device, self.job.problem
         saved = Snapshot({name: tensor.to(device) for name, tensor in saved.tensors.items()}, values)
         try:
+            check_values(values)
+            pictures = len(self._observed) * self.job.recipe.runs
+            check_averages(saved.tensors, (pictures, problem.channels, *problem.size))
             self._in_search, self._until, self._finished = values["in_search"], values["until"], values["finished"]
             if not self._in_search:
                 self._fit.sampler.set_known(self._known)
@@ -540,12 +601,16 @@ class Run:
             self._losses = torch.tensor(points["loss"], device=device, dtype=torch.float32)
             if self._stacking is not None and "stacking" in values:
                 self._stacking.weights = torch.tensor(values["stacking"], dtype=torch.float64)
+                self._stacking.mixture = values.get("mixture", 0.0)
+                self._stacking.evaluated = evaluated = saved.tensors.get("evaluated.picture")
+                if evaluated is not None and evaluated.shape != self._observed.shape:
+                    raise ValueError("the evaluated picture has another shape")
             if "best" in values:
                 self._best = Snapshot(part(saved.tensors, "best"), values["best"])
             if self._patience is not None:
                 self._patience.restore(values["patience"], part(saved.tensors, "score"))
             self.last = self._state_of_checkpoint()
-        except (KeyError, RuntimeError, IndexError, ValueError) as error:
+        except (ArithmeticError, AttributeError, LookupError, RuntimeError, TypeError, ValueError) as error:
             raise InputError("the checkpoint does not belong to this picture and recipe") from error
 
     def _state_of_checkpoint(self) -> State | None:

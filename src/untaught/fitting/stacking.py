@@ -1,11 +1,13 @@
 """The answer so far: the classical picture and the network's, weighted by their errors on held-out values.
 
 Stacking: Wolpert, 1992, "Stacked generalization". The classical picture is there at once. The network's is worse first
-and better later, sooner for thin gaps than for wide ones, so gaps of each width have their own weight.
+and better later, sooner for thin gaps than for wide ones, so gaps of each width have their own weight. The network's
+picture is itself a mixture: of its averaged outputs, and of what the mean of its weights gives.
 """
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Callable
 
 import torch
@@ -27,6 +29,12 @@ class Stacking:
         observed: (N, C, H, W), float32.
         known: the same shape, bool.
         held: the same shape, bool: known values that the network does not see, on which the two are compared.
+
+    Attributes:
+        classical: the classical picture, (N, C, H, W).
+        weights: of the network's picture in each width class, from 0 to 1.
+        evaluated: (N, C, H, W): what the mean of the network's weights gives; None if that is not known yet.
+        mixture: its weight in the network's picture, from 0 to 1; the averaged outputs have the rest.
     """
 
     def __init__(
@@ -40,6 +48,8 @@ class Stacking:
         self._held = held.nonzero(as_tuple=True)
         self._hidden = known & ~held
         self._tested: tuple[Tensor, Tensor] | None = None
+        self.evaluated: Tensor | None = None
+        self.mixture = 0.0
 
     def look(self, average: Tensor, visited: Tensor | None = None) -> None:
         """Weigh again: the weights that had the least squared error on the held-out values.
@@ -49,8 +59,14 @@ class Stacking:
             visited: (N, 1, H, W), bool: where the network has had an output; None for everywhere.
         """
         classical, classes = self._test()
-        step = (average[self._held] - classical).double()
-        wanted = (self._observed[self._held] - classical).double()
+        observed, network = self._observed[self._held], average[self._held]
+        if self.evaluated is not None:
+            other = self.evaluated[self._held] - network
+            thin = (classes < WIDE).double()
+            product = float((thin * other * (observed - network)).sum())
+            self.mixture = min(max(product / max(float((thin * other.square()).sum()), 1e-30), 0.0), 1.0)
+            network = network + self.mixture * other
+        step, wanted = (network - classical).double(), (observed - classical).double()
         groups = len(self.weights)
         if visited is not None:
             number, _, *place = self._held
@@ -74,25 +90,35 @@ class Stacking:
     def errors(self, average: Tensor) -> Tensor:
         """The absolute errors of the answer on the held-out values, in the order of ``held.nonzero()``."""
         classical, classes = self._test()
-        answer = torch.lerp(classical, average[self._held], self.weights.to(average)[classes])
+        network = self.mixed(average)[self._held]
+        answer = torch.lerp(classical, network, self.weights.to(average)[classes])
         return (answer - self._observed[self._held]).abs()
 
     def _test(self) -> tuple[Tensor, Tensor]:
         """What the classical method makes of the held-out values, and their width classes."""
         if self._tested is None:
-            # Only now: the first picture need not wait for it.
-            values = self._fill(self._observed, self._hidden).to(self._observed)[self._held]
             number, _, *place = self._held
-            self._tested = values, width_classes(self._hidden)[(number, *place)].long()
+            self._tested = self.guess[self._held], width_classes(self._hidden)[(number, *place)].long()
         return self._tested
+
+    @functools.cached_property
+    def guess(self) -> Tensor:
+        """The classical picture without the held-out values, (N, C, H, W); the first picture need not wait for it."""
+        return self._fill(self._observed, self._hidden).to(self._observed)
+
+    def mixed(self, average: Tensor) -> Tensor:
+        """The network's picture, (N, C, H, W)."""
+        return average if self.evaluated is None else torch.lerp(average, self.evaluated.to(average), self.mixture)
 
     def frozen(self) -> Callable[[Tensor], Tensor]:
         """A function from an averaged output, (N, C, H, W), to the answer with the weights of now."""
-        weights = self.weights.clone()
+        weights, evaluated, mixture = self.weights.clone(), self.evaluated, self.mixture
 
         def stacked(average: Tensor) -> Tensor:
             if not weights.any():
                 return self.classical.to(average)
+            if evaluated is not None:
+                average = torch.lerp(average, evaluated.to(average), mixture)
             share = weights.to(average)[self.classes.long()][:, None]
             return torch.lerp(self.classical.to(average), average, share)
 

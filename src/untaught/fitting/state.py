@@ -44,8 +44,6 @@ class State:
     Attributes:
         iteration: number of this iteration, from 1.
         iterations: the limit.
-        loss: mean of ``losses``, scalar.
-        losses: the loss of each picture, (N,); for most tasks the mean squared error over the known values.
         elapsed: seconds since the first iteration began.
         learning_rate: of this iteration.
         rollbacks: how often the fit has diverged and was taken back so far.
@@ -71,14 +69,23 @@ class State:
     ) -> None:
         self.iteration = iteration
         self.iterations = iterations
-        self.loss = loss
-        self.losses = losses
         self.elapsed = elapsed
         self.learning_rate = learning_rate
         self.rollbacks = rollbacks
         self.network = network
+        self._loss, self._losses = loss, losses
         self._average, self._square, self._stacked = average, square, stacked
         self._output, self._input = output, input
+
+    @property
+    def loss(self) -> Tensor:
+        """Mean of `losses`, scalar."""
+        return self._loss.clone()
+
+    @property
+    def losses(self) -> Tensor:
+        """The loss of each picture, (N,); for most tasks the mean squared error over the known values."""
+        return self._losses.clone()
 
     @property
     def output(self) -> Tensor:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import dataclasses
+import math
 from dataclasses import dataclass
 from typing import Any
 
@@ -12,13 +14,19 @@ from torch import Tensor
 
 from untaught.errors import InputError
 from untaught.imaging.atlas import Atlas
+from untaught.imaging.ranges import Range, stated_range
+from untaught.imaging.shapes import channels_first, check_tensor, checked_channel_axis, is_labelled
 
-__all__ = ["Layout", "from_tensor", "in_unit_range", "known_values", "laid_out", "to_tensor", "value_range_of"]
-
-_FEW_CHANNELS = 4
-_MANY_CHANNELS = 16
-"""With at most so few rows and more than so many columns, (3, 480, 640) is (C, H, W) and not (H, W, C)."""
-
+__all__ = [
+    "Layout",
+    "as_values",
+    "from_tensor",
+    "in_unit_range",
+    "known_values",
+    "laid_out",
+    "to_tensor",
+    "with_ends",
+]
 
 _LINES = 256
 
@@ -37,6 +45,9 @@ class Layout:
         labelled: the xarray.DataArray that was given, whose labels the result gets; None for other types.
         atlas: how ``original`` was cut from a larger picture; None if it is the picture itself.
         whole: that larger picture, into which results are pasted.
+        stated: black and white as figures such as PSNR take them; None for ``low`` and ``high``.
+        carried: (N, C, H, W), bool: values that were not read and come back as they were; None for none.
+        excess: (N, C, H, W), float32: how far values lie below 0 or above 1 that are carried for that; None for none.
     """
 
     original: NDArray[Any] | Tensor
@@ -47,6 +58,27 @@ class Layout:
     labelled: Any = None
     atlas: Atlas | None = None
     whole: NDArray[Any] | None = None
+    stated: tuple[float, float] | None = None
+    carried: Tensor | None = None
+    excess: Tensor | None = None
+
+    @property
+    def figures_range(self) -> tuple[float, float]:
+        """Black and white as figures such as PSNR take them."""
+        return self.stated or (self.low, self.high)
+
+    @property
+    def figures_gain(self) -> float:
+        """What a PSNR in dB gains where black and white of figures are farther apart than those of the fit."""
+        low, high = self.figures_range
+        return 20 * math.log10((high - low) / (self.high - self.low))
+
+    def without_beyond(self) -> Layout:
+        """The same, but what lies far beyond black and white is replaced and does not come back as it was."""
+        if self.carried is None or self.excess is None:
+            return self
+        carried = self.carried & (self.excess == 0)
+        return dataclasses.replace(self, carried=carried if carried.any() else None, excess=None)
 
     @property
     def is_tensor(self) -> bool:
@@ -59,12 +91,31 @@ class Layout:
         return 3 if self.volume else 2
 
 
+def as_values(
+    image: ArrayLike | Tensor, *, volume: bool = False, channel_axis: int | None = None
+) -> tuple[NDArray[Any], NDArray[np.bool_] | None]:
+    """The values of a picture as (N, C, H, W), and which ones a numpy masked array masks; see `to_tensor`."""
+    dimensions = 3 if volume else 2
+    if isinstance(image, Tensor):
+        given = image.detach()
+        check_tensor(given, dimensions, channel_axis)
+        return (given.cpu().float().numpy() if given.dtype == torch.bfloat16 else given.cpu().numpy()), None
+    array = np.asarray(image.data if isinstance(image, np.ma.MaskedArray) else image)
+    axis = checked_channel_axis(array, dimensions, channel_axis)
+    both = [array, np.ma.getmaskarray(image)] if isinstance(image, np.ma.MaskedArray) else [array]
+    first, *more = (channels_first(one if axis is None else np.moveaxis(one, axis, -1), dimensions) for one in both)
+    return first, more[0] if more else None
+
+
 def to_tensor(
     image: ArrayLike | Tensor,
-    value_range: tuple[float, float] | None = None,
+    value_range: tuple[float, float] | Range | None = None,
     *,
     volume: bool = False,
     channel_axis: int | None = None,
+    missing: NDArray[np.bool_] | None = None,
+    hidden: NDArray[np.bool_] | None = None,
+    valid: NDArray[np.bool_] | None = None,
 ) -> tuple[Tensor, Layout]:
     """Convert a picture to the tensor that a network is fitted to.
 
@@ -76,40 +127,85 @@ def to_tensor(
             16 bits, 0 and 1 for floats.
         volume: whether it is a volume. Then (D, H, W) takes the place of (H, W) everywhere here.
         channel_axis: axis of an array's channels; the last one if None.
+        missing: broadcastable to (N, C, H, W): values that are missing besides.
+        hidden: broadcastable to it: values that are not read and come back as they were.
+        valid: broadcastable to it: values that a mask marks as known; others do not come back as they were.
 
     Returns:
-        The picture as (N, C, H, W), float32 in [0, 1], NaN where it is missing or not finite; and its layout.
+        The picture as (N, C, H, W), float32 in [0, 1], NaN where it is missing or not finite; and its layout. Values
+        far beyond a `Range` are NaN too and come back as they were.
 
     Raises:
         InputError: for another shape, type or range.
     """
-    dimensions = 3 if volume else 2
-    labelled = image if _is_labelled(image) else None
-    missing: NDArray[np.bool_] | None = None
+    values, masked = as_values(image, volume=volume, channel_axis=channel_axis)
     original: NDArray[Any] | Tensor
     if isinstance(image, Tensor):
         original = image.detach()
-        _check_tensor(original, dimensions, channel_axis)
-        values = original.cpu().float().numpy() if original.dtype == torch.bfloat16 else original.cpu().numpy()
     else:
-        array = np.asarray(image.data if isinstance(image, np.ma.MaskedArray) else image)
-        channel_axis = _checked_channel_axis(array, dimensions, channel_axis)
-        array = array if channel_axis is None else np.moveaxis(array, channel_axis, -1)
-        original, values = array, _channels_first(array, dimensions)
-        if isinstance(image, np.ma.MaskedArray):
-            mask = np.ma.getmaskarray(image)
-            missing = _channels_first(mask if channel_axis is None else np.moveaxis(mask, channel_axis, -1), dimensions)
-    low, high = value_range_of(values if missing is None else values[~missing], value_range)
+        original = np.asarray(image.data if isinstance(image, np.ma.MaskedArray) else image)
+        channel_axis = checked_channel_axis(original, 3 if volume else 2, channel_axis)
+        original = original if channel_axis is None else np.moveaxis(original, channel_axis, -1)
+    if not isinstance(value_range, Range):
+        low, high = stated_range(values if masked is None else values[~masked], value_range)
+        value_range = Range(low=low, high=high, stated=(low, high))
+    low, high = value_range.low, value_range.high
     scaled = np.empty(values.shape, np.float32)
     # In double precision, and line by line, so that a large picture does not need the memory for all of it.
     for start in range(0, values.shape[2], _LINES):
         lines = (values[:, :, start : start + _LINES].astype(np.float64) - low) / (high - low)
         lines[~np.isfinite(lines)] = np.nan
         scaled[:, :, start : start + _LINES] = lines
-    if missing is not None:
-        scaled[missing] = np.nan
-    tensor = torch.from_numpy(scaled)
-    return tensor, Layout(original, low, high, volume, channel_axis, labelled)
+    unread = [one for one in (masked, missing) if one is not None]
+    for one in unread:
+        scaled[np.broadcast_to(one, scaled.shape)] = np.nan
+    carried, excess = None, None
+    if np.isfinite(value_range.tolerance):
+        reach = value_range.tolerance / value_range.span
+        # Not a number is neither below nor above.
+        beyond = _where((scaled < -reach) | (scaled > 1 + reach), valid, hidden)
+        if beyond.any():
+            carried, excess = beyond, np.where(beyond, scaled - scaled.clip(0, 1), 0).astype(np.float32)
+    if hidden is not None:
+        unseen = _where(np.broadcast_to(hidden, scaled.shape), valid)
+        carried = unseen if carried is None else carried | unseen
+    if carried is not None:
+        scaled[carried] = np.nan
+    layout = Layout(
+        original,
+        low,
+        high,
+        volume,
+        None if isinstance(image, Tensor) else channel_axis,
+        image if is_labelled(image) else None,
+        stated=value_range.stated,
+        carried=None if carried is None else torch.from_numpy(carried),
+        excess=None if excess is None else torch.from_numpy(excess),
+    )
+    return torch.from_numpy(scaled), layout
+
+
+def _where(
+    chosen: NDArray[np.bool_], valid: NDArray[np.bool_] | None, hidden: NDArray[np.bool_] | None = None
+) -> NDArray[np.bool_]:
+    """The chosen values among those that are valid and not hidden."""
+    kept = np.array(chosen)
+    if valid is not None:
+        kept &= valid
+    if hidden is not None:
+        kept &= ~hidden
+    return kept
+
+
+def with_ends(picture: Tensor, layout: Layout) -> Tensor:
+    """A picture whose values far beyond its range are black and white, and not missing: for an operator's observation.
+
+    What is beyond, ``layout.excess``, is then to be added to the result.
+    """
+    if layout.excess is None:
+        return picture
+    ends = (layout.excess > 0).to(picture)
+    return torch.where(layout.excess != 0, ends, picture)
 
 
 def from_tensor(restored: Tensor, known: Tensor | None, layout: Layout) -> NDArray[Any] | Tensor:
@@ -125,6 +221,8 @@ def from_tensor(restored: Tensor, known: Tensor | None, layout: Layout) -> NDArr
     """
     original = layout.original
     kept = None if known is None else known.cpu().numpy()
+    if layout.carried is not None and layout.carried.shape == restored.shape:
+        kept = layout.carried.numpy() if kept is None else kept | layout.carried.numpy()
     if kept is not None and isinstance(original, np.ndarray) and original.shape == (*kept.shape[2:], kept.shape[1]):
         return _as_given(_filled_in(restored, kept, layout), layout)
     values = restored.detach().cpu().double().numpy() * (layout.high - layout.low) + layout.low
@@ -216,6 +314,9 @@ def known_values(mask: ArrayLike | Tensor, layout: Layout) -> Tensor:
     if layout.channel_axis is not None and array.ndim == len(shape):
         array = np.moveaxis(array, layout.channel_axis, -1)
     size = shape[: layout.dimensions]
+    if layout.volume and array.shape in (size[1:], (1, *size[1:])):
+        # One mask for all slices.
+        array = np.broadcast_to(array, size)
     if array.shape not in (shape, size):
         kind, sides = "picture", "height and width, (H, W)"
         if layout.volume:
@@ -227,59 +328,6 @@ def known_values(mask: ArrayLike | Tensor, layout: Layout) -> Tensor:
     channels = shape[layout.dimensions] if len(shape) > layout.dimensions else 1
     array = np.broadcast_to(array.reshape(*size, -1), (*size, channels))
     return torch.from_numpy(np.moveaxis(array, -1, 0)[None].copy())
-
-
-def _is_labelled(image: Any) -> bool:
-    """Whether it is an xarray.DataArray, told without importing xarray."""
-    return all(hasattr(image, name) for name in ("dims", "coords", "attrs", "values")) and not callable(image.values)
-
-
-def _check_tensor(tensor: Tensor, dimensions: int, channel_axis: int | None) -> None:
-    axes = "D, H, W" if dimensions == 3 else "H, W"
-    if tensor.ndim != dimensions + 2 or 0 in tensor.shape:
-        raise InputError(
-            f"found a tensor of {tuple(tensor.shape)}: a tensor is (N, C, {axes}) with at least one of each"
-            f"{_volume_hint(tensor.ndim - 1, dimensions)}"
-        )
-    if channel_axis not in (None, 1, 1 - tensor.ndim):
-        raise InputError(
-            f"found channel_axis={channel_axis} with a tensor: a tensor is (N, C, {axes}); permute its axes instead"
-        )
-
-
-def _checked_channel_axis(array: NDArray[Any], dimensions: int, channel_axis: int | None) -> int | None:
-    """Check the shape of an array. Return where its channels are, if not last."""
-    axes, kind = ("D, H, W", "volume") if dimensions == 3 else ("H, W", "picture")
-    shape = array.shape
-    if array.ndim not in (dimensions, dimensions + 1) or 0 in shape:
-        raise InputError(
-            f"found an array of {shape}: a {kind} is an array of ({axes}) or ({axes}, C) with at least one of each"
-            f"{_volume_hint(array.ndim, dimensions)}"
-        )
-    if channel_axis is None:
-        if array.ndim == 3 and dimensions == 2 and shape[0] <= _FEW_CHANNELS and shape[2] > _MANY_CHANNELS:
-            raise InputError(
-                f"found an array of {shape}, which looks like (C, H, W): channels come last, (H, W, C); say "
-                f"channel_axis=0, or move the axis by np.moveaxis(image, 0, -1). If it is {shape[0]} pixels high and "
-                f"has {shape[2]} channels, say channel_axis=-1"
-            )
-        return None
-    if array.ndim == dimensions or not -array.ndim <= channel_axis < array.ndim:
-        raise InputError(
-            f"found channel_axis={channel_axis} with an array of {shape}: it is an axis of a {kind} with channels, "
-            f"({axes}, C); leave it out for ({axes})"
-        )
-    channel_axis %= array.ndim
-    return None if channel_axis == array.ndim - 1 else channel_axis
-
-
-def _volume_hint(ndim: int, dimensions: int) -> str:
-    return "; if it is a volume, say volume=True" if dimensions == 2 and ndim == 4 else ""
-
-
-def _channels_first(array: NDArray[Any], dimensions: int) -> NDArray[Any]:
-    """(H, W) or (H, W, C) to (1, C, H, W)."""
-    return np.moveaxis(array if array.ndim > dimensions else array[..., None], -1, 0)[None]
 
 
 def _channels_last(values: NDArray[Any], layout: Layout) -> NDArray[Any]:
@@ -321,29 +369,3 @@ def _whole(values: NDArray[Any], least: int, most: int) -> NDArray[Any]:
     # The largest value of 64 bits is no float64; the next one above it would overflow.
     top = float(most)
     return values.round().clip(least, top if int(top) <= most else np.nextafter(top, 0))
-
-
-def value_range_of(values: NDArray[Any], given: tuple[float, float] | None) -> tuple[float, float]:
-    """The values that stand for 0 and 1: those given, or those of the type; see `to_tensor`."""
-    kind = values.dtype.kind
-    if kind not in "uifb":
-        raise InputError(f"found {values.dtype} values: a picture has real numbers; convert it, as by astype(float)")
-    if given is not None:
-        try:
-            low, high = (float(end) for end in given)
-        except (TypeError, ValueError):
-            low = high = np.nan
-        if not (np.isfinite(low) and np.isfinite(high) and low < high):
-            raise InputError(f"found value_range={given}: it is two finite numbers, the lower first")
-        return low, high
-    if kind == "u" and values.dtype.itemsize <= 2:
-        return 0.0, float(np.iinfo(values.dtype).max)
-    finite = values[np.isfinite(values)]
-    least, most = (float(finite.min()), float(finite.max())) if finite.size else (0.0, 1.0)
-    if kind == "f" and least >= 0 and most <= 1:
-        return 0.0, 1.0
-    wanted = "floats are expected in [0, 1]" if kind == "f" else f"{values.dtype} has no range of its own"
-    raise InputError(
-        f"found values from {least:g} to {most:g}: {wanted}; say what stands for black and white, for instance "
-        f"value_range=({least:g}, {most:g})"
-    )

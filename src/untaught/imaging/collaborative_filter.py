@@ -68,7 +68,7 @@ def _tile(pilot: Tensor, noisy: Tensor, variance: float) -> Tensor:
     lines = _cosines(_BLOCK, noisy.device)
     blocks = torch.einsum("ai,bj->abij", lines, lines).reshape(_BLOCK**2, 1, _BLOCK, _BLOCK)
     # Blocks fade out towards their edges, so that the edges do not show.
-    window = torch.kaiser_window(_BLOCK, periodic=False, beta=2.0, device=noisy.device)
+    window = torch.kaiser_window(_BLOCK, periodic=False, beta=2.0, device=noisy.device, dtype=torch.float32)
     faded = blocks * window[:, None] * window
     filtered = []
     for p, y in zip(pilots, planes, strict=True):
@@ -106,7 +106,7 @@ def _groups(guide: Tensor) -> Tensor:
             start, end = max(0, -right), width - max(0, right)
             if upper >= lower or start >= end:
                 continue
-            apart = torch.full((1, height, width), nowhere, device=device)
+            apart = torch.full((1, height, width), nowhere, device=device, dtype=guide.dtype)
             here = guide[:, upper:lower, start:end]
             there = guide[:, upper + down : lower + down, start + right : end + right]
             apart[0, upper:lower, start:end] = (here - there).square().sum(0)

@@ -18,6 +18,9 @@ __all__ = ["MAX_PIXELS", "ORIENTATION", "Metadata", "Picture", "assemble", "chec
 MAX_PIXELS = 100_000_000
 """Larger pictures are refused by their header, before anything is decoded."""
 
+_FILLED = 0.9
+"""A transparent part of which this share was filled was a hole."""
+
 ORIENTATION = 0x0112
 """Number of the EXIF and TIFF tag that says how to turn the picture upright."""
 
@@ -34,6 +37,7 @@ class Picture:
         volume: whether this is a volume. Its slices are the pages of a TIFF.
         orientation: the EXIF orientation that was undone, 1 for none.
         nodata: values that the file says are missing.
+        levels: the values of black and white, where the file says so and its type would not.
         notes: what was converted or left out, in sentences for the user.
     """
 
@@ -43,6 +47,7 @@ class Picture:
     volume: bool = False
     orientation: int = 1
     nodata: tuple[float, ...] = ()
+    levels: tuple[float, float] | None = None
     notes: tuple[str, ...] = ()
 
     @property
@@ -64,6 +69,34 @@ class Picture:
         if self.alpha is None:
             return np.ascontiguousarray(self.pixels)
         return np.dstack((self.pixels, self.alpha))
+
+    @property
+    def hidden(self) -> NDArray[np.bool_] | None:
+        """(H, W): the fully transparent pixels, whose colours mean nothing; None where there are none."""
+        if self.alpha is None:
+            return None
+        transparent: NDArray[np.bool_] = self.alpha == 0
+        return transparent if transparent.any() else None
+
+    def with_holes_filled(self, filled: NDArray[np.bool_]) -> Picture:
+        """Return a copy whose transparent holes are opaque where they were filled.
+
+        A transparent part that goes on beyond what was filled, as the background of a logo, stays as it is.
+
+        Args:
+            filled: (H, W).
+        """
+        if self.alpha is None or self.hidden is None or not (filled & (self.alpha == 0)).any():
+            return self
+        from scipy import ndimage
+
+        top = np.iinfo(self.alpha.dtype).max if self.alpha.dtype.kind == "u" else self.alpha.max()
+        parts, count = ndimage.label(self.alpha < top, structure=np.ones((3, 3)))
+        clear = self.alpha == 0
+        sizes, done = (np.bincount(parts[one], minlength=count + 1) for one in (clear, clear & filled))
+        holes = (sizes > 0) & (done >= _FILLED * sizes)
+        holes[0] = False
+        return dataclasses.replace(self, alpha=np.where(holes[parts], top, self.alpha).astype(self.alpha.dtype))
 
     def with_pixels(self, pixels: Any) -> Picture:
         """Return a copy with other pixels. It keeps the metadata, and alpha resized to the new pixels."""

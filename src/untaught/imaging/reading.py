@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ctypes
+import dataclasses
 import difflib
 import os
 import threading
@@ -15,10 +16,12 @@ from numpy.typing import NDArray
 
 from untaught.errors import InputError, PictureError
 from untaught.imaging import jpeg_frame, pillow_formats, tiff
+from untaught.imaging.files import read_bytes
 from untaught.imaging.jpeg_tables import read_compression
+from untaught.imaging.masks import Understood, file_mask, turned
 from untaught.imaging.picture import Picture
 
-__all__ = ["INPUT_KINDS", "format_of", "read", "read_input"]
+__all__ = ["INPUT_KINDS", "format_of", "read", "read_input", "read_mask"]
 
 _DECODERS: Mapping[str, Callable[[bytes], Picture]] = {
     "PNG": pillow_formats.decode,
@@ -138,7 +141,7 @@ def read_input(path: str | os.PathLike[str], kind: str, shape: tuple[int, ...]) 
         path: file to read.
         kind: a key of `INPUT_KINDS`.
 
-            * "mask": values in the brighter half of the range are True. Channels are averaged, alpha is ignored.
+            * "mask": as `read_mask` understands it.
             * "picture", "guide", "other": a picture of the same size.
             * "kernel": a picture of any size.
             * "compression": how the file itself was compressed.
@@ -155,31 +158,69 @@ def read_input(path: str | os.PathLike[str], kind: str, shape: tuple[int, ...]) 
     return INPUT_KINDS[kind](Path(path), shape)
 
 
-def _read_mask(path: Path, shape: tuple[int, ...]) -> NDArray[np.bool_]:
-    pixels = _read_same_size(path, shape, "mask")
-    top = np.iinfo(pixels.dtype).max if pixels.dtype.kind in "ui" else 1.0
-    brightness = pixels.astype(float) if pixels.ndim == len(shape) else pixels.mean(-1, dtype=float)
-    bright: NDArray[np.bool_] = brightness >= top / 2
-    return bright
+def read_mask(
+    path: str | os.PathLike[str],
+    shape: tuple[int, ...],
+    picture: Picture | None = None,
+    *,
+    marks: str = "auto",
+    grow: int | None = None,
+) -> Understood:
+    """Read a mask and understand it (`untaught.imaging.masks.file_mask`).
+
+    Args:
+        path: file to read.
+        shape: height and width of the picture it belongs to; of a volume depth, height and width, and one mask may
+            serve all slices.
+        picture: that picture, if it is there.
+        marks: what white means: "known", "missing" or "auto".
+        grow: pixels by which the missing part is widened; None for what suits the mask.
+
+    Raises:
+        PictureError: if the file cannot be read.
+        InputError: if its size is wrong, or it is no mask.
+    """
+    path = Path(path)
+    kind = format_of(_content(path))
+    size = shape[-2:]
+    mask = read(path, volume=len(shape) == 3 and kind == "TIFF")
+    notes: tuple[str, ...] = ()
+    if mask.volume and len(mask.pixels) == 1:
+        mask = dataclasses.replace(mask, pixels=mask.pixels[0], volume=False)
+    if picture is not None and mask.size != size and (fitting := turned(mask, picture)) is not None:
+        mask = fitting
+        notes = ("the mask is turned as the picture's EXIF orientation turns the picture",)
+    if mask.size not in (shape, size):
+        raise _wrong_size("mask", path, mask, shape)
+    understood = file_mask(mask, picture=picture, marks=marks, grow=grow, jpeg=kind == "JPEG")
+    known = understood.known
+    if len(shape) == 3 and not mask.volume:
+        known = np.broadcast_to(known, shape)
+        notes += (f"the mask serves all {shape[0]} slices",)
+    return Understood(known, (*notes, *understood.notes))
 
 
 def _read_same_size(path: Path, shape: tuple[int, ...], name: str = "picture") -> NDArray[Any]:
     picture = read(path, volume=len(shape) == 3)
     if picture.size != shape:
-        found, wanted = (" x ".join(map(str, reversed(size))) for size in (picture.size, shape))
-        sides = "width x height x pages" if picture.volume else "width x height"
-        raise InputError(
-            f"the {name} {path} is {found} pixels and the picture {wanted} ({sides}): both must have the same size; "
-            "resize or crop one of them"
-        )
+        raise _wrong_size(name, path, picture, shape)
     return picture.pixels
+
+
+def _wrong_size(name: str, path: Path, picture: Picture, shape: tuple[int, ...]) -> InputError:
+    found, wanted = (" x ".join(map(str, reversed(size))) for size in (picture.size, shape))
+    sides = "width x height x pages" if len(shape) == 3 else "width x height"
+    return InputError(
+        f"the {name} {path} is {found} pixels and the picture {wanted} ({sides}): both must have the same size; "
+        "resize or crop one of them"
+    )
 
 
 INPUT_KINDS: Mapping[str, Callable[[Path, tuple[int, ...]], Any]] = {
     "compression": lambda path, _: read_compression(_content(path)),
     "guide": lambda path, shape: _read_same_size(path, shape, "guide"),
     "kernel": lambda path, _: read(path).pixels,
-    "mask": _read_mask,
+    "mask": lambda path, shape: read_mask(path, shape).known,
     "other": lambda path, shape: _read_same_size(path, shape, "other picture"),
     "picture": _read_same_size,
 }
@@ -188,20 +229,12 @@ INPUT_KINDS: Mapping[str, Callable[[Path, tuple[int, ...]], Any]] = {
 
 def _content(path: Path) -> bytes:
     try:
-        if path.is_dir():
-            raise PictureError(f"{path} is a folder: a picture file is wanted")
-        content = path.read_bytes()
+        content = read_bytes(path)
     except FileNotFoundError as error:
-        names = [entry.name for entry in path.parent.iterdir()] if path.parent.is_dir() else []
+        names = os.listdir(path.parent) if os.access(path.parent, os.R_OK) and path.parent.is_dir() else []  # noqa: PTH208
         near = difflib.get_close_matches(path.name, names, n=1)
         hint = f"; did you mean {path.parent / near[0]}?" if near else ""
         raise PictureError(f"there is no file {path}{hint}") from error
-    except OSError as error:
-        raise PictureError(f"{path} cannot be read: {error.strerror}") from error
-    except PictureError:
-        raise
-    except ValueError as error:  # a name with a NUL, or letters that the file system cannot hold
-        raise PictureError(f"{str(path)!r} cannot be the name of a file: choose another name") from error
     if not content:
         raise PictureError(f"{path} is empty: a picture file is wanted")
     return content

@@ -22,7 +22,7 @@ from untaught.imaging.metadata import TEXT_NAMES, Metadata
 from untaught.imaging.microscopy import Microscopy
 from untaught.imaging.picture import MAX_PIXELS, ORIENTATION, Picture, assemble, check_size, upright
 from untaught.imaging.tiff_pages import check_directories, check_series, choose
-from untaught.imaging.tiff_samples import Samples, check_meaning, understood
+from untaught.imaging.tiff_samples import Samples, check_meaning, stated_levels, understood
 
 __all__ = ["decode", "encode"]
 
@@ -96,7 +96,8 @@ def _assembled(content: bytes, file: Any, page: Any, samples: Samples, axes: str
     orientation = _orientation(page)
     metadata, nodata = _metadata(content, file, page, samples, axes, orientation)
     made = assemble(samples.pixels, has_alpha=samples.has_alpha, orientation=orientation, metadata=metadata)
-    return dataclasses.replace(made, nodata=nodata, notes=tuple(samples.notes))
+    levels = stated_levels(samples, page)
+    return dataclasses.replace(made, nodata=nodata, levels=levels, notes=tuple(samples.notes))
 
 
 def _decode_volume(content: bytes, file: Any) -> Picture:
@@ -113,7 +114,14 @@ def _decode_volume(content: bytes, file: Any) -> Picture:
     pixels = np.stack([upright(one, orientation) for one in samples.pixels])
     metadata = dataclasses.replace(metadata, size=(pixels.shape[1], pixels.shape[2]))
     return Picture(
-        pixels, None, metadata, volume=True, orientation=orientation, nodata=nodata, notes=(*notes, *samples.notes)
+        pixels,
+        None,
+        metadata,
+        volume=True,
+        orientation=orientation,
+        nodata=nodata,
+        levels=stated_levels(samples, page),
+        notes=(*notes, *samples.notes),
     )
 
 

@@ -11,13 +11,15 @@ from numpy.typing import NDArray
 from untaught.errors import PictureError
 from untaught.imaging.picture import native
 
-__all__ = ["Samples", "check_meaning", "understood"]
+__all__ = ["Samples", "check_meaning", "stated_levels", "understood"]
 
 _PHOTOMETRIC = tifffile.PHOTOMETRIC
 _PLAIN = (_PHOTOMETRIC.MINISBLACK, _PHOTOMETRIC.RGB, _PHOTOMETRIC.CFA)
 _CODECS_OF_COLOUR = {6, 7, 33003, 33004, 33005, 34712, 34892, 50001, 34927}
 """Compressions, JPEG and its like, whose decoder has turned YCbCr into RGB."""
 _ASSOCIATED, _UNASSOCIATED = 1, 2
+_SAMPLE_RANGE = ((280, 340), (281, 341))
+"""MinSampleValue and SMinSampleValue, and those of the largest."""
 _XYZ_D50 = (0.9642, 1.0, 0.8251)
 _SRGB_FROM_D50 = (
     (3.1338561, -1.6168667, -0.4906146),
@@ -99,6 +101,26 @@ def understood(stored: NDArray[Any], page: Any, *, has_channels: bool) -> Sample
     if has_alpha and extra[-1] == _ASSOCIATED:
         _unmultiply(samples)
     return samples
+
+
+def stated_levels(samples: Samples, page: Any) -> tuple[float, float] | None:
+    """Black and white by the tags of the least and largest sample; None if they say nothing.
+
+    Tags that the samples contradict, or that are those of the type anyway, say nothing; nor do they where the samples
+    are no longer those of the file.
+    """
+    pixels = samples.pixels
+    if samples.converted or pixels.dtype.kind != "u" or page.bitspersample != 8 * pixels.dtype.itemsize:
+        return None
+    whole = np.iinfo(pixels.dtype).max
+    least, most = ([page.tags[code].value for code in codes if code in page.tags] for codes in _SAMPLE_RANGE)
+    try:
+        low = min((float(np.min(value)) for value in least), default=0.0)
+        high = max((float(np.max(value)) for value in most), default=float(whole))
+    except (TypeError, ValueError):
+        return None
+    contradicted = not low < high <= whole or pixels.min() < low or pixels.max() > high
+    return None if contradicted or (low, high) == (0, whole) else (low, high)
 
 
 def _read_photometric(samples: Samples, page: Any, photometric: int) -> None:

@@ -50,13 +50,16 @@ def check_writable(
     files.check_writable(path, () if overwrite else inputs, "choose another name, or allow it by --overwrite")
     if problem := _cannot_hold(kind, picture):
         raise PictureError(f"{path} cannot be written: {problem}")
-    return _lasting(kind, picture)[1]
+    return tuple(f"{loss} and will be lost" for loss in _lasting(kind, picture)[1])
 
 
-def write(path: str | os.PathLike[str], picture: Picture) -> None:
+def write(path: str | os.PathLike[str], picture: Picture) -> tuple[str, ...]:
     """Write a picture in the format that the suffix names. Only JPEG is lossy.
 
     Metadata that the format or its encoder does not take is left out: it never costs the pixels.
+
+    Returns:
+        What is left out, as the beginnings of the sentences of `check_writable`.
 
     Raises:
         PictureError: if the suffix or the format does not allow it; see `check_writable`.
@@ -65,30 +68,33 @@ def write(path: str | os.PathLike[str], picture: Picture) -> None:
     kind = _format(path)
     if problem := _cannot_hold(kind, picture):
         raise PictureError(f"{path} cannot be written: {problem}")
-    files.write_bytes(path, _encoded(kind, picture))
+    content, losses = _encoded(kind, picture)
+    files.write_bytes(path, content)
+    return losses
 
 
-def _encoded(kind: str, picture: Picture) -> bytes:
-    metadata, _ = _lasting(kind, picture)
+def _encoded(kind: str, picture: Picture) -> tuple[bytes, tuple[str, ...]]:
+    metadata, losses = _lasting(kind, picture)
     try:
-        return _ENCODERS[kind](dataclasses.replace(picture, metadata=metadata))
+        return _ENCODERS[kind](dataclasses.replace(picture, metadata=metadata)), losses
     except MemoryError:
         raise
     # What a tiny picture's encoder took, a large one's may not: the pixels are worth more than what is said of them.
     except Exception:
         if not metadata.parts():
             raise
-        return _ENCODERS[kind](dataclasses.replace(picture, metadata=metadata.only(())))
+        bare = dataclasses.replace(picture, metadata=metadata.only(()))
+        return _ENCODERS[kind](bare), (f"all metadata cannot be written to {kind} with this picture",)
 
 
 def _lasting(kind: str, picture: Picture) -> tuple[Metadata, tuple[str, ...]]:
-    """What can be said of a picture in a format, and sentences about what cannot."""
+    """What can be said of a picture in a format, and beginnings of sentences about what cannot."""
     try:
         metadata = picture.metadata.scaled_to(*picture.size[-2:])
     except Exception:  # noqa: BLE001 - what cannot be read cannot be true of a picture of another size
         metadata = dataclasses.replace(picture.metadata, tags={}, microscopy=None)
         metadata = dataclasses.replace(metadata, size=None).scaled_to(*picture.size[-2:])
-        return metadata, ("tags of scale and place that cannot be read will be lost",)
+        return metadata, ("what is said of scale and place cannot be read",)
     parts = metadata.parts()
     if not parts:
         return metadata, ()
@@ -103,13 +109,13 @@ def _lasting(kind: str, picture: Picture) -> tuple[Metadata, tuple[str, ...]]:
             elif part[0] == "exif" and (found := _smaller_exif(kind, picture, metadata, kept)):
                 metadata, left_out = found
                 kept.append(part)
-                notes.append(f"{left_out} of the EXIF block cannot be written to {kind} and will be lost")
+                notes.append(f"{left_out} of the EXIF block cannot be written to {kind}")
             else:
                 lost.append((part, f"cannot be written to {kind}"))
     reasons: dict[str, list[str]] = {}
     for part, why in lost:
         reasons.setdefault(why, []).append(part_name(metadata, part))
-    notes += [f"{' and '.join(names)} {why} and will be lost" for why, names in reasons.items()]
+    notes += [f"{' and '.join(names)} {why}" for why, names in reasons.items()]
     return metadata.only(kept), tuple(notes)
 
 

@@ -53,7 +53,7 @@ def check_output(
 
     >>> check_output(lambda picture: picture[..., ::2], (1, 3, 8, 8), (1, 3, 8, 4))
     """
-    picture = torch.full(tuple(picture_shape), 0.5, device=device, requires_grad=True)
+    picture = torch.full(tuple(picture_shape), 0.5, device=device, dtype=torch.float32, requires_grad=True)
     wanted = tuple(observed_shape)
     try:
         with torch.enable_grad():

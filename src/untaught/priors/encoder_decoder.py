@@ -42,7 +42,7 @@ from untaught.settings import settings
 __all__ = ["PRESETS", "EncoderDecoder", "NetworkSettings"]
 
 
-Positive = Annotated[int, Field(ge=1)]
+Positive = Annotated[int, Field(ge=1, le=2**31 - 1)]
 
 
 @settings
@@ -79,7 +79,7 @@ class NetworkSettings:
     input_channels: Positive = 32
     down_channels: Annotated[tuple[Positive, ...], Field(min_length=1)] = (128,) * 5
     up_channels: tuple[Positive, ...] = (128,) * 5
-    skip_channels: tuple[Annotated[int, Field(ge=0)], ...] = (4,) * 5
+    skip_channels: tuple[Annotated[int, Field(ge=0, le=2**31 - 1)], ...] = (4,) * 5
     down_kernel_size: Positive | tuple[Positive, ...] = 3
     up_kernel_size: Positive | tuple[Positive, ...] = 3
     skip_kernel_size: Positive | tuple[Positive, ...] = 1

@@ -21,7 +21,7 @@ from torch import Tensor
 
 from untaught.errors import SettingError
 from untaught.priors.first_guess import Guess, biharmonic, interpolate, pull_push
-from untaught.priors.patches import Patches
+from untaught.priors.patches import Patches, Strip
 from untaught.priors.sampler import Batch, InputSampler, Measurement
 from untaught.settings import settings
 
@@ -125,12 +125,22 @@ class MaskedSampler(InputSampler):
         weights = shown[:, : self.mask_channels].float()
         values = observed * weights
         guess = interpolate(values, weights, self.settings.guess)
+        return Batch(self._features(values, weights, guess), guess, compared, shown, observed, patch=patch)
+
+    def complete(self, guess: Tensor, window: Strip) -> Batch:
+        """A window of the picture with every value in use shown."""
+        top, bottom, left, right = window
+        known, filled = (one[..., top:bottom, left:right] for one in (self.known, guess))
+        weights = known[:, : self.mask_channels].float()
+        return Batch(self._features(filled * weights, weights, filled), filled)
+
+    def _features(self, values: Tensor, weights: Tensor, guess: Tensor) -> Tensor:
+        """The network's input: the values that are shown, which these are, and what they tell of the gaps."""
         both = torch.cat([values, weights], dim=1)
         sums = [smooth(both, kernel) for kernel in self._kernels]
         channels = values.shape[1]
         averages = [one[:, :channels] / (one[:, channels:] + 1e-4) for one in sums]
-        features = torch.cat([values, weights, guess, *averages], dim=1)
-        return Batch(features, guess, compared, shown, observed, patch=patch)
+        return torch.cat([values, weights, guess, *averages], dim=1)
 
     def _other_damage(self) -> Tensor:
         """What is missing in another patch, flipped at random: (1, 1, h, w), bool; nothing if that is too much."""

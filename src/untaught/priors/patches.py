@@ -6,13 +6,15 @@ the picture's size.
 
 from __future__ import annotations
 
+import itertools
 import math
 from collections.abc import Sequence
+from typing import Any
 
 import torch
 from torch import Tensor
 
-__all__ = ["Patches", "Strip", "inside", "patch_count", "patch_size", "sweep_length"]
+__all__ = ["Patches", "Strip", "inside", "patch_count", "patch_size", "sweep_length", "windows"]
 
 Strip = tuple[int, int, int, int]
 """Top, bottom, left and right of a part of a picture, in pixels."""
@@ -109,6 +111,37 @@ def sweep_length(size: Sequence[int], side: int, wanted: Tensor | None = None, s
     return float(max(1, len(_sweep(strips or whole, patch_size(size, side), _Counts(wanted)))))
 
 
+def windows(
+    size: Sequence[int], side: int, margin: int, wanted: Tensor | None = None, strips: Sequence[Strip] = ()
+) -> list[tuple[Strip, Strip]]:
+    """Windows that cover all wanted pixels: where each lies, and the part of it that is used.
+
+    Args:
+        size: height and width of the picture.
+        side: largest height and width of a window.
+        margin: pixels of a window's rim that are not used, except at the edge of a picture or strip.
+        wanted: (H, W), bool: a window without any is left out; None for all of them.
+        strips: the parts of the picture that belong together; empty for the whole.
+    """
+    counts, found = _Counts(wanted), []
+    for top, bottom, left, right in strips or [(0, size[0], 0, size[1])]:
+        rows, columns = (_spans(*ends, side, margin) for ends in ((top, bottom), (left, right)))
+        for (first, last), (upper, lower) in rows:
+            for (start, end), (near, far) in columns:
+                if counts.has(upper, lower, near, far):
+                    found.append(((first, last, start, end), (upper, lower, near, far)))
+    return found
+
+
+def _spans(start: int, end: int, side: int, margin: int) -> list[tuple[tuple[int, int], tuple[int, int]]]:
+    """The windows along one axis, and the parts that are used, which are equally long."""
+    count = 1 if end - start <= side else -(-(end - start) // (side - 2 * margin))
+    cuts = [start + round(number * (end - start) / count) for number in range(count + 1)]
+    return [
+        ((max(start, one - margin), min(end, other + margin)), (one, other)) for one, other in itertools.pairwise(cuts)
+    ]
+
+
 def inside(size: Sequence[int], strips: Sequence[Strip]) -> Tensor:
     """Where the strips are in a picture of this height and width: (H, W), bool."""
     result = torch.zeros(*size, dtype=torch.bool)
@@ -126,13 +159,21 @@ class _Counts:
             counted = wanted.cpu().to(torch.int32).cumsum(0, dtype=torch.int32).cumsum(1, dtype=torch.int32)
             self.sums = torch.nn.functional.pad(counted, (1, 0, 1, 0))
 
+    def has(self, top: int, bottom: int, left: int, right: int) -> bool:
+        """Whether a part of the picture has a wanted pixel."""
+        return self.sums is None or bool(self._count(top, bottom, left, right) > 0)
+
     def wanted(self, corners: Tensor, size: Sequence[int]) -> Tensor:
         """The corners, (count, 2), of patches of this size that have a wanted pixel."""
         if self.sums is None:
             return corners
         (top, left), (bottom, right) = corners.T, (corners + torch.tensor(size)).T
+        return corners[self._count(top, bottom, left, right) > 0]
+
+    def _count(self, top: Any, bottom: Any, left: Any, right: Any) -> Tensor:
         sums = self.sums
-        return corners[(sums[bottom, right] - sums[top, right] - sums[bottom, left] + sums[top, left]) > 0]
+        assert sums is not None
+        return sums[bottom, right] - sums[top, right] - sums[bottom, left] + sums[top, left]
 
 
 def _corners(strips: Sequence[Strip], size: Sequence[int], wanted: Tensor | None) -> Tensor:

@@ -113,6 +113,15 @@ class InputSampler:
         """The next iteration's batch of one picture."""
         raise NotImplementedError
 
+    def complete(self, guess: Tensor, window: Strip) -> Batch | None:  # noqa: ARG002
+        """The input of a window of the picture with nothing hidden; None for a scheme that hides nothing.
+
+        Args:
+            guess: (1, C, H, W), float32: the whole picture, filled in, with the values in use as they are.
+            window: top, bottom, left and right.
+        """
+        return None
+
     def set_known(self, known: Tensor) -> None:
         """Use these values from now on, (1, ...) bool: held-out values are hidden first and put back later.
 
@@ -168,17 +177,15 @@ class SideBySide(InputSampler):
 
     def draw(self) -> Batch:
         """Their batches, concatenated."""
-        drawn = [sampler.draw() for sampler in self.samplers]
-        fields: dict[str, Any] = {}
-        for name in Batch._fields:
-            values = [value for value in (getattr(batch, name) for batch in drawn) if value is not None]
-            if not values:
-                fields[name] = None
-            elif name == "patch":
-                fields[name] = tuple(torch.cat(lines) for lines in zip(*values, strict=True))
-            else:
-                fields[name] = torch.cat(values)
-        return Batch(**fields)
+        return _concatenated([sampler.draw() for sampler in self.samplers])
+
+    def complete(self, guess: Tensor, window: Strip) -> Batch | None:
+        """Theirs, concatenated; (N, ...), repeated over the runs."""
+        batches = [
+            sampler.complete(guess[number % len(guess)][None], window) for number, sampler in enumerate(self.samplers)
+        ]
+        complete = [batch for batch in batches if batch is not None]
+        return _concatenated(complete) if len(complete) == len(batches) else None
 
     def set_known(self, known: Tensor) -> None:
         """Each gets its own picture's; (N, ...), repeated over the runs."""
@@ -205,3 +212,16 @@ class SideBySide(InputSampler):
             prefix = f"{n}."
             own = {key.removeprefix(prefix): value for key, value in state.items() if key.startswith(prefix)}
             sampler.restore(own, randomness=randomness)
+
+
+def _concatenated(drawn: Sequence[Batch]) -> Batch:
+    fields: dict[str, Any] = {}
+    for name in Batch._fields:
+        values = [value for value in (getattr(batch, name) for batch in drawn) if value is not None]
+        if not values:
+            fields[name] = None
+        elif name == "patch":
+            fields[name] = tuple(torch.cat(lines) for lines in zip(*values, strict=True))
+        else:
+            fields[name] = torch.cat(values)
+    return Batch(**fields)

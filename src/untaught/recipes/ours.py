@@ -38,17 +38,17 @@ BALANCED_RESTORE = Recipe(
     name="balanced",
     source="untaught's own: docs/lab-notes/anytime.md",
     network=_small(32, 64, 64),
-    input=MaskedInput(guess="biharmonic", patch=96),
+    input=MaskedInput(guess="biharmonic", patch=160),
     optimiser=OptimiserSettings(name="muon", learning_rate=0.01, schedule="cosine", final_share=0.05),
     classical=True,
     averaging=0.98,
     # With masked input the network does not learn the damage, so patience may be long. Half of the fit is refit:
     # held-out pixels are what it misses: docs/lab-notes/quality.md.
     stopping=HeldOut(patience=200, refit=0.5),
-    iterations=2600,
+    iterations=1100,
 )
 
-FAST_RESTORE = dataclasses.replace(BALANCED_RESTORE, name="fast", iterations=650)
+FAST_RESTORE = dataclasses.replace(BALANCED_RESTORE, name="fast", iterations=300)
 
 # Wide networks on large patches come further where there is texture, after a longer time: docs/lab-notes/quality.md.
 BEST_RESTORE = dataclasses.replace(

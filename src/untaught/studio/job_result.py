@@ -21,6 +21,8 @@ from untaught.tasks.registry import find_task
 
 __all__ = ["write_result"]
 
+_MOST = 0.5
+
 
 def write_result(
     folder: Path, request: JobRequest, job: Job, picture: Picture, restoration: Restoration, *, repeatable: bool
@@ -45,12 +47,15 @@ def write_result(
         write_bytes(folder / "uncertainty.png", heat(restoration.uncertainty))
     present = {role: folder / name for role, name in files.items() if role != "result" and (folder / name).exists()}
     task = find_task(job.task)
+    # A mask that is mostly black could be taken for one the other way round.
+    marks = ("--mask-marks", "known") if task.finds_missing and "mask" in present else ()
     made = records.make_request(
         job,
-        command=command_line(task, settings, names, request.continue_for),
+        command=command_line(task, settings, names, request.continue_for, marks if job.problem.missing > _MOST else ()),
         files=present,
         options={
             **{option.name: settings.get(option.name, option.default) for option in task.own_options},
+            **({"mask_marks": "known"} if marks else {}),
             "value_range": None,
         },
     )

@@ -122,7 +122,11 @@ def check_settings(task: Task, given: Mapping[str, object]) -> dict[str, Any]:
 
 
 def command_line(
-    task: Task, settings: Mapping[str, Any], names: Mapping[str, str], continue_for: Sequence[int] = ()
+    task: Task,
+    settings: Mapping[str, Any],
+    names: Mapping[str, str],
+    continue_for: Sequence[int] = (),
+    more: Sequence[str] = (),
 ) -> str:
     """The command line that gives the same picture.
 
@@ -131,11 +135,13 @@ def command_line(
         settings: as `check_settings` returned them.
         names: of the files: "picture", "result", and other input files by role.
         continue_for: iterations that were added after the end, once for each time.
+        more: further words.
     """
     words = ["untaught", task.name, names["picture"]]
     for file in task.files:
         if file.role in names:
             words += [f"--{file.role}", names[file.role]]
+    words += more
     words += ["-o", names["result"]]
     for option in _options(task):
         value = settings.get(option.name, option.default)
@@ -146,5 +152,5 @@ def command_line(
     checkpoint = f"{names['result']}.checkpoint"
     if continue_for:
         words += ["--checkpoint", checkpoint]
-    more = [["untaught", "resume", checkpoint, "--continue-for", str(iterations)] for iterations in continue_for]
-    return " && ".join(shlex.join(line) for line in [words, *more])
+    resumed = [["untaught", "resume", checkpoint, "--continue-for", str(iterations)] for iterations in continue_for]
+    return " && ".join(shlex.join(line) for line in [words, *resumed])

@@ -30,7 +30,7 @@ from untaught.studio.job_result import write_result
 from untaught.studio.previews import as_shown
 from untaught.studio.storage import DamagedError, set_file_aside
 from untaught.studio.worker_process import DONE, PAUSED
-from untaught.tasks.preparation import prepare
+from untaught.tasks.preparation import filled_in, prepare
 from untaught.tasks.registry import find_task
 
 __all__ = ["main"]
@@ -101,9 +101,15 @@ def _fit(folder: Path, wishes: _Wishes) -> int:
     more = {
         file.role: reading.read_input(folder / files.get(file.role, files["picture"]), file.kind, (height, width))
         for file in find_task(request.task).files
-        if file.in_picture_file or file.role in files
+        if file.kind != "mask" and (file.in_picture_file or file.role in files)
     }
-    job = prepare(request.task, picture.pixels, **more, **request.settings)
+    settings = dict(request.settings)
+    if "mask" in files and (folder / files["mask"]).exists():
+        # The page and the server write it: white is known.
+        more["mask"], settings["mask_marks"] = reading.read(folder / files["mask"]).pixels > 127, "known"
+    job = prepare(request.task, picture.pixels, **more, hidden=picture.hidden, nodata=picture.nodata, **settings)
+    if picture.hidden is not None:
+        picture = picture.with_holes_filled(filled_in(job.problem))
 
     checkpoint_path = folder / "checkpoint"
     saved = _load_checkpoint(checkpoint_path)

@@ -96,7 +96,7 @@ def read_without(settings: ActivateSettings) -> Problem:
 
     features = features_of(settings.model, settings.layer, settings.mean, settings.std)
     height, width = settings.size
-    gray = torch.full((1, features.channels, height, width), 0.5)
+    gray = torch.full((1, features.channels, height, width), 0.5, dtype=torch.float32)
     units = features.observe(gray).shape[1]
     if not 0 <= settings.unit < units:
         raise SettingError(f"the layer {settings.layer} has the units 0 to {units - 1}: found {settings.unit}")

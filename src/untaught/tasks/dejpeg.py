@@ -133,6 +133,7 @@ register(
                 in_picture_file=True,
             ),
         ),
+        absolute=True,
         order=7,
     )
 )

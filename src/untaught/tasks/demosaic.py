@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Annotated, Literal, Unpack
 
@@ -65,6 +66,7 @@ def read(picture: Tensor, layout: Layout, settings: DemosaicSettings) -> Problem
     import torch
 
     from untaught.fitting.problem import Problem
+    from untaught.imaging.arrays import with_ends
 
     if picture.shape[1] != 1:
         raise InputError(f"a raw mosaic has one channel: found {picture.shape[1]}")
@@ -72,6 +74,8 @@ def read(picture: Tensor, layout: Layout, settings: DemosaicSettings) -> Problem
     measured = torch.zeros(1, 3, height, width, dtype=torch.bool)
     for place, colour in enumerate(settings.pattern):
         measured[:, "RGB".index(colour), place // 2 :: 2, place % 2 :: 2] = True
+    kept = measured & (picture.isfinite() if layout.carried is None else picture.isfinite() | layout.carried)
+    picture = with_ends(picture, layout)
     known = measured & picture.isfinite()
     return Problem(
         observed=torch.where(known, picture, 0),
@@ -79,8 +83,22 @@ def read(picture: Tensor, layout: Layout, settings: DemosaicSettings) -> Problem
         channels=3,
         size=(height, width),
         layout=layout,
-        kept=known,
+        kept=kept,
+        display_step=None
+        if layout.excess is None
+        else functools.partial(_with_excess, excess=layout.excess * measured),
     )
+
+
+def _with_excess(average: Tensor, *, excess: Tensor) -> Tensor:
+    """Add what lies beyond black and white, (N, 3, H, W), measured at one pixel in two or four, to its neighbours."""
+    import torch
+    from torch.nn import functional
+
+    weights = torch.tensor([[1.0, 2.0, 1.0], [2.0, 4.0, 2.0], [1.0, 2.0, 1.0]]).expand(3, 1, 3, 3)
+    # Each pixel of red and blue has four times that weight around it, of green two times.
+    shares = torch.tensor([4.0, 8.0, 4.0]).view(1, 3, 1, 1)
+    return average + (functional.conv2d(excess, weights, padding=1, groups=3) / shares).to(average)
 
 
 register(

@@ -154,7 +154,7 @@ def read_normal(picture: Tensor, finite: Tensor, layout: Layout, noise: float | 
     notes: tuple[str, ...] = ()
     scale = layout.high - layout.low
     if noise is None:
-        deviation = float(np.mean([estimate_noise(one) for one in _arrays(picture)]))
+        deviation = float(np.mean([estimate_noise(one) for one in _arrays(_flattened(picture, finite))]))
         notes = (f"the noise is estimated to have a standard deviation of {deviation * scale:.3g}",)
         if deviation < 1e-4:
             raise InputError(
@@ -175,6 +175,16 @@ def read_normal(picture: Tensor, finite: Tensor, layout: Layout, noise: float | 
         recipe_row="denoise-strong" if deviation > _STRONG else "",
         notes=notes,
     )
+
+
+def _flattened(picture: Tensor, finite: Tensor) -> Tensor:
+    """A picture that is exactly flat inside what was filled in, so that it does not count as free of noise."""
+    from torch.nn import functional
+
+    if finite.all():
+        return picture
+    known = functional.max_pool2d(_slices(finite.float()), 3, stride=1, padding=1)
+    return picture * (_stacked(known, picture) > 0)
 
 
 def correlation_of_noise(picture: Tensor) -> float:
@@ -257,6 +267,8 @@ def _impulse(picture: Tensor, finite: Tensor, layout: Layout) -> Problem:
 
     hit: Any = np.stack([impulses(np.moveaxis(np.nan_to_num(one), 0, -1)) for one in _slices(picture).numpy()])
     known = finite & ~_stacked(torch.from_numpy(hit)[:, None], picture)
+    # A lone value far beyond all others is an impulse too.
+    layout = layout.without_beyond()
     share = 1 - known.float().mean().item()
     if share == 0:
         raise InputError("no pixel differs from its surroundings as an impulse would: nothing is to be replaced")

@@ -4,15 +4,18 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
 import torch
 from numpy.typing import ArrayLike
+from pydantic import Field
 from torch import Tensor, nn
 
+from untaught.backend.ambience import undisturbed
 from untaught.errors import InputError
 from untaught.fitting.checkpoint import Snapshot, load
 from untaught.fitting.losses import ElementLoss
+from untaught.fitting.operator_check import check_network
 from untaught.fitting.optimisers import OptimiserFactory, OptimiserSettings
 from untaught.fitting.problem import Problem
 from untaught.fitting.recipe import Recipe
@@ -22,18 +25,26 @@ from untaught.imaging.arrays import Layout
 from untaught.physics.foreign import adapt
 from untaught.physics.operator import Operator
 from untaught.priors.sampler import InputScheme
+from untaught.settings import settings
 from untaught.tasks.jobs import make_job
-from untaught.tasks.options import FitOptions
+from untaught.tasks.options import Count, FitOptions, NotBool, Switch
 
 __all__ = ["fit"]
 
 _OVERSHOOT = 0.5
 """Noise may reach this far beyond a picture's range before the range is doubted, as a share of it."""
 
+_MARGIN = 0.05
+"""The middle of the observed values is at most so far beyond a picture's range."""
+
+_LARGEST = 1e30
+"""Results are float32, which ends at 3e38."""
+
 _EXCESS = 10.0
 """Refuse observations this many times larger than the operator's outputs: their units must differ."""
 
 
+@undisturbed()
 def fit(
     observed: Tensor | ArrayLike,
     operator: Callable[[Tensor], Tensor] | object | None = None,
@@ -107,7 +118,13 @@ def fit(
     >>> run.restoration().picture.shape
     torch.Size([1, 3, 32, 32])
     """
-    given = torch.as_tensor(observed).detach()
+    own_settings = _Own(channels=channels, size=size, value_range=value_range, clip=clip, noise=noise)
+    channels, size, value_range, noise = (
+        getattr(own_settings, name) for name in ("channels", "size", "value_range", "noise")
+    )
+    if not (resume is None or isinstance(resume, str | Path | Snapshot)):
+        raise InputError(f"resume is the path of a checkpoint, or a snapshot: found a {type(resume).__name__}")
+    given = _tensor("observed", observed)
     if given.ndim < 2 or 0 in given.shape:
         raise InputError(f"observed is (N, ...) with at least one of each: found {tuple(given.shape)}")
     if given.is_complex() and operator is None:
@@ -139,6 +156,7 @@ def fit(
         unit=span,
         offset=low if operator is None else 0.0,
         clip=clip,
+        notes=_range_note(values[known.cpu()]) if operator is None and clip else (),
         noise=None if noise is None else noise / span,
     )
     common: dict[str, Any] = {
@@ -159,10 +177,33 @@ def fit(
         "stopping": stopping,
     }
     job = make_job("fit", problem, FitOptions(**common), **own)
+    check_network(job.recipe, problem)
     saved = load(Path(resume)) if isinstance(resume, str | Path) else resume
     run = job.begin(saved)
     run.check_operator(None if value_range is not None else _EXCESS)
     return run
+
+
+@settings
+class _Own:
+    """The options of `fit` that are plain values."""
+
+    channels: Count | None
+    size: tuple[Annotated[int, NotBool], ...] | None
+    value_range: tuple[Annotated[float, NotBool], Annotated[float, NotBool]] | None
+    clip: Switch
+    noise: Annotated[float, Field(ge=0, allow_inf_nan=False), NotBool] | None
+
+
+def _tensor(name: str, values: Tensor | ArrayLike) -> Tensor:
+    """A tensor of what a user gives, without its graph."""
+    try:
+        given = (values if isinstance(values, Tensor) else torch.as_tensor(values)).detach()
+    except (TypeError, ValueError, RuntimeError) as error:
+        raise InputError(f"{name} is a tensor, or what torch makes one of: found {type(values).__name__}") from error
+    if given.layout != torch.strided or given.is_quantized or given.device.type == "meta":
+        raise InputError(f"{name} is a dense tensor with values: use to_dense(), dequantize(), or a device with memory")
+    return given
 
 
 def _known(observed: Tensor, mask: Tensor | ArrayLike | None, operator: object) -> Tensor:
@@ -171,7 +212,7 @@ def _known(observed: Tensor, mask: Tensor | ArrayLike | None, operator: object) 
     for name, one in (("mask", mask), ("operator.known", getattr(operator, "known", None))):
         if one is None:
             continue
-        given = torch.as_tensor(one).detach().to(observed.device)
+        given = _tensor(name, one).to(observed.device)
         if given.dtype != torch.bool:
             raise InputError(f"{name} is bool, True where a value is known: found {given.dtype}")
         try:
@@ -184,7 +225,10 @@ def _known(observed: Tensor, mask: Tensor | ArrayLike | None, operator: object) 
 
 
 def _weights(weights: Tensor | ArrayLike, observed: Tensor) -> Tensor:
-    given = torch.as_tensor(weights).detach().float()
+    given = _tensor("weights", weights)
+    if given.is_complex():
+        raise InputError("weights are real numbers: found complex ones")
+    given = given.float()
     try:
         given = given.expand(observed.shape)
     except RuntimeError as error:
@@ -210,10 +254,15 @@ def _picture_size(
             f"observed is {tuple(observed.shape)} and no picture: say how many channels the picture has, and its size, "
             "by channels=... and size=(height, width)"
         )
-    size = tuple(int(side) for side in size)
     if len(size) not in (2, 3) or min(size) < 1:
         raise InputError(f"a picture's size is (height, width), a volume's (depth, height, width): found {size}")
-    return size, channels or observed.shape[1]
+    channels = channels or observed.shape[1]
+    if operator is None and (channels, *size) != tuple(observed.shape[1:]):
+        raise InputError(
+            f"without an operator the picture itself was observed, {tuple(observed.shape)}: found channels={channels} "
+            f"and size={tuple(size)}; leave them out, or give the operator"
+        )
+    return size, channels
 
 
 def _range(
@@ -221,9 +270,11 @@ def _range(
 ) -> tuple[float, float]:
     """The values of the picture that are 0 and 1 to the network."""
     if value_range is not None:
-        low, high = (float(value) for value in value_range)
-        if not (low < high and high - low < float("inf")):
-            raise InputError(f"value_range is two finite numbers, the lower first: found {value_range}")
+        low, high = value_range
+        if not (low < high and max(-low, high) <= _LARGEST):
+            raise InputError(
+                f"value_range is two finite numbers, the lower first, up to {_LARGEST:g}: found {value_range}"
+            )
         return low, high
     if operator is not None:
         return 0.0, 1.0
@@ -241,6 +292,18 @@ def _range(
             f"and highest value, for instance value_range=({min(least, 0):g}, {most:g})"
         )
     return 0.0, 1.0
+
+
+def _range_note(known: Tensor) -> tuple[str, ...]:
+    """What to say if the known values, 0 and 1 for the range, lie beyond it for more than noise; nothing otherwise."""
+    middle = float(known.median()) if known.numel() else 0.5
+    if -_MARGIN <= middle <= 1 + _MARGIN:
+        return ()
+    side = "above" if middle > 1 else "below"
+    return (
+        f"half of the observed values are {side} the picture's range, which the result is limited to: say its lowest "
+        "and highest value by value_range=(low, high), or allow others by clip=False",
+    )
 
 
 class _InUnits(nn.Module):

@@ -81,9 +81,11 @@ def guide(
 
 def read(picture: Tensor, layout: Layout, settings: GuideSettings, guide: ArrayLike | Tensor) -> Problem:
     """Make a problem of a noisy picture, (N, C, H, W), and a guide of the same size."""
-    from untaught.imaging.arrays import to_tensor
+    from untaught.imaging.arrays import as_values, to_tensor, with_ends
+    from untaught.imaging.ranges import working_range
 
-    shown, _ = to_tensor(guide)
+    shown, own = to_tensor(guide, working_range(as_values(guide)[0], None))
+    shown = with_ends(shown, own)
     if shown.shape[2:] != picture.shape[2:] or len(shown) not in (1, len(picture)):
         (height, width), (wanted_height, wanted_width) = shown.shape[2:], picture.shape[2:]
         raise InputError(

@@ -12,12 +12,12 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal, Unpack
 
 from pydantic import Field
 
-from untaught.errors import InputError
 from untaught.settings import settings
-from untaught.tasks.options import Switch, Usage
+from untaught.tasks.options import NotBool, Switch, Usage
 from untaught.tasks.registry import InputFile, Task, register
 
 if TYPE_CHECKING:
+    import numpy as np
     from numpy.typing import ArrayLike, NDArray
     from torch import Tensor
 
@@ -41,13 +41,27 @@ class FillSettings:
     """Options of the tasks that fill in missing pixels."""
 
     mask_marks: Annotated[
-        Literal["known", "missing"], Field(description="what white, or True, means in the mask: known or missing")
-    ] = "known"
+        Literal["auto", "known", "missing"],
+        Field(
+            description="what white, or True, means in the mask: known or missing; auto takes it for known, but for a "
+            "file in which white is a small part"
+        ),
+    ] = "auto"
     keep_known: Annotated[
         Switch,
         Field(description="return known pixels unchanged; otherwise the network's own output everywhere"),
         Usage(negative="--network-output"),
     ] = True
+    grow: Annotated[
+        int | None,
+        Field(
+            ge=0,
+            le=1000,
+            description="widen what is missing by this many pixels (default: 1 for a mask that is a JPEG, else 0)",
+        ),
+        NotBool,
+        Usage(metavar="N"),
+    ] = None
 
 
 def inpaint(
@@ -86,16 +100,20 @@ def inpaint(
     return run_task("inpaint", image, mask=mask, observers=observers, **options)
 
 
-def read(picture: Tensor, layout: Layout, settings: FillSettings, mask: ArrayLike | Tensor | None = None) -> Problem:
-    """Make a problem of a picture, (N, C, H, W), and a mask; without a mask, black pixels are missing."""
+def read(picture: Tensor, layout: Layout, settings: FillSettings, mask: NDArray[np.bool_]) -> Problem:
+    """Make a problem of a picture, (N, C, H, W), and a mask, True where a value is known."""
     import torch
 
     from untaught.fitting.problem import Problem
+    from untaught.imaging.arrays import known_values
     from untaught.tasks.classical import fill
 
-    known, notes = _known(picture, layout, mask, settings.mask_marks)
+    known = known_values(mask, layout) & picture.isfinite()
+    # Values that are carried over are not shown to the network, and are no damage.
+    kept = known if layout.carried is None else known | layout.carried
+    notes: tuple[str, ...] = ()
     # The recipes for large holes have two-dimensional networks.
-    depth, share = (0.0, 0.0) if layout.volume else _deep(known)
+    depth, share = (0.0, 0.0) if layout.volume else _deep(kept)
     large = depth > _DEEP and share > 0.5 and max(picture.shape[2:]) <= _LARGEST and layout.atlas is None
     if large:
         notes += (f"the mask has a hole {2 * depth:.0f} pixels across: a network for large holes fills it",)
@@ -111,16 +129,19 @@ def read(picture: Tensor, layout: Layout, settings: FillSettings, mask: ArrayLik
         channels=picture.shape[1],
         size=tuple(picture.shape[2:]),
         layout=layout,
-        kept=known if settings.keep_known else None,
+        kept=kept if settings.keep_known else None,
         recipe_row="inpaint-hole" if large else "",
         classical=None if large or layout.volume else functools.partial(fill, strips=strips),
+        classical_name="biharmonic",
         strips=strips,
         notes=notes,
     )
 
 
 def localise(
-    image: NDArray[Any], settings: FillSettings, mask: ArrayLike | Tensor | None = None
+    image: NDArray[Any],  # noqa: ARG001
+    settings: FillSettings,
+    mask: NDArray[np.bool_],
 ) -> tuple[Atlas, dict[str, Any]] | None:
     """Plan what has to be fitted of a picture, (H, W) or (H, W, C), and cut the mask in the same way.
 
@@ -130,23 +151,11 @@ def localise(
 
     from untaught.imaging.atlas import plan_atlas
 
-    array = None if mask is None else np.asarray(mask)
-    if array is None or array.shape not in (image.shape, image.shape[:2]) or not settings.keep_known:
+    if not settings.keep_known:
         return None
-    white = array == array.max()
-    if array.dtype != np.bool_ and not (white | (array == 0)).all():
-        return None
-    known = white if settings.mask_marks == "known" else ~white
-    missing = ~known if known.ndim == 2 else ~known.all(-1)
-    if image.dtype.kind == "f":
-        missing = missing | ~(np.isfinite(image) if image.ndim == 2 else np.isfinite(image).all(-1))
-    if missing.all():
-        return None
-    atlas = plan_atlas(missing)
-    if atlas is None:
-        return None
-    cut = atlas.cut(known, filler=True)
-    return atlas, {"mask": cut if settings.mask_marks == "known" else ~cut}
+    missing: NDArray[np.bool_] = ~(mask if mask.ndim == 2 else np.asarray(mask.all(-1)))
+    atlas = None if missing.all() else plan_atlas(missing)
+    return None if atlas is None else (atlas, {"mask": atlas.cut(mask, filler=True)})
 
 
 def _deep(known: Tensor) -> tuple[float, float]:
@@ -169,54 +178,6 @@ def _deep(known: Tensor) -> tuple[float, float]:
     return deepest, deep / max(gaps, 1)
 
 
-def _known(
-    picture: Tensor, layout: Layout, mask: ArrayLike | Tensor | None, marks: str
-) -> tuple[Tensor, tuple[str, ...]]:
-    """What is known of a picture, (N, C, H, W), bool, and notes for the user about it."""
-    from untaught.imaging.arrays import known_values
-
-    finite = picture.isfinite()
-    if not finite.any():
-        raise InputError("the picture has no finite value: every one is NaN or infinite")
-    if mask is None:
-        return _not_black(layout, finite)
-    white = known_values(mask, layout)
-    marked = white if marks == "known" else ~white
-    if marked.all() or not marked.any():
-        which, other = ("known", "missing") if marked.all() else ("missing", "known")
-        raise InputError(
-            f"the mask marks every value as {which}: nothing is {other} (True, or white, means {marks}; False, or "
-            "black, the other)"
-        )
-    unknown = int((marked & ~finite).sum())
-    notes = (f"{unknown} values that the mask marks as known are not finite and are taken as missing",)
-    return marked & finite, notes if unknown else ()
-
-
-def _not_black(layout: Layout, finite: Tensor) -> tuple[Tensor, tuple[str, ...]]:
-    """The pixels that are finite and not exactly black, (N, C, H, W), bool, and a note about their share."""
-    black = _exactly_zero(layout)
-    known = ~(black | ~finite.all(1, keepdim=True)).expand_as(finite)
-    share = 1 - known.float().mean().item()
-    if share == 0:
-        raise InputError("no pixel is exactly black or not finite, so none counts as missing: give a mask")
-    if share == 1:
-        raise InputError("every pixel is black or not finite: there is nothing to restore the picture from")
-    return known, (f"{share:.1%} of the pixels are exactly black or not finite and are taken as missing",)
-
-
-def _exactly_zero(layout: Layout) -> Tensor:
-    """The pixels whose channels are all zero, (N, 1, H, W), bool, in the original and not in rounded values."""
-    import numpy as np
-    import torch
-
-    original = layout.original
-    if isinstance(original, torch.Tensor):
-        return (original == 0).all(1, keepdim=True).cpu()
-    zero = (original == 0).all(-1) if original.ndim > layout.dimensions else original == 0
-    return torch.from_numpy(np.ascontiguousarray(zero))[None, None]
-
-
 register(
     Task(
         name="inpaint",
@@ -236,6 +197,7 @@ register(
             ),
         ),
         volumes=True,
+        finds_missing=True,
         order=1,
     )
 )

@@ -132,7 +132,7 @@ def read_without(settings: FeatureSettings, features: ArrayLike | Tensor, size: 
     operator = features_of(settings.model, settings.layer, settings.mean, settings.std)
     given = torch.as_tensor(features).detach().to("cpu", torch.float32)
     height, width = size
-    seen = operator.observe(torch.full((1, operator.channels, height, width), 0.5))
+    seen = operator.observe(torch.full((1, operator.channels, height, width), 0.5, dtype=torch.float32))
     if given.ndim < 2 or given.shape[0] < 1 or given.shape[1:] != seen.shape[1:]:
         wanted = ", ".join(map(str, ("N", *seen.shape[1:])))
         raise InputError(

@@ -7,7 +7,7 @@ from typing import Any
 
 from untaught.backend.engine import choose_engine
 from untaught.errors import SettingError
-from untaught.fitting.memory import available_memory, fitted_to_memory
+from untaught.fitting.memory import available_memory, check_memory, fitted_to_memory
 from untaught.fitting.problem import Problem
 from untaught.fitting.recipe import Recipe
 from untaught.fitting.run import Job
@@ -64,9 +64,10 @@ def make_job(task: str, problem: Problem, options: FitOptions, **own: Any) -> Jo
     if dimensions == 3:
         # The compiled kernels are for pictures.
         engine = dataclasses.replace(engine, kernels=None)
-    if not recipe.adapted:
-        networks = len(problem.observed) * max(1, len(problem.layers))
-        available = available_memory(engine.device)
+    networks, available = len(problem.observed) * max(1, len(problem.layers)), available_memory(engine.device)
+    if recipe.adapted:
+        check_memory(recipe, networks, problem.size, engine, available)
+    else:
         recipe, sentence = fitted_to_memory(recipe, networks, problem.size, engine, available)
         if sentence is not None:
             problem = dataclasses.replace(problem, notes=(sentence, *problem.notes))

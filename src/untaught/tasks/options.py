@@ -135,6 +135,18 @@ def _recipe(value: object) -> object:
     return value
 
 
+def _several(value: object) -> object:
+    """A number, or several, as several; NaN, which is missing anyway, is left out."""
+    one = isinstance(value, str | int | float) or getattr(value, "ndim", None) == 0
+    several: Any = (value,) if one else value
+    try:
+        return tuple(
+            number for number in several if not (isinstance(number, str | float) and math.isnan(float(number)))
+        )
+    except (TypeError, ValueError):
+        return value
+
+
 def _device(value: object) -> object:
     """The name of a device that may be given as a ``torch.device``."""
     return str(value) if type(value).__module__ == "torch" else value
@@ -162,7 +174,7 @@ ValueRange = Annotated[
     tuple[Number, Number] | None,
     Field(
         description="values of black and white, in the picture's units (default: the whole range of 8 and 16 bits, 0 1 "
-        "for floats)"
+        "for floats; where the values span a small part of that, their own range)"
     ),
     Usage(metavar=("LOW", "HIGH")),
 ]
@@ -202,6 +214,15 @@ class FitOptions:
         Usage(metavar="N"),
     ] = 0
     value_range: ValueRange = None
+    missing_value: Annotated[
+        tuple[Number, ...],
+        BeforeValidator(_several),
+        Field(
+            description="this value, in the picture's units, stands for nothing: it is missing; may be repeated "
+            "(default: none but NaN and what the file says)"
+        ),
+        Usage(metavar="V", accepts="Number | Sequence[Number]"),
+    ] = ()
     volume: Annotated[
         Switch,
         Field(

@@ -32,7 +32,17 @@ if TYPE_CHECKING:
 
 __all__ = ["FIT_RECIPES", "RESERVED", "TASKS", "InputFile", "Task", "find_task", "register", "register_task"]
 
-_MACHINERY = {"classical", "fit", "jobs", "options", "preparation", "registry", "signatures", "write_signatures"}
+_MACHINERY = {
+    "classical",
+    "fit",
+    "jobs",
+    "missing",
+    "options",
+    "preparation",
+    "registry",
+    "signatures",
+    "write_signatures",
+}
 """Modules of this folder that are no tasks."""
 
 RESERVED = {
@@ -89,6 +99,9 @@ class Task:
         localise: plans an `Atlas` of the picture, an array, from the same as ``read``, for recipes with small patches,
             and cuts the input files in the same way; it returns None to fit the whole. None for a task that always
             fits the whole.
+        absolute: whether black and white are always those of the picture's type, as for the tables of a JPEG.
+        finds_missing: whether it fills in what is missing: its settings are `untaught.tasks.inpaint.FillSettings`, and
+            its ``read`` gets the mask as bool, True where a value is known.
         picture_alternatives: keyword arguments that may replace the picture, in Python only.
         recipes: its recipes, the default first: names of its row in `untaught.recipes.RECIPES`, or `Recipe` objects. A
             task without a row of its own has those of `untaught.fit`.
@@ -105,6 +118,8 @@ class Task:
     read: Callable[..., Problem] | None = None
     read_without: Callable[..., Problem] | None = None
     localise: Callable[..., tuple[Atlas, dict[str, Any]] | None] | None = None
+    absolute: bool = False
+    finds_missing: bool = False
     picture_alternatives: tuple[str, ...] = ()
     recipes: tuple[str | Recipe, ...] = FIT_RECIPES
     files: tuple[InputFile, ...] = ()
@@ -134,7 +149,8 @@ class Task:
         return tuple(
             dataclasses.replace(option, about=option.about + named) if option.name == "recipe" else option
             for option in list_options(FitOptions)
-            if (self.picture or option.name != "value_range") and (self.volumes or option.name != "volume")
+            if (self.picture or option.name not in ("value_range", "missing_value"))
+            and (self.volumes or option.name != "volume")
         )
 
     @property

@@ -72,6 +72,7 @@ register(
             ),
         ),
         volumes=True,
+        finds_missing=True,
         order=2,
     )
 )

@@ -45,7 +45,9 @@ class FitKeywords(TypedDict, total=False):
         runs: fits from different seeds that are averaged (default: the recipe's own number)
         seed: start of the random numbers: the same seed on the same machine gives the same picture (default: 0)
         value_range: values of black and white, in the picture's units (default: the whole range of 8 and 16 bits, 0 1
-            for floats)
+            for floats; where the values span a small part of that, their own range)
+        missing_value: this value, in the picture's units, stands for nothing: it is missing; may be repeated (default:
+            none but NaN and what the file says)
         volume: the picture is a volume, with the depth first: a TIFF whose pages are its slices (recipes: balanced,
             fast, best)
         device: auto, cpu, cuda, xpu or mps; cuda:1 for the second one (default: auto)
@@ -59,6 +61,7 @@ class FitKeywords(TypedDict, total=False):
     runs: Int | None
     seed: Int
     value_range: tuple[Number, Number] | None
+    missing_value: Number | Sequence[Number]
     volume: bool
     device: str | torch.device
     precision: Literal["auto", "float32", "bfloat16"]
@@ -68,24 +71,30 @@ class InpaintOptions(FitKeywords, total=False):
     """Options of `inpaint`.
 
     Attributes:
-        mask_marks: what white, or True, means in the mask: known or missing (default: known)
+        mask_marks: what white, or True, means in the mask: known or missing; auto takes it for known, but for a file in
+            which white is a small part (default: auto)
         keep_known: return known pixels unchanged; otherwise the network's own output everywhere
+        grow: widen what is missing by this many pixels (default: 1 for a mask that is a JPEG, else 0)
     """
 
-    mask_marks: Literal["known", "missing"]
+    mask_marks: Literal["auto", "known", "missing"]
     keep_known: bool
+    grow: Int | None
 
 
 class RestoreOptions(FitKeywords, total=False):
     """Options of `restore`.
 
     Attributes:
-        mask_marks: what white, or True, means in the mask: known or missing (default: known)
+        mask_marks: what white, or True, means in the mask: known or missing; auto takes it for known, but for a file in
+            which white is a small part (default: auto)
         keep_known: return known pixels unchanged; otherwise the network's own output everywhere
+        grow: widen what is missing by this many pixels (default: 1 for a mask that is a JPEG, else 0)
     """
 
-    mask_marks: Literal["known", "missing"]
+    mask_marks: Literal["auto", "known", "missing"]
     keep_known: bool
+    grow: Int | None
 
 
 class DenoiseOptions(FitKeywords, total=False):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Annotated, Literal, Unpack
 
@@ -19,6 +20,7 @@ if TYPE_CHECKING:
     from untaught.fitting.problem import Problem
     from untaught.fitting.state import Observer, Restoration
     from untaught.imaging.arrays import Layout
+    from untaught.physics.resampling import Downsample
     from untaught.tasks.signatures import UpscaleOptions
 
 __all__ = ["UpscaleSettings", "read", "upscale"]
@@ -79,21 +81,46 @@ def read(picture: Tensor, layout: Layout, settings: UpscaleSettings) -> Problem:
     import torch
 
     from untaught.fitting.problem import Problem
+    from untaught.imaging.arrays import with_ends
     from untaught.physics.resampling import Downsample
 
+    picture = with_ends(picture, layout)
     known = picture.isfinite()
     smaller = (picture.shape[2], picture.shape[3])
     size = (round(smaller[0] * settings.factor), round(smaller[1] * settings.factor))
     if size[0] * size[1] > 100_000_000:
         raise InputError(f"the result would have {size[1]} x {size[0]} pixels: choose a factor for at most 100 million")
+    operator = Downsample(size, smaller, settings.kernel)
+    excess = None if layout.excess is None else _enlarged(layout.excess, operator, size)
     return Problem(
         observed=torch.where(known, picture, 0),
         known=known,
-        operator=Downsample(size, smaller, settings.kernel),
+        operator=operator,
         channels=picture.shape[1],
         size=size,
         layout=layout,
+        display_step=None if excess is None else functools.partial(_with_excess, excess=excess),
     )
+
+
+def _enlarged(excess: Tensor, operator: Downsample, size: tuple[int, int]) -> Tensor:
+    """What lies beyond black and white, such as the peak of a star, made larger so that it gives the same smaller."""
+    from torch.nn import functional
+
+    def larger(one: Tensor, mode: str) -> Tensor:
+        return functional.interpolate(one, size, mode=mode)
+
+    # Without the rim of the filter, which would draw a dark ring around a star.
+    near = larger(excess.sign(), "bilinear")
+    result = larger(excess, "bicubic")
+    for _ in range(5):
+        result = result * (result * near > 0)
+        result = result + larger(excess - operator(result), "bicubic")
+    return result * (result * near > 0)
+
+
+def _with_excess(average: Tensor, *, excess: Tensor) -> Tensor:
+    return average + excess.to(average)
 
 
 register(
