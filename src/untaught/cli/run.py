@@ -64,9 +64,9 @@ class RunArguments:
 
     @property
     def sources(self) -> dict[str, Path]:
-        """All input files, by role; the clean picture too."""
-        reference = self.output.reference
-        return {**self.files, **({} if reference is None else {"reference": reference})}
+        """All input files, by role; the clean picture and the checkpoint to start from too."""
+        more = {"reference": self.output.reference, "start": self.fit.get("start_from")}
+        return {**self.files, **{role: path for role, path in more.items() if path is not None}}
 
 
 def run_files(arguments: RunArguments) -> int:
@@ -102,6 +102,8 @@ def _run(arguments: RunArguments) -> int:
     run = job.begin(arguments.saved)
     if arguments.continue_for:
         run.continue_for(arguments.continue_for)
+    elif arguments.saved is None and not output.quiet and (estimate := run.estimate()) is not None:
+        console.print(f"note: {estimate}")
 
     stated = job.problem.layout.figures_range if "picture" in arguments.files else None
 

@@ -73,6 +73,7 @@ class Job:
         engine: how a step runs.
         seed: of the random numbers.
         time_budget: seconds that the fit may take; None for no limit.
+        start: a moment of another fit, whose weights this one begins with; None for random weights.
     """
 
     task: str
@@ -81,6 +82,7 @@ class Job:
     engine: Engine
     seed: int
     time_budget: float | None
+    start: Snapshot | None = None
 
     def begin(self, saved: Snapshot | None = None) -> Run:
         """Prepare a run, from the start or from a snapshot of an earlier run."""
@@ -196,6 +198,8 @@ class Run:
         self._fit = build_fit(
             self._problem, job.recipe, engine=job.engine, seed=job.seed, learnt=self._learnt, held=self._held
         )
+        if job.start is not None:
+            self._fit.start_from(job.start)
         self._stacking: Stacking | None = None
         # Who wants the network's own output gets it unmixed.
         stacked = job.recipe.classical and problem.kept is not None

@@ -45,10 +45,10 @@ BALANCED_RESTORE = Recipe(
     # With masked input the network does not learn the damage, so patience may be long. Half of the fit is refit:
     # held-out pixels are what it misses: docs/lab-notes/quality.md.
     stopping=HeldOut(patience=200, refit=0.5),
-    iterations=1100,
+    iterations=1500,
 )
 
-FAST_RESTORE = dataclasses.replace(BALANCED_RESTORE, name="fast", iterations=300)
+FAST_RESTORE = dataclasses.replace(BALANCED_RESTORE, name="fast", iterations=400)
 
 # Wide networks on large patches come further where there is texture, after a longer time: docs/lab-notes/quality.md.
 BEST_RESTORE = dataclasses.replace(
