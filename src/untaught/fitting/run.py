@@ -578,6 +578,8 @@ class Run:
                 self._stacking.weights = torch.tensor(values["stacking"], dtype=torch.float64)
             if "best" in values:
                 self._best = Snapshot(part(saved.tensors, "best"), values["best"])
+            if self._factor is not None and self._best is None:
+                raise ValueError("an interval belongs to the best moment")
             if self._patience is not None:
                 self._patience.restore(values["patience"], part(saved.tensors, "score"))
             self.last = self._state_of_checkpoint()
