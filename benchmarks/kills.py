@@ -1,8 +1,8 @@
 """50 runs that something happens to at a random moment: is there a picture or a checkpoint each time, and said where?
 
-Protocol: half of the pixels of a photograph of 64 x 64 that scikit-image ships are dropped; `restore --recipe fast`, 300
-iterations, a checkpoint every half second. One run is left alone and timed. To each of the others something happens at a moment drawn
-from seed 0, between its first checkpoint and the time that the first run took, in turn:
+Protocol: half of the pixels of a photograph of 64 x 64 that scikit-image ships are dropped; `restore --recipe fast`,
+300 iterations, a checkpoint every half second. One run is left alone and timed. To each of the others something
+happens at a moment drawn from seed 0, between its first checkpoint and the time that the first run took, in turn:
 
 * kill: SIGKILL, every other time again while it is resumed. It is resumed until it ends.
 * SIGTERM, SIGINT: the run has to end with code 130, a whole picture, and the command that goes on; then it is resumed.
@@ -136,7 +136,7 @@ def main() -> int:
             moments = draw.uniform(0, seconds / 2, 1 + number // len(HAPPENINGS) % 2).tolist()
             rows.append({"how": how, "wrong": one(number, how, moments, folder, whole)})
             print(number, rows[-1], flush=True)
-    write_text(DOCS / "figures/kills.json", json.dumps({"seconds": seconds, "rows": rows}, indent=1) + "\n")
+            write_text(DOCS / "figures/kills.json", json.dumps({"seconds": seconds, "rows": rows}, indent=1) + "\n")
     good = Counter(row["how"] for row in rows if not row["wrong"])
     print(f"{sum(good.values())} of {len(rows)} runs end with a picture or a checkpoint, and say where: {dict(good)}")
     return 0 if sum(good.values()) == len(rows) else 1
