@@ -105,6 +105,8 @@ def one(number: int, how: str, moments: list[float], folder: Path, whole: bytes)
     code = process.returncode
     if code == 0:  # it was quicker, or what failed was not needed
         return "" if output.read_bytes() == whole else "another picture"
+    if how == "kill" and not checkpoint.exists():  # it was at its very end, and has removed it
+        return "" if output.exists() and output.read_bytes() == whole else "nothing is left"
     if how == "kill":
         return "" if resumed(folder, name, moments[1:]) == whole else "another picture"
     if how == "removed":
