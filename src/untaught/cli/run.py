@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 from untaught.cli.options import OutputOptions
 from untaught.cli.outputs import Targets, complain, picture_writer, put, remove
-from untaught.cli.safety import Checkpoints, Interruption, SafetyNet, out_of_memory
+from untaught.cli.safety import Checkpoints, Interruption, out_of_memory
 from untaught.errors import InputError, Interrupted, UntaughtError
 from untaught.imaging.files import is_special, reading_streams_once, write_text
 
@@ -82,7 +82,7 @@ def run_files(arguments: RunArguments) -> int:
 def _run(arguments: RunArguments) -> int:
     from untaught.cli.display import make_console, make_display
     from untaught.fitting import record
-    from untaught.fitting.observers import ReferenceMeter
+    from untaught.fitting.observers import ReferenceMeter, SafetyNet
     from untaught.imaging import writing
     from untaught.imaging.arrays import in_unit_range
 
@@ -126,7 +126,7 @@ def _run(arguments: RunArguments) -> int:
     with Interruption() as interruption:
         nets = _safety_nets(run, picture, targets, output, meter, checkpoints)
         if display is not None:
-            nets.insert(0, SafetyNet(display, "the display of progress is"))
+            nets.insert(0, SafetyNet(display, "the display of progress is", complain))
         with display or nullcontext():
             restoration, error = _fitted(run, [*nets, interruption])
         place, failed = _write(restoration, picture, targets, console, checkpoints if error is None else None)
@@ -223,7 +223,7 @@ def _safety_nets(
     checkpoints: Checkpoints,
 ) -> list[Observer]:
     """The observers that the fit can go on without."""
-    from untaught.fitting.observers import Preview, Throttle
+    from untaught.fitting.observers import Preview, SafetyNet, Throttle
     from untaught.imaging import writing
 
     def preview(state: State) -> None:
@@ -232,11 +232,13 @@ def _safety_nets(
 
     nets: list[Observer] = []
     if meter is not None:
-        nets.append(SafetyNet(meter, "the distance to the reference is"))
+        nets.append(SafetyNet(meter, "the distance to the reference is", complain))
     if output.preview_every:
-        nets.append(SafetyNet(Preview(preview, output.preview_every), "the preview is"))
+        nets.append(SafetyNet(Preview(preview, output.preview_every), "the preview is", complain))
     if targets.checkpoint is not None:
-        nets.append(SafetyNet(Throttle(checkpoints.keep, output.checkpoint_every, share=math.inf), "checkpoints are"))
+        nets.append(
+            SafetyNet(Throttle(checkpoints.keep, output.checkpoint_every, share=math.inf), "checkpoints are", complain)
+        )
     return nets
 
 

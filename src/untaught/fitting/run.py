@@ -611,6 +611,8 @@ class Run:
                     raise ValueError("the evaluated picture has another shape")
             if "best" in values:
                 self._best = Snapshot(part(saved.tensors, "best"), values["best"])
+            if self._factor is not None and self._best is None:
+                raise ValueError("an interval belongs to the best moment")
             if self._patience is not None:
                 self._patience.restore(values["patience"], part(saved.tensors, "score"))
             self.last = self._state_of_checkpoint()

@@ -87,7 +87,10 @@ def inspect(
     >>> inspect(noisy).treatment
     ('denoise',)
     """
-    original = np.asarray(image)
+    try:
+        original = np.asarray(image)
+    except (TypeError, ValueError, RuntimeError) as error:
+        raise InputError(f"found a {type(image).__name__} that numpy makes no array of: give an array") from error
     picture = in_unit_range(original, value_range).astype(np.float64)
     height, width, channels = picture.shape
     if min(height, width) < _SMALLEST:
