@@ -20,7 +20,7 @@ from torch import Tensor
 from untaught.imaging.collaborative_filter import cosines, find_groups, haar
 from untaught.imaging.noise_model import NoiseModel
 
-__all__ = ["filter_correlated"]
+__all__ = ["Strength", "filter_correlated"]
 
 Array = NDArray[np.float64]
 

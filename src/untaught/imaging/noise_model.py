@@ -132,18 +132,19 @@ def estimate_noise_model(picture: NDArray[np.floating]) -> NoiseModel:
             chosen = _least((energies[chooses] / usual).mean(1), blocks.classes, _FLATTEST)
             measured.append((chosen, halves[measures]))
         model = _measure(blocks, measured, spectra, robust=True)
-        spectra = _channel_spectra(blocks, measured)
+        spectra = _channel_spectra(blocks, measured, robust=True)
     return model
 
 
-def refined(model: NoiseModel, noisy: Sequence[Array], denoised: Sequence[Array]) -> NoiseModel:
+def refined(noisy: Sequence[Array], denoised: Sequence[Array]) -> NoiseModel:
     """Estimate again with the help of denoised parts of the picture, each (H, W, C), at least 16 pixels each way."""
     pilots = _blocks(denoised)
     rest = _blocks(noisy, denoised)
     texture = (pilots.coefficients**2).sum((2, 3)) - pilots.coefficients[..., 0, 0] ** 2
     chosen = _least(texture.mean(1), pilots.classes, _FLAT)
     rest = _Blocks(pilots.means, rest.coefficients, pilots.classes)
-    return _measure(rest, [(chosen, ~_LOWEST)], np.ones_like(model.spectra), robust=False)
+    measured = [(chosen, ~_LOWEST)]
+    return _measure(rest, measured, _channel_spectra(rest, measured, robust=False), robust=False)
 
 
 def _blocks(pictures: Sequence[Array], subtract: Sequence[Array] | None = None) -> _Blocks:
@@ -202,8 +203,9 @@ def _measure(blocks: _Blocks, measured: _Measured, weights: Array, *, robust: bo
         for one in np.unique(classes):
             inside = classes == one
             energy = _energy(coefficients[inside], robust=robust)
-            # The coefficients stand for all, by the weight of each.
-            scale = energy[:, part].mean(1) if not robust else (energy[:, part] / weights[:, part]).mean(1)
+            # Each coefficient tells of the level, those that hardly hold noise less.
+            trust = 1 / (weights[:, part] + 0.05)
+            scale = (energy[:, part] * trust).sum(1) / (weights[:, part] * trust).sum(1)
             scales[inside] = np.maximum(scale, 1e-12)
             brightness.append(means[inside].mean(0))
             variance.append(scales[inside][0])
@@ -215,8 +217,6 @@ def _measure(blocks: _Blocks, measured: _Measured, weights: Array, *, robust: bo
     deviations = np.sqrt(np.diag(products))
     sizes = np.array(size, float)
     curves = np.stack([_curve(x, v, sizes) for x, v in zip(np.stack(brightness).T, np.stack(variance).T, strict=True)])
-    if robust:
-        curves *= weights.mean((1, 2))[:, None]
     model = NoiseModel(
         curves=curves,
         channels=products / deviations / deviations[:, None],
@@ -230,7 +230,7 @@ def _measure(blocks: _Blocks, measured: _Measured, weights: Array, *, robust: bo
     return NoiseModel(model.curves, model.channels, model.planes, model.spectra, level)
 
 
-def _channel_spectra(blocks: _Blocks, measured: _Measured) -> Array:
+def _channel_spectra(blocks: _Blocks, measured: _Measured, *, robust: bool) -> Array:
     """The spectra of the channels, whose mean is 1."""
     spectra = np.zeros((blocks.means.shape[1], _SIDE, _SIDE))
     for chosen, part in measured:
@@ -238,9 +238,9 @@ def _channel_spectra(blocks: _Blocks, measured: _Measured) -> Array:
         normal = coefficients.copy()
         for one in np.unique(classes):
             inside = classes == one
-            energy = _energy(coefficients[inside], robust=True)[:, part].mean(1)
+            energy = _energy(coefficients[inside], robust=robust)[:, part].mean(1)
             normal[inside] /= np.sqrt(np.maximum(energy, 1e-12))[:, None, None]
-        spectra[:, part] = _energy(normal, robust=True)[:, part]
+        spectra[:, part] = _energy(normal, robust=robust)[:, part]
     _fill_lowest(spectra)
     relative: Array = np.maximum(spectra / spectra.mean((1, 2), keepdims=True), 1e-3)
     return relative

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from untaught.imaging.correlated_filter import Strength, filter_correlated
 from untaught.imaging.noise_model import NoiseModel, estimate_noise_model, refined
 
-__all__ = ["Denoised", "remove_noise"]
+__all__ = ["Denoised", "noise_model", "remove_noise"]
 
 Array = NDArray[np.float64]
 
@@ -31,6 +31,8 @@ _LITTLE = 0.004
 """Noise below this standard deviation may as well be texture: 1 of 255."""
 _TOUCH = 0.005
 """The most by which such a picture is changed, root mean square."""
+_POINT = (4.5, 6.5)
+"""In standard deviations: a difference is no noise any more, and surely none from the second on."""
 _SKEWED = 0.08
 """Share of the expected skew from which on a tone curve is assumed. Clean arithmetic gives about 0."""
 
@@ -56,7 +58,7 @@ def remove_noise(picture: NDArray[np.floating]) -> Denoised:
     """Remove the noise of one picture, (H, W, C), finite, in [0, 1], at least 16 pixels high and wide."""
     noisy = picture.astype(np.float64)
     model = noise_model(noisy)
-    result = filter_correlated(noisy, model, _strength(model))
+    result = _with_points(filter_correlated(noisy, model, _strength(model)), noisy, model)
     little = model.level < _LITTLE
     brightened = False
     if little:
@@ -75,7 +77,7 @@ def noise_model(picture: Array) -> NoiseModel:
     model = estimate_noise_model(picture)
     windows = [np.ascontiguousarray(one) for one in _windows(picture)]
     for _ in range(_ROUNDS):
-        model = refined(model, windows, [filter_correlated(one, model, _PILOT) for one in windows])
+        model = refined(windows, [filter_correlated(one, model, _PILOT) for one in windows])
     return model
 
 
@@ -93,7 +95,16 @@ def _windows(picture: Array) -> list[Array]:
 def _strength(model: NoiseModel) -> Strength:
     """How much to remove: noise that a camera has smoothed is weaker in flat blocks than elsewhere."""
     smoothed = float(np.clip((model.correlation[1] - _FREE) / (_SMOOTHED - _FREE), 0, 1))
-    return Strength(threshold=3.2 + 0.8 * smoothed, excess=1.5 + 1.5 * smoothed, colour=smoothed)
+    return Strength(threshold=2.8 + 1.2 * smoothed, excess=1 + 2 * smoothed, colour=smoothed)
+
+
+def _with_points(result: Array, noisy: Array, model: NoiseModel) -> Array:
+    """Give back what noise cannot be, such as stars: differences far beyond its deviation."""
+    rest = noisy - result
+    deviation = np.stack([model.deviation(c, result[..., c]) for c in range(result.shape[2])], axis=-1)
+    low, high = _POINT
+    share = ((np.abs(rest) / np.maximum(deviation, 1e-6) - low) / (high - low)).clip(0, 1)
+    return result + share * rest
 
 
 def _is_skewed(residual: Array, result: Array, model: NoiseModel, tables: list[tuple[Array, Array]]) -> bool:
