@@ -109,8 +109,9 @@ def pair_table(rows: list[Row]) -> str:
         ]
 
     for key in pictures:
-        seconds = by_key[(*key, "untaught")]["seconds"]
-        lines.append(f"| {key[0]} | {key[1]} | {' | '.join(cells([key]))} | {seconds:.0f} |")
+        own = by_key.get((*key, "untaught"))
+        seconds = "" if own is None else f"{own['seconds']:.0f}"
+        lines.append(f"| {key[0]} | {key[1]} | {' | '.join(cells([key]))} | {seconds} |")
     groups = {name: [key for key in pictures if key[0] == name] for name in dict.fromkeys(key[0] for key in pictures)}
     lines += [f"| **{name}** | mean | {' | '.join(cells(keys))} | |" for name, keys in groups.items()]
     lines.append(f"| **all** | mean | {' | '.join(cells(pictures))} | |")
@@ -255,12 +256,14 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("data", type=Path)
     parser.add_argument("--study", choices=list(STUDIES), nargs="+", default=list(STUDIES))
+    parser.add_argument("--sets", nargs="+", metavar="SET", help="of the pairs, only those sets")
     options = parser.parse_args()
     rows: list[Row] = json.loads(RESULTS.read_text()) if RESULTS.exists() else []
     for study in options.study:
         cases, table = STUDIES[study]
         for key, measure in cases(options.data):
-            if find_row(rows, key) is None:
+            wanted = options.sets is None or key.get("set") in options.sets
+            if wanted and find_row(rows, key) is None:
                 rows.append({**key, **measure()})
                 print(rows[-1], flush=True)
                 RESULTS.write_text(json.dumps(rows, indent=1) + "\n", encoding="utf-8")

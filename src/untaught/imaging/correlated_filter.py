@@ -26,8 +26,6 @@ Array = NDArray[np.float64]
 
 _BLOCK = 8
 _GROUP = 16
-_STEP = 4
-"""Pixels between two reference blocks."""
 _RADIUS = 12
 """Search radius, in pixels; beyond _NEAR every second place is looked at."""
 _NEAR = 6
@@ -50,6 +48,7 @@ class Strength:
         scales: sizes at which the picture is filtered.
         colour: least standard deviation of the coarse colour noise, as a share of the brightness noise.
         second: whether to take the second step.
+        step: pixels between two reference blocks.
     """
 
     threshold: float = 3.2
@@ -57,6 +56,7 @@ class Strength:
     scales: int = 3
     colour: float = 0.0
     second: bool = True
+    step: int = 4
 
 
 def filter_correlated(picture: Array, model: NoiseModel, strength: Strength) -> Array:
@@ -139,7 +139,7 @@ def _step(
         for left in range(0, width, _TILE):
             rows = slice(max(0, top - margin), min(height, top + _TILE + margin))
             columns = slice(max(0, left - margin), min(width, left + _TILE + margin))
-            groups = find_groups(guide[:, rows, columns], _GROUP, _STEP, moves)
+            groups = find_groups(guide[:, rows, columns], _GROUP, strength.step, moves)
             for plane, table in enumerate(tables):
                 part = (plane, rows, columns)
                 seen = None if pilot is None else pilot[part]
