@@ -32,6 +32,9 @@ _STRONG = 0.14
 CORRELATED = 0.2
 """Noise counts as correlated from this correlation of neighbouring pixels on."""
 
+_SURELY_CORRELATED = 0.5
+"""The same by the noise model, which takes some texture for noise."""
+
 _SMALLEST = 96
 """Side of the smallest picture, in pixels, whose noise can be modelled."""
 
@@ -106,9 +109,14 @@ def read(picture: Tensor, layout: Layout, settings: DenoiseSettings) -> Problem:
     if settings.kind == "poisson":
         return _poisson(whole, finite, layout, settings)
     correlation = correlation_of_noise(whole)
+    modelled = settings.noise is None and whole.ndim == 4 and min(whole.shape[-2:]) >= _SMALLEST
+    if modelled and correlation <= CORRELATED:
+        # The flattest blocks of a JPEG may hold nothing at all.
+        shared = _correlation_of_model(whole)
+        correlation = shared if shared > _SURELY_CORRELATED else correlation
     if correlation <= CORRELATED:
         return read_normal(whole, finite, layout, settings.noise)
-    if settings.noise is None and whole.ndim == 4 and min(whole.shape[-2:]) >= _SMALLEST:
+    if modelled:
         return _correlated(whole, finite, layout, correlation)
     problem = read_normal(whole, finite, layout, settings.noise)
     warning = (
@@ -120,6 +128,15 @@ def read(picture: Tensor, layout: Layout, settings: DenoiseSettings) -> Problem:
         )
     )
     return dataclasses.replace(problem, notes=(*problem.notes, warning))
+
+
+def _correlation_of_model(picture: Tensor) -> float:
+    """Correlation of the noise of neighbouring pixels of (N, C, H, W), by the noise model."""
+    import numpy as np
+
+    from untaught.imaging.noise_model import estimate_noise_model
+
+    return float(np.mean([estimate_noise_model(one).correlation[1] for one in _arrays(picture)]))
 
 
 def _correlated(picture: Tensor, finite: Tensor, layout: Layout, correlation: float) -> Problem:
