@@ -229,8 +229,8 @@ def made_table(rows: list[Row]) -> str:
 def clean_cases(data: Path) -> Iterator[Case]:
     from skimage import data as photographs
 
-    pictures = {name: getattr(photographs, name) for name in ("astronaut", "camera", "coffee", "chelsea")}
-    pictures |= {"bag": lambda: read(data / "photo/bag_clean.jpg")[800:1312, 1200:1712]}
+    pictures = {"bag": lambda: read(data / "photo/bag_clean.jpg")[800:1312, 1200:1712]}
+    pictures |= {name: getattr(photographs, name) for name in ("astronaut", "coffee", "chelsea", "camera")}
     for name, make in pictures.items():
         yield {"study": "clean", "picture": name}, functools.partial(clean_row, make)
 
