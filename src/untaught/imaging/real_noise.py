@@ -13,6 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from untaught.imaging.correlated_filter import Strength, filter_correlated
+from untaught.imaging.noise import estimate_noise
 from untaught.imaging.noise_model import NoiseModel, estimate_noise_model, refined
 
 __all__ = ["Denoised", "noise_model", "remove_noise"]
@@ -31,6 +32,8 @@ _SMOOTHED = 0.65
 """... and fully so from here on."""
 _LITTLE = 0.004
 """Noise below this standard deviation may as well be texture: 1 of 255."""
+_FINEST = 0.2
+"""Noise has at least this share of its deviation in the finest detail; a clean photograph of fabric has 0.14."""
 _TOUCH = 0.005
 """The most by which such a picture is changed, root mean square."""
 _POINT = (4.5, 6.5)
@@ -63,7 +66,8 @@ def remove_noise(picture: NDArray[np.floating]) -> Denoised:
     result = _with_points(
         filter_correlated(noisy, model, _strength(model, noisy.shape[0] * noisy.shape[1])), noisy, model
     )
-    little = model.level < _LITTLE
+    # Texture reaches less far down to the finest detail than noise does.
+    little = model.level < _LITTLE or estimate_noise(noisy) < _FINEST * model.level
     brightened = False
     if little:
         change = float(np.sqrt(((result - noisy) ** 2).mean()))
