@@ -98,6 +98,8 @@ class Job:
         """
         polish, finish = self.problem.final_step, self.problem.display_step
         picture = state.picture
+        if polished and self.problem.answer is not None and self.recipe.classical:
+            return from_tensor(self.problem.answer(), self.problem.kept, self.problem.layout)
         if polished and polish is not None:
             picture = polish(picture)
         if finish is not None:
@@ -400,6 +402,9 @@ class Run:
 
     def _share_note(self) -> tuple[str, ...]:
         """How much of the answer is the network's, as a sentence; none without a classical picture."""
+        answer_note = self.job.problem.answer_note
+        if answer_note is not None and self.job.recipe.classical:
+            return (answer_note(),)
         if self._stacking is None:
             return ()
         share, name = self._stacking.share, self.job.problem.classical_name

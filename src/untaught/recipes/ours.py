@@ -157,6 +157,22 @@ FAST_STRONG = dataclasses.replace(FAST_DENOISE, iterations=180)
 
 BEST_STRONG = dataclasses.replace(BEST_DENOISE, iterations=300, runs=2)
 
+# Noise that neighbours share is removed by a classical filter, and the network, of one step, has no share in it:
+# docs/lab-notes/noise.md.
+BALANCED_CORRELATED = dataclasses.replace(
+    BALANCED_DENOISE,
+    source="untaught's own, without a fit: docs/lab-notes/noise.md",
+    network=_small(8),
+    input=R2RInput(patch=64),
+    classical=True,
+    stopping=NeverStop(),
+    iterations=1,
+)
+
+FAST_CORRELATED = dataclasses.replace(BALANCED_CORRELATED, name="fast")
+
+BEST_CORRELATED = dataclasses.replace(BALANCED_CORRELATED, name="best")
+
 BALANCED_VOLUME = Recipe(
     name="balanced",
     source="untaught's own for volumes: docs/lab-notes/tasks.md",
