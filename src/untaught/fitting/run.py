@@ -342,6 +342,9 @@ class Run:
     def estimate(self) -> Estimate | None:
         """What the run will take on this machine, before it begins; None where that cannot be told."""
         job, fit = self.job, self._fit
+        if job.problem.answer is not None and job.recipe.classical:
+            # The time is that of the classical method.
+            return None
         return estimate(job.problem, job.recipe, job.engine, fit.network, fit.sampler.channels, job.time_budget)
 
     @property
