@@ -9,9 +9,10 @@ the classical method is the one that the fit begins with, and scikit-image's bih
 * ``half``: barbara, boat and lena whole, half of their pixels dropped, by two threads: seconds on the wall.
 * ``photo``: DATA/photo/bag_clean.jpg under bag_scratches.png, by two threads, by the width of the gaps.
 * ``large``: a photograph of 12 and one of 100 megapixels with the same three scratches, by two threads.
+* ``warm``: a crop of the bag of 256 x 256 with random weights and with those of another crop's finished fit.
 * ``busy``: seconds of the same fit alone and beside two busy processes.
 
-    python -m benchmarks.anytime DATA --study curves half photo large busy
+    python -m benchmarks.anytime DATA --study curves half photo large warm busy
 
 Rows that are there already are not run again. Writes docs/figures/anytime.json, docs/figures/anytime.png and the tables
 of docs/lab-notes/anytime.md.
@@ -27,10 +28,10 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from statistics import mean
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -39,6 +40,9 @@ from PIL import Image
 from benchmarks.reference import DOCS
 from benchmarks.tables import replace_table
 from untaught.processes import environment
+
+if TYPE_CHECKING:
+    from untaught.fitting.run import Run
 
 RESULTS = DOCS / "figures/anytime.json"
 PLOT = DOCS / "figures/anytime.png"
@@ -121,59 +125,63 @@ def biharmonic(clean: Picture, known: NDArray[np.bool_]) -> Picture:
     return result
 
 
-def curve(picture: str, damage: str, recipe: str, precision: str, data: Path, seconds: float) -> Row:
-    """One fit, followed for so many seconds of one thread."""
-    import untaught  # noqa: F401
+def followed(
+    task: str, clean: Picture, damage: str, clock: Callable[[], float], seconds: float, **options: Any
+) -> tuple[Run, Row]:
+    """A fit, and its row: what it has after so many seconds of a clock, and at the end."""
     from untaught.tasks.preparation import prepare
 
-    clean = clean_picture(picture, data)
     known = known_pixels(damage, clean.shape[:2])
-    task = "restore" if damage == "half" else "inpaint"
-    chosen = before(task) if recipe == "before" else recipe
-    started = time.process_time()
+    classical = psnr(biharmonic(clean, known), clean, ~known)
+    started = clock()
     given = np.where(known if clean.ndim == 2 else known[..., None], clean, 0).astype(np.float32)
-    job = prepare(task, given, known, recipe=chosen, device="cpu", precision=precision)
-    points: dict[str, float] = {}
-    marks = [mark for mark in MARKS if mark <= seconds]
-    run = job.begin()
-    for state in run:
-        while marks and time.process_time() - started >= marks[0]:
-            points[str(marks.pop(0))] = psnr(job.picture(state), clean, ~known)
-        if not marks:
-            break
-    took = time.process_time() - started
-    final = psnr(run.restoration().picture, clean, ~known)
-    classical = psnr(biharmonic(clean, known), clean, ~known)
-    return {"points": points, "end": final, "seconds": round(took, 1), "biharmonic": classical}
-
-
-def half(picture: str, recipe: str, data: Path, seconds: float) -> Row:
-    """Half of a whole picture's pixels, on the wall."""
-    from untaught.tasks.preparation import prepare
-
-    clean = np.asarray(Image.open(data / f"restore/{picture}.png").convert("L")) / 255
-    known = known_pixels("half", clean.shape)
-    classical = psnr(biharmonic(clean, known), clean, ~known)
-    wall, own = time.perf_counter(), time.process_time()
-    given = np.where(known, clean, 0).astype(np.float32)
-    job = prepare("restore", given, known, recipe=before("restore") if recipe == "before" else recipe, device="cpu")
+    job = prepare(task, given, known, device="cpu", **options)
     points: dict[str, float] = {}
     marks = [mark for mark in (*MARKS, 90, 120, 180, 240, 300, 450, 600) if mark <= seconds]
     run = job.begin()
     for state in run:
-        while marks and time.perf_counter() - wall >= marks[0]:
+        while marks and clock() - started >= marks[0]:
             points[str(marks.pop(0))] = psnr(job.picture(state), clean, ~known)
         if not marks:
             break
-    result = run.restoration()
-    return {
+    took, result = clock() - started, run.restoration()
+    final, whole = (psnr(result.picture, clean, where) for where in (~known, np.ones_like(known)))
+    return run, {
         "points": points,
-        "end": psnr(result.picture, clean, ~known),
-        "whole": psnr(result.picture, clean, np.ones_like(known)),
-        "seconds": round(time.perf_counter() - wall, 1),
-        "own": round(time.process_time() - own, 1),
+        "end": final,
+        "whole": whole,
+        "seconds": round(took, 1),
+        "iterations": result.iterations,
         "biharmonic": classical,
     }
+
+
+def curve(picture: str, damage: str, recipe: str, precision: str, data: Path, seconds: float) -> Row:
+    """One fit, followed for so many seconds of one thread."""
+    clean, task = clean_picture(picture, data), "restore" if damage == "half" else "inpaint"
+    chosen = before(task) if recipe == "before" else recipe
+    return followed(task, clean, damage, time.process_time, seconds, recipe=chosen, precision=precision)[1]
+
+
+def half(picture: str, recipe: str, data: Path, seconds: float) -> Row:
+    """Half of a whole picture's pixels, on the wall."""
+    clean = np.asarray(Image.open(data / f"restore/{picture}.png").convert("L")) / 255
+    chosen, own = before("restore") if recipe == "before" else recipe, time.process_time()
+    row = followed("restore", clean, "half", time.perf_counter, seconds, recipe=chosen)[1]
+    return {**row, "own": round(time.process_time() - own, 1)}
+
+
+def warm(damage: str, start: str, data: Path, seconds: float) -> Row:
+    """A crop of a photograph, by random weights or by those of a finished fit of another crop."""
+    photograph = np.asarray(Image.open(data / "photo/bag_clean.jpg")) / 255
+    task = "restore" if damage == "half" else "inpaint"
+    path = None
+    with tempfile.TemporaryDirectory() as folder:
+        if start == "another crop":
+            path = Path(folder) / "checkpoint"
+            followed(task, photograph[600:856, 600:856], damage, time.process_time, 600)[0].save(path)
+        clean = photograph[1000:1256, 1500:1756]
+        return followed(task, clean, damage, time.process_time, seconds, start_from=path)[1]
 
 
 def photo(data: Path) -> Row:
@@ -284,6 +292,9 @@ def cases(studies: list[str], precisions: list[str]) -> Iterator[Row]:
         yield {"study": "photo"}
     if "large" in studies:
         yield from ({"study": "large", "megapixels": size} for size in (12, 100))
+    if "warm" in studies:
+        for damage in ("half", "scratches"):
+            yield from ({"study": "warm", "damage": damage, "start": start} for start in ("random", "another crop"))
     if "busy" in studies:
         yield from ({"study": "busy", "policy": policy} for policy in ("ours", "torch's"))
 
@@ -297,6 +308,8 @@ def measure(case: Row, data: Path, seconds: float) -> Row:
         return half(case["picture"], case["recipe"], data, seconds)
     if study == "photo":
         return photo(data)
+    if study == "warm":
+        return warm(case["damage"], case["start"], data, min(seconds, 30))
     return large(case["megapixels"], data) if study == "large" else busy_seconds(case["policy"])
 
 
@@ -307,7 +320,8 @@ def write(rows: list[Row]) -> None:
     if curves:
         replace_table(PAGE, "curves", curves_table(curves))
         plot(curves)
-    for study, table in (("half", half_table), ("photo", photo_table), ("large", large_table), ("busy", busy_table)):
+    tables = (("half", half_table), ("photo", photo_table), ("large", large_table), ("warm", warm_table))
+    for study, table in (*tables, ("busy", busy_table)):
         some = [row for row in rows if row["study"] == study]
         if some:
             replace_table(PAGE, study, table(some))
@@ -333,14 +347,14 @@ def half_table(rows: list[Row]) -> str:
     """Missing pixels, on the wall."""
     marks = ["5", "10", "20", "30", "60", "120"]
     lines = [
-        f"| picture | recipe | {' | '.join(marks)} s | end | seconds | whole picture | biharmonic |",
-        "| --- " * (6 + len(marks)) + "|",
+        f"| picture | recipe | {' | '.join(marks)} s | end | seconds | of one thread | whole picture | biharmonic |",
+        "| --- " * (7 + len(marks)) + "|",
     ]
     for row in rows:
         values = [f"{row['points'][mark]:.2f}" if mark in row["points"] else "" for mark in marks]
         lines.append(
             f"| {row['picture']} | {row['recipe']} | {' | '.join(values)} | {row['end']:.2f} | {row['seconds']:.0f} | "
-            f"{row['whole']:.2f} | {row['biharmonic']:.2f} |"
+            f"{row['own']:.0f} | {row['whole']:.2f} | {row['biharmonic']:.2f} |"
         )
     return "\n".join(lines)
 
@@ -367,6 +381,16 @@ def large_table(rows: list[Row]) -> str:
         f"| {row['megapixels']} | {row['seconds']} | {row['peak_mb']} | {row['picture_mb']} | {row['iterations']} |"
         for row in rows
     ]
+    return "\n".join(lines)
+
+
+def warm_table(rows: list[Row]) -> str:
+    """One thread."""
+    marks = [str(mark) for mark in MARKS if all(str(mark) in row["points"] for row in rows)]
+    lines = [f"| damage | weights | {' | '.join(marks)} s | biharmonic |", "| --- " * (3 + len(marks)) + "|"]
+    for row in rows:
+        values = " | ".join(f"{row['points'][mark]:.2f}" for mark in marks)
+        lines.append(f"| {row['damage']} | {row['start']} | {values} | {row['biharmonic']:.2f} |")
     return "\n".join(lines)
 
 
@@ -412,7 +436,7 @@ def main() -> None:
     """Run what is missing, each row in a process of its own."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("data", type=Path)
-    parser.add_argument("--study", nargs="+", default=["curves", "half", "photo", "large", "busy"])
+    parser.add_argument("--study", nargs="+", default=["curves", "half", "photo", "large", "warm", "busy"])
     parser.add_argument("--precision", nargs="+", default=["float32"])
     parser.add_argument("--seconds", type=float, default=600.0, help="follow a fit for so long at most")
     parser.add_argument("--jobs", type=int, default=1, help="rows of one thread that are measured at the same time")

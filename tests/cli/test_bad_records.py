@@ -94,7 +94,8 @@ PARTS = [
 def test_a_record_with_a_part_that_is_wrong(path, capsys):
     record = json.loads(Path("run.json").read_text())
     may = {("options", "noise"): 3, ("recipe", "optimiser", "learning_rate"): 1}
-    for value in WRONG:
+    # A third of them for each part: the parts share the code that checks them.
+    for value in WRONG[PARTS.index(path) % 3 :: 3]:
         Path("bad.json").write_text(json.dumps(changed(record, path, value)))
         code = cli.main(["repeat", "bad.json", "-o", "again.png", "--quiet"])
         error = capsys.readouterr().err
@@ -155,7 +156,7 @@ def same(one, other):
     )
 
 
-@pytest.mark.parametrize("seed", range(6))
+@pytest.mark.parametrize("seed", range(3))
 def test_a_flipped_bit_is_found(seed, tmp_path):
     whole, draw = Path("kept").read_bytes(), np.random.default_rng(seed)
     length = 8 + int.from_bytes(whole[:8], "little")
@@ -200,7 +201,7 @@ FORGED = [
 
 
 @pytest.mark.parametrize("path", FORGED, ids=".".join)
-@pytest.mark.parametrize("value", [..., None, [], {"x": 1}, "x", -1, 2**70], ids=repr)
+@pytest.mark.parametrize("value", [..., None, "x", 2**70], ids=repr)
 def test_a_forged_checkpoint(path, value, capsys):
     moment = load(Path("kept"))
     save(Path("forged"), Snapshot(moment.tensors, changed(moment.values, path, value)))

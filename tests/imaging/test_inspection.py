@@ -6,6 +6,7 @@ import json
 import numpy as np
 import pytest
 from PIL import Image
+from scipy.ndimage import gaussian_filter
 from skimage import data
 from skimage.transform import resize
 
@@ -46,6 +47,17 @@ def noisy(picture):
 @pytest.mark.parametrize("name", ["astronaut", "coffee", "chelsea", "camera"])
 def test_the_treatment_fits_the_damage(spoil, treatment, name):
     assert inspect(spoil(getattr(data, name)()[:160, :160])).treatment == treatment
+
+
+@pytest.mark.parametrize("level", [15, 40])
+def test_grain_is_measured_and_treated(level):
+    """Neighbours share grain, and its finest detail alone would tell too little of it."""
+    grain = gaussian_filter(DRAW.normal(0, 1, (128, 128)), 0.8)
+    found = inspect(100 + level * grain / grain.std(), value_range=(0, 255))
+    figures = {finding.name: finding.value for finding in found.findings}
+    assert figures["noise"] == pytest.approx(level, rel=0.15)
+    assert figures["noise_length"] == pytest.approx(1.3, abs=0.5)
+    assert found.treatment == ("denoise",)
 
 
 @pytest.mark.parametrize("level", [5, 15, 40])

@@ -5,6 +5,7 @@ import dataclasses
 import numpy as np
 import pytest
 import torch
+from scipy.ndimage import gaussian_filter
 from skimage import data
 
 import untaught
@@ -111,3 +112,27 @@ def test_bad_input_is_refused_in_a_sentence(change, message):
 def test_a_recipe_for_noise_wants_to_know_it(small):
     with pytest.raises(SettingError, match="noise's standard deviation, which is unknown"):
         untaught.fit(torch.rand(1, 1, 16, 16), recipe=small)
+
+
+def grainy():
+    """A smooth picture with noise that neighbours share."""
+    grain = gaussian_filter(np.random.default_rng(0).normal(0, 1, (96, 96)), 0.8)
+    clean = np.linspace(0.3, 0.7, 96)[:, None].repeat(96, 1)
+    return clean, clean + 0.08 * grain / grain.std()
+
+
+def test_noise_that_neighbours_share_gets_the_classical_answer():
+    clean, seen = grainy()
+    result = untaught.denoise(seen, seed=1)
+    assert "the network's share is 0 %" in result.notes[-1]
+    assert psnr(result.picture, clean) > psnr(seen, clean) + 8
+    # The seed is that of a fit, and there is none.
+    np.testing.assert_array_equal(untaught.denoise(seen, seed=2).picture, result.picture)
+
+
+@pytest.mark.parametrize("options", [{"noise": 0.08, "recipe": "fast"}, {"recipe": "printed"}])
+def test_who_names_a_level_or_a_published_recipe_gets_the_network(options):
+    _, seen = grainy()
+    result = untaught.denoise(seen, iterations=2, **options)
+    assert not any("share is 0 %" in note for note in result.notes)
+    assert any("correlated" in note for note in result.notes)

@@ -278,7 +278,7 @@ def test_a_preview_is_the_slice_in_the_middle(volume, known, monkeypatch):
 
     def write(path, picture):
         shown.append((path.name, picture.pixels))
-        real(path, picture)
+        return real(path, picture)
 
     monkeypatch.setattr(writing, "write", write)
     assert run("inpaint stack.tif --mask mask.tif --volume -o out.tif --iterations 3 --preview-every 2") == 0

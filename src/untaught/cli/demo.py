@@ -74,8 +74,8 @@ def _cases() -> list[tuple[str, NDArray[np.uint8], NDArray[np.bool_], Callable[.
     portrait = downscale_local_mean(data.astronaut(), (2, 2, 1)).round().astype(np.uint8)
     coffee = np.ascontiguousarray(data.coffee()[72:328, 200:456])
     return [
-        ("portrait", portrait, writing(*portrait.shape[:2]), inpaint, 1000, 255),
-        ("coffee", coffee, dropped_pixels(*coffee.shape[:2]), restore, 1500, 0),
+        ("portrait", portrait, writing(*portrait.shape[:2]), inpaint, 300, 255),
+        ("coffee", coffee, dropped_pixels(*coffee.shape[:2]), restore, 200, 0),
     ]
 
 

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 from untaught.cli.options import OutputOptions
 from untaught.cli.outputs import Targets, complain, picture_writer, put, remove
-from untaught.cli.safety import Checkpoints, Interruption, SafetyNet, out_of_memory
+from untaught.cli.safety import Checkpoints, Interruption, out_of_memory
 from untaught.errors import InputError, Interrupted, UntaughtError
 from untaught.imaging.files import is_special, reading_streams_once, write_text
 
@@ -67,9 +67,9 @@ class RunArguments:
 
     @property
     def sources(self) -> dict[str, Path]:
-        """All input files, by role; the clean picture too."""
-        reference = self.output.reference
-        return {**self.files, **({} if reference is None else {"reference": reference})}
+        """All input files, by role; the clean picture and the checkpoint to start from too."""
+        more = {"reference": self.output.reference, "start": self.fit.get("start_from")}
+        return {**self.files, **{role: path for role, path in more.items() if path is not None}}
 
 
 def run_files(arguments: RunArguments) -> int:
@@ -85,7 +85,7 @@ def run_files(arguments: RunArguments) -> int:
 def _run(arguments: RunArguments) -> int:
     from untaught.cli.display import make_console, make_display
     from untaught.fitting import record
-    from untaught.fitting.observers import ReferenceMeter
+    from untaught.fitting.observers import ReferenceMeter, SafetyNet
     from untaught.imaging import writing
     from untaught.imaging.arrays import in_unit_range
 
@@ -107,6 +107,8 @@ def _run(arguments: RunArguments) -> int:
     run = job.begin(arguments.saved)
     if arguments.continue_for:
         run.continue_for(arguments.continue_for)
+    elif arguments.saved is None and not output.quiet and (estimate := run.estimate()) is not None:
+        console.print(f"note: {estimate}")
 
     stated = job.problem.layout.figures_range if "picture" in arguments.files else None
 
@@ -129,7 +131,7 @@ def _run(arguments: RunArguments) -> int:
     with Interruption() as interruption:
         nets = _safety_nets(run, picture, targets, output, meter, checkpoints)
         if display is not None:
-            nets.insert(0, SafetyNet(display, "the display of progress is"))
+            nets.insert(0, SafetyNet(display, "the display of progress is", complain))
         with display or nullcontext():
             restoration, error = _fitted(run, [*nets, interruption])
         place, failed = _write(restoration, picture, targets, console, checkpoints if error is None else None)
@@ -227,7 +229,7 @@ def _safety_nets(
     checkpoints: Checkpoints,
 ) -> list[Observer]:
     """The observers that the fit can go on without."""
-    from untaught.fitting.observers import Preview, Throttle
+    from untaught.fitting.observers import Preview, SafetyNet, Throttle
     from untaught.imaging import writing
 
     def preview(state: State) -> None:
@@ -236,11 +238,13 @@ def _safety_nets(
 
     nets: list[Observer] = []
     if meter is not None:
-        nets.append(SafetyNet(meter, "the distance to the reference is"))
+        nets.append(SafetyNet(meter, "the distance to the reference is", complain))
     if output.preview_every:
-        nets.append(SafetyNet(Preview(preview, output.preview_every), "the preview is"))
+        nets.append(SafetyNet(Preview(preview, output.preview_every), "the preview is", complain))
     if targets.checkpoint is not None:
-        nets.append(SafetyNet(Throttle(checkpoints.keep, output.checkpoint_every, share=math.inf), "checkpoints are"))
+        nets.append(
+            SafetyNet(Throttle(checkpoints.keep, output.checkpoint_every, share=math.inf), "checkpoints are", complain)
+        )
     return nets
 
 

@@ -1,4 +1,4 @@
-"""What protects a run: signals that wait for the end of an iteration, checkpoints, and observers that may fail."""
+"""What protects a run: signals that wait for the end of an iteration, and checkpoints."""
 
 from __future__ import annotations
 
@@ -11,47 +11,14 @@ from types import FrameType
 from typing import TYPE_CHECKING, Any, Self
 
 from untaught.cli.outputs import complain, remove
-from untaught.errors import StopFit, UntaughtError
+from untaught.errors import UntaughtError
 from untaught.imaging.files import reason
 
 if TYPE_CHECKING:
     from untaught.fitting.run import Run
     from untaught.fitting.state import State
 
-__all__ = ["Checkpoints", "Interruption", "SafetyNet", "out_of_memory"]
-
-
-class SafetyNet:
-    """An observer that the result does not depend on: if it fails, that is told and the fit goes on without it.
-
-    Args:
-        observer: called with each state until it fails.
-        about: what is given up then.
-        tell: takes a sentence.
-    """
-
-    def __init__(
-        self, observer: Callable[[State], object], about: str, tell: Callable[[str], object] = complain
-    ) -> None:
-        self.observer = observer
-        self.about = about
-        self.tell = tell
-        self.failed = False
-
-    def __call__(self, state: State) -> None:
-        """Call the observer, unless it has failed before."""
-        if self.failed:
-            return
-        try:
-            self.observer(state)
-        except StopFit:
-            raise
-        # Whatever it is, it is no reason to lose a fit.
-        except Exception as error:  # noqa: BLE001
-            self.failed = True
-            own = isinstance(error, UntaughtError | OSError | MemoryError)
-            why = reason(error) if own else f"{type(error).__name__}: {error}"
-            self.tell(f"{self.about} given up, and the fit goes on: {why}")
+__all__ = ["Checkpoints", "Interruption", "out_of_memory"]
 
 
 class Checkpoints:

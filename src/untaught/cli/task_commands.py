@@ -171,6 +171,7 @@ def _arguments_of(
         fit={
             "recipe": recipe_from_record(request["recipe"]),
             "time_budget": request.get("time_budget"),
+            "start_from": Path(request["files"]["start"]["path"]) if "start" in request["files"] else None,
             "seed": request["seed"],
             "device": request["engine"]["device"],
             "precision": request["engine"]["precision"],

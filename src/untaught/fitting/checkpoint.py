@@ -116,21 +116,22 @@ def _checksum(values: str, tensors: Mapping[str, Tensor]) -> str:
 # What a run's values must look like ---------------------------------------------------------------------------------
 
 _Count = Annotated[int, Field(ge=0, le=2**63 - 1)]
+_Finite = Annotated[float, Field(allow_inf_nan=False)]
 
 
 class _Guard(TypedDict):
     rollbacks: _Count
-    rate_factor: float
-    mean: float | None
+    rate_factor: Annotated[float, Field(gt=0, le=1)]
+    mean: _Finite | None
 
 
 class _Fit(TypedDict):
     iteration: _Count
     elapsed: Annotated[float, Field(ge=0, allow_inf_nan=False)]
-    weight: float | None
+    weight: _Finite | None
     optimiser: dict[str, Any]
     guard: _Guard
-    rates: NotRequired[list[float]]
+    rates: NotRequired[list[Annotated[float, Field(ge=0, le=1e30)]]]
 
 
 class _Points(TypedDict):
@@ -151,8 +152,8 @@ class _Values(TypedDict):
     in_search: StrictBool
     until: _Count
     finished: StrictBool
-    factor: float | None
-    expected: NotRequired[float | None]
+    factor: _Finite | None
+    expected: NotRequired[_Finite | None]
     stop_reason: str
     points: _Points
     stacking: NotRequired[list[Any]]
@@ -205,6 +206,9 @@ def _averages(tensors: Mapping[str, Tensor]) -> Iterator[tuple[str, Tensor]]:
 _LIKE_PARAMETERS = {"momentum", "mean", "square", "momentum_buffer", "exp_avg", "exp_avg_sq"}
 """Names of what Muon, Adam and SGD keep of each parameter."""
 
+_TOGETHER = ({"step", "mean", "square"}, {"step", "exp_avg", "exp_avg_sq"})
+"""Names of what both kinds of Adam keep of a parameter: all of them, or none."""
+
 
 def optimiser_state(optimiser: torch.optim.Optimizer) -> tuple[dict[str, Tensor], dict[str, Any]]:
     """An optimiser's state as named tensors and plain values."""
@@ -235,4 +239,7 @@ def restore_optimiser(
             layout = parameter if value.shape == parameter.shape else value
             value = torch.empty_like(layout, dtype=value.dtype, device=value.device).copy_(value)
         state.setdefault(int(index), {})[name] = value
+    for kept in state.values():
+        if any(kept.keys() & names - {"step"} and not names <= kept.keys() for names in _TOGETHER):
+            raise ValueError(f"an optimiser keeps more than {sorted(kept)}")
     optimiser.load_state_dict({"state": state, "param_groups": optimiser.state_dict()["param_groups"]})

@@ -168,6 +168,23 @@ class Fit:
         """The mean of (N, C, H, W) over the runs: (N / runs, C, H, W)."""
         return pictures if self.runs == 1 else pictures.view(self.runs, -1, *pictures.shape[1:]).mean(0)
 
+    def start_from(self, snapshot: Snapshot) -> None:
+        """Begin with the weights of another fit's run.
+
+        Raises:
+            InputError: for weights of another network.
+        """
+        weights = part(snapshot.tensors, "now.mean") or part(snapshot.tensors, "now.network")
+        try:
+            self.network.load_state_dict(weights)
+        except RuntimeError as error:
+            raise InputError(
+                "the weights to start from are those of another network: they are for the same recipe and number of "
+                "runs, and pictures with as many channels"
+            ) from error
+        if self.mean is not None:
+            self.mean.network.load_state_dict(weights)
+
     def snapshot(self) -> Snapshot:
         """A copy of everything, as it is now."""
         optimiser_tensors, optimiser_values = optimiser_state(self.optimiser)

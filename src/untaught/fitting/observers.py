@@ -8,10 +8,12 @@ from typing import Any
 
 from numpy.typing import NDArray
 
-from untaught.fitting.state import State
+from untaught.errors import StopFit, UntaughtError
+from untaught.fitting.state import Observer, State
+from untaught.imaging.files import reason
 from untaught.imaging.metrics import finite, psnr_and_ssim
 
-__all__ = ["Preview", "ReferenceMeter", "Throttle"]
+__all__ = ["Preview", "ReferenceMeter", "SafetyNet", "Throttle"]
 
 
 class ReferenceMeter:
@@ -61,6 +63,37 @@ class Preview:
         """Write if it is time to."""
         if state.iteration % self.every == 0 and state.iteration < state.iterations:
             self.write(state)
+
+
+class SafetyNet:
+    """An observer that the result does not depend on: if it fails, that is told and the fit goes on without it.
+
+    Args:
+        observer: called with each state until it fails.
+        about: what is given up then, as the beginning of a sentence.
+        tell: takes the sentence.
+    """
+
+    def __init__(self, observer: Observer, about: str, tell: Callable[[str], object]) -> None:
+        self.observer = observer
+        self.about = about
+        self.tell = tell
+        self.failed = False
+
+    def __call__(self, state: State) -> None:
+        """Call the observer, unless it has failed before."""
+        if self.failed:
+            return
+        try:
+            self.observer(state)
+        except StopFit:
+            raise
+        # Whatever it is, it is no reason to lose a fit.
+        except Exception as error:  # noqa: BLE001
+            self.failed = True
+            own = isinstance(error, UntaughtError | OSError | MemoryError)
+            why = reason(error) if own else f"{type(error).__name__}: {error}"
+            self.tell(f"{self.about} given up, and the fit goes on: {why}")
 
 
 class Throttle:

@@ -46,6 +46,9 @@ class Problem:
         classical: fills in the unknown values of a picture, (N, C, H, W), by a classical method, from the values and
             what is known of them; the answer is at least as good on held-out values. None for no such method.
         classical_name: what that method is called in notes.
+        answer: makes the picture, (N, C, H, W), that a recipe with ``classical`` returns instead of the network's, in
+            up to some minutes; None for none.
+        answer_note: a sentence on that picture, once it is made.
         strips: rows and columns of the parts of the picture that belong together (`untaught.priors.patches`); what lies
             outside is filler. Empty for the whole picture.
         notes: sentences for the user.
@@ -74,6 +77,8 @@ class Problem:
     recipe_row: str = ""
     classical: Callable[[Tensor, Tensor], Tensor] | None = None
     classical_name: str = "classical"
+    answer: Callable[[], Tensor] | None = None
+    answer_note: Callable[[], str] | None = None
     strips: tuple[Strip, ...] = ()
     notes: tuple[str, ...] = ()
 

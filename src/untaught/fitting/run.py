@@ -73,6 +73,7 @@ class Job:
         engine: how a step runs.
         seed: of the random numbers.
         time_budget: seconds that the fit may take; None for no limit.
+        start: a moment of another fit, whose weights this one begins with; None for random weights.
     """
 
     task: str
@@ -81,6 +82,7 @@ class Job:
     engine: Engine
     seed: int
     time_budget: float | None
+    start: Snapshot | None = None
 
     def begin(self, saved: Snapshot | None = None) -> Run:
         """Prepare a run, from the start or from a snapshot of an earlier run."""
@@ -96,6 +98,8 @@ class Job:
         """
         polish, finish = self.problem.final_step, self.problem.display_step
         picture = state.picture
+        if polished and self.problem.answer is not None and self.recipe.classical:
+            return from_tensor(self.problem.answer(), self.problem.kept, self.problem.layout)
         if polished and polish is not None:
             picture = polish(picture)
         if finish is not None:
@@ -196,6 +200,8 @@ class Run:
         self._fit = build_fit(
             self._problem, job.recipe, engine=job.engine, seed=job.seed, learnt=self._learnt, held=self._held
         )
+        if job.start is not None:
+            self._fit.start_from(job.start)
         self._stacking: Stacking | None = None
         # Who wants the network's own output gets it unmixed.
         stacked = job.recipe.classical and problem.kept is not None
@@ -336,6 +342,9 @@ class Run:
     def estimate(self) -> Estimate | None:
         """What the run will take on this machine, before it begins; None where that cannot be told."""
         job, fit = self.job, self._fit
+        if job.problem.answer is not None and job.recipe.classical:
+            # The time is that of the classical method.
+            return None
         return estimate(job.problem, job.recipe, job.engine, fit.network, fit.sampler.channels, job.time_budget)
 
     @property
@@ -396,6 +405,9 @@ class Run:
 
     def _share_note(self) -> tuple[str, ...]:
         """How much of the answer is the network's, as a sentence; none without a classical picture."""
+        answer_note = self.job.problem.answer_note
+        if answer_note is not None and self.job.recipe.classical:
+            return (answer_note(),)
         if self._stacking is None:
             return ()
         share, name = self._stacking.share, self.job.problem.classical_name
@@ -607,6 +619,8 @@ class Run:
                     raise ValueError("the evaluated picture has another shape")
             if "best" in values:
                 self._best = Snapshot(part(saved.tensors, "best"), values["best"])
+            if self._factor is not None and self._best is None:
+                raise ValueError("an interval belongs to the best moment")
             if self._patience is not None:
                 self._patience.restore(values["patience"], part(saved.tensors, "score"))
             self.last = self._state_of_checkpoint()

@@ -294,6 +294,8 @@ def known_values(mask: ArrayLike | Tensor, layout: Layout) -> Tensor:
         InputError: for another shape, or for other than two values.
     """
     array = mask.detach().cpu().numpy() if isinstance(mask, Tensor) else np.asarray(mask)
+    if array.dtype.kind not in "buif":
+        raise InputError(f"found a mask of {array.dtype} values: a mask is bool, True where a value is known")
     if array.dtype != np.bool_:
         high = np.iinfo(array.dtype).max if array.dtype.kind == "u" and array.max(initial=0) > 1 else 1
         if not np.isin(array, (0, high)).all():

@@ -9,12 +9,13 @@ independent, so their mean is better than either.
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-__all__ = ["collaborative_filter"]
+__all__ = ["collaborative_filter", "cosines", "find_groups", "haar"]
 
 _BLOCK = 8
 """Side of a block, in pixels."""
@@ -61,11 +62,12 @@ def collaborative_filter(pilot: Tensor, noisy: Tensor, noise: float) -> Tensor:
 
 def _tile(pilot: Tensor, noisy: Tensor, variance: float) -> Tensor:
     """Filter one tile, (C, H, W)."""
-    colours = _cosines(noisy.shape[0], noisy.device)
+    colours = cosines(noisy.shape[0], noisy.device)
     pilots, planes = (torch.einsum("kc,chw->khw", colours, x) for x in (pilot, noisy))
-    groups = _groups(pilots)
-    together = _haar(_GROUP, noisy.device)
-    lines = _cosines(_BLOCK, noisy.device)
+    moves = [(down, right) for down in range(-_RADIUS, _RADIUS + 1) for right in range(-_RADIUS, _RADIUS + 1)]
+    groups = find_groups(pilots, _GROUP, _STEP, moves)
+    together = haar(_GROUP, noisy.device)
+    lines = cosines(_BLOCK, noisy.device)
     blocks = torch.einsum("ai,bj->abij", lines, lines).reshape(_BLOCK**2, 1, _BLOCK, _BLOCK)
     # Blocks fade out towards their edges, so that the edges do not show.
     window = torch.kaiser_window(_BLOCK, periodic=False, beta=2.0, device=noisy.device, dtype=torch.float32)
@@ -91,44 +93,53 @@ def _tile(pilot: Tensor, noisy: Tensor, variance: float) -> Tensor:
     return torch.einsum("kc,khw->chw", colours, torch.stack(filtered))
 
 
-def _groups(guide: Tensor) -> Tensor:
-    """Find the most similar blocks of each reference block of (C, H, W): corner positions, (groups, _GROUP)."""
+def find_groups(guide: Tensor, size: int, step: int, moves: Sequence[tuple[int, int]]) -> Tensor:
+    """Find the most similar blocks of each reference block.
+
+    Args:
+        guide: (C, H, W): what is compared.
+        size: blocks in a group.
+        step: pixels between two reference blocks.
+        moves: where to look, in pixels down and to the right of the reference block.
+
+    Returns:
+        Corner positions, (groups, size), counted along the rows of all places of a block.
+    """
     height, width = guide.shape[-2:]
     high, wide = height - _BLOCK + 1, width - _BLOCK + 1
     device = guide.device
-    rows = torch.arange(0, high, _STEP, device=device)
-    columns = torch.arange(0, wide, _STEP, device=device)
+    rows = torch.arange(0, high, step, device=device)
+    columns = torch.arange(0, wide, step, device=device)
     nowhere = 1e3
-    distances, moves = [], []
-    for down in range(-_RADIUS, _RADIUS + 1):
-        for right in range(-_RADIUS, _RADIUS + 1):
-            upper, lower = max(0, -down), height - max(0, down)
-            start, end = max(0, -right), width - max(0, right)
-            if upper >= lower or start >= end:
-                continue
-            apart = torch.full((1, height, width), nowhere, device=device, dtype=guide.dtype)
-            here = guide[:, upper:lower, start:end]
-            there = guide[:, upper + down : lower + down, start + right : end + right]
-            apart[0, upper:lower, start:end] = (here - there).square().sum(0)
-            mean = F.avg_pool2d(F.avg_pool2d(apart, (_BLOCK, 1), (_STEP, 1)), (1, _BLOCK), (1, _STEP))
-            distances.append(mean.flatten())
-            moves.append(down * wide + right)
-    least, which = torch.stack(distances).topk(min(_GROUP, len(moves)), dim=0, largest=False)
-    move = torch.tensor(moves, device=device)[which]
+    distances, steps = [], []
+    for down, right in moves:
+        upper, lower = max(0, -down), height - max(0, down)
+        start, end = max(0, -right), width - max(0, right)
+        if upper >= lower or start >= end:
+            continue
+        apart = torch.full((1, height, width), nowhere, device=device, dtype=guide.dtype)
+        here = guide[:, upper:lower, start:end]
+        there = guide[:, upper + down : lower + down, start + right : end + right]
+        apart[0, upper:lower, start:end] = (here - there).square().sum(0)
+        mean = F.avg_pool2d(F.avg_pool2d(apart, (_BLOCK, 1), (step, 1)), (1, _BLOCK), (1, step))
+        distances.append(mean.flatten())
+        steps.append(down * wide + right)
+    least, which = torch.stack(distances).topk(min(size, len(steps)), dim=0, largest=False)
+    move = torch.tensor(steps, device=device)[which]
     # If there are too few partners, the block is its own partner.
     move = torch.where(least < nowhere / _BLOCK**2, move, 0)
     home = (rows[:, None] * wide + columns).flatten()
     found = home + move
-    if len(found) < _GROUP:
-        found = torch.cat([found, home.expand(_GROUP - len(found), -1)])
+    if len(found) < size:
+        found = torch.cat([found, home.expand(size - len(found), -1)])
     # Blocks beyond the last step, at the right and at the bottom, are groups of themselves.
     bottom = (high - 1) * wide + torch.arange(wide, device=device)
     right_edge = torch.arange(high, device=device) * wide + wide - 1
     last = torch.cat([bottom, right_edge])
-    return torch.cat([found.T, last[:, None].expand(-1, _GROUP)])
+    return torch.cat([found.T, last[:, None].expand(-1, size)])
 
 
-def _cosines(size: int, device: torch.device) -> Tensor:
+def cosines(size: int, device: torch.device) -> Tensor:
     """Return the orthonormal discrete cosine transform, (size, size). Its first row is the mean."""
     k = torch.arange(size, dtype=torch.float64, device=device)
     lines = torch.cos(math.pi * (k + 0.5) * k[:, None] / size) * math.sqrt(2 / size)
@@ -136,11 +147,11 @@ def _cosines(size: int, device: torch.device) -> Tensor:
     return lines.float()
 
 
-def _haar(size: int, device: torch.device) -> Tensor:
+def haar(size: int, device: torch.device) -> Tensor:
     """Return the orthonormal Haar transform, (size, size), size a power of two."""
     if size == 1:
         return torch.ones(1, 1, device=device, dtype=torch.float32)
-    half = _haar(size // 2, device)
+    half = haar(size // 2, device)
     sums = torch.kron(half, half.new_tensor([[1.0, 1.0]]))
     differences = torch.kron(torch.eye(size // 2, device=device, dtype=torch.float32), half.new_tensor([[1.0, -1.0]]))
     return torch.cat([sums, differences]) / math.sqrt(2)

@@ -62,6 +62,10 @@ _STANDARD = {"/dev/stdin": 0, "/dev/stdout": 1, "/dev/stderr": 2}
 _streams: contextvars.ContextVar[dict[str, bytes] | None] = contextvars.ContextVar("streams", default=None)
 
 
+class _WriteError(PictureError, OSError):
+    """A file that could not be written: an error of ours, and still one of the system."""
+
+
 def reason(error: BaseException) -> str:
     """Why a file could not be read or written, as the end of a sentence."""
     if isinstance(error, OSError) and error.errno is not None:
@@ -246,7 +250,7 @@ def write_bytes(path: str | os.PathLike[str], content: bytes) -> None:
             with contextlib.suppress(OSError):
                 temporary.unlink(missing_ok=True)
     except OSError as error:
-        raise PictureError(f"{os.fspath(path)} cannot be written: {reason(error)}") from error
+        raise _WriteError(f"{os.fspath(path)} cannot be written: {reason(error)}") from error
 
 
 def write_text(path: str | os.PathLike[str], text: str) -> None:

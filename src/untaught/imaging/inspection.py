@@ -15,6 +15,7 @@ from untaught.errors import InputError
 from untaught.imaging.arrays import in_unit_range
 from untaught.imaging.jpeg_tables import Compression, compression_for_quality
 from untaught.imaging.noise import estimate_noise, impulses, noise_correlation
+from untaught.imaging.noise_model import NoiseModel, estimate_noise_model
 
 __all__ = ["Finding", "Inspection", "inspect"]
 
@@ -22,6 +23,9 @@ _NOISY = 0.012
 """Noise from this standard deviation on, in a range of 1, is worth removing: about 3 of 255."""
 
 _CORRELATED = 0.2
+_SMALLEST_MODELLED = 96
+_MIDDLE = 256
+"""Side of the part whose noise is modelled, in pixels."""
 _BLOCKY_QUALITY = 75
 _DROPPED = 0.01
 _HIT = 0.005
@@ -87,7 +91,10 @@ def inspect(
     >>> inspect(noisy).treatment
     ('denoise',)
     """
-    original = np.asarray(image)
+    try:
+        original = np.asarray(image)
+    except (TypeError, ValueError, RuntimeError) as error:
+        raise InputError(f"found a {type(image).__name__} that numpy makes no array of: give an array") from error
     picture = in_unit_range(original, value_range).astype(np.float64)
     height, width, channels = picture.shape
     if min(height, width) < _SMALLEST:
@@ -117,7 +124,9 @@ def inspect(
     lost = float((scattered | dead).mean())
     # Lost pixels are not noise.
     calm = whole if lost < _DROPPED and struck.mean() < _HIT else _filled(whole, scattered | dead | struck)
-    noise, correlation = estimate_noise(calm), noise_correlation(calm)
+    finest, correlation = estimate_noise(calm), noise_correlation(calm)
+    model = _model(calm) if correlation > _CORRELATED and finest > 0 else None
+    noise = finest if model is None else model.level
     quality = None if compression is None else _quality(compression)
     scale = _scale(original, value_range)
     reach = _reach(calm, 1 / scale if original.dtype.kind in "ui" else 0.0)
@@ -146,6 +155,8 @@ def inspect(
             f"(correlation {correlation:.2f})",
         ),
     ]
+    if model is not None:
+        findings += _model_in_words(model, scale)
     if compression is not None:
         findings.append(Finding("jpeg_quality", quality, f"JPEG of a quality of about {quality} (libjpeg's scale)"))
     if reach is not None:
@@ -155,10 +166,12 @@ def inspect(
             else "detail down to single pixels: it looks neither blurred nor enlarged"
         )
         findings.append(Finding("finest_detail", 1 / reach, sentence))
-    return Inspection(tuple(findings), _treatment(lost, float(struck.mean()), quality, noise, correlation))
+    return Inspection(tuple(findings), _treatment(lost, float(struck.mean()), quality, finest, model))
 
 
-def _treatment(lost: float, hit: float, quality: int | None, noise: float, correlation: float) -> tuple[str, ...]:
+def _treatment(
+    lost: float, hit: float, quality: int | None, finest: float, model: NoiseModel | None
+) -> tuple[str, ...]:
     """Suggest a treatment of the worst damage. Inspecting the result finds what is left."""
     if lost >= _DROPPED:
         return ("restore",)
@@ -166,9 +179,37 @@ def _treatment(lost: float, hit: float, quality: int | None, noise: float, corre
         return ("denoise", "--kind", "impulse")
     if quality is not None and quality < _BLOCKY_QUALITY:
         return ("dejpeg",)
-    if noise >= _NOISY and correlation <= _CORRELATED:
-        return ("denoise",)
-    return ()
+    # Texture is correlated too; noise reaches further down to the finest detail.
+    noisy = finest >= _NOISY if model is None else model.level >= 2 * _NOISY and finest >= _NOISY / 2
+    return ("denoise",) if noisy else ()
+
+
+def _model(picture: NDArray[np.float64]) -> NoiseModel | None:
+    """The noise of the picture's middle, which is enough to tell; None if the picture is too small."""
+    if min(picture.shape[:2]) < _SMALLEST_MODELLED:
+        return None
+    top, left = (max(0, (length - _MIDDLE) // 2) for length in picture.shape[:2])
+    return estimate_noise_model(picture[top : top + _MIDDLE, left : left + _MIDDLE])
+
+
+def _model_in_words(model: NoiseModel, scale: float) -> list[Finding]:
+    """How far the noise is shared, and how strong it is where the picture is dark, middling and bright."""
+    shades = np.array([0.15, 0.5, 0.85])
+    channels = range(len(model.curves))
+    dark, middle, bright = np.mean([model.deviation(channel, shades) for channel in channels], axis=0) * scale
+    return [
+        Finding(
+            "noise_length",
+            model.correlation_length,
+            f"its correlation falls to a half at {model.correlation_length:.1f} pixels",
+        ),
+        Finding(
+            "noise_by_brightness",
+            f"{dark:.3g} {middle:.3g} {bright:.3g}",
+            f"its standard deviation is about {dark:.3g} where the picture is dark, {middle:.3g} in the middle and "
+            f"{bright:.3g} where it is bright",
+        ),
+    ]
 
 
 def _channels_in_words(channels: int) -> str:

@@ -45,10 +45,10 @@ BALANCED_RESTORE = Recipe(
     # With masked input the network does not learn the damage, so patience may be long. Half of the fit is refit:
     # held-out pixels are what it misses: docs/lab-notes/quality.md.
     stopping=HeldOut(patience=200, refit=0.5),
-    iterations=1100,
+    iterations=1500,
 )
 
-FAST_RESTORE = dataclasses.replace(BALANCED_RESTORE, name="fast", iterations=300)
+FAST_RESTORE = dataclasses.replace(BALANCED_RESTORE, name="fast", iterations=400)
 
 # Wide networks on large patches come further where there is texture, after a longer time: docs/lab-notes/quality.md.
 BEST_RESTORE = dataclasses.replace(
@@ -156,6 +156,22 @@ BALANCED_STRONG = dataclasses.replace(BALANCED_DENOISE, iterations=300)
 FAST_STRONG = dataclasses.replace(FAST_DENOISE, iterations=180)
 
 BEST_STRONG = dataclasses.replace(BEST_DENOISE, iterations=300, runs=2)
+
+# Noise that neighbours share is removed by a classical filter, and the network, of one step, has no share in it:
+# docs/lab-notes/noise.md.
+BALANCED_CORRELATED = dataclasses.replace(
+    BALANCED_DENOISE,
+    source="untaught's own, without a fit: docs/lab-notes/noise.md",
+    network=_small(8),
+    input=R2RInput(patch=64),
+    classical=True,
+    stopping=NeverStop(),
+    iterations=1,
+)
+
+FAST_CORRELATED = dataclasses.replace(BALANCED_CORRELATED, name="fast")
+
+BEST_CORRELATED = dataclasses.replace(BALANCED_CORRELATED, name="best")
 
 BALANCED_VOLUME = Recipe(
     name="balanced",

@@ -9,6 +9,7 @@ makes the same calls as the command line. It writes to the job's folder only.
 
 from __future__ import annotations
 
+import logging
 import os
 import sys
 import threading
@@ -17,9 +18,9 @@ from typing import IO
 
 import numpy as np
 
-from untaught.errors import InputError, StopFit, UntaughtError
+from untaught.errors import InputError, PictureError, StopFit, UntaughtError
 from untaught.fitting import checkpoint
-from untaught.fitting.observers import Throttle
+from untaught.fitting.observers import SafetyNet, Throttle
 from untaught.fitting.state import State, StopReason
 from untaught.imaging import reading, writing
 from untaught.imaging.files import write_text
@@ -36,6 +37,8 @@ from untaught.tasks.registry import find_task
 __all__ = ["main"]
 
 _FAILED, _BAD_INPUT, _GONE = 1, 2, 4
+
+_log = logging.getLogger("untaught")
 
 
 def main(lines: IO[str]) -> int:
@@ -126,7 +129,8 @@ def _fit(folder: Path, wishes: _Wishes) -> int:
     with open_log(folder / "log.jsonl") as log:
         progress = ProgressWriter(job, run, picture, folder, log)
         try:
-            restoration = run.finish([progress, Throttle(save, 10.0), wishes])
+            kept = SafetyNet(Throttle(save, 10.0), "checkpoints are", _log.warning)
+            restoration = run.finish([progress, kept, wishes])
         except _Pause:
             progress.write_preview()
             save()
@@ -134,7 +138,11 @@ def _fit(folder: Path, wishes: _Wishes) -> int:
         progress.write_preview(restoration.stop_reason)
     # A run that was stopped by the user or by the clock cannot be stopped at the same iteration again.
     repeatable &= restoration.stop_reason not in (StopReason.CANCELLED, StopReason.TIME)
-    save()
+    try:
+        save()
+    except PictureError as error:
+        # The result matters more, and may still fit on the disk.
+        _log.warning("the last checkpoint is missing: %s", error)
     write_result(folder, request, job, picture, restoration, repeatable=repeatable)
     return DONE
 

@@ -1,4 +1,4 @@
-"""Denoising: Gaussian, Poisson and impulse noise, independent from pixel to pixel."""
+"""Denoising: Gaussian, Poisson and impulse noise, independent from pixel to pixel, and what cameras make of it."""
 
 from __future__ import annotations
 
@@ -31,6 +31,12 @@ _STRONG = 0.14
 
 CORRELATED = 0.2
 """Noise counts as correlated from this correlation of neighbouring pixels on."""
+
+_SURELY_CORRELATED = 0.5
+"""The same by the noise model, which takes some texture for noise."""
+
+_SMALLEST = 96
+"""Side of the smallest picture, in pixels, whose noise can be modelled."""
 
 
 @settings
@@ -69,8 +75,8 @@ def denoise(
 ) -> Restoration:
     """Remove the noise of a picture.
 
-    The noise has to be independent from pixel to pixel. If it is not, as in a photograph that a camera has processed, a
-    note of the result says so, and coarse grain stays.
+    A network is fitted where the noise is independent from pixel to pixel. Noise that neighbours share, as in a
+    photograph that a camera has processed, is modelled and removed by a classical filter; a note says so.
 
     Args:
         image: (H, W) or (H, W, C) array, uint8, uint16 or float in [0, 1]; or an (N, C, H, W) tensor; with the depth
@@ -102,15 +108,80 @@ def read(picture: Tensor, layout: Layout, settings: DenoiseSettings) -> Problem:
         return _impulse(picture, finite, layout)
     if settings.kind == "poisson":
         return _poisson(whole, finite, layout, settings)
-    problem = read_normal(whole, finite, layout, settings.noise)
     correlation = correlation_of_noise(whole)
+    modelled = settings.noise is None and whole.ndim == 4 and min(whole.shape[-2:]) >= _SMALLEST
+    if modelled and correlation <= CORRELATED:
+        # The flattest blocks of a JPEG may hold nothing at all.
+        shared = _correlation_of_model(whole)
+        correlation = shared if shared > _SURELY_CORRELATED else correlation
     if correlation <= CORRELATED:
-        return problem
+        return read_normal(whole, finite, layout, settings.noise)
+    if modelled:
+        return _correlated(whole, finite, layout, correlation)
+    problem = read_normal(whole, finite, layout, settings.noise)
     warning = (
         f"the noise of neighbouring pixels is correlated (by about {correlation:.1f}) and its coarse part will stay: "
-        "make the picture smaller by 2 first, or take the raw one"
+        + (
+            "leave out noise, or --noise, to have it modelled"
+            if settings.noise is not None
+            else "denoise larger pictures"
+        )
     )
     return dataclasses.replace(problem, notes=(*problem.notes, warning))
+
+
+def _correlation_of_model(picture: Tensor) -> float:
+    """Correlation of the noise of neighbouring pixels of (N, C, H, W), by the noise model."""
+    import numpy as np
+
+    from untaught.imaging.noise_model import estimate_noise_model
+
+    return float(np.mean([estimate_noise_model(one).correlation[1] for one in _arrays(picture)]))
+
+
+def _correlated(picture: Tensor, finite: Tensor, layout: Layout, correlation: float) -> Problem:
+    """Noise that neighbours share: the answer is the classical one. It is made when it is asked for."""
+    import numpy as np
+    import torch
+
+    from untaught.fitting.problem import Problem
+    from untaught.imaging.noise import estimate_noise
+    from untaught.imaging.real_noise import Denoised, remove_noise
+
+    scale = layout.high - layout.low
+
+    @functools.cache
+    def found() -> list[Denoised]:
+        return [remove_noise(one) for one in _arrays(picture)]
+
+    def answer() -> Tensor:
+        return torch.from_numpy(np.stack([one.picture for one in found()])).movedim(-1, 1).float()
+
+    def sentence() -> str:
+        model = found()[0].model
+        if all(one.little for one in found()):
+            return f"there is little noise (a standard deviation of {model.level * scale:.2g}), so little was changed"
+        tone = ", and the darkening of a tone curve was undone" if found()[0].brightened else ""
+        return (
+            f"the noise has a standard deviation of about {model.level * scale:.3g} and is shared over "
+            f"{model.correlation_length:.1f} pixels{tone}; a classical filter removed it: the network's share is 0 %"
+        )
+
+    return Problem(
+        observed=picture,
+        known=finite,
+        channels=picture.shape[1],
+        size=tuple(picture.shape[2:]),
+        layout=layout,
+        noise=max(1e-4, float(np.mean([estimate_noise(one) for one in _arrays(picture)]))),
+        recipe_row="denoise-correlated",
+        answer=answer,
+        answer_note=sentence,
+        notes=(
+            f"the noise of neighbouring pixels is correlated (by about {correlation:.1f}): the recipes balanced, fast "
+            "and best remove it with a classical filter, the others leave its coarse part",
+        ),
+    )
 
 
 def fill_in(picture: Tensor) -> tuple[Tensor, Tensor]:

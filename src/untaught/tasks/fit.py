@@ -70,6 +70,7 @@ def fit(
     device: str | torch.device = "auto",
     precision: str = "auto",
     resume: str | Path | Snapshot | None = None,
+    start_from: str | Path | None = None,
 ) -> Run:
     """Fit an untrained network to what was observed of a picture.
 
@@ -103,6 +104,7 @@ def fit(
         device: "auto", "cpu", "cuda", "cuda:1", "xpu" or "mps".
         precision: "auto", "float32" or "bfloat16": of the arithmetic between layers.
         resume: a checkpoint that ``Run.save`` wrote, of the same call.
+        start_from: a checkpoint of a fit of a similar picture by the same recipe, whose weights this one begins with.
 
     Returns:
         A run: iterate over its states and leave when you like; ``restoration()`` is the result so far, ``finish()``
@@ -167,6 +169,7 @@ def fit(
         "seed": seed,
         "device": device,
         "precision": precision,
+        "start_from": start_from,
     }
     own = {
         "network": network,

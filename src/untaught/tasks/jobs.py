@@ -7,6 +7,7 @@ from typing import Any
 
 from untaught.backend.engine import choose_engine
 from untaught.errors import SettingError
+from untaught.fitting.checkpoint import load
 from untaught.fitting.memory import available_memory, check_memory, fitted_to_memory
 from untaught.fitting.problem import Problem
 from untaught.fitting.recipe import Recipe
@@ -78,4 +79,5 @@ def make_job(task: str, problem: Problem, options: FitOptions, **own: Any) -> Jo
         engine=engine,
         seed=options.seed,
         time_budget=options.time_budget,
+        start=None if options.start_from is None else load(options.start_from),
     )

@@ -10,6 +10,7 @@ import dataclasses
 import functools
 import math
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 from pydantic import BeforeValidator, Field, StrictBool, ValidationError, WithJsonSchema
@@ -207,6 +208,14 @@ class FitOptions:
         Count | None,
         Field(description="fits from different seeds that are averaged (default: the recipe's own number)"),
         Usage(metavar="N"),
+    ] = None
+    start_from: Annotated[
+        Path | None,
+        Field(
+            description="begin with the weights of this checkpoint, kept by --checkpoint from the fit of a similar "
+            "picture by the same recipe (default: random weights)"
+        ),
+        Usage(metavar="CHECKPOINT", accepts="str | Path | None"),
     ] = None
     seed: Annotated[
         NonNegativeInt,

@@ -81,7 +81,7 @@ def prepare(
     entry = find_task(task)
     if mask is not None:
         given["mask"] = mask
-    if given.get("volume") and not entry.volumes:
+    if isinstance(given.get("volume"), bool | np.bool_) and given["volume"] and not entry.volumes:
         able = ", ".join(name for name, other in TASKS.items() if other.volumes)
         raise InputError(f"{task} is for pictures, not yet for volumes: {able} and untaught.fit take them")
     roles = (*(file.role for file in entry.files), *entry.picture_alternatives)

@@ -10,6 +10,8 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any, Literal, TypedDict
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     import numpy as np
     import torch
 
@@ -43,6 +45,8 @@ class FitKeywords(TypedDict, total=False):
         iterations: at most this many iterations (default: the recipe's own number)
         time_budget: stop after this time, such as 60s, 5m or 1h (default: no limit)
         runs: fits from different seeds that are averaged (default: the recipe's own number)
+        start_from: begin with the weights of this checkpoint, kept by --checkpoint from the fit of a similar picture by
+            the same recipe (default: random weights)
         seed: start of the random numbers: the same seed on the same machine gives the same picture (default: 0)
         value_range: values of black and white, in the picture's units (default: the whole range of 8 and 16 bits, 0 1
             for floats; where the values span a small part of that, their own range)
@@ -59,6 +63,7 @@ class FitKeywords(TypedDict, total=False):
     iterations: Int | None
     time_budget: Number | str | None
     runs: Int | None
+    start_from: str | Path | None
     seed: Int
     value_range: tuple[Number, Number] | None
     missing_value: Number | Sequence[Number]

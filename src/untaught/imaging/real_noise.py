@@ -1,0 +1,169 @@
+"""The classical answer for the noise of a camera, a microscope or a scan: model it, then filter with the model.
+
+A camera renders linear light with a concave tone curve. Noise that was even-handed in the light is then skewed, and its
+mean is too dark: the mean of a strongly noisy photograph is not the photograph. Where the residual shows that skew, the
+result is brightened by what sRGB's curve makes of noise of that strength.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from untaught.imaging.correlated_filter import Strength, filter_correlated
+from untaught.imaging.noise import estimate_noise
+from untaught.imaging.noise_model import NoiseModel, estimate_noise_model, refined
+
+__all__ = ["Denoised", "noise_model", "remove_noise"]
+
+Array = NDArray[np.float64]
+
+_WINDOW = 192
+"""Side of the windows, in pixels, in which the model is refined."""
+_PILOT = Strength(threshold=4.0, second=False, step=6)
+_ROUNDS = 2
+_LARGE = 2_000_000
+"""Pixels: in a larger picture there are fewer groups, to save time."""
+_FREE = 0.5
+"""A camera that smooths leaves correlations of neighbours above this ..."""
+_SMOOTHED = 0.65
+"""... and fully so from here on."""
+_LITTLE = 0.004
+"""Noise below this standard deviation may as well be texture: 1 of 255."""
+_FINEST = 0.2
+"""Noise has at least this share of its deviation in the finest detail; a clean photograph of fabric has 0.14."""
+_TOUCH = 0.005
+"""The most by which such a picture is changed, root mean square."""
+_POINT = (4.5, 6.5)
+"""In standard deviations: a difference is no noise any more, and surely none from the second on."""
+_SKEWED = 0.3
+"""Share of the expected skew from which on a tone curve is assumed: phones gave 0.5 to 0.8, normal noise 0.14."""
+
+
+@dataclass(frozen=True)
+class Denoised:
+    """A denoised picture and what was found.
+
+    Attributes:
+        picture: (H, W, C), in [0, 1].
+        model: of the noise.
+        little: whether there was hardly any noise.
+        brightened: whether the bias of a tone curve was undone.
+    """
+
+    picture: Array
+    model: NoiseModel
+    little: bool
+    brightened: bool
+
+
+def remove_noise(picture: NDArray[np.floating]) -> Denoised:
+    """Remove the noise of one picture, (H, W, C), finite, in [0, 1], at least 16 pixels high and wide."""
+    noisy = picture.astype(np.float64)
+    model = noise_model(noisy)
+    result = _with_points(
+        filter_correlated(noisy, model, _strength(model, noisy.shape[0] * noisy.shape[1])), noisy, model
+    )
+    # Texture reaches less far down to the finest detail than noise does.
+    little = model.level < _LITTLE or estimate_noise(noisy) < _FINEST * model.level
+    brightened = False
+    if little:
+        change = float(np.sqrt(((result - noisy) ** 2).mean()))
+        result = noisy + (result - noisy) * min(1.0, _TOUCH / max(change, 1e-12))
+    elif noisy.shape[2] == 3:
+        tables = [_tone_table(model, channel) for channel in range(3)]
+        brightened = _is_skewed(noisy - result, result, model, tables)
+        if brightened:
+            result = np.stack([_look_up(result[..., c], tables[c]) for c in range(3)], axis=-1)
+    return Denoised(result.clip(0, 1), model, little, brightened)
+
+
+def noise_model(picture: Array) -> NoiseModel:
+    """Estimate the noise of a picture, (H, W, C), with the help of denoised parts of it."""
+    model = estimate_noise_model(picture)
+    windows = [np.ascontiguousarray(one) for one in _windows(picture)]
+    for _ in range(_ROUNDS):
+        model = refined(windows, [filter_correlated(one, model, _PILOT) for one in windows])
+    return model
+
+
+def _windows(picture: Array) -> list[Array]:
+    """The picture if it is small; otherwise evenly spaced windows, up to three each way."""
+    starts = []
+    for length in picture.shape[:2]:
+        count = 1 if length < 2 * _WINDOW else 2 if length < 4 * _WINDOW else 3
+        size = length if count == 1 else _WINDOW
+        # In the middle of equal parts, as borders are seldom typical.
+        starts.append([(round((part + 0.5) * length / count - size / 2), size) for part in range(count)])
+    return [picture[top : top + high, left : left + wide] for top, high in starts[0] for left, wide in starts[1]]
+
+
+def _strength(model: NoiseModel, pixels: int) -> Strength:
+    """How much to remove: noise that a camera has smoothed is weaker in flat blocks than elsewhere."""
+    step = 4 if pixels <= _LARGE else 6
+    smoothed = float(np.clip((model.correlation[1] - _FREE) / (_SMOOTHED - _FREE), 0, 1))
+    return Strength(threshold=2.8 + 1.2 * smoothed, excess=1 + 2 * smoothed, colour=smoothed, step=step)
+
+
+def _with_points(result: Array, noisy: Array, model: NoiseModel) -> Array:
+    """Give back what noise cannot be, such as stars: differences far beyond its deviation."""
+    rest = noisy - result
+    deviation = np.stack([model.deviation(c, result[..., c]) for c in range(result.shape[2])], axis=-1)
+    low, high = _POINT
+    share = ((np.abs(rest) / np.maximum(deviation, 1e-6) - low) / (high - low)).clip(0, 1)
+    return result + share * rest
+
+
+def _is_skewed(residual: Array, result: Array, model: NoiseModel, tables: list[tuple[Array, Array]]) -> bool:
+    """Whether the residual is skewed towards the dark, as by a tone curve.
+
+    If y = g + a z + b z² with a normal z, its mean is too bright by b, and b is the third moment over six variances.
+    """
+    seen, expected = 0.0, 0.0
+    for channel in range(3):
+        values, rest = result[..., channel], residual[..., channel]
+        deviation = model.deviation(channel, values)
+        # Clipping skews too.
+        inside = (values > 2 * deviation) & (values < 1 - 2 * deviation)
+        if inside.sum() < 1000:
+            continue
+        rest = rest[inside] - rest[inside].mean()
+        seen -= float((rest**3).sum() / (6 * np.maximum((rest**2).mean(), 1e-12)))
+        expected += float((_look_up(values[inside], tables[channel]) - values[inside]).sum())
+    return expected > 0 and seen > _SKEWED * expected
+
+
+def _look_up(values: Array, table: tuple[Array, Array]) -> Array:
+    found: Array = np.interp(values, *table)
+    return found
+
+
+def _tone_table(model: NoiseModel, channel: int) -> tuple[Array, Array]:
+    """From the mean of noisy values to the value itself, for normal noise before sRGB's tone curve."""
+    means = np.linspace(0.0, 1.0, 257)
+    wanted = np.maximum(model.deviation(channel, means), 1e-6)
+    normal, weights = np.polynomial.hermite_e.hermegauss(41)
+    weights = weights / weights.sum()
+    light, deviation = _to_light(means), wanted * np.maximum(_light_slope(means), 0.05)
+    for _ in range(60):
+        values = _from_light((light[:, None] + deviation[:, None] * normal).clip(0, 1))
+        mean = values @ weights
+        spread = np.sqrt(np.maximum((values - mean[:, None]) ** 2 @ weights, 1e-16))
+        light = (light + 0.5 * (means - mean) * np.maximum(_light_slope(means), 0.05)).clip(0, 1)
+        deviation = (deviation * (wanted / spread).clip(0.5, 2) ** 0.5).clip(1e-9, 1)
+    # Near black and white several values have the same mean.
+    return means, np.maximum.accumulate(_from_light(light))
+
+
+def _to_light(values: Array) -> Array:
+    return np.where(values <= 0.04045, values / 12.92, ((values + 0.055) / 1.055) ** 2.4)
+
+
+def _from_light(light: Array) -> Array:
+    return np.where(light <= 0.0031308, light * 12.92, 1.055 * light ** (1 / 2.4) - 0.055)
+
+
+def _light_slope(values: Array) -> Array:
+    return np.where(values <= 0.04045, 1 / 12.92, 2.4 / 1.055 * ((values + 0.055) / 1.055) ** 1.4)

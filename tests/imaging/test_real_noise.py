@@ -1,0 +1,102 @@
+"""The noise model on made noise, and what the filter makes of it."""
+
+import numpy as np
+import pytest
+from scipy.ndimage import gaussian_filter, zoom
+from skimage import data
+from skimage.transform import resize
+
+from untaught.imaging.metrics import psnr
+from untaught.imaging.noise_model import estimate_noise_model
+from untaught.imaging.real_noise import noise_model, remove_noise
+
+PHOTO = resize(data.astronaut()[:256, 100:356], (128, 128), anti_aliasing=True)
+Y, X = np.mgrid[:128, :128] / 128
+SMOOTH = np.stack([0.25 + 0.5 * X, 0.3 + 0.4 * Y, 0.6 - 0.3 * X * Y], -1)
+
+
+def white(channels=3, size=128, seed=0):
+    return np.random.default_rng(seed).normal(0, 1, (size, size, channels))
+
+
+def grain(width, channels=3, seed=0):
+    soft = gaussian_filter(white(channels, seed=seed), (width, width, 0))
+    return soft / soft.std()
+
+
+def correlation_length(noise):
+    """Where the correlation with a pixel to the right or below falls to a half."""
+    gray = noise.mean(2)
+    curve = [1.0]
+    for distance in range(1, 8):
+        right = (gray[:, distance:] * gray[:, :-distance]).mean()
+        down = (gray[distance:] * gray[:-distance]).mean()
+        curve.append((right + down) / 2 / (gray**2).mean())
+    end = next((i for i, value in enumerate(curve) if value < 0.5), 7)
+    return end - 1 + (curve[end - 1] - 0.5) / (curve[end - 1] - curve[end])
+
+
+KINDS = {
+    "white": 0.05 * white(),
+    "gray": 0.05 * np.repeat(white(1), 3, 2),
+    "fine grain": 0.05 * grain(0.6),
+    "grain": 0.08 * grain(1.0),
+    "coarse grain": 0.05 * grain(1.6),
+    "enlarged": 0.05 * zoom(white(size=64), (2, 2, 1), order=1),
+    "stronger where bright": 0.1 * SMOOTH * grain(0.8),
+    "photons": np.sqrt(0.01 * SMOOTH) * white(),
+    "strong": 0.15 * grain(0.7),
+    "colour": 0.05 * grain(1.0) @ np.array([[1, 0.2, 0.6], [0.2, 0.6, 0.2], [0.6, 0.2, 1]]),
+}
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_the_model_knows_level_and_correlation_of_made_noise(kind):
+    noise = KINDS[kind]
+    model = estimate_noise_model(SMOOTH + noise)
+    true = np.sqrt((noise**2).mean((0, 1))).mean()
+    assert model.level == pytest.approx(true, rel=0.15)
+    assert abs(model.correlation_length - correlation_length(noise)) < 1
+
+
+def test_the_curve_follows_the_brightness():
+    """The shot noise of photons has a variance in proportion to the brightness."""
+    model = noise_model(SMOOTH + KINDS["photons"])
+    found = model.deviation(0, np.array([0.3, 0.5, 0.7]))
+    np.testing.assert_allclose(found, np.sqrt(0.01 * np.array([0.3, 0.5, 0.7])), rtol=0.2)
+
+
+def test_grain_is_removed_from_a_photograph():
+    noisy = (PHOTO + 0.1 * grain(0.8)).clip(0, 1)
+    assert psnr(remove_noise(noisy).picture, PHOTO) > psnr(noisy, PHOTO) + 3.7
+
+
+@pytest.mark.parametrize("channels", [1, 2, 4])
+def test_any_number_of_channels(channels):
+    clean = np.repeat(SMOOTH[..., :1], channels, 2)
+    found = remove_noise(clean + 0.05 * grain(0.8, channels))
+    assert found.picture.shape == clean.shape
+    assert psnr(found.picture, clean) > 32
+
+
+def test_a_clean_picture_stays():
+    found = remove_noise(SMOOTH)
+    assert found.little
+    assert psnr(found.picture, SMOOTH) > 45
+
+
+def test_the_darkening_of_a_tone_curve_is_undone():
+    """Noise is added to linear light; the mean of what a camera makes of it is too dark."""
+    light = SMOOTH**2.4 + 0.1 * grain(0.6)
+    found = remove_noise(light.clip(0, 1) ** (1 / 2.4))
+    assert found.brightened
+    assert abs((found.picture - SMOOTH).mean()) < 0.5 * abs((light.clip(0, 1) ** (1 / 2.4) - SMOOTH).mean())
+    assert not remove_noise(SMOOTH + 0.1 * grain(0.6)).brightened
+
+
+def test_single_bright_points_stay():
+    sky = np.full((128, 128, 1), 0.1)
+    places = np.random.default_rng(3).integers(8, 120, (2, 20))
+    sky[places[0], places[1]] = 0.8
+    found = remove_noise(sky + 0.03 * grain(0.7, 1)).picture
+    assert found[places[0], places[1]].mean() > 0.72
