@@ -39,7 +39,8 @@ def residual_note(problem: Problem, operator: Operator, state: State) -> tuple[s
 
 def _excess_note(problem: Problem, state: State) -> tuple[str, ...]:
     """A warning that a picture is farther from the noisy one than the noise explains."""
-    if problem.noise is None:
+    # A classical answer goes by a model of the noise that says more than its strength.
+    if problem.noise is None or problem.answer is not None:
         return ()
     far = float(mean((state.average - problem.observed)[problem.known].square()).sqrt())
     if far <= _EXPLAINED * problem.noise:
