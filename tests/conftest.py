@@ -1,6 +1,7 @@
 """What several test files share: small recipes, and a picture to damage."""
 
 import dataclasses
+import signal
 
 import numpy as np
 import pytest
@@ -10,6 +11,12 @@ from untaught import HeldOut, MaskedInput, NetworkSettings, NoiseInput, Optimise
 
 # Two threads are fastest on two cores, and give the same from run to run.
 torch.set_num_threads(min(2, torch.get_num_threads()))
+
+# Signals are heard as in a terminal, also where a shell runs the tests in the background or under nohup.
+if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+    signal.signal(signal.SIGINT, signal.default_int_handler)
+if hasattr(signal, "SIGHUP"):
+    signal.signal(signal.SIGHUP, signal.SIG_DFL)
 
 
 @pytest.fixture(scope="session")

@@ -321,15 +321,6 @@ def test_metadata_whose_loss_was_told_are_no_complaint(capsys):
     assert "without some" not in said
 
 
-@pytest.fixture
-def _hangups_are_heard():
-    """As in a terminal, also where the tests themselves run under nohup."""
-    before = signal.signal(signal.SIGHUP, signal.SIG_DFL)
-    yield
-    signal.signal(signal.SIGHUP, before)
-
-
-@pytest.mark.usefixtures("_hangups_are_heard")
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
 def test_a_signal_waits_for_the_end_of_an_iteration(number):
     with Interruption() as interruption:
@@ -352,7 +343,6 @@ def test_the_loss_of_the_terminal_stays_ignored_under_nohup():
         signal.signal(signal.SIGHUP, before)
 
 
-@pytest.mark.usefixtures("_hangups_are_heard")
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
 def test_an_interrupted_run_leaves_a_picture_and_a_checkpoint(monkeypatch, capsys, number):
     once_fitted(monkeypatch, lambda: os.kill(os.getpid(), number))

@@ -163,7 +163,7 @@ BALANCED_CORRELATED = dataclasses.replace(
     BALANCED_DENOISE,
     source="untaught's own, without a fit: docs/lab-notes/noise.md",
     network=_small(8),
-    input=R2RInput(patch=64),
+    input=R2RInput(patch=96),
     classical=True,
     stopping=NeverStop(),
     iterations=1,
