@@ -8,6 +8,7 @@ picture is itself a mixture: of its averaged outputs, and of what the mean of it
 from __future__ import annotations
 
 import functools
+import math
 from collections.abc import Callable
 
 import torch
@@ -19,6 +20,10 @@ __all__ = ["Stacking"]
 
 _PRIOR = 50
 """A class trusts its own held-out values as much as its neighbour's weight if it has so many independent ones."""
+
+
+_TOGETHER = 9
+"""Errors of so many neighbouring pixels go together."""
 
 
 class Stacking:
@@ -75,14 +80,19 @@ class Stacking:
         classes = classes.cpu()
         products = torch.zeros(groups, dtype=torch.float64).index_add_(0, classes, (step * wanted).cpu())
         squares = torch.zeros(groups, dtype=torch.float64).index_add_(0, classes, step.square().cpu())
-        # The best weight of all is the prior of the thinnest gaps, and so on from each class to the next wider one.
+        # The best weight of all is the prior of the thinnest gaps, and so on from each class to the next wider one. A
+        # gain that may be chance is no reason to leave the classical picture.
         weight = float((products.sum() / squares.sum().clamp_min(1e-30)).clamp(0, 1))
+        chance = _chance(step, wanted - weight * step)
+        weight = float(((products.sum() - chance) / squares.sum().clamp_min(1e-30)).clamp(0, 1))
         prior = _PRIOR * float(squares.sum()) / max(1, len(classes))
         # Wide gaps stay classical: a network may be far off there, and one gap tells little of another.
         for group, radius in enumerate((0, *RADII[: WIDE - 1])):
             # The errors in one gap go together.
             independent = 1 / (2 * radius + 1) ** 2
-            product, square = independent * float(products[group]), independent * float(squares[group])
+            inside = (classes == group).to(step.device)
+            chance = _chance(step[inside], (wanted - weight * step)[inside])
+            product, square = independent * (float(products[group]) - chance), independent * float(squares[group])
             weight = (product + prior * weight) / max(square + prior, 1e-30)
             weight = min(max(weight, 0.0), 1.0)
             self.weights[group] = weight
@@ -139,3 +149,8 @@ class Stacking:
             return 0.0
         counts = torch.bincount(gaps.flatten().cpu().long(), minlength=len(self.weights)).double()
         return float((counts * self.weights).sum() / counts.sum())
+
+
+def _chance(step: Tensor, rest: Tensor) -> float:
+    """The standard deviation of the sum of their products, if there is nothing in common."""
+    return math.sqrt(_TOGETHER * float((step * rest).square().sum()))
