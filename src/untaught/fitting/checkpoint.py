@@ -9,9 +9,9 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Annotated, Any, NotRequired
+from typing import Annotated, Any, NotRequired, TypeVar
 
 import safetensors
 import safetensors.torch
@@ -21,9 +21,12 @@ from torch import Tensor
 from typing_extensions import TypedDict
 
 from untaught.errors import InputError
+from untaught.fitting.tiles import Tiles
 from untaught.imaging.files import read_bytes, write_bytes
 
 __all__ = ["Snapshot", "check_averages", "check_values", "load", "part", "save"]
+
+_T = TypeVar("_T")
 
 _VERSION = 2
 """1 had no checksum."""
@@ -36,18 +39,26 @@ class Snapshot:
     Attributes:
         tensors: by name, with a dot between levels.
         values: what JSON can hold.
+        tiles: further tensors, of large pictures, whose unchanged tiles the fit and its snapshots share.
     """
 
     tensors: Mapping[str, Tensor]
     values: Mapping[str, Any]
+    tiles: Mapping[str, Tiles] = field(default_factory=dict)
 
     @classmethod
-    def of(cls, tensors: Mapping[str, Tensor], values: Mapping[str, Any]) -> Snapshot:
+    def of(cls, tensors: Mapping[str, Tensor | Tiles], values: Mapping[str, Any]) -> Snapshot:
         """Copy everything, so that what happens later leaves it alone."""
-        return cls({name: tensor.detach().clone() for name, tensor in tensors.items()}, dict(values))
+        copies = {name: one.detach().clone() for name, one in tensors.items() if isinstance(one, Tensor)}
+        tiles = {name: one.version() for name, one in tensors.items() if isinstance(one, Tiles)}
+        return cls(copies, dict(values), tiles)
+
+    def whole(self) -> Snapshot:
+        """The same moment in tensors alone."""
+        return Snapshot({**self.tensors, **{name: one.whole() for name, one in self.tiles.items()}}, self.values)
 
 
-def part(tensors: Mapping[str, Tensor], name: str) -> dict[str, Tensor]:
+def part(tensors: Mapping[str, _T], name: str) -> dict[str, _T]:
     """The tensors below a name, under their names below it."""
     prefix = f"{name}."
     return {key.removeprefix(prefix): tensor for key, tensor in tensors.items() if key.startswith(prefix)}

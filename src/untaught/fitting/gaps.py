@@ -13,6 +13,9 @@ __all__ = ["RADII", "WIDE", "width_classes"]
 RADII = (1, 2, 4, 8, 16)
 """A gap's width class is the number of these distances, in pixels, within which nothing is known."""
 
+_BAND = 256
+"""Rows that are looked at together."""
+
 WIDE = 3
 """The first of the classes of wide gaps, of which a network that is shown small patches sees too little."""
 
@@ -27,6 +30,15 @@ def width_classes(known: Tensor, radii: Sequence[int] = RADII) -> Tensor:
     Returns:
         (N, H, W), uint8; 0 for known pixels and the thinnest gaps.
     """
+    height, margin = known.shape[-2], max(radii)
+    # A large picture in bands of rows, which take little memory.
+    starts = range(0, height, _BAND)
+    bands = [_of_band(known[..., max(0, top - margin) : top + _BAND + margin, :], radii) for top in starts]
+    return torch.cat([band[:, min(margin, top) :][:, :_BAND] for top, band in zip(starts, bands, strict=True)], 1)
+
+
+def _of_band(known: Tensor, radii: Sequence[int]) -> Tensor:
+    """The width classes by sums over windows, which take the memory of several pictures."""
     seen = known.all(1).to(torch.int32)
     height, width = seen.shape[-2:]
     sums = F.pad(seen.cumsum(-1, dtype=torch.int32).cumsum(-2, dtype=torch.int32), (1, 0, 1, 0))

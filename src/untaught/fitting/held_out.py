@@ -98,11 +98,11 @@ def calibrate(state: State, error: Tensor, held: Tensor) -> float | None:
 
 def half_width(state: State, factor: float) -> Tensor:
     """Half-width of the interval that covers the error of 90 % of the values: (N, C, H, W), in [0, 1]."""
-    return (_raised(state.spread) * factor).clamp(0, 1).cpu()
+    return _raised(state.spread).mul_(factor).clamp_(0, 1).cpu()
 
 
 def _raised(spread: Tensor) -> Tensor:
-    """The spread plus its mean: where all outputs agree they may still be wrong together."""
+    """The spread, which is changed, plus its mean: where all outputs agree they may still be wrong together."""
     # In one memory layout, so that the sum has the same order after resuming from a file.
     spread = spread.contiguous()
-    return spread + mean(spread) + 1e-6
+    return spread.add_(mean(spread)).add_(1e-6)

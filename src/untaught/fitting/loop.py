@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import contextlib
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 
 import torch
 from torch import Tensor, nn
@@ -188,7 +188,7 @@ class Fit:
     def snapshot(self) -> Snapshot:
         """A copy of everything, as it is now."""
         optimiser_tensors, optimiser_values = optimiser_state(self.optimiser)
-        levels = {
+        levels: dict[str, Mapping[str, Tensor | Tiles]] = {
             "network": self.network.state_dict(),
             "operator": {} if self.operator is None else self.operator.state_dict(),
             "optimiser": optimiser_tensors,
@@ -197,8 +197,8 @@ class Fit:
             "mean": {} if self.mean is None else self.mean.network.state_dict(),
             "averages": {
                 name: value
-                for name, value in (("average", self.average), ("square", self.square), ("weight", self.weight))
-                if isinstance(value, Tensor)
+                for name, value in (("average", self._average), ("square", self._square), ("weight", self.weight))
+                if isinstance(value, Tensor | Tiles)
             },
         }
         tensors = {f"{level}.{name}": tensor for level, named in levels.items() for name, tensor in named.items()}
@@ -231,7 +231,9 @@ class Fit:
         self.sampler.restore(part(tensors, "source"), randomness=everything)
         device = next(self.network.parameters()).device
         averages = {name: tensor.to(device) for name, tensor in part(tensors, "averages").items()}
-        self._average, self._square = averages.get("average"), averages.get("square")
+        tiles = {name: one.version() for name, one in part(snapshot.tiles, "averages").items()}
+        pictures: dict[str, Tensor | Tiles] = {**averages, **tiles}
+        self._average, self._square = pictures.get("average"), pictures.get("square")
         self.weight = averages["weight"].clone() if values["weight"] is None else values["weight"]
         if everything:
             self.iteration, self.elapsed = values["iteration"], values["elapsed"]

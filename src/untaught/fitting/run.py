@@ -182,8 +182,7 @@ class Run:
         job = self.job
         rule, problem, device = job.recipe.stopping, job.problem, job.engine.device
         self._cancelled = threading.Event()
-        # Copies: a tensor made in inference mode cannot be used with gradients.
-        self._observed, self._known = problem.observed.clone().to(device), problem.known.clone().to(device)
+        self._observed, self._known = _usable(problem.observed, device), _usable(problem.known, device)
         self._problem = dataclasses.replace(problem, observed=self._observed, known=self._known)
         self._operator = problem.operator or Identity()
         self._learnt: nn.Module | None = None
@@ -421,7 +420,7 @@ class Run:
     @undisturbed()
     def snapshot(self) -> Snapshot:
         """Everything that is needed to continue to the same result, to the bit. Take it between two states."""
-        now = self._fit.snapshot()
+        now = self._fit.snapshot().whole()
         tensors = {f"now.{name}": tensor for name, tensor in now.tensors.items()}
         values: dict[str, Any] = {
             "now": now.values,
@@ -438,7 +437,7 @@ class Run:
             if self._stacking.evaluated is not None:
                 tensors["evaluated.picture"] = self._stacking.evaluated
         if self._best is not None:
-            tensors |= {f"best.{name}": tensor for name, tensor in self._best.tensors.items()}
+            tensors |= {f"best.{name}": tensor for name, tensor in self._best.whole().tensors.items()}
             values["best"] = dict(self._best.values)
         if self._patience is not None:
             values["patience"] = self._patience.facts()
@@ -519,7 +518,7 @@ class Run:
                     self._best = self._fit.snapshot()
                     if self._held is not None and self.job.problem.operator is None:
                         average, stacking = state.average, self._stacking
-                        error = (average - self._observed).abs()[self._held]
+                        error = (average[self._held] - self._observed[self._held]).abs()
                         if stacking is not None:
                             stacking.look(average, self._fit.visited)
                             error = stacking.errors(average)
@@ -563,6 +562,8 @@ class Run:
 
     def _use_all(self) -> None:
         """Show the network the held-out values too."""
+        if self._stacking is not None:
+            self._stacking.settle()
         with torch.inference_mode(False):
             self._fit.sampler.set_known(self._known)
 
@@ -588,7 +589,7 @@ class Run:
         return last.with_averages(*self._averages(good))
 
     def _averages(self, moment: Snapshot) -> tuple[Tensor, Tensor]:
-        averages = part(moment.tensors, "averages")
+        averages = part(moment.whole().tensors, "averages")
         return self._fit.over_runs(averages["average"]), self._fit.over_runs(averages["square"])
 
     def _loss_history(self) -> list[float]:
@@ -644,3 +645,8 @@ class Run:
             rollbacks=fit.guard.rollbacks,
             network=fit.network,
         )
+
+
+def _usable(tensor: Tensor, device: torch.device) -> Tensor:
+    """The tensor on the device; one that was made in inference mode cannot be used with gradients, so it is copied."""
+    return (tensor.clone() if tensor.is_inference() else tensor).to(device)

@@ -116,6 +116,10 @@ class Stacking:
         """The classical picture without the held-out values, (N, C, H, W); the first picture need not wait for it."""
         return self._fill(self._observed, self._hidden).to(self._observed)
 
+    def settle(self) -> None:
+        """Free the memory that only further looks would need."""
+        self.__dict__.pop("guess", None)
+
     def mixed(self, average: Tensor) -> Tensor:
         """The network's picture, (N, C, H, W)."""
         return average if self.evaluated is None else torch.lerp(average, self.evaluated.to(average), self.mixture)

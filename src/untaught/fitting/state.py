@@ -115,7 +115,8 @@ class State:
     @property
     def spread(self) -> Tensor:
         """Standard deviation of the outputs over the last iterations and over runs: (N, C, H, W)."""
-        return (self.square - self.average.square()).clamp_min(0).sqrt()
+        # In place: both are copies, and may be large.
+        return self.square.sub_(self.average.square_()).clamp_min_(0).sqrt_()
 
     def stacked_by(self, stacked: Callable[[Tensor], Tensor]) -> State:
         """The same moment with another way from the average to the picture."""

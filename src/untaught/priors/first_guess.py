@@ -70,21 +70,19 @@ def _filled(values: Tensor, weights: Tensor, steps: int, coarser_steps: int) -> 
     share = F.avg_pool2d(F.pad(weights, odd), 2)
     means = F.avg_pool2d(F.pad(values, odd), 2) / share.clamp_min(1e-6)
     coarse = _filled(means, (share > 0).float(), coarser_steps, coarser_steps)
-    fine = doubled(coarse)[..., :height, :width]
-    filled = values + fine * (1 - weights)
-    if steps == 0 or min(height, width) < _COARSEST:
-        return filled
-    if max(height, width) > _BLOCK and values.device.type == "cpu":
-        return _block_by_block(filled, weights, steps)
-    return _bent_least(filled, 1 - weights, steps)
+    solved = steps > 0 and min(height, width) >= _COARSEST
+    if solved and max(height, width) > _BLOCK and values.device.type == "cpu":
+        return _block_by_block(values, weights, coarse, steps)
+    filled = values + doubled(coarse)[..., :height, :width] * (1 - weights)
+    return _bent_least(filled, 1 - weights, steps) if solved else filled
 
 
-def _block_by_block(picture: Tensor, weights: Tensor, steps: int) -> Tensor:
-    """`_bent_least` around the gaps of each block, whose surroundings stay as they are."""
-    height, width = picture.shape[-2:]
+def _block_by_block(values: Tensor, weights: Tensor, coarse: Tensor, steps: int) -> Tensor:
+    """`_bent_least` around the gaps of each block, whose surroundings stay as the coarse picture has them."""
+    height, width = values.shape[-2:]
     free = (weights == 0).any(1)
-    result = picture.clone()
-    for number in range(len(picture)):
+    result = values.clone()
+    for number in range(len(values)):
         for top in range(0, height, _BLOCK):
             for left in range(0, width, _BLOCK):
                 gaps = free[number, top : top + _BLOCK, left : left + _BLOCK].nonzero()
@@ -92,15 +90,28 @@ def _block_by_block(picture: Tensor, weights: Tensor, steps: int) -> Tensor:
                     continue
                 (first, start), (last, end) = gaps.amin(0).tolist(), gaps.amax(0).tolist()
                 inner = (slice(top + first, top + last + 1), slice(left + start, left + end + 1))
-                outer = tuple(slice(max(0, one.start - _MARGIN), one.stop + _MARGIN) for one in inner)
+                outer = tuple(
+                    slice(max(0, one.start - _MARGIN), min(side, one.stop + _MARGIN))
+                    for one, side in zip(inner, (height, width), strict=True)
+                )
                 part = (slice(number, number + 1), slice(None), *outer)
-                solved = _bent_least(picture[part], 1 - weights[part], steps)
+                gap = 1 - weights[part]
+                picture = values[part] + _doubled_part(coarse[number : number + 1], *outer) * gap
+                solved = _bent_least(picture, gap, steps)
                 rows, columns = (
                     slice(one.start - other.start, one.stop - other.start)
                     for one, other in zip(inner, outer, strict=True)
                 )
                 result[(number, slice(None), *inner)] = solved[0, :, rows, columns]
     return result
+
+
+def _doubled_part(coarse: Tensor, rows: slice, columns: slice) -> Tensor:
+    """Rows and columns of the picture of twice the size."""
+    first = [max(0, one.start // 2 - 1) for one in (rows, columns)]
+    near = coarse[..., first[0] : rows.stop // 2 + 2, first[1] : columns.stop // 2 + 2]
+    top, left = rows.start - 2 * first[0], columns.start - 2 * first[1]
+    return doubled(near)[..., top : top + rows.stop - rows.start, left : left + columns.stop - columns.start]
 
 
 def _bent_least(picture: Tensor, free: Tensor, steps: int) -> Tensor:
