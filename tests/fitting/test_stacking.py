@@ -75,8 +75,26 @@ def test_the_width_of_gaps():
     known = torch.ones(1, 1, 80, 80, dtype=torch.bool)
     known[..., 10, :] = False
     known[..., 40:61, 20:41] = False
-    classes = width_classes(known)[0]
+    classes = width_classes(known)[0, 0]
     assert classes[10].max() == 0
     assert classes[50, 30] == 4
     assert classes[40, 20] == 0
     assert classes[0].max() == 0
+
+
+def test_each_channel_has_gaps_of_its_own():
+    generator = torch.Generator().manual_seed(0)
+    known = torch.rand(1, 6, 40, 300, generator=generator) > 0.5
+    # No pixel is known in all channels, and no channel has a wide gap.
+    assert not known.all(1).float().mean() > 0.05
+    assert width_classes(known).shape == known.shape
+    assert width_classes(known).max() <= 1
+    assert torch.equal(width_classes(known)[:, 2], width_classes(known[:, 2:3])[:, 0])
+
+
+def test_a_large_picture_is_measured_in_bands():
+    generator = torch.Generator().manual_seed(0)
+    known = torch.rand(1, 1, 700, 60, generator=generator) > 0.01
+    known[..., 240:280, 10:50] = False
+    turned = width_classes(known.transpose(-2, -1)).transpose(-2, -1)
+    assert torch.equal(width_classes(known), turned)

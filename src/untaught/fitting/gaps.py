@@ -21,25 +21,29 @@ WIDE = 3
 
 
 def width_classes(known: Tensor, radii: Sequence[int] = RADII) -> Tensor:
-    """The width class of each pixel: how many of the radii have nothing known within them.
+    """The width class of each value: how many of the radii have nothing known of its channel within them.
 
     Args:
         known: (N, C, H, W), bool.
         radii: in pixels, of square windows.
 
     Returns:
-        (N, H, W), uint8; 0 for known pixels and the thinnest gaps.
+        (N, C, H, W), or (N, 1, H, W) if that is the same in all channels; uint8: 0 for known values and the thinnest
+        gaps.
     """
+    if bool((known == known[:, :1]).all()):
+        known = known[:, :1]
     height, margin = known.shape[-2], max(radii)
     # A large picture in bands of rows, which take little memory.
     starts = range(0, height, _BAND)
     bands = [_of_band(known[..., max(0, top - margin) : top + _BAND + margin, :], radii) for top in starts]
-    return torch.cat([band[:, min(margin, top) :][:, :_BAND] for top, band in zip(starts, bands, strict=True)], 1)
+    inner = [band[..., min(margin, top) :, :][..., :_BAND, :] for top, band in zip(starts, bands, strict=True)]
+    return torch.cat(inner, -2)
 
 
 def _of_band(known: Tensor, radii: Sequence[int]) -> Tensor:
     """The width classes by sums over windows, which take the memory of several pictures."""
-    seen = known.all(1).to(torch.int32)
+    seen = known.to(torch.int32)
     height, width = seen.shape[-2:]
     sums = F.pad(seen.cumsum(-1, dtype=torch.int32).cumsum(-2, dtype=torch.int32), (1, 0, 1, 0))
     classes = torch.zeros_like(seen, dtype=torch.uint8)

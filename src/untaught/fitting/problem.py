@@ -103,9 +103,11 @@ class Problem:
         if self.kept is None:
             return None
         kept = self.kept if held is None else self.kept & ~held.to(self.kept.device)
-        missing = ~kept.all(1)
+        missing = ~kept
         # A classical method fills wide gaps, so the network need not.
-        return missing if self.classical is None else missing & (width_classes(kept, RADII[WIDE - 1 : WIDE]) == 0)
+        if self.classical is not None:
+            missing &= width_classes(kept, RADII[WIDE - 1 : WIDE]) == 0
+        return missing.any(1)
 
     @property
     def inside(self) -> Tensor | None:

@@ -99,8 +99,8 @@ class Job:
         polish, finish = self.problem.final_step, self.problem.display_step
         picture = state.picture
         if polished and self.problem.answer is not None and self.recipe.classical:
-            return from_tensor(self.problem.answer(), self.problem.kept, self.problem.layout)
-        if polished and polish is not None:
+            picture = self.problem.answer()
+        elif polished and polish is not None:
             picture = polish(picture)
         if finish is not None:
             picture = finish(picture)

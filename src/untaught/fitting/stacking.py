@@ -107,8 +107,8 @@ class Stacking:
     def _test(self) -> tuple[Tensor, Tensor]:
         """What the classical method makes of the held-out values, and their width classes."""
         if self._tested is None:
-            number, _, *place = self._held
-            self._tested = self.guess[self._held], width_classes(self._hidden)[(number, *place)].long()
+            classes = width_classes(self._hidden).expand_as(self._hidden)
+            self._tested = self.guess[self._held], classes[self._held].long()
         return self._tested
 
     @functools.cached_property
@@ -133,14 +133,14 @@ class Stacking:
                 return self.classical.to(average)
             if evaluated is not None:
                 average = torch.lerp(average, evaluated.to(average), mixture)
-            share = weights.to(average)[self.classes.long()][:, None]
+            share = weights.to(average)[self.classes.long()]
             return torch.lerp(self.classical.to(average), average, share)
 
         return stacked
 
     @property
     def classes(self) -> Tensor:
-        """The width class of each pixel, (N, H, W), uint8; found when it is first needed."""
+        """The width class of each value, see `width_classes`; found when it is first needed."""
         if self._classes is None:
             self._classes = width_classes(self._known)
         return self._classes
@@ -148,7 +148,7 @@ class Stacking:
     @property
     def share(self) -> float:
         """The network's share of the answer, 0 to 1, averaged over the gaps."""
-        gaps = self.classes[~self._known.all(1)]
+        gaps = self.classes.expand_as(self._known)[~self._known]
         if not gaps.numel():
             return 0.0
         counts = torch.bincount(gaps.flatten().cpu().long(), minlength=len(self.weights)).double()

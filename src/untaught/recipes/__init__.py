@@ -50,8 +50,14 @@ _ROWS: Mapping[str, tuple[Recipe, ...]] = {
     "upscale": (*_INVERSE, published.PRINTED, published.PAPER_UPSCALE),
     "deblur": (*_INVERSE, published.PRINTED, published.PAPER_UPSCALE),
     "dejpeg": (ours.BALANCED_DEJPEG, ours.FAST_DEJPEG, ours.BEST_DEJPEG, published.PRINTED, published.PAPER_UPSCALE),
-    # Not masked: a random mask never hides what the filter mosaic hides, green at a red pixel.
-    "demosaic": (*_INVERSE, ours.NOISE, published.PRINTED, published.PAPER_DROPPED),
+    "demosaic": (
+        ours.BALANCED_MOSAIC,
+        ours.FAST_MOSAIC,
+        ours.BEST_MOSAIC,
+        ours.NOISE,
+        published.PRINTED,
+        published.PAPER_DROPPED,
+    ),
     "volume": (ours.BALANCED_VOLUME, ours.FAST_VOLUME, ours.BEST_VOLUME),
     "separate": (ours.BALANCED_SEPARATE, ours.FAST_SEPARATE, ours.BEST_SEPARATE),
     "invert": (ours.BALANCED_INVERT, ours.FAST_INVERT, ours.BEST_INVERT, published.PAPER_INVERT),
