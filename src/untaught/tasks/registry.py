@@ -33,6 +33,7 @@ if TYPE_CHECKING:
 __all__ = ["FIT_RECIPES", "RESERVED", "TASKS", "InputFile", "Task", "find_task", "register", "register_task"]
 
 _MACHINERY = {
+    "bayer",
     "classical",
     "fit",
     "jobs",
