@@ -29,6 +29,7 @@ class Problem:
         layout: how the picture is handed back.
         operator: from the picture to the observation; None if the picture itself was observed.
         noise: standard deviation of the observation's white normal noise; None if there is none or it is unknown.
+        channel_noise: (1, C, 1, 1): the same of each channel, where they differ; None where they do not.
         layers: channels of each layer of the picture that has its own network, ``channels`` in all; empty for one.
         objective: builds the loss from observation, operator and known values.
         weights: not negative, broadcastable to the observation: of each value's loss; None for equal weights.
@@ -61,6 +62,7 @@ class Problem:
     layout: Layout
     operator: Operator | None = None
     noise: float | None = None
+    channel_noise: Tensor | None = None
     layers: tuple[int, ...] = ()
     objective: Callable[[Tensor, Operator, Tensor], Objective] = MeanSquaredError
     weights: Tensor | None = None

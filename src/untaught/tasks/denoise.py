@@ -11,6 +11,7 @@ from pydantic import Field
 
 from untaught.errors import InputError, SettingError
 from untaught.settings import settings
+from untaught.tasks.channels import by_channels, channels_of_their_own
 from untaught.tasks.options import Number, Positive, Usage
 from untaught.tasks.registry import Task, register
 
@@ -224,8 +225,12 @@ def read_normal(picture: Tensor, finite: Tensor, layout: Layout, noise: float | 
 
     notes: tuple[str, ...] = ()
     scale = layout.high - layout.low
+    flattened = _flattened(picture, finite)
+    own = channels_of_their_own(flattened, noise is not None)
+    if own is not None:
+        return by_channels(picture, finite, layout, own, None if noise is None else noise / scale)
     if noise is None:
-        deviation = float(np.mean([estimate_noise(one) for one in _arrays(_flattened(picture, finite))]))
+        deviation = float(np.mean([estimate_noise(one) for one in _arrays(flattened)]))
         notes = (f"the noise is estimated to have a standard deviation of {deviation * scale:.3g}",)
         if deviation < 1e-4:
             raise InputError(
