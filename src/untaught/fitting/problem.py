@@ -50,6 +50,8 @@ class Problem:
         answer: makes the picture, (N, C, H, W), that a recipe with ``classical`` returns instead of the network's, in
             up to some minutes; None for none.
         answer_note: a sentence on that picture, once it is made.
+        instead: makes the picture, (N, C, H, W), before the display step, that is returned where the network's is
+            farther from the observation than ``noise`` explains; None for none.
         strips: rows and columns of the parts of the picture that belong together (`untaught.priors.patches`); what lies
             outside is filler. Empty for the whole picture.
         notes: sentences for the user.
@@ -81,6 +83,7 @@ class Problem:
     classical_name: str = "classical"
     answer: Callable[[], Tensor] | None = None
     answer_note: Callable[[], str] | None = None
+    instead: Callable[[], Tensor] | None = None
     strips: tuple[Strip, ...] = ()
     notes: tuple[str, ...] = ()
 

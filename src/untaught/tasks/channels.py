@@ -91,6 +91,7 @@ def by_channels(
 
     from untaught.fitting.losses import ChannelSquaredError
     from untaught.fitting.problem import Problem
+    from untaught.tasks.classical import non_local_means
 
     low, span = channels.low, channels.span
     deviation = channels.noise if noise is None else torch.full_like(channels.noise, noise)
@@ -108,6 +109,7 @@ def by_channels(
         channel_noise=own,
         objective=functools.partial(ChannelSquaredError, precision / precision.mean()),
         final_step=functools.partial(_polish, noisy=observed, noise=own),
+        instead=functools.partial(non_local_means, observed, own),
         display_step=functools.partial(_in_units, low=low, span=span),
         notes=(
             "the channels differ in range or noise, so each has its own: standard deviations of "

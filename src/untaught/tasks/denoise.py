@@ -222,6 +222,7 @@ def read_normal(picture: Tensor, finite: Tensor, layout: Layout, noise: float | 
 
     from untaught.fitting.problem import Problem
     from untaught.imaging.noise import declipped, estimate_noise
+    from untaught.tasks.classical import non_local_means
 
     notes: tuple[str, ...] = ()
     scale = layout.high - layout.low
@@ -248,6 +249,7 @@ def read_normal(picture: Tensor, finite: Tensor, layout: Layout, noise: float | 
         noise=deviation,
         final_step=_final_step_of(layout, picture, deviation),
         display_step=functools.partial(declipped, noise=deviation) if _is_clipped(picture) else None,
+        instead=functools.partial(non_local_means, picture, deviation),
         recipe_row="denoise-strong" if deviation > _STRONG else "",
         notes=notes,
     )
@@ -311,6 +313,7 @@ def _poisson(picture: Tensor, finite: Tensor, layout: Layout, settings: DenoiseS
     """Shot noise and read noise, made Gaussian by a variance-stabilising transform."""
     from untaught.fitting.problem import Problem
     from untaught.imaging.noise import Stabilised
+    from untaught.tasks.classical import non_local_means
 
     scale = layout.high - layout.low
     photons = (picture.double() * scale + layout.low - settings.offset) / settings.gain
@@ -329,6 +332,7 @@ def _poisson(picture: Tensor, finite: Tensor, layout: Layout, settings: DenoiseS
         noise=stabilised.noise,
         final_step=_final_step_of(layout, stabilised.values, stabilised.noise),
         display_step=in_units,
+        instead=functools.partial(non_local_means, stabilised.values, stabilised.noise),
         recipe_row="denoise-strong" if stabilised.noise > _STRONG else "",
     )
 
