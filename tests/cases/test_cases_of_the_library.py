@@ -28,7 +28,7 @@ def python(*words):
 def test_api_02_another_default_type(kind):
     lines = python("repro.py", kind).splitlines()
     assert len(lines) == 10
-    assert all("loss" in line and "rollbacks 0" in line for line in lines), lines
+    assert all(" loss " in line and "nan" not in line for line in lines), lines
 
 
 def test_api_08_fit_says_what_is_wrong(tiny):

@@ -40,7 +40,7 @@ from untaught.fitting.estimate import Estimate, estimate
 from untaught.fitting.held_out import calibrate, hold_out
 from untaught.fitting.loop import iterate
 from untaught.fitting.mean_weights import evaluation_interval
-from untaught.fitting.operator_check import blame_operator, check_objective, check_operator
+from untaught.fitting.operator_check import blame_code, blame_operator, check_objective, check_operator
 from untaught.fitting.optimisers import OptimiserSettings, scheduled_rate
 from untaught.fitting.problem import Problem
 from untaught.fitting.recipe import Recipe
@@ -241,6 +241,12 @@ class Run:
         except DivergenceError as error:
             if self.last is not None:
                 blame_operator(error, self._problem, self._operator, self._sound(self.last).average)
+            raise
+        except (StopFit, UntaughtError, MemoryError, torch.OutOfMemoryError):
+            raise
+        except Exception as error:
+            done = 0 if self.last is None else self.last.iteration
+            blame_code(error, self._operator, self._fit.network, self.job.recipe, done)
             raise
         finally:
             self._lock.release()
