@@ -9,6 +9,7 @@ from .errors import (
     SettingError,
     StopFit,
     UntaughtError,
+    UserCodeError,
 )
 from .fitting.langevin import SGLD, Langevin, PosteriorMean
 from .fitting.losses import LOSSES, total_variation
@@ -134,6 +135,7 @@ __all__ = [
     "UNet",
     "UntaughtError",
     "UpscaleSettings",
+    "UserCodeError",
     "VarianceValley",
     "WindowedVarianceValley",
     "activate",

@@ -7,7 +7,8 @@
     │   ├── PictureError                    a file that is not a picture, is damaged, too large or cannot be written
     │   └── SettingError                    an option that does not exist or has an impossible value
     ├── DivergenceError                     the fit kept diverging
-    └── ObserverError                       an observer raised; carries the best result so far
+    ├── ObserverError                       an observer raised; carries the best result so far
+    └── UserCodeError                       an operator, network or loss of the user's own raised during the fit
     StopFit                                 an observer raises it to end the fit; the result so far is returned
     Interrupted (a KeyboardInterrupt)       Ctrl-C during a fit; carries the best result so far
 
@@ -27,6 +28,7 @@ __all__ = [
     "SettingError",
     "StopFit",
     "UntaughtError",
+    "UserCodeError",
 ]
 
 
@@ -63,6 +65,10 @@ class ObserverError(UntaughtError):
 
     def __reduce__(self) -> tuple[Any, ...]:
         return type(self), (*self.args, self.restoration)
+
+
+class UserCodeError(UntaughtError):
+    """An operator, a network, a loss or the like of the user's own raised an error during a fit, which is the cause."""
 
 
 class StopFit(Exception):  # noqa: N818

@@ -113,3 +113,39 @@ def test_command(tmp_path, capsys):
     assert cli.main(["inspect", str(path), "--json"]) == 0
     assert json.loads(capsys.readouterr().out)["bits"] == 8
     assert cli.main(["inspect", str(tmp_path / "none.png")]) == 2
+
+
+def waved(picture):
+    y, x = np.indices(picture.shape[:2])
+    return picture + 20 * np.sin(0.8 * x + 1.3 * y).reshape(*y.shape, *[1] * (picture.ndim - 2))
+
+
+def banded(picture):
+    return picture + DRAW.normal(0, 10, picture.shape[0]).reshape(-1, *[1] * (picture.ndim - 1))
+
+
+MADE = {
+    "clipped noise": (lambda picture: picture + DRAW.normal(0, 25, picture.shape), "denoise"),
+    "much clipped noise": (lambda picture: 0.5 * picture + DRAW.normal(0, 30, picture.shape), "denoise"),
+    "photons": (lambda picture: DRAW.poisson(picture / 10.0) * 10.0, "denoise"),
+    "stripes": (banded, "lines or columns"),
+    "waves": (waved, "regular pattern"),
+    "blur": (lambda picture: gaussian_filter(picture.astype(float), (2.5, 2.5, 0)[: picture.ndim]), "blurred"),
+}
+
+
+@pytest.mark.parametrize("kind", MADE)
+@pytest.mark.parametrize("name", ["astronaut", "camera"])
+def test_made_damage_is_told_or_doubted(kind, name):
+    spoil, says = MADE[kind]
+    found = inspect(spoil(getattr(data, name)()[:160, 120:280]).round().clip(0, 255).astype(np.uint8))
+    assert says in (" ".join(found.treatment) or found.doubt)
+    assert not (found.treatment and found.doubt)
+
+
+@pytest.mark.parametrize("name", ["astronaut", "coffee", "chelsea"])
+def test_a_raw_mosaic_is_recognised(name):
+    colours = getattr(data, name)()[:128, 128:256]
+    raw = colours[..., 1].copy()
+    raw[::2, ::2], raw[1::2, 1::2] = colours[::2, ::2, 0], colours[1::2, 1::2, 2]
+    assert inspect(raw).treatment == ("demosaic",)

@@ -168,3 +168,49 @@ def test_pictures_that_are_refused(image, tiny):
     with pytest.raises(UntaughtError) as caught:
         untaught.denoise(image, noise=0.1, recipe=tiny, iterations=2)
     assert len(str(caught.value).splitlines()) == 1
+
+
+class Failing:
+    """Fails at its fourth call, when the checks are over."""
+
+    def __init__(self, error):
+        self.error, self.calls = error, 0
+
+    def count(self):
+        self.calls += 1
+        if self.calls > 3:
+            raise self.error
+
+
+class FailingNetwork(torch.nn.Module):
+    def __init__(self, error):
+        super().__init__()
+        self.body, self.failing = torch.nn.Conv2d(4, 1, 1), Failing(error)
+
+    def forward(self, x):
+        self.failing.count()
+        return self.body(x)
+
+
+def failing_call(error):
+    failing = Failing(error)
+
+    def call(x, *more):
+        failing.count()
+        return x if not more else (x - more[0]).square()
+
+    return call
+
+
+@pytest.mark.parametrize("error", [ValueError("a\nb"), RuntimeError(), OSError(28, "No space left"), AssertionError()])
+@pytest.mark.parametrize("name", ["operator", "network", "loss", "regulariser"])
+def test_what_fails_during_the_fit_is_named(name, error, tiny):
+    made = FailingNetwork(error) if name == "network" else failing_call(error)
+    if name == "regulariser":
+        call = made
+        made = lambda x: call(x).square().mean()  # noqa: E731
+    run = untaught.fit(PICTURE, **{"recipe": tiny, "iterations": 12, name: made})
+    with pytest.raises(UntaughtError, match=f"the {name} raised {type(error).__name__} after ") as caught:
+        run.finish()
+    assert caught.value.__cause__ is error or isinstance(caught.value.__cause__, type(error))
+    assert len(str(caught.value).splitlines()) == 1

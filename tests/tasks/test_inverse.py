@@ -14,6 +14,7 @@ from untaught.imaging.metrics import psnr
 from untaught.physics.blur import Blur, blur_kernel
 from untaught.physics.resampling import Downsample
 from untaught.recipes import find_recipe
+from untaught.tasks.preparation import prepare
 
 CAMERA = data.camera()[60:124, 180:244] / 255
 
@@ -97,3 +98,18 @@ SMALL = np.full((12, 10), 90, np.uint8)
 def test_bad_input_is_refused_in_a_sentence(make, message):
     with pytest.raises(InputError, match=message):
         make()
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        {"blur": "disk", "radius": 400},
+        {"blur": "motion", "radius": 300},
+        {"blur": "gaussian", "radius": 130},
+        {"blur": "unknown", "radius": 400},
+        {"kernel": np.ones((401, 401))},
+    ],
+)
+def test_a_kernel_that_would_take_hours_is_refused(options):
+    with pytest.raises(InputError, match="would take hours"):
+        prepare("deblur", np.full((900, 900), 90, np.uint8), **options)

@@ -172,10 +172,22 @@ def test_lost_pixels_are_not_carried_over():
     assert result.picture.max() < 1000
 
 
-def test_a_result_that_the_noise_does_not_explain_is_told():
+@pytest.mark.parametrize(
+    "options", [{"noise": 2}, {}, {"kind": "poisson", "gain": 0.5}, {"noise": 2, "recipe": "printed"}]
+)
+@pytest.mark.parametrize("channels", [0, 3])
+def test_a_result_that_the_noise_does_not_explain_is_not_handed_out(options, channels):
     picture = (255 * NOISY.clip(0, 1)).astype(np.uint8)
-    short = untaught.denoise(picture, noise=2, iterations=1)
-    assert any("as far from the noisy one as the noise explains" in note for note in short.notes)
+    picture = np.stack([picture] * channels, -1) if channels else picture
+    short = untaught.denoise(picture, iterations=1, **options)
+    assert any("is not handed out" in note for note in short.notes)
+    clean = 255 * SCENE if not channels else 255 * SCENE[..., None]
+    error, given = (np.square(one.astype(float) - clean).mean() for one in (short.picture, picture))
+    assert error < 1.05 * given
+
+
+def test_a_result_that_the_noise_explains_is_handed_out():
+    picture = (255 * NOISY.clip(0, 1)).astype(np.uint8)
     good = untaught.denoise(picture, noise=0.06 * 255, iterations=60)
     assert not any("explains" in note for note in good.notes)
 

@@ -159,10 +159,13 @@ def _inspect(options: InspectOptions) -> int:
         command = shlex.join(["untaught", task, str(path), *more, *page, *range_, "-o", str(output)])
     if options.json:
         told: dict[str, Any] = {finding.name: finding.value for finding in found.findings}
-        print(json.dumps({**told, "command": command}))
+        print(json.dumps({**told, "command": command, "doubt": found.doubt}))
         return 0
     print(found)
-    print("nothing here would treat it" if command is None else f"treat it with: {command}")
+    if command is not None:
+        print(f"treat it with: {command}")
+    else:
+        print(f"not sure: {found.doubt}" if found.doubt else "nothing here would treat it")
     return 0
 
 

@@ -99,6 +99,7 @@ def _measurement(problem: Problem, number: int, device: torch.device, wanted: Te
         size=problem.size,
         is_picture=problem.operator is None,
         noise=problem.noise,
+        channel_noise=None if problem.channel_noise is None else problem.channel_noise.to(device),
         guide=None if problem.guide is None else problem.guide[one].to(device),
         wanted=wanted,
         strips=problem.strips,

@@ -20,6 +20,7 @@ from untaught.physics.operator import Operator
 
 __all__ = [
     "LOSSES",
+    "ChannelSquaredError",
     "DataLoss",
     "ElementLoss",
     "ExclusiveError",
@@ -77,6 +78,25 @@ class MeanSquaredError:
         if difference.is_complex():
             difference = difference.abs()
         return sums(difference.square()) / count
+
+
+class ChannelSquaredError(MeanSquaredError):
+    """Mean squared difference, in which each channel has its own weight.
+
+    Args:
+        weights: (1, C, 1, 1), not negative.
+        observed: see `MeanSquaredError`.
+        operator: see `MeanSquaredError`.
+        known: see `MeanSquaredError`.
+    """
+
+    def __init__(self, weights: Tensor, observed: Tensor, operator: Operator, known: Tensor) -> None:
+        self.scale = weights.sqrt().to(observed.device)
+        super().__init__(observed * self.scale, lambda picture: operator(picture) * self.scale, known)
+
+    def __call__(self, picture: Tensor, compared: Tensor | None = None, target: Tensor | None = None) -> Tensor:
+        """See `MeanSquaredError`."""
+        return super().__call__(picture, compared, None if target is None else target * self.scale)
 
 
 class DataLoss(MeanSquaredError):  # noqa: N818

@@ -4,16 +4,17 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Callable
+from types import CodeType, FunctionType
 
 import torch
 from torch import Tensor, nn
 
-from untaught.errors import DivergenceError, InputError
+from untaught.errors import DivergenceError, InputError, UserCodeError
 from untaught.fitting.problem import Problem
 from untaught.fitting.recipe import Recipe
 from untaught.physics.operator import Operator, check_output
 
-__all__ = ["blame_operator", "check_network", "check_objective", "check_operator"]
+__all__ = ["blame_code", "blame_operator", "check_network", "check_objective", "check_operator"]
 
 
 def check_operator(problem: Problem, operator: Operator, excess: float | None = None) -> None:
@@ -130,3 +131,49 @@ def blame_operator(error: DivergenceError, problem: Problem, operator: Operator,
             "the operator returns NaN or infinite values for a finite picture of this fit: correct the operator, for "
             "instance by a small constant before a division, a logarithm or a root"
         ) from error
+
+
+def blame_code(error: Exception, operator: Operator, network: nn.Module, recipe: Recipe, iteration: int) -> None:
+    """Find out whether an error came out of an object of the user's own.
+
+    Args:
+        error: of a fit.
+        operator: of the fit.
+        network: that is fitted.
+        recipe: of the fit.
+        iteration: the number of finished iterations.
+
+    Raises:
+        UserCodeError: if it did.
+    """
+    objects = {
+        "operator": operator,
+        "network": network if isinstance(recipe.network, nn.Module) else None,
+        "loss": recipe.loss,
+        "regulariser": recipe.regulariser,
+        "optimiser": recipe.optimiser,
+        "input scheme": recipe.input,
+        "stop rule": recipe.stopping,
+    }
+    trace, found = error.__traceback__, None
+    while trace is not None:
+        code, own = trace.tb_frame.f_code, trace.tb_frame.f_locals.get("self")
+        found = next((name for name, one in objects.items() if _is_of(code, own, one)), found)
+        trace = trace.tb_next
+    if found is not None:
+        said = " ".join(str(error).split()) or "no message"
+        raise UserCodeError(
+            f"the {found} raised {type(error).__name__} after {iteration} iterations: {said[:200]}; the original error "
+            "is the cause of this one"
+        ) from error
+
+
+def _is_of(code: CodeType, own: object, one: object) -> bool:
+    """Whether a frame with this code and this ``self`` runs an object of the user's own, or a part of it."""
+    if one is None or type(one).__module__.partition(".")[0] == "untaught":
+        # A part of a shipped operator may be the user's.
+        return isinstance(one, nn.Module) and any(_is_of(code, own, part) for part in one.children())
+    if isinstance(one, FunctionType):
+        return code is one.__code__
+    parts = one.modules() if isinstance(one, nn.Module) else (one,)
+    return own is not None and any(own is part for part in parts)

@@ -29,6 +29,7 @@ class Problem:
         layout: how the picture is handed back.
         operator: from the picture to the observation; None if the picture itself was observed.
         noise: standard deviation of the observation's white normal noise; None if there is none or it is unknown.
+        channel_noise: (1, C, 1, 1): the same of each channel, where they differ; None where they do not.
         layers: channels of each layer of the picture that has its own network, ``channels`` in all; empty for one.
         objective: builds the loss from observation, operator and known values.
         weights: not negative, broadcastable to the observation: of each value's loss; None for equal weights.
@@ -49,6 +50,8 @@ class Problem:
         answer: makes the picture, (N, C, H, W), that a recipe with ``classical`` returns instead of the network's, in
             up to some minutes; None for none.
         answer_note: a sentence on that picture, once it is made.
+        instead: makes the picture, (N, C, H, W), before the display step, that is returned where the network's is
+            farther from the observation than ``noise`` explains; None for none.
         strips: rows and columns of the parts of the picture that belong together (`untaught.priors.patches`); what lies
             outside is filler. Empty for the whole picture.
         notes: sentences for the user.
@@ -61,6 +64,7 @@ class Problem:
     layout: Layout
     operator: Operator | None = None
     noise: float | None = None
+    channel_noise: Tensor | None = None
     layers: tuple[int, ...] = ()
     objective: Callable[[Tensor, Operator, Tensor], Objective] = MeanSquaredError
     weights: Tensor | None = None
@@ -79,6 +83,7 @@ class Problem:
     classical_name: str = "classical"
     answer: Callable[[], Tensor] | None = None
     answer_note: Callable[[], str] | None = None
+    instead: Callable[[], Tensor] | None = None
     strips: tuple[Strip, ...] = ()
     notes: tuple[str, ...] = ()
 

@@ -16,16 +16,16 @@ from untaught.fitting.state import State
 from untaught.imaging.arrays import from_tensor, laid_out
 from untaught.physics.operator import Operator
 
-__all__ = ["further_results", "interval", "residual_note"]
+__all__ = ["further_results", "interval", "residual_note", "unexplained", "unexplained_note"]
 
 _EXPLAINED = 1.5
 """A result may be this many standard deviations of the noise from the noisy picture."""
 
 
 def residual_note(problem: Problem, operator: Operator, state: State) -> tuple[str, ...]:
-    """How far the operator's output, or a denoised picture, is from the observation, as a sentence; none if unknown."""
+    """How far the operator's output is from the observation, as a sentence; none without an operator."""
     if problem.operator is None:
-        return _excess_note(problem, state)
+        return ()
     with torch.no_grad():
         if problem.verdict is not None:
             return (problem.verdict(state.average),)
@@ -37,19 +37,22 @@ def residual_note(problem: Problem, operator: Operator, state: State) -> tuple[s
     )
 
 
-def _excess_note(problem: Problem, state: State) -> tuple[str, ...]:
-    """A warning that a picture is farther from the noisy one than the noise explains."""
+def unexplained(problem: Problem, state: State) -> float | None:
+    """How many times farther a picture is from the noisy one than its noise explains; None if that is near enough."""
     # A classical answer goes by a model of the noise that says more than its strength.
-    if problem.noise is None or problem.answer is not None:
-        return ()
-    far = float(mean((state.average - problem.observed)[problem.known].square()).sqrt())
-    if far <= _EXPLAINED * problem.noise:
-        return ()
+    if problem.operator is not None or problem.noise is None or problem.instead is None:
+        return None
+    observed, known = (one.to(state.average.device) for one in (problem.observed, problem.known))
+    far = float(mean((state.average - observed)[known].square()).sqrt())
     # Observations that were transformed have units of their own.
-    times = far / max(problem.noise, 1e-12)
+    return None if far <= _EXPLAINED * problem.noise else far / max(problem.noise, 1e-12)
+
+
+def unexplained_note(times: float) -> str:
+    """A sentence on a picture that is not handed out."""
     return (
         f"the network's picture is {times:.1f} times as far from the noisy one as the noise explains, so it is not "
-        "restored yet or the noise is stronger: fit longer, or say how strong the noise is",
+        f"handed out: the picture is that of non-local means; fit longer, or say how strong the noise is"
     )
 
 

@@ -40,11 +40,11 @@ from untaught.fitting.estimate import Estimate, estimate
 from untaught.fitting.held_out import calibrate, hold_out
 from untaught.fitting.loop import iterate
 from untaught.fitting.mean_weights import evaluation_interval
-from untaught.fitting.operator_check import blame_operator, check_objective, check_operator
+from untaught.fitting.operator_check import blame_code, blame_operator, check_objective, check_operator
 from untaught.fitting.optimisers import OptimiserSettings, scheduled_rate
 from untaught.fitting.problem import Problem
 from untaught.fitting.recipe import Recipe
-from untaught.fitting.results import further_results, interval, residual_note
+from untaught.fitting.results import further_results, interval, residual_note, unexplained, unexplained_note
 from untaught.fitting.stacking import Stacking
 from untaught.fitting.state import Observer, Restoration, State, StopReason
 from untaught.fitting.stopping import EarlyStopping, Evidence, HeldOut, NeverStop
@@ -97,9 +97,11 @@ class Job:
             polished: include the last step, which may take seconds.
         """
         polish, finish = self.problem.final_step, self.problem.display_step
-        picture = state.picture
+        picture, instead = state.picture, self.problem.instead
         if polished and self.problem.answer is not None and self.recipe.classical:
             picture = self.problem.answer()
+        elif polished and instead is not None and unexplained(self.problem, state) is not None:
+            picture = instead()
         elif polished and polish is not None:
             picture = polish(picture)
         if finish is not None:
@@ -240,6 +242,12 @@ class Run:
             if self.last is not None:
                 blame_operator(error, self._problem, self._operator, self._sound(self.last).average)
             raise
+        except (StopFit, UntaughtError, MemoryError, torch.OutOfMemoryError):
+            raise
+        except Exception as error:
+            done = 0 if self.last is None else self.last.iteration
+            blame_code(error, self._operator, self._fit.network, self.job.recipe, done)
+            raise
         finally:
             self._lock.release()
 
@@ -376,6 +384,7 @@ class Run:
             raise UntaughtError("there is no result before the first iteration: iterate over the run first")
         last = self._sound(self.last)
         left = not self._finished and self.stop_reason is StopReason.ITERATIONS
+        far = unexplained(job.problem, last)
         uncertainty, expected = None, None
         if self._factor is not None:
             assert self._best is not None
@@ -398,7 +407,12 @@ class Run:
             missing=job.problem.missing,
             uncertainty=uncertainty,
             expected_psnr=expected,
-            notes=(*job.problem.notes, *self._share_note(), *residual_note(self._problem, self._operator, last)),
+            notes=(
+                *job.problem.notes,
+                *self._share_note(),
+                *residual_note(self._problem, self._operator, last),
+                *(() if far is None else (unexplained_note(far),)),
+            ),
             found=further_results(job.problem, self._operator, last),
         )
 

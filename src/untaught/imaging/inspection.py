@@ -16,6 +16,7 @@ from untaught.imaging.arrays import in_unit_range
 from untaught.imaging.jpeg_tables import Compression, compression_for_quality
 from untaught.imaging.noise import estimate_noise, impulses, noise_correlation
 from untaught.imaging.noise_model import NoiseModel, estimate_noise_model
+from untaught.imaging.patterns import mosaic_contrast, stripes, waves
 
 __all__ = ["Finding", "Inspection", "inspect"]
 
@@ -29,9 +30,19 @@ _MIDDLE = 256
 _BLOCKY_QUALITY = 75
 _DROPPED = 0.01
 _HIT = 0.005
-_HIT_BY_ANYTHING = 0.06
+_HIT_BY_ANYTHING = 0.03
 _FAR = 0.15
+_BY_NOISE = 4.0
+"""Noise takes a value so many of its standard deviations away from its surroundings to black or white, but no more."""
 _SMALLEST = 16
+_MOSAIC = 1.25
+_STRIPED = 8.0
+_MOST_AT_ENDS = 0.9
+_SOFT = 0.85
+_PLAIN = 0.02
+_DOUBTFUL = 4 * _NOISY
+"""Weaker noise that neighbours share may as well be texture."""
+_WAVY = 1100.0
 
 _FAINT = 0.1
 """A band has no detail if its power is less than this share of what the lower frequencies predict."""
@@ -58,11 +69,13 @@ class Inspection:
 
     Attributes:
         findings: all properties.
-        treatment: the words of the suggested command, without files; empty if nothing is wrong.
+        treatment: the words of the suggested command, without files; empty if nothing is wrong, or it is not sure.
+        doubt: why no command is suggested although something seems to be wrong; empty otherwise.
     """
 
     findings: tuple[Finding, ...]
     treatment: tuple[str, ...]
+    doubt: str = ""
 
     def __str__(self) -> str:
         return "\n".join(finding.sentence for finding in self.findings)
@@ -111,17 +124,30 @@ def inspect(
     white = (whole >= 1).any(2)
     # Single black pixels were lost; larger black areas are dark, as the sky in astronomy.
     scattered = black & (ndimage.uniform_filter(black.astype(float), 3) < 0.8)
+    # Noise reaches black and white too, where the picture is dark or bright. Without those pixels, it tells how far.
+    ends = scattered | ((whole >= 1) & (ndimage.uniform_filter(whole, (3, 3, 1)) < 0.95)).any(2)
+    rest = _filled(whole, ends | dead) if ends.mean() < _MOST_AT_ENDS else whole
+    reach_of_noise = max(_FAR, _BY_NOISE * estimate_noise(rest))
+    around = ndimage.median_filter(rest, (5, 5, 1))
     # Specks in a sharp photograph stand out too, but few reach the end of the range.
-    far = np.abs(whole - ndimage.median_filter(whole, (3, 3, 1))) > _FAR
-    alone = impulses(whole)
+    far = np.abs(whole - around) > reach_of_noise
+    alone = impulses(whole) & far.any(2)
     salt, pepper = (alone & (far & end).any(2) for end in (whole >= 1, whole <= 0))
     struck = alone if alone.mean() >= _HIT_BY_ANYTHING else salt | pepper
+    dropped = scattered & far.any(2)
+    # Where pixels were lost, dark ones were too.
+    bright = (around > reach_of_noise).any(2)
+    share = float(dropped.sum() / max(1, bright.sum())) if bright.mean() > 0.05 else float(dropped.mean())
+    if share < _DROPPED:
+        scattered = dropped
     if salt.mean() < pepper.mean() / 5:
         # With black pixels only, values were lost; impulses would be white too.
         struck = struck & ~scattered
     else:
         scattered = scattered & ~struck
-    lost = float((scattered | dead).mean())
+        # Where there are impulses, the black ones that were missed are no dropouts.
+        share = 0.0 if struck.mean() >= _HIT else min(share, float(scattered.mean()))
+    lost = max(share, float(dead.mean()))
     # Lost pixels are not noise.
     calm = whole if lost < _DROPPED and struck.mean() < _HIT else _filled(whole, scattered | dead | struck)
     finest, correlation = estimate_noise(calm), noise_correlation(calm)
@@ -166,7 +192,37 @@ def inspect(
             else "detail down to single pixels: it looks neither blurred nor enlarged"
         )
         findings.append(Finding("finest_detail", 1 / reach, sentence))
-    return Inspection(tuple(findings), _treatment(lost, float(struck.mean()), quality, finest, model))
+    treatment = _treatment(lost, float(struck.mean()), quality, finest, model)
+    if treatment and treatment[0] in ("restore", "dejpeg"):
+        return Inspection(tuple(findings), treatment)
+    if channels == 1 and mosaic_contrast(calm[..., 0]) > _MOSAIC:
+        findings.append(
+            Finding("mosaic", 1, "neighbouring pixels differ more than every other one, as in a raw mosaic")
+        )
+        return Inspection(tuple(findings), ("demosaic",))
+    doubt = _doubt(calm, model, reach, treatment)
+    return Inspection(tuple(findings), () if doubt else treatment, doubt)
+
+
+def _doubt(
+    picture: NDArray[np.float64], model: NoiseModel | None, reach: float | None, treatment: tuple[str, ...]
+) -> str:
+    """Why no treatment is suggested, though something seems to be wrong; empty otherwise."""
+    gray = picture.mean(2)
+    # Where not even coarse detail stands out from rounding, it is soft too.
+    if not treatment and (reach < _SOFT if reach is not None else gray.std() > _PLAIN):
+        return (
+            "it may be blurred, or enlarged, or soft by itself: deblur with the radius of the blur, or upscale the "
+            "picture that it was made from"
+        )
+    if treatment[:2] != ("denoise", "--kind"):
+        if stripes(gray) > _STRIPED:
+            return "the lines or columns differ as a whole, as banding does, and no command here removes that"
+        if waves(gray) > _WAVY:
+            return "a regular pattern lies over the picture, as interference does, and no command here removes that"
+    if treatment == ("denoise",) and model is not None and model.level < _DOUBTFUL:
+        return "what looks like weak noise may be fine texture: try denoise, and compare"
+    return ""
 
 
 def _treatment(

@@ -50,7 +50,8 @@ class R2RInput:
         if measurement.noise is None:
             raise InputError("the R2R input is for white noise, and its standard deviation is unknown here")
         observed = measurement.picture("R2R")
-        return R2RSampler(observed, measurement.known, measurement.noise, self, generator, measurement.guide)
+        noise = measurement.noise if measurement.channel_noise is None else measurement.channel_noise
+        return R2RSampler(observed, measurement.known, noise, self, generator, measurement.guide)
 
 
 class R2RSampler(InputSampler):
@@ -59,7 +60,7 @@ class R2RSampler(InputSampler):
     Args:
         observed: (1, C, H, W), float32, finite.
         known: (1, C, H, W), bool: values that are compared. The others are filled in before the network sees them.
-        noise: standard deviation of the picture's noise, above 0, in its units.
+        noise: standard deviation of the picture's noise, above 0, in its units; (1, C, 1, 1) for one per channel.
         settings: how much noise is added.
         generator: source of the random numbers, on the same device.
         guide: (1, channels, H, W), float32, finite: shown unchanged beside the picture; None if there is none.
@@ -69,7 +70,7 @@ class R2RSampler(InputSampler):
         self,
         observed: Tensor,
         known: Tensor,
-        noise: float,
+        noise: float | Tensor,
         settings: R2RInput,
         generator: torch.Generator,
         guide: Tensor | None = None,
@@ -97,7 +98,10 @@ class R2RSampler(InputSampler):
     def draw(self) -> Batch:
         """The next iteration's input, the guess to be corrected, and the target."""
         (observed, known, *guide), patch = self._patches.cut(self.observed, self.known, *self.guide)
-        added = torch.empty_like(observed).normal_(0, self.noise, generator=self.generator)
+        if isinstance(self.noise, Tensor):
+            added = torch.empty_like(observed).normal_(generator=self.generator) * self.noise
+        else:
+            added = torch.empty_like(observed).normal_(0, self.noise, generator=self.generator)
         shown = observed + self.settings.strength * added
         target = observed - added / self.settings.strength
         averages = [smooth(shown, kernel) / weight for kernel, weight in zip(self._kernels, self._weights, strict=True)]

@@ -26,6 +26,7 @@ class Measurement:
         size: height and width of the picture; depth, height and width of a volume.
         is_picture: whether ``observed`` is the picture itself, (1, C, H, W), and not the output of an operator.
         noise: standard deviation of the picture's white noise, in [0, 1]; None if unknown.
+        channel_noise: the same of each channel, (1, C, 1, 1), where they differ; None where they do not.
         guide: (1, channels, H, W), float32: another picture that guides the network; None if there is none.
         wanted: (H, W), bool: the pixels that the network's output is used for; None for all of them.
         strips: the parts of the picture that belong together (`untaught.priors.patches`); empty for the whole.
@@ -37,6 +38,7 @@ class Measurement:
     size: tuple[int, ...]
     is_picture: bool = True
     noise: float | None = None
+    channel_noise: Tensor | None = None
     guide: Tensor | None = None
     wanted: Tensor | None = None
     strips: tuple[Strip, ...] = ()

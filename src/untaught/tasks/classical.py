@@ -20,7 +20,7 @@ from untaught.physics.blur import Blur, UnknownBlur
 from untaught.priors.first_guess import biharmonic
 from untaught.priors.patches import Strip
 
-__all__ = ["classical", "fill"]
+__all__ = ["classical", "fill", "non_local_means"]
 
 Picture = NDArray[np.float64]
 Method = Callable[[Problem, Picture], Picture]
@@ -70,6 +70,24 @@ def fill(observed: Tensor, known: Tensor, strips: Sequence[Strip] = ()) -> Tenso
         solved = biharmonic(part, (there[:, :1] if same else there).float())
         part.copy_(torch.where(there, part, solved.clamp(0, 1)))
     return result.to(observed.device)
+
+
+def non_local_means(noisy: Tensor, noise: float | Tensor) -> Tensor:
+    """Denoise without a network: what is returned where a fit has not come far enough.
+
+    Args:
+        noisy: (N, C, H, W), in [0, 1]; or (N, C, D, H, W), whose slices are denoised one by one.
+        noise: standard deviation of its noise; (1, C, 1, 1) for one per channel.
+    """
+    from skimage.restoration import denoise_nl_means
+
+    deviations = torch.as_tensor(noise, dtype=torch.float64).flatten().expand(noisy.shape[1]).tolist()
+    result = noisy.detach().cpu().double().numpy().copy()
+    for picture in result:
+        for plane, deviation in zip(picture, deviations, strict=True):
+            for one in plane.reshape(-1, *plane.shape[-2:]):
+                one[...] = denoise_nl_means(one, 5, 6, h=0.6 * deviation, sigma=deviation)
+    return torch.from_numpy(result).float().to(noisy.device)
 
 
 def _known(problem: Problem) -> NDArray[np.bool_]:

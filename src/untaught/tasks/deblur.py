@@ -26,6 +26,9 @@ if TYPE_CHECKING:
 
 __all__ = ["DeblurSettings", "deblur", "read"]
 
+_MOST_PRODUCTS = 10**11
+"""Products of an iteration: more take minutes."""
+
 
 @settings
 class DeblurSettings:
@@ -122,10 +125,16 @@ def read(picture: Tensor, layout: Layout, settings: DeblurSettings, kernel: Arra
 
 
 def _check_fits(height: int, width: int, picture: Tensor) -> None:
+    """Refuse a kernel that is larger than the picture, or would take hours."""
     if height > picture.shape[2] or width > picture.shape[3]:
         raise InputError(
             f"the blur's kernel, {width} x {height} pixels, is larger than the picture, {picture.shape[3]} x "
             f"{picture.shape[2]} (width x height)"
+        )
+    if height * width * picture.numel() > _MOST_PRODUCTS:
+        raise InputError(
+            f"a blur's kernel of {width} x {height} pixels and a picture of {picture.shape[3]} x {picture.shape[2]} "
+            "(width x height) would take hours: make the picture smaller, and the blur with it"
         )
 
 

@@ -11,6 +11,7 @@ from pydantic import Field
 
 from untaught.errors import InputError, SettingError
 from untaught.settings import settings
+from untaught.tasks.channels import by_channels, channels_of_their_own
 from untaught.tasks.options import Number, Positive, Usage
 from untaught.tasks.registry import Task, register
 
@@ -221,11 +222,16 @@ def read_normal(picture: Tensor, finite: Tensor, layout: Layout, noise: float | 
 
     from untaught.fitting.problem import Problem
     from untaught.imaging.noise import declipped, estimate_noise
+    from untaught.tasks.classical import non_local_means
 
     notes: tuple[str, ...] = ()
     scale = layout.high - layout.low
+    flattened = _flattened(picture, finite)
+    own = channels_of_their_own(flattened, noise is not None)
+    if own is not None:
+        return by_channels(picture, finite, layout, own, None if noise is None else noise / scale)
     if noise is None:
-        deviation = float(np.mean([estimate_noise(one) for one in _arrays(_flattened(picture, finite))]))
+        deviation = float(np.mean([estimate_noise(one) for one in _arrays(flattened)]))
         notes = (f"the noise is estimated to have a standard deviation of {deviation * scale:.3g}",)
         if deviation < 1e-4:
             raise InputError(
@@ -243,6 +249,7 @@ def read_normal(picture: Tensor, finite: Tensor, layout: Layout, noise: float | 
         noise=deviation,
         final_step=_final_step_of(layout, picture, deviation),
         display_step=functools.partial(declipped, noise=deviation) if _is_clipped(picture) else None,
+        instead=functools.partial(non_local_means, picture, deviation),
         recipe_row="denoise-strong" if deviation > _STRONG else "",
         notes=notes,
     )
@@ -306,6 +313,7 @@ def _poisson(picture: Tensor, finite: Tensor, layout: Layout, settings: DenoiseS
     """Shot noise and read noise, made Gaussian by a variance-stabilising transform."""
     from untaught.fitting.problem import Problem
     from untaught.imaging.noise import Stabilised
+    from untaught.tasks.classical import non_local_means
 
     scale = layout.high - layout.low
     photons = (picture.double() * scale + layout.low - settings.offset) / settings.gain
@@ -324,6 +332,7 @@ def _poisson(picture: Tensor, finite: Tensor, layout: Layout, settings: DenoiseS
         noise=stabilised.noise,
         final_step=_final_step_of(layout, stabilised.values, stabilised.noise),
         display_step=in_units,
+        instead=functools.partial(non_local_means, stabilised.values, stabilised.noise),
         recipe_row="denoise-strong" if stabilised.noise > _STRONG else "",
     )
 

@@ -105,6 +105,7 @@ def read(picture: Tensor, layout: Layout, settings: GuideSettings, guide: ArrayL
         problem,
         final_step=None,
         display_step=None,
+        instead=None,
         recipe_row="guide-correlated",
         notes=(
             f"the noise of neighbouring pixels is correlated (by about {correlation:.1f}): the network sees the guide "
