@@ -25,6 +25,7 @@ FLOORS = (
     "fitting",
     "recipes",
     "tasks",
+    "batches",
     "studio",
     "cli",
 )

@@ -1,5 +1,6 @@
 """The public names, and where each lives: read by type checkers, and by the lazy import of `untaught`."""
 
+from .batches.driver import BatchReport, batch
 from .errors import (
     DivergenceError,
     InputError,
@@ -74,6 +75,7 @@ __all__ = [
     "TASKS",
     "ActivateSettings",
     "Batch",
+    "BatchReport",
     "Blur",
     "ConvDecoder",
     "CoordinateInput",
@@ -140,6 +142,7 @@ __all__ = [
     "WindowedVarianceValley",
     "activate",
     "adapt",
+    "batch",
     "blur_kernel",
     "check_laws",
     "deblur",

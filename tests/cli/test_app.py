@@ -268,6 +268,13 @@ BAD_USAGE = [
     (["activate", "--model", "small_models:small", "--layer", "late", "-o", "out.png"], "activate needs --unit"),
     (["activate", *looking("activate", "--unit", "1")[1:], "--value-range", "0", "1"], "value_range is for pictures"),
     (["studio", "--port", "70000"], "--port is a whole number between 0 and 65535"),
+    (["batch", "denoize", "photo.png", "-o", "out"], "did you mean denoise?"),
+    (["batch", "activate", "photo.png", "-o", "out"], "unknown task activate"),
+    (["batch", "denoise", "photo.png"], "batch needs --output"),
+    (["batch", "denoise", "-o", "out"], "batch needs INPUTS"),
+    (["batch", "denoise", "nowhere", "-o", "out"], "there is no file, folder or pattern nowhere"),
+    (["batch", "denoise", "photo.png", "-o", "out", "--nose", "3"], "did you mean --noise?"),
+    (["batch", "denoise", "photo.png", "-o", "out", "--workers", "0"], "--workers is"),
     (["completion", "tcsh"], "SHELL is one of bash, zsh, fish"),
 ]
 

@@ -15,6 +15,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, NoReturn
 
 import untaught
+from untaught.cli.batch_command import batch_command
 from untaught.cli.other_commands import DEMO, STUDIO, completion_command
 from untaught.cli.outputs import complain
 from untaught.cli.parsing import Command, help_of_app, help_of_command, make_app
@@ -84,6 +85,7 @@ def commands(words: Sequence[str] = ()) -> dict[str, Command]:
 
     listed = [
         *task_commands(words),
+        batch_command(words),
         *again_commands(words),
         *REPORT_COMMANDS,
         DEMO,

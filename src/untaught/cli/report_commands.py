@@ -123,9 +123,10 @@ def _compare(options: CompareOptions) -> int:
 
 def _baselines(record_file: Path) -> dict[str, tuple[Any, float]]:
     """The results of classical methods on the input that a record names, and the seconds that each takes."""
-    from untaught.cli.run import check_trust, prepared
+    from untaught.cli.run import check_trust
     from untaught.fitting.record import read_record
     from untaught.tasks.classical import classical
+    from untaught.tasks.from_files import prepared
 
     request = read_record(record_file)
     check_trust(request)

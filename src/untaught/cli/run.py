@@ -26,11 +26,11 @@ if TYPE_CHECKING:
     from untaught.fitting.checkpoint import Snapshot
     from untaught.fitting.observers import ReferenceMeter
     from untaught.fitting.problem import Problem
-    from untaught.fitting.run import Job, Run
+    from untaught.fitting.run import Run
     from untaught.fitting.state import Observer, Restoration, State
     from untaught.imaging.picture import Picture
 
-__all__ = ["DONE", "FAILED", "INTERRUPTED", "RunArguments", "prepared", "run_files"]
+__all__ = ["DONE", "FAILED", "INTERRUPTED", "RunArguments", "run_files"]
 
 DONE, FAILED, INTERRUPTED = 0, 1, 130
 
@@ -88,6 +88,7 @@ def _run(arguments: RunArguments) -> int:
     from untaught.fitting.observers import ReferenceMeter, SafetyNet
     from untaught.imaging import writing
     from untaught.imaging.arrays import in_unit_range
+    from untaught.tasks.from_files import prepared
 
     output, inputs = arguments.output, arguments.sources
     job, picture = prepared(arguments.task, arguments.files, arguments.options, page=arguments.page, **arguments.fit)
@@ -167,57 +168,6 @@ def check_trust(request: Mapping[str, Any], allowed: str | None = None) -> None:
     model = request["options"].get("model")
     if model is not None and model not in SHORT_MODELS and model != allowed:
         raise InputError(f"the run would import and call {model}: allow it by --model {model}")
-
-
-def prepared(
-    task: str, sources: Mapping[str, Path], options: Mapping[str, Any], *, page: int | None = None, **fit_options: Any
-) -> tuple[Job, Picture]:
-    """Read the input files of a task.
-
-    Args:
-        task: name of the task.
-        sources: the input files, by role.
-        options: the task's own options, value_range and volume.
-        page: the page of the picture's file, from 1; None for its only one.
-        **fit_options: the other options of `FitOptions`.
-
-    Returns:
-        The job, and the picture among the files, or a blank one if there is none.
-    """
-    import numpy as np
-
-    from untaught.imaging import reading
-    from untaught.imaging.picture import Picture
-    from untaught.tasks.preparation import filled_in, prepare
-    from untaught.tasks.registry import find_task
-
-    given: Picture | None = None
-    more: dict[str, Any] = {}
-    notes: tuple[str, ...] = ()
-    options = dict(options)
-    if "picture" in sources:
-        given = reading.read(sources["picture"], volume=options["volume"], page=page)
-    size = (0, 0) if given is None else given.size
-    for file in find_task(task).files:
-        if not (file.in_picture_file or file.role in sources):
-            continue
-        source = sources[file.role if file.role in sources else "picture"]
-        if file.kind == "mask" and given is not None and "mask_marks" in options:
-            marks, grow = options["mask_marks"], options.get("grow")
-            mask = reading.read_mask(source, size, given, marks=marks, grow=grow)
-            more[file.role], notes = mask.known, mask.notes
-            options |= {"mask_marks": "known", "grow": 0}
-        else:
-            more[file.role] = reading.read_input(source, file.kind, size)
-    if given is None:
-        job = prepare(task, None, **more, **options, **fit_options)
-        return job, Picture(np.asarray(job.blank()))
-    if given.levels is not None and options.get("value_range") is None and not find_task(task).absolute:
-        options["value_range"] = given.levels
-        notes += (f"the file says that black and white are {given.levels[0]:g} and {given.levels[1]:g}",)
-    job = prepare(task, given.pixels, **more, hidden=given.hidden, nodata=given.nodata, **options, **fit_options)
-    job = dataclasses.replace(job, problem=dataclasses.replace(job.problem, notes=(*notes, *job.problem.notes)))
-    return job, given if given.hidden is None else given.with_holes_filled(filled_in(job.problem))
 
 
 def _safety_nets(

@@ -36,6 +36,7 @@ _MACHINERY = {
     "bayer",
     "classical",
     "fit",
+    "from_files",
     "jobs",
     "missing",
     "options",

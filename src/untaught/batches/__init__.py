@@ -1,0 +1,1 @@
+"""Many pictures: a folder, a list or a table of them, done once each, whatever happens in between."""
