@@ -156,17 +156,34 @@ def test_previews_take_no_more_than_their_share(monkeypatch, cost):
     assert np.diff(made).min() >= 1.0
 
 
-def test_the_store_removes_old_entries_and_then_the_oldest_until_the_rest_is_small_enough(tmp_path):
-    store = Store(tmp_path, largest=2500, oldest=1000)
+@pytest.mark.parametrize("jump", [-3e9, 3e9], ids=["back", "forth"])
+def test_nothing_is_removed_when_the_clock_jumps(tmp_path, monkeypatch, jump):
+    store = Store(tmp_path)
     made = []
-    for age in (2000, 300, 200, 100):
-        with store.adding("jobs") as (identity, folder):
+    for kind, age in (("jobs", 2e8), ("pictures", 0.0)):
+        with store.adding(kind) as (identity, folder):
             (folder / "file").write_bytes(b"x" * 1000)
-        os.utime(store.folder / "jobs" / identity / "file", (time.time() - age,) * 2)
-        os.utime(store.folder / "jobs" / identity, (time.time() - age,) * 2)
+        os.utime(store.folder / kind / identity / "file", (time.time() - age,) * 2)
+        os.utime(store.folder / kind / identity, (time.time() - age,) * 2)
         made.append(identity)
-    assert store.clear({made[1]}) == [made[0], made[2]]
-    assert set(store.entries("jobs")) == {made[1], made[3]}
+    now = time.time()
+    monkeypatch.setattr(time, "time", lambda: now + jump)
+    store.largest = 0
+    contents = Store(tmp_path).contents()
+    assert [(entry["id"], entry["bytes"]) for entry in contents] == [(identity, 1000) for identity in made]
+    assert Store(tmp_path).largest == 0
+
+
+def test_jobs_keep_their_order_when_the_clock_is_put_back(tmp_path, monkeypatch):
+    queue, names = Queue(Store(tmp_path)), []
+    for now in (5000.0, 10.0, 20.0):
+        monkeypatch.setattr(time, "time", lambda now=now: now)
+        with queue.store.adding("jobs") as (identity, _):
+            pass
+        queue.add(identity, request_of(identity), JobState.queued(queue.next_turn()))
+        names.append(identity)
+    assert queue.waiting() == names
+    assert queue.all() == names[::-1]
 
 
 def test_the_store_refuses_uploads_on_a_full_disk_and_names_it_does_not_have(tmp_path):

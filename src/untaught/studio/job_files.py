@@ -64,6 +64,7 @@ class JobRequest(_JobFile):
         names: the names of downloads, by role: "picture", "mask", "result" and others of the task.
         files: the names in the job's folder, by role.
         continue_for: extra iterations, one number for each time that the user continued the job.
+        mask: `mask_version` of the marks that the job was given; empty if there are none.
     """
 
     _FILE = "request.json"
@@ -80,6 +81,7 @@ class JobRequest(_JobFile):
     names: dict[str, str]
     files: dict[str, str]
     continue_for: list[int]
+    mask: str = ""
 
     @field_validator("task")
     @classmethod
@@ -105,9 +107,9 @@ class JobState(_JobFile):
     turn: float
 
     @classmethod
-    def queued(cls) -> JobState:
-        """Return the state of a new job."""
-        now = time.time()
+    def queued(cls, turn: float | None = None) -> JobState:
+        """Return the state of a new job, queued now or at a given time."""
+        now = time.time() if turn is None else turn
         return cls(state="queued", message="", created=now, turn=now)
 
 

@@ -116,9 +116,23 @@ class Queue:
         logs = [self._folder(identity) / "log.jsonl" for identity in self._workers]
         return max((log.stat().st_mtime for log in logs if log.exists()), default=0.0)
 
-    def in_use(self) -> set[str]:
-        """Return the names of the jobs that have not ended."""
-        return {identity for identity, state in self._states.items() if state.state not in FINAL}
+    def is_unfinished(self, identity: str) -> bool:
+        """Return whether a job has not ended.
+
+        Raises:
+            MissingError: if there is no such job.
+        """
+        return self.state(identity).state not in FINAL
+
+    def jobs_of(self, picture: str) -> list[str]:
+        """Return the names of the jobs of a picture that have not ended."""
+        unfinished = (identity for identity, state in self._states.items() if state.state not in FINAL)
+        return [identity for identity in unfinished if self._requests[identity].picture == picture]
+
+    def next_turn(self) -> float:
+        """Return the time, or a moment after the last turn if the clock was put back since."""
+        last = max((state.turn for state in self._states.values()), default=0.0)
+        return max(time.time(), last + 0.001)
 
     def check_room(self) -> None:
         """Check that one more job can be queued.
@@ -178,7 +192,7 @@ class Queue:
         self._queue(identity)
 
     def _queue(self, identity: str) -> None:
-        self._set(identity, state="queued", message="", turn=time.time())
+        self._set(identity, state="queued", message="", turn=self.next_turn())
         self._more.set()
 
     def cancel(self, identity: str) -> None:
@@ -199,13 +213,7 @@ class Queue:
         if self.state(identity).state not in FINAL:
             self.cancel(identity)
         self.store.remove("jobs", identity)
-        self.forget([identity])
-
-    def forget(self, identities: list[str]) -> None:
-        """Forget jobs that are no longer in the store."""
-        for identity in identities:
-            self._states.pop(identity, None)
-            self._requests.pop(identity, None)
+        del self._states[identity], self._requests[identity]
         self.changes += 1
 
     def _set(self, identity: str, **changes: Any) -> None:
@@ -263,7 +271,6 @@ class Queue:
         code = await self._workers[identity].wait()
         del self._workers[identity]
         self._note_end(identity, code)
-        self.forget(self.store.clear(self.in_use()))
         self._more.set()
 
     def _note_end(self, identity: str, code: int) -> None:

@@ -1,6 +1,9 @@
-"""The process that reads uploaded files: ``python -m untaught.studio.sandbox ACTION ...``.
+"""The process that reads one uploaded file: ``python -m untaught.studio.sandbox``.
 
 Uploaded files may be damaged or hostile. A decoder that fails on one ends this process and not the server.
+
+The server starts it ahead of time, so that its imports are done when a file comes. A line of JSON on standard input
+tells the folder, the action and its words.
 
 What it may touch: it runs in one folder of the store, an upload's or a job's, and writes nowhere else. It reads the
 upload, which is named ``file``, and the paths that the server passes, never a path from a client. On Linux and macOS
@@ -14,11 +17,12 @@ upload as "the file", so that they tell a client nothing about this machine.
 from __future__ import annotations
 
 import json
+import os
 import sys
 from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -141,13 +145,17 @@ _ACTIONS: dict[str, Callable[..., dict[str, Any]]] = {
 }
 
 
-def main(words: list[str]) -> int:
-    """Run an action, print its answer, and return the exit code."""
+def main(lines: IO[str]) -> int:
+    """Wait for a line that names an action, run it, print its answer, and return the exit code."""
     _limit_resources()
-    action, *rest = words
+    line = lines.readline()
+    if not line:
+        return 0
+    question = json.loads(line)
+    os.chdir(question["folder"])
     code, answer = 0, {}
     try:
-        answer = _ACTIONS[action](*rest)
+        answer = _ACTIONS[question["action"]](*question["words"])
     except InputError as error:
         text = str(error)
         code, answer = 2, {"message": f"the {text}" if text.startswith("file ") else text}
@@ -167,4 +175,4 @@ def _limit_resources() -> None:
 
 
 if __name__ == "__main__":
-    sys.exit(main(sys.argv[1:]))
+    sys.exit(main(sys.stdin))

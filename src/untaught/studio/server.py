@@ -36,9 +36,11 @@ def create_app(services: Services, access: Access) -> AccessControl:
 
     @contextlib.asynccontextmanager
     async def lifespan(_: FastAPI) -> AsyncIterator[None]:
+        services.readers.prepare()
         tasks = [asyncio.create_task(services.queue.run()), asyncio.create_task(services.make_examples())]
         yield
         await services.queue.close()
+        await services.readers.close()
         for task in tasks:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)

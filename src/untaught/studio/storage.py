@@ -11,11 +11,12 @@
     jobs/ID/request.json        what the user asked for
             state.json          queued, running, paused, done, failed or cancelled
             log.jsonl, moments/, checkpoint, result.EXT, result.json, record.json, ...
+    settings.json               how much may be stored before the page asks what to remove
     damaged/                    entries that cannot be read; the studio never deletes them
 
-Read: this folder, the page's own files and scikit-image's example pictures. Deleted: what the user deletes; entries
-older than 60 days and then the oldest above 20 GiB, unless they are queued, running or paused; unfinished uploads;
-cleared masks; previews beyond the last sixty; the older worker log. Never deleted: damaged/ and examples/.
+Read: this folder, the page's own files and scikit-image's example pictures. Deleted: what the user deletes; unfinished
+uploads; cleared masks; previews beyond the last sixty; the older worker log. Nothing is deleted for its age or
+size: the page shows what is stored, and asks.
 
 ID is 16 random hexadecimal digits. Nothing that a client sends becomes part of a path. The server writes request.json
 and state.json, the worker writes the rest of a job. Small files are written under a temporary name and then renamed.
@@ -29,7 +30,6 @@ import os
 import re
 import secrets
 import shutil
-import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -59,7 +59,7 @@ LEAST_TOKEN = 16
 Kind = Literal["pictures", "jobs"]
 
 _IDENTITY = re.compile(r"[0-9a-f]{16}")
-_DAY = 24 * 3600.0
+_LARGEST = 20 * 2**30
 
 _log = logging.getLogger(__name__)
 
@@ -137,17 +137,11 @@ class Store:
 
     Args:
         folder: made if it does not exist, readable by the user only.
-        largest: size of all entries in bytes; above it, the oldest entries that are not in use are removed.
-        oldest: age in seconds at which an entry is removed.
         spare: bytes of disk space that stay free.
     """
 
-    def __init__(
-        self, folder: Path, *, largest: int = 20 * 2**30, oldest: float = 60 * _DAY, spare: int = 2**30
-    ) -> None:
+    def __init__(self, folder: Path, *, spare: int = 2**30) -> None:
         self.folder = folder
-        self.largest = largest
-        self.oldest = oldest
         self.spare = spare
         folder.mkdir(parents=True, exist_ok=True, mode=0o700)
         for name in ("pictures", "jobs", "examples"):
@@ -225,31 +219,28 @@ class Store:
         if shutil.disk_usage(self.folder).free < self.spare + wanted:
             raise FullError("the disk is almost full: free some space, or remove jobs")
 
-    def clear(self, in_use: set[str]) -> list[str]:
-        """Remove entries that are too old, then the oldest until the rest is small enough.
-
-        Args:
-            in_use: names of entries to keep.
-
-        Returns:
-            The names of the removed entries.
-        """
-        found: list[tuple[float, int, Kind, str]] = []
+    def contents(self) -> list[dict[str, Any]]:
+        """Return kind, name, size in bytes and time of the last change of every entry, the oldest first."""
+        found = []
         kinds: tuple[Kind, ...] = ("pictures", "jobs")
         for kind in kinds:
             for identity in self.entries(kind):
                 with suppress(OSError):  # it may be removed meanwhile
-                    found.append((*_age_and_size(self.folder / kind / identity), kind, identity))
-        found.sort()
-        total, removed, now = sum(size for _, size, _, _ in found), [], time.time()
-        for changed, size, kind, identity in found:
-            if identity in in_use or (now - changed < self.oldest and total <= self.largest):
-                continue
-            with suppress(MissingError):
-                self.remove(kind, identity)
-            total -= size
-            removed.append(identity)
-        return removed
+                    changed, size = _age_and_size(self.folder / kind / identity)
+                    found.append({"kind": kind, "id": identity, "bytes": size, "changed": changed})
+        return sorted(found, key=lambda one: one["changed"])
+
+    @property
+    def largest(self) -> int:
+        """Size of all entries in bytes from which on the page asks what to remove; the user can change it."""
+        try:
+            return max(0, int(read_json(self.folder / "settings.json")["largest"]))
+        except (DamagedError, KeyError, TypeError, ValueError):
+            return _LARGEST
+
+    @largest.setter
+    def largest(self, size: int) -> None:
+        write_json(self.folder / "settings.json", {"largest": size})
 
 
 def _age_and_size(folder: Path) -> tuple[float, int]:

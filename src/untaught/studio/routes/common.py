@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import contextlib
+import hashlib
 import secrets
 import shutil
+import zlib
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Annotated, Any
+from urllib.parse import quote
 
 from fastapi import Depends, HTTPException, Request, Response
 from fastapi import Path as InPath
@@ -25,8 +28,10 @@ __all__ = [
     "Identity",
     "all_job_facts",
     "job_facts",
+    "mask_version",
     "original",
     "picture_info",
+    "send_content",
     "send_file",
     "temporary_folder",
 ]
@@ -68,6 +73,17 @@ def original(store: Store, identity: str) -> Path:
     """
     picture_info(store, identity)
     return next(store.entry("pictures", identity).glob("original.*"))
+
+
+_MEDIA = {".jpg": "image/jpeg", ".png": "image/png"}
+
+
+def mask_version(folder: Path) -> str:
+    """Return a hash of the mask in a folder, the same for the same marks; empty if there is none."""
+    try:
+        return hashlib.sha256((folder / "mask.png").read_bytes()).hexdigest()[:32]
+    except FileNotFoundError:
+        return ""
 
 
 @contextlib.contextmanager
@@ -131,6 +147,29 @@ class _File(FileResponse):
             await Response(status_code=304, headers=kept)(scope, receive, send)
             return
         await super().__call__(scope, receive, send)
+
+
+def send_content(path: Path, if_none_match: str = "", download_as: str | None = None) -> Response:
+    """Answer with a small file that may be replaced or deleted at any time; it is read at once.
+
+    Args:
+        path: of the file.
+        if_none_match: the client's etag of what it has already.
+        download_as: the name that a browser saves it under; None to show it instead.
+
+    Raises:
+        HTTPException: 404 if there is no such file.
+    """
+    try:
+        content = path.read_bytes()
+    except OSError:
+        raise HTTPException(404, "this file does not exist, or not yet") from None
+    headers = {"cache-control": "no-cache", "etag": f'"{zlib.crc32(content):08x}-{len(content)}"'}
+    if if_none_match == headers["etag"]:
+        return Response(status_code=304, headers=headers)
+    if download_as is not None:
+        headers["content-disposition"] = f"attachment; filename*=utf-8''{quote(download_as)}"
+    return Response(content, media_type=_MEDIA.get(path.suffix, "application/octet-stream"), headers=headers)
 
 
 def send_file(path: Path, download_as: str | None = None) -> Response:

@@ -23,10 +23,11 @@ _LONGEST_OFFSET = 15
 _PING = 10
 
 
-@routes.get("/events", summary="Server-sent events: `jobs`, the list of all jobs after each change")
+@routes.get("/events", summary="Server-sent events: `jobs`, all jobs; `masks`, versions of the marks that changed")
 async def _events(services: CurrentServices) -> EventSourceResponse:
     async def events() -> AsyncIterator[dict[str, str]]:
         seen: tuple[int, float] | None = None
+        masks: dict[str, str] = {}
         async for tick in _ticks(services):
             # The progress of running jobs is sent every two seconds.
             queue = services.queue
@@ -34,6 +35,9 @@ async def _events(services: CurrentServices) -> EventSourceResponse:
             if now != seen:
                 seen = now
                 yield {"event": "jobs", "data": json.dumps(all_job_facts(services))}
+            if services.masks != masks:
+                masks = dict(services.masks)
+                yield {"event": "masks", "data": json.dumps(masks)}
 
     return EventSourceResponse(events(), ping=_PING)
 

@@ -53,6 +53,6 @@ async def _add_example(services: CurrentServices, name: _ExampleName) -> dict[st
     with services.store.adding("pictures") as (identity, folder):
         shutil.copyfile(source / "picture.png", folder / "file")
         shutil.copyfile(source / "mask.png", folder / "mask.png")
-        facts = await services.run_sandbox(folder, "picture")
+        facts = await services.readers.run(folder, "picture")
         write_json(folder / "info.json", {"id": identity, "name": name, "created": time.time(), **facts})
     return picture_facts(services, identity)

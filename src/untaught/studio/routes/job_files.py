@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import zlib
 from typing import Annotated, Literal
 
-from fastapi import APIRouter, Header, HTTPException, Response
+from fastapi import APIRouter, Header, Response
 from fastapi import Path as InPath
 
 from untaught.studio.job_files import moments
-from untaught.studio.routes.common import CurrentServices, Identity, send_file
+from untaught.studio.routes.common import CurrentServices, Identity, send_content, send_file
 
 __all__ = ["routes"]
 
@@ -23,7 +22,12 @@ _JobFile = Literal[
 
 @routes.get("/jobs/{identity}/files/{which}", summary="A file of a job")
 async def _job_file(
-    services: CurrentServices, identity: Identity, which: _JobFile, *, download: bool = False
+    services: CurrentServices,
+    identity: Identity,
+    which: _JobFile,
+    *,
+    download: bool = False,
+    if_none_match: Annotated[str, Header()] = "",
 ) -> Response:
     folder = services.store.entry("jobs", identity)
     request = services.queue.request(identity)
@@ -42,6 +46,8 @@ async def _job_file(
         "uncertainty": (folder / "uncertainty.tif", f"{request.name}-uncertainty.tif"),
         "uncertainty-view": (folder / "uncertainty.png", None),
     }[which]
+    if path.suffix == ".jpg":  # a preview, which the worker may delete meanwhile
+        return send_content(path, if_none_match)
     return send_file(path, name if download else None)
 
 
@@ -51,7 +57,7 @@ async def _film(services: CurrentServices, identity: Identity) -> Response:
     name = services.queue.request(identity).name
     made, previews = folder / "film.gif", folder / "moments"
     if not made.exists() or (previews.exists() and made.stat().st_mtime < previews.stat().st_mtime):
-        await services.run_sandbox(folder, "film")
+        await services.readers.run(folder, "film")
     return send_file(made, f"{name}-film.gif")
 
 
@@ -67,12 +73,5 @@ async def _moment(
     iteration: Annotated[int, InPath(ge=1, le=9999999)],
     if_none_match: Annotated[str, Header()] = "",
 ) -> Response:
-    # Read at once: the worker may delete this preview while the answer is sent.
-    try:
-        content = (services.store.entry("jobs", identity) / "moments" / f"{iteration:07d}.jpg").read_bytes()
-    except OSError:
-        raise HTTPException(404, "there is no preview of this iteration") from None
-    headers = {"cache-control": "no-cache", "etag": f'"{zlib.crc32(content):08x}-{len(content)}"'}
-    if if_none_match == headers["etag"]:
-        return Response(status_code=304, headers=headers)
-    return Response(content, media_type="image/jpeg", headers=headers)
+    folder = services.store.entry("jobs", identity)
+    return send_content(folder / "moments" / f"{iteration:07d}.jpg", if_none_match)

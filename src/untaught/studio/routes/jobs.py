@@ -11,11 +11,13 @@ from fastapi import APIRouter, HTTPException
 from pydantic import BaseModel, ConfigDict, Field
 
 from untaught.studio.job_files import JobRequest, JobState
+from untaught.studio.queue import RefusedError
 from untaught.studio.routes.common import (
     CurrentServices,
     Identity,
     all_job_facts,
     job_facts,
+    mask_version,
     original,
     picture_info,
 )
@@ -30,7 +32,9 @@ class NewJob(BaseModel):
     """What to do with a picture.
 
     Attributes:
-        picture: name of an uploaded picture; its present mask is used.
+        picture: name of an uploaded picture; its present marks are used.
+        mask: version of the marks that the client shows, empty if it shows none; the job is refused if they have
+            changed. Without it, whatever marks there are.
         task: name of the task.
         settings: of the task, by name; those left out have the default of the command line.
         crop: left, top, width and height of the region to try, in pixels; None for the whole picture.
@@ -42,6 +46,7 @@ class NewJob(BaseModel):
     task: Annotated[str, Field(max_length=40)]
     settings: dict[str, bool | int | float | str | None] = {}
     crop: tuple[int, int, int, int] | None = None
+    mask: Annotated[str, Field(pattern="^([0-9a-f]{32})?$")] | None = None
 
 
 class Continuation(BaseModel):
@@ -58,7 +63,10 @@ async def _add_job(services: CurrentServices, wanted: NewJob) -> dict[str, Any]:
     source = services.store.entry("pictures", wanted.picture)
     task = find_offer(wanted.task)
     settings = check_settings(task, wanted.settings)
-    has_mask = mask_need(task) != "none" and (source / "mask.png").exists()
+    version = mask_version(source) if mask_need(task) != "none" else ""
+    has_mask = bool(version)
+    if mask_need(task) != "none" and wanted.mask not in (None, version):
+        raise RefusedError("the marks of this picture have changed in another window: look at them, then start again")
     if mask_need(task) == "needed" and not has_mask:
         raise HTTPException(422, "the picture has no mask, and this task needs one: mark what is missing first")
     crop = wanted.crop
@@ -103,8 +111,9 @@ async def _add_job(services: CurrentServices, wanted: NewJob) -> dict[str, Any]:
             names=names,
             files=files,
             continue_for=[],
+            mask=version,
         )
-        state = JobState.queued()
+        state = JobState.queued(services.queue.next_turn())
         request.write(folder)
         state.write(folder)
     services.queue.add(identity, request, state)

@@ -21,17 +21,26 @@ function sentence(text) {
   return text[0].toUpperCase() + text.slice(1) + (/[.!?]$/.test(text) ? "" : ".");
 }
 
+const json = (content) => ({ headers: { "content-type": "application/json" }, body: JSON.stringify(content) });
+
 export const get = async (path) => (await ask(path)).json();
 export const remove = (path) => ask(path, { method: "DELETE" });
-export const put = async (path, body) => (await ask(path, { method: "PUT", body })).json();
+export const put = async (path, body, keepalive = false) => (await ask(path, { method: "PUT", body, keepalive })).json();
+export const set = (path, content) => ask(path, { method: "PUT", ...json(content) });
 export const upload = async (path, body) => (await ask(path, { method: "POST", body })).json();
 export const post = async (path, content) =>
-  (await ask(path, { method: "POST", headers: { "content-type": "application/json" }, body: JSON.stringify(content ?? {}) })).json();
+  (await ask(path, { method: "POST", ...json(content ?? {}) })).json();
 
 // Returns a picture from the server, decoded off the main thread, or null if it does not exist (yet).
 export async function bitmap(path) {
   const answer = await fetch(`/api${path}`, { credentials: "same-origin" }).catch(() => null);
   return answer?.ok ? createImageBitmap(await answer.blob()) : null;
+}
+
+// Returns the marks of a picture and their version, null if it has none.
+export async function masked(identity) {
+  const answer = await ask(`/pictures/${identity}/mask`).catch((error) => { if (error.status !== 404) throw error; });
+  return answer ? { version: answer.headers.get("x-mask"), bitmap: await createImageBitmap(await answer.blob()) } : null;
 }
 
 // Follows server-sent events: `handlers` has a function for each event name. The browser reconnects by itself, but not

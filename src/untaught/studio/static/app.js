@@ -1,21 +1,23 @@
 // The page as a whole. It is in one of three modes: empty, painting a mask, or showing a job. The address names the
 // picture or job (#picture=..., #job=...), so a reload shows it again.
 
-import { bitmap, follow, get, post, upload } from "./api.js";
+import { bitmap, follow, get, masked, post, remove, upload } from "./api.js";
 import { JobView } from "./job.js";
 import { Painting } from "./painting.js";
 import { Stage } from "./stage.js";
+import { Storage } from "./storage.js";
 
 const $ = (id) => document.getElementById(id);
 const stage = new Stage($("canvas"));
 const painting = new Painting(stage, { onChange: maskChanged, onSelect: (box) => start(box), onError: complain });
+const storage = new Storage({ sure: (text) => sure(text), onError: complain, onChange: () => { if (document.body.dataset.mode === "empty") showPictures().catch(complain); } });
 const job = new JobView(stage, { onError: complain, onGone: () => go(""), onSubject: (text) => { $("subject").textContent = text; } });
 
 let offers = [];
 let picture = null;   // the facts from the server about the picture that is painted on
 let uploading = null; // a promise of these facts during the upload
+let dropped = 0;      // counts dropped files
 let opened = 0;       // counts what was opened, so that late answers for an earlier picture are ignored
-let saving = 0;
 
 // Modes ------------------------------------------------------------------------------------------------------------
 
@@ -29,6 +31,7 @@ function setMode(mode) {
   if (mode !== "job") job.close();
   if (mode !== "paint") painting.end();
   if (mode === "empty") {
+    showPictures().catch(complain);
     stage.close();
     stage.onStroke = null;
     $("subject").textContent = "";
@@ -71,29 +74,32 @@ function quieten() {
 
 // Opening a picture ------------------------------------------------------------------------------------------------
 
-// The picture is shown as soon as the browser has decoded it, while it is uploaded.
+// The picture is shown as soon as the browser has decoded it, while it is uploaded. What is on the page stays there if
+// the file turns out to be no picture.
 async function openFile(file) {
-  const turn = ++opened;
+  const drop = ++dropped;
   quieten();
   const sent = upload(`/pictures?name=${encodeURIComponent(file.name || "pasted.png")}`, file);
   sent.catch(() => {});
-  uploading = sent;
-  picture = null;
-  painting.end(); // the old mask is not for this picture
-  maskChanged();
   const decoded = /\.tiff?$/i.test(file.name) ? null : await createImageBitmap(file).catch(() => null);
-  if (decoded && turn === opened) await paint(decoded, decoded.width, decoded.height, file.name || "pasted.png");
+  if (drop !== dropped) return;
+  const turn = decoded ? ++opened : opened;
+  if (decoded) {
+    picture = null;
+    uploading = sent;
+    await paint(decoded, decoded.width, decoded.height, file.name || "pasted.png");
+  }
   try {
     const facts = await sent;
     if (turn !== opened) return;
+    uploading = sent;
     if (!decoded || decoded.width !== facts.width || decoded.height !== facts.height) {
       if (!await paint(await bitmap(`/pictures/${facts.id}/view`), facts.width, facts.height, facts.name)) return;
     }
     took(facts);
   } catch (error) {
     if (turn !== opened) return;
-    uploading = null;
-    setMode("empty");
+    if (decoded) await arrive(); // back to what the address names
     complain(error);
   }
 }
@@ -114,14 +120,15 @@ async function openExample(name, task) {
 async function openStored(identity) {
   const turn = ++opened;
   try {
+    await painting.left; // strokes that the picture may still get
     const facts = await get(`/pictures/${identity}`);
     // Both before painting begins: a mask that came later would replace what the user paints.
-    const [shown, mask] = await Promise.all(["view", "mask"].map((part) => bitmap(`/pictures/${identity}/${part}`)));
+    const [shown, mask] = await Promise.all([bitmap(`/pictures/${identity}/view`), masked(identity)]);
     if (turn !== opened) return;
-    uploading = Promise.resolve(facts);
     if (!await paint(shown, facts.width, facts.height, facts.name)) return;
-    if (mask) painting.restore(mask);
-    took(facts);
+    if (mask) painting.restore(mask.bitmap);
+    uploading = Promise.resolve(facts);
+    took({ ...facts, mask: mask?.version ?? "" });
   } catch (error) {
     if (turn !== opened) return;
     setMode("empty");
@@ -132,6 +139,7 @@ async function openStored(identity) {
 // Shows the picture with an empty mask, then the tools. Returns false if something else was opened meanwhile.
 async function paint(shown, width, height, name) {
   job.close();
+  painting.end(); // the old marks are not for this picture
   stage.view = "single";
   if (!await stage.open(shown, width, height)) return false;
   painting.begin(width, height);
@@ -149,6 +157,7 @@ function took(facts) {
   $("subject").textContent = `${facts.name} · ${facts.width} × ${facts.height} · ${depth}`;
   history.replaceState(null, "", `#picture=${facts.id}`);
   showCurrent();
+  painting.marks.begin(facts.id, facts.mask).catch(() => {});
   maskChanged();
 }
 
@@ -206,20 +215,19 @@ function maskChanged() {
   const ready = offer && !all && (marked || offer.mask !== "needed");
   $("start").disabled = $("try").disabled = !ready;
   $("start").title = ready ? "" : "Mark what is missing first";
-  clearTimeout(saving);
-  if (picture && painting.changed) saving = setTimeout(() => painting.save(picture.id).catch(() => {}), 2000);
 }
 
 async function start(region = null) {
+  const { marks } = painting;
+  if (!marks) return;
   quieten();
   $("start").disabled = true;
   $("start").textContent = "Starting…";
   try {
     const facts = await uploading;
-    clearTimeout(saving);
-    await painting.save(facts.id);
+    await marks.save();
     const crop = region && [region.left, region.top, region.right - region.left, region.bottom - region.top];
-    const added = await post("/jobs", { picture: facts.id, task: $("task").value, settings: chosenSettings(), crop });
+    const added = await post("/jobs", { picture: facts.id, task: $("task").value, settings: chosenSettings(), crop, mask: marks.version });
     go(`job=${added.id}`);
   } catch (error) {
     complain(error);
@@ -276,13 +284,36 @@ function update(item, facts) {
   if (image.getAttribute("src") !== source) image.src = source;
 }
 
-function removeJob(facts) {
-  $("sure-text").textContent = `Remove “${facts.name}” with its result? This cannot be undone.`;
+async function removeJob(facts) {
+  if (await sure(`Remove “${facts.name}” with its result? This cannot be undone.`)) job.remove(facts.id).catch(complain);
+}
+
+function sure(text) {
+  $("sure-text").textContent = text;
   $("sure").returnValue = "no";
-  $("sure").onclose = () => {
-    if ($("sure").returnValue === "yes") job.remove(facts.id).catch(complain);
-  };
   $("sure").showModal();
+  return new Promise((resolve) => { $("sure").onclose = () => resolve($("sure").returnValue === "yes"); });
+}
+
+// Pictures that were uploaded before, to paint on -----------------------------------------------------------------------
+
+async function showPictures() {
+  const { pictures } = await get("/pictures");
+  $("pictures-part").hidden = !pictures.length;
+  $("pictures").replaceChildren(...pictures.map((facts) => {
+    const image = make("img", { src: `/api/pictures/${facts.id}/thumbnail`, alt: "", width: 192, height: 192, loading: "lazy" });
+    const button = make("button", {}, image, make("span", { textContent: facts.name, dir: "auto" }));
+    button.dataset.picture = facts.id;
+    button.addEventListener("click", () => go(`picture=${facts.id}`));
+    const away = make("button", { className: "icon remove", title: "Remove" }, icon("close"));
+    away.setAttribute("aria-label", `Remove ${facts.name}`);
+    away.addEventListener("click", async () => {
+      if (!await sure(`Remove “${facts.name}” and its marks? Its results stay. This cannot be undone.`)) return;
+      await remove(`/pictures/${facts.id}`).catch(complain);
+      showPictures().catch(complain);
+    });
+    return make("li", {}, button, away);
+  }));
 }
 
 function showCurrent() {
@@ -336,6 +367,8 @@ function setTheme(theme) {
 
 function listen() {
   addEventListener("hashchange", arrive);
+  // Before its upload is done, a picture is nowhere else.
+  addEventListener("beforeunload", (event) => { if (uploading && !picture && painting.mask) event.preventDefault(); });
   $("home").addEventListener("click", (event) => { event.preventDefault(); go(""); });
   $("theme").addEventListener("click", () => {
     const theme = document.documentElement.dataset.theme === "dark" ? "light" : "dark";
@@ -425,7 +458,8 @@ async function begin() {
     setMode("empty");
     complain(error);
   }
-  follow("/events", { jobs: showJobs }, (connected) => { $("connection").hidden = connected; });
+  const showMasks = (masks) => { if (picture && painting.marks) painting.marks.hear(masks[picture.id] ?? painting.marks.heard).catch(() => {}); };
+  follow("/events", { jobs: showJobs, masks: showMasks }, (connected) => { $("connection").hidden = connected; });
 }
 
 begin();

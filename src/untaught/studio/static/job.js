@@ -35,6 +35,7 @@ export class JobView {
     try {
       await this.#take(await get(`/jobs/${identity}`));
     } catch (error) {
+      if (this.id !== identity) return; // the user is elsewhere by now
       if (error.status === 404) this.onGone();
       this.onError(error);
       return;
