@@ -90,8 +90,8 @@ def request_of(identity, **settings):
         whole=None,
         width=4,
         height=4,
-        names={},
-        files={},
+        names={"picture": "a.png", "result": "b.png"},
+        files={"picture": "a.png", "result": "b.png"},
         continue_for=[],
     )
 

@@ -9,19 +9,23 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import logging
 import time
 from collections.abc import Awaitable, Callable, Iterable
 from pathlib import Path
 from typing import Any
 
 from untaught.studio.job_files import FINAL, JobRequest, JobState
-from untaught.studio.storage import DamagedError, MissingError, Store, set_file_aside
-from untaught.studio.worker_process import DONE, PAUSED, Wish, WorkerProcess
+from untaught.studio.storage import DamagedError, FullError, MissingError, Store, set_file_aside
+from untaught.studio.worker_process import DONE, FULL, PAUSED, Wish, WorkerProcess
 
 __all__ = ["Queue", "RefusedError"]
 
 _MOST_WAITING = 100
 _SECONDS_TO_LEAVE = 20.0
+_SECONDS_BETWEEN_LOOKS = 3.0
+
+_log = logging.getLogger(__name__)
 
 
 class RefusedError(Exception):
@@ -34,6 +38,11 @@ class Queue:
     Args:
         store: of the jobs.
         start_worker: starts a worker, given the path of its log; tests pass another one.
+
+    Attributes:
+        closing: whether the server ends.
+        changes: counts what clients should know of.
+        full: whether jobs wait for space on the disk.
     """
 
     def __init__(
@@ -42,6 +51,8 @@ class Queue:
         self.store = store
         self.closing = False
         self.changes = 0
+        self.full = False
+        self._full_until = 0.0
         self._start_worker = start_worker
         self._requests: dict[str, JobRequest] = {}
         self._states: dict[str, JobState] = {}
@@ -56,7 +67,10 @@ class Queue:
         """Read a job that an earlier server has left."""
         folder = self._folder(identity)
         try:
-            self._requests[identity] = JobRequest.read(folder)
+            request = JobRequest.read(folder)
+            if request.id != identity:
+                raise DamagedError(folder / "request.json", "is of another job")
+            self._requests[identity] = request
         except DamagedError as error:
             self.store.set_aside("jobs", identity, error)
             return
@@ -186,9 +200,10 @@ class Queue:
         state = self.state(identity).state
         if state != "done":
             raise RefusedError(f"the job is {state}: only one that is done can be continued")
-        request = self._requests[identity]
-        request.continue_for.append(iterations)
+        old = self._requests[identity]
+        request = old.model_copy(update={"continue_for": [*old.continue_for, iterations]})
         request.write(self._folder(identity))
+        self._requests[identity] = request
         self._queue(identity)
 
     def _queue(self, identity: str) -> None:
@@ -220,22 +235,42 @@ class Queue:
         state = self._states[identity] = self._states[identity].model_copy(update=changes)
         self.changes += 1
         if self._folder(identity).is_dir():
-            state.write(self._folder(identity))
+            try:
+                state.write(self._folder(identity))
+            except OSError as error:  # after a restart the job continues from its last checkpoint
+                _log.warning("jobs/%s: %s", identity, error)
 
     # Fitting ---------------------------------------------------------------------------------------------------------
 
     async def run(self) -> None:
         """Fit one job after the other on each device, until the queue is closed."""
         while not self.closing:
-            if self._spare is None and (not self._workers or self._next()):
-                self._spare = await self._start_worker(self.store.folder / "worker.log")
+            if self._spare is None and (not self._workers or self._next()) and self._has_room():
+                try:
+                    self._spare = await self._start_worker(self.store.folder / "worker.log")
+                except OSError as error:
+                    _log.warning("no worker could be started: %s", error)
+                    self._full_until = time.monotonic() + _SECONDS_BETWEEN_LOOKS
                 continue  # the next job may be another one now
             identity = self._next()
-            if identity is not None:
+            if identity is not None and self._has_room():
                 self._begin(identity)
                 continue
             self._more.clear()
-            await self._more.wait()
+            with contextlib.suppress(TimeoutError):
+                await asyncio.wait_for(self._more.wait(), _SECONDS_BETWEEN_LOOKS if self.full else None)
+
+    def _has_room(self) -> bool:
+        """Return whether the next job can begin; `full` tells the page if not."""
+        try:
+            self.store.check_room()
+            full = time.monotonic() < self._full_until
+        except FullError:
+            full = True
+        if full != self.full:
+            self.full = full
+            self.changes += 1
+        return not full
 
     def _next(self) -> str | None:
         """Return the first waiting job whose device is free and not wanted by a job before it."""
@@ -281,13 +316,17 @@ class Queue:
         if code in (DONE, PAUSED):
             self._set(identity, state="done" if code == DONE else "paused")
             return
+        if code == FULL:  # it continues once there is space
+            self._full_until = time.monotonic() + _SECONDS_BETWEEN_LOOKS
+            self._set(identity, state="queued")
+            return
         message = ""
         with contextlib.suppress(FileNotFoundError):
             message = (self._folder(identity) / "error.txt").read_text(encoding="utf-8", errors="replace")
         if not message and code < 0:
             message = "the system ended the job, perhaps because memory ran out: crop the picture or make it smaller"
         elif not message:
-            message = "the job ended with an unexpected error: see worker.log in the studio's folder"
+            message = "the job ended with an unexpected error: what it said is under More downloads, Log"
         self._set(identity, state="failed", message=message)
 
     async def close(self) -> None:

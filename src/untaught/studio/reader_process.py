@@ -15,11 +15,13 @@ from typing import Any
 
 from fastapi import HTTPException
 
+from untaught.studio.storage import FullError
+
 __all__ = ["Readers"]
 
 _MOST = 2
 _SECONDS = 120.0
-_REFUSED = 2
+_REFUSED, _FULL = 2, 3
 
 
 class Readers:
@@ -39,6 +41,7 @@ class Readers:
 
         Raises:
             HTTPException: 422 if the sandbox refuses the file or does not survive it.
+            FullError: if the disk is full.
         """
         async with self._free:
             self.prepare()
@@ -52,6 +55,8 @@ class Readers:
                 with contextlib.suppress(ProcessLookupError):
                     process.kill()
                 self.prepare()
+        if process.returncode == _FULL:
+            raise FullError
         if process.returncode not in (0, _REFUSED):
             raise HTTPException(422, "the file could not be read: it is damaged, or takes too much memory")
         answer: dict[str, Any] = json.loads(output)

@@ -10,8 +10,8 @@ upload, which is named ``file``, and the paths that the server passes, never a p
 the system limits it to 8 GiB of memory and 120 s of processor time. The system does not confine it further: it has the
 rights of the user.
 
-The answer is one line of JSON on standard output. The exit code is 0, or 2 if the file is refused. Messages name the
-upload as "the file", so that they tell a client nothing about this machine.
+The answer is one line of JSON on standard output. The exit code is 0, 2 if the file is refused, or 3 if the disk is
+full. Messages name the upload as "the file", so that they tell a client nothing about this machine.
 """
 
 from __future__ import annotations
@@ -36,8 +36,11 @@ from untaught.imaging.picture import Picture
 from untaught.imaging.writing import check_writable, write
 from untaught.studio.mask_suggestions import propose
 from untaught.studio.previews import as_shown, film, thumbnail
+from untaught.studio.storage import is_full
 
-__all__ = ["main"]
+__all__ = ["FULL", "main"]
+
+FULL = 3
 
 _MEMORY = 8 * 2**30
 _SECONDS = 120
@@ -156,7 +159,11 @@ def main(lines: IO[str]) -> int:
     code, answer = 0, {}
     try:
         answer = _ACTIONS[question["action"]](*question["words"])
-    except InputError as error:
+    except (InputError, OSError) as error:
+        if is_full(error):
+            return FULL
+        if not isinstance(error, InputError):
+            raise
         text = str(error)
         code, answer = 2, {"message": f"the {text}" if text.startswith("file ") else text}
     except MemoryError:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import logging
 import socket
 import sys
 import webbrowser
@@ -18,15 +19,19 @@ from fastapi.staticfiles import StaticFiles
 
 import untaught
 from untaught.errors import InputError, SettingError
+from untaught.imaging.files import reason
+from untaught.studio.folder_lock import FolderLock, InUseError
 from untaught.studio.queue import RefusedError
 from untaught.studio.routes import api
 from untaught.studio.security import Access, AccessControl
 from untaught.studio.services import Services
-from untaught.studio.storage import FullError, MissingError, Store, default_folder
+from untaught.studio.storage import FullError, MissingError, Store, default_folder, is_full
 
 __all__ = ["DEFAULT_PORT", "create_app", "serve"]
 
 DEFAULT_PORT = 8791
+
+_log = logging.getLogger(__name__)
 
 _STATIC = Path(__file__).parent / "static"
 
@@ -58,8 +63,9 @@ def create_app(services: Services, access: Access) -> AccessControl:
     )
     app.state.services = services
     app.include_router(api)
-    for kind, status in ((MissingError, 404), (FullError, 507), (RefusedError, 409), (SettingError, 422)):
+    for kind, status in ((MissingError, 404), (RefusedError, 409), (SettingError, 422)):
         app.add_exception_handler(kind, _answer_with(status))
+    app.add_exception_handler(OSError, _answer_os_error)
     app.mount("/static", StaticFiles(directory=_STATIC))
 
     @app.get("/", include_in_schema=False)
@@ -74,6 +80,13 @@ def _answer_with(status: int) -> Any:
         return JSONResponse({"detail": str(error)}, status)
 
     return answer
+
+
+async def _answer_os_error(_: Request, error: Exception) -> Response:
+    if is_full(error):
+        return JSONResponse({"detail": str(FullError())}, 507)
+    _log.warning("%s", error)
+    return JSONResponse({"detail": f"a file of the studio cannot be used: {reason(error)}"}, 500)
 
 
 class _Server(uvicorn.Server):
@@ -110,19 +123,50 @@ def serve(
         InputError: for an address, folder or token that cannot be used.
     """
     folder = folder or default_folder()
+    try:
+        folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+        lock = FolderLock(folder)
+    except InUseError as error:
+        _join(error.address, token, folder, browser=browser)
+        return
+    except OSError as error:
+        raise _unusable(folder, error) from error
+    try:
+        _serve(folder, lock, host, port, token, browser=browser)
+    finally:
+        lock.release()
+
+
+def _unusable(folder: Path, error: OSError) -> InputError:
+    return InputError(f"the folder {folder} cannot be used: {reason(error)}; choose another one")
+
+
+def _join(address: str, token: str, folder: Path, *, browser: bool) -> None:
+    """Point to the server that uses the folder already."""
+    if not address:
+        raise InputError(f"another studio is starting in the folder {folder}: wait a moment, or choose another folder")
+    link = f"{address}/?token={token or Store(folder.resolve()).token()}"
+    sys.stdout.write(f"untaught studio: {link}\nit runs already in this folder\n")
+    if browser:
+        webbrowser.open(link)
+
+
+def _serve(folder: Path, lock: FolderLock, host: str, port: int | None, token: str, *, browser: bool) -> None:
     listening = _listen(host, port)
     bound = listening.getsockname()[1]
     try:
         store = Store(folder.resolve())
         access = Access(host, bound, token or store.token())
     except OSError as error:
-        raise InputError(f"the folder {folder} cannot be used: {error.strerror}; choose another one") from error
+        raise _unusable(folder, error) from error
 
     async def main() -> None:
         app = create_app(Services(store), access)
         config = uvicorn.Config(app, log_level="error", access_log=False, timeout_graceful_shutdown=3)
         name = f"[{host}]" if ":" in host else host
-        server = _Server(config, f"http://{name}:{bound}/?token={access.token}", browser=browser)
+        base = f"http://{name}:{bound}"
+        server = _Server(config, f"{base}/?token={access.token}", browser=browser)
+        lock.tell(base)
         await server.serve([listening])
 
     asyncio.run(main())

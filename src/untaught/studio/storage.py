@@ -3,14 +3,15 @@
 ::
 
     token                       the secret that a client sends, as a cookie or as `Authorization: Bearer`
-    worker.log                  what the worker processes print; worker.old.log is the one before
+    lock, address               held by the server that uses the folder, and where it answers
+    worker.log                  what worker processes print before they have a job; worker.old.log is the one before
     examples/NAME/              example pictures with damage, and their masks
     pictures/ID/original.EXT    the uploaded file, unchanged
                 mask.png        the mask as last saved: white is known, black is missing
                 info.json, view.png, thumbnail.jpg
     jobs/ID/request.json        what the user asked for
             state.json          queued, running, paused, done, failed or cancelled
-            log.jsonl, moments/, checkpoint, result.EXT, result.json, record.json, ...
+            log.jsonl, worker.log, moments/, checkpoint, result.EXT, result.json, record.json, ...
     settings.json               how much may be stored before the page asks what to remove
     damaged/                    entries that cannot be read; the studio never deletes them
 
@@ -24,6 +25,7 @@ and state.json, the worker writes the rest of a job. Small files are written und
 
 from __future__ import annotations
 
+import errno
 import json
 import logging
 import os
@@ -47,6 +49,7 @@ __all__ = [
     "MissingError",
     "Store",
     "default_folder",
+    "is_full",
     "read_json",
     "set_file_aside",
     "shown_name",
@@ -71,6 +74,9 @@ class MissingError(LookupError):
 class FullError(OSError):
     """The disk has too little free space."""
 
+    def __init__(self, message: str = "the disk is full: free some space, or remove pictures and jobs") -> None:
+        super().__init__(message)
+
 
 class DamagedError(Exception):
     """A file of the store is missing, empty or cut.
@@ -82,6 +88,15 @@ class DamagedError(Exception):
     def __init__(self, path: Path, reason: str) -> None:
         super().__init__(f"{path.name} {reason}")
         self.path = path
+
+
+def is_full(error: BaseException | None) -> bool:
+    """Return whether an error, or one that caused it, is that the disk or the user's share of it is full."""
+    while error is not None:
+        if isinstance(error, FullError) or getattr(error, "errno", None) in (errno.ENOSPC, errno.EDQUOT):
+            return True
+        error = error.__cause__ or error.__context__
+    return False
 
 
 def default_folder() -> Path:
@@ -217,7 +232,7 @@ class Store:
             FullError: if the disk has too little free space.
         """
         if shutil.disk_usage(self.folder).free < self.spare + wanted:
-            raise FullError("the disk is almost full: free some space, or remove jobs")
+            raise FullError
 
     def contents(self) -> list[dict[str, Any]]:
         """Return kind, name, size in bytes and time of the last change of every entry, the oldest first."""

@@ -13,6 +13,7 @@ import logging
 import os
 import sys
 import threading
+from contextlib import suppress
 from pathlib import Path
 from typing import IO
 
@@ -29,8 +30,8 @@ from untaught.studio.job_files import JobRequest
 from untaught.studio.job_log import ProgressWriter, open_log
 from untaught.studio.job_result import write_result
 from untaught.studio.previews import as_shown
-from untaught.studio.storage import DamagedError, set_file_aside
-from untaught.studio.worker_process import DONE, PAUSED
+from untaught.studio.storage import DamagedError, is_full, set_file_aside
+from untaught.studio.worker_process import DONE, FULL, PAUSED
 from untaught.tasks.preparation import filled_in, prepare
 from untaught.tasks.registry import find_task
 
@@ -51,16 +52,21 @@ def main(lines: IO[str]) -> int:
     if not name:
         return _GONE
     folder = Path(name)
+    with suppress(OSError), (folder / "worker.log").open("ab") as log:
+        os.dup2(log.fileno(), 2)
     try:
         return _fit(folder, _Wishes(lines))
     except MemoryError:
         return _fail(folder, "there is too little memory for a picture of this size: crop it or make it smaller")
-    except (UntaughtError, DamagedError) as error:
+    except (UntaughtError, DamagedError, OSError) as error:
+        if is_full(error):
+            return FULL
         return _fail(folder, str(error).replace(f"{folder}{os.sep}", ""), _BAD_INPUT)
 
 
 def _fail(folder: Path, message: str, code: int = _FAILED) -> int:
-    write_text(folder / "error.txt", message)
+    with suppress(OSError):
+        write_text(folder / "error.txt", message)
     return code
 
 

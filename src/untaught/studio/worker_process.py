@@ -13,10 +13,10 @@ from typing import Literal, Self
 
 from untaught.processes import environment
 
-__all__ = ["DONE", "PAUSED", "Wish", "WorkerProcess"]
+__all__ = ["DONE", "FULL", "PAUSED", "Wish", "WorkerProcess"]
 
-DONE, PAUSED = 0, 3
-"""Exit codes of a worker that has written the result, or has left the job at a checkpoint."""
+DONE, PAUSED, FULL = 0, 3, 5
+"""Exit codes of a worker that has written the result, has left the job at a checkpoint, or has found the disk full."""
 
 Wish = Literal["pause", "finish"]
 
@@ -40,7 +40,8 @@ class WorkerProcess:
         """Start a worker ahead of time: its imports are done when a job comes.
 
         Args:
-            log: file that its error output is appended to; it is renamed to NAME.old.log when it gets large.
+            log: file that its error output is appended to until it has a job, then in the job's folder;
+                it is renamed to NAME.old.log when it gets large.
         """
         with contextlib.suppress(OSError):
             if log.stat().st_size > _LARGEST_LOG:

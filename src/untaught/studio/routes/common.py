@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import hashlib
+import math
 import secrets
 import shutil
 import zlib
@@ -18,7 +19,7 @@ from fastapi.responses import FileResponse
 from starlette.datastructures import Headers as RequestHeaders
 from starlette.types import Receive, Scope, Send
 
-from untaught.studio.job_files import last_line
+from untaught.studio.job_files import JobResult, last_line
 from untaught.studio.services import Services
 from untaught.studio.storage import DamagedError, MissingError, Store, read_json, set_file_aside
 from untaught.studio.task_schema import command_line, find_offer, title
@@ -57,12 +58,24 @@ def picture_info(store: Store, identity: str) -> dict[str, Any]:
     folder = store.entry("pictures", identity)
     try:
         info = read_json(folder / "info.json")
-        if {"id", "name", "width", "height", "result"} - set(info) or not list(folder.glob("original.*")):
+        if not _is_info(info, identity) or not list(folder.glob("original.*")):
             raise DamagedError(folder, "is incomplete")
     except DamagedError as error:
         store.set_aside("pictures", identity, error)
         raise MissingError(f"the files of this picture are damaged ({error}): upload it again") from None
     return info
+
+
+def _is_info(info: dict[str, Any], identity: str) -> bool:
+    created = info.setdefault("created", 0.0)
+    return (
+        info.get("id") == identity
+        and isinstance(info.get("name"), str)
+        and all(isinstance(info.get(side), int) and info[side] > 0 for side in ("width", "height"))
+        and info.get("result") in (".png", ".tif")
+        and isinstance(created, int | float)
+        and math.isfinite(created)
+    )
 
 
 def original(store: Store, identity: str) -> Path:
@@ -115,17 +128,18 @@ def job_facts(services: Services, identity: str) -> dict[str, Any]:
         "progress": last_line(folder / "log.jsonl"),
         "has_mask": (folder / "mask.png").exists() or (folder / "whole-mask.png").exists(),
         "has_uncertainty": (folder / "uncertainty.tif").exists(),
-        "result": _result(folder / "result.json"),
+        "result": _result(folder),
+        "full": services.queue.full,
     }
 
 
-def _result(path: Path) -> dict[str, Any] | None:
-    if not path.exists():
+def _result(folder: Path) -> dict[str, Any] | None:
+    if not (folder / "result.json").exists():
         return None
     try:
-        return read_json(path)
+        return JobResult.read(folder).model_dump(mode="json")
     except DamagedError as error:
-        set_file_aside(path, error)
+        set_file_aside(error.path, error)
         return None
 
 

@@ -47,7 +47,7 @@ async def _example_thumbnail(services: CurrentServices, name: _ExampleName) -> R
 @routes.post("/examples/{name}", status_code=201, summary="Add an example as a picture with its mask")
 async def _add_example(services: CurrentServices, name: _ExampleName) -> dict[str, Any]:
     source = services.store.folder / "examples" / name
-    if not (source / "thumbnail.jpg").exists():
+    if not all((source / file).is_file() for file in ("picture.png", "mask.png", "thumbnail.jpg")):
         raise HTTPException(503, "the examples are not ready yet: try again in a second", headers={"retry-after": "1"})
     services.store.check_room()
     with services.store.adding("pictures") as (identity, folder):

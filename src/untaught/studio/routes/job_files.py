@@ -16,7 +16,17 @@ routes = APIRouter()
 
 
 _JobFile = Literal[
-    "thumbnail", "picture", "before", "mask", "preview", "view", "result", "record", "uncertainty", "uncertainty-view"
+    "thumbnail",
+    "picture",
+    "before",
+    "mask",
+    "preview",
+    "view",
+    "result",
+    "record",
+    "uncertainty",
+    "uncertainty-view",
+    "log",
 ]
 
 
@@ -45,6 +55,7 @@ async def _job_file(
         "record": (folder / "record.json", f"{request.name}-record.json"),
         "uncertainty": (folder / "uncertainty.tif", f"{request.name}-uncertainty.tif"),
         "uncertainty-view": (folder / "uncertainty.png", None),
+        "log": (folder / "worker.log", f"{request.name}-log.txt"),
     }[which]
     if path.suffix == ".jpg":  # a preview, which the worker may delete meanwhile
         return send_content(path, if_none_match)

@@ -95,7 +95,7 @@ export class JobView {
     for (const line of lines) {
       this.moments = this.moments.filter((moment) => moment <= line.iteration);
       if (!line.moment) continue;
-      this.moments = [...this.moments.filter((moment) => moment !== line.moment && !line.dropped.includes(moment)), line.moment];
+      this.moments = [...this.moments.filter((moment) => moment !== line.moment && !line.dropped?.includes(moment)), line.moment];
     }
     this.line = lines.at(-1);
     this.#showFigures();
@@ -166,14 +166,16 @@ export class JobView {
     $("pause").disabled &&= state !== "queued";
     $("resume").hidden = !["paused", "failed", "cancelled"].includes(state);
     $("resume").textContent = state === "failed" ? "Try again" : "Resume";
-    $("download").hidden = $("downloads").hidden = $("continue-part").hidden = state !== "done";
+    $("download").hidden = $("continue-part").hidden = state !== "done";
+    $("downloads").hidden = !["done", "failed"].includes(state);
     $("whole").hidden = state !== "done" || !facts.crop;
     $("download").classList.toggle("primary", !facts.crop);
     $("uncertainty-choice").hidden = state !== "done" || !facts.has_uncertainty;
     const path = `/api/jobs/${facts.id}`;
     $("download").href = `${path}/files/result?download=1`;
-    for (const name of ["mask", "uncertainty", "record"]) $(`download-${name}`).href = `${path}/files/${name}?download=1`;
+    for (const name of ["mask", "uncertainty", "record", "log"]) $(`download-${name}`).href = `${path}/files/${name}?download=1`;
     $("download-film").href = `${path}/film`;
+    $("download-record").parentElement.hidden = state !== "done";
     $("download-mask").parentElement.hidden = !facts.has_mask;
     $("download-uncertainty").parentElement.hidden = !facts.has_uncertainty;
     $("command").textContent = facts.command;
@@ -182,6 +184,7 @@ export class JobView {
       : "The same on the command line:";
     this.line = facts.progress ?? this.line;
     if (state === "failed") $("why").textContent = `${facts.message[0]?.toUpperCase() ?? ""}${facts.message.slice(1)}.`;
+    else if (state === "queued" && facts.full) $("why").textContent = "The disk is full. This job goes on by itself once there is space: see Storage.";
     else if (state === "queued") $("why").textContent = "Another job is using the device. This one starts by itself.";
     else if (state === "cancelled") $("why").textContent = "Its previews are kept. Resume continues from the last checkpoint.";
     else if (state === "paused") $("why").textContent = "You can resume it at any time, also after closing the studio.";
@@ -206,7 +209,7 @@ export class JobView {
     const expected = done && facts.result?.expected_psnr;
     $("expected-title").textContent = expected ? "Expected" : "Loss";
     $("expected-title").title = expected ? "PSNR on known pixels that were held out: an estimate for the missing ones" : "";
-    $("loss").textContent = expected ? `${expected.toFixed(1)} dB` : line ? line.loss.toExponential(1) : "–";
+    $("loss").textContent = expected ? `${expected.toFixed(1)} dB` : line ? (line.loss ?? 0).toExponential(1) : "–";
     if (state === "running") $("why").textContent = line?.why ?? "Setting up the network.";
   }
 
