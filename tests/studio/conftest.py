@@ -10,14 +10,14 @@ from running_studio import RunningStudio
 from studio_page import CHROMIUM
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def studio(tmp_path_factory):
     with RunningStudio(tmp_path_factory.mktemp("studio")) as running:
         running.wait_until(lambda: running.get("examples")["complete"])
         yield running
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def browser():
     playwright = pytest.importorskip("playwright.sync_api", reason="playwright is not installed")
     if CHROMIUM is None:

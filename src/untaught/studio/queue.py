@@ -130,6 +130,10 @@ class Queue:
         logs = [self._folder(identity) / "log.jsonl" for identity in self._workers]
         return max((log.stat().st_mtime for log in logs if log.exists()), default=0.0)
 
+    def running(self) -> list[Path]:
+        """Return the folders of the running jobs."""
+        return [self._folder(identity) for identity in self._workers]
+
     def is_unfinished(self, identity: str) -> bool:
         """Return whether a job has not ended.
 

@@ -30,10 +30,11 @@ class Readers:
     def __init__(self) -> None:
         self._free = asyncio.Semaphore(_MOST)
         self._spare: asyncio.Task[asyncio.subprocess.Process] | None = None
+        self._closed = False
 
     def prepare(self) -> None:
         """Start the process for the next file, unless it waits already."""
-        if self._spare is None:
+        if self._spare is None and not self._closed:
             self._spare = asyncio.create_task(_start())
 
     async def run(self, folder: Path, action: str, *words: str) -> dict[str, Any]:
@@ -45,7 +46,8 @@ class Readers:
         """
         async with self._free:
             self.prepare()
-            assert self._spare is not None
+            if self._spare is None:
+                raise HTTPException(503, "the studio is ending: start it again")
             spare, self._spare = self._spare, None
             process = await spare
             try:
@@ -65,12 +67,13 @@ class Readers:
         return answer
 
     async def close(self) -> None:
-        """End the process that waits."""
+        """End the process that waits, and start no other one."""
+        self._closed = True
         if self._spare is not None:
             process = await self._spare
             with contextlib.suppress(ProcessLookupError):
                 process.kill()
-            await process.wait()
+            await process.communicate()
 
 
 async def _start() -> asyncio.subprocess.Process:

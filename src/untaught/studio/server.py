@@ -20,9 +20,11 @@ from fastapi.staticfiles import StaticFiles
 import untaught
 from untaught.errors import InputError, SettingError
 from untaught.imaging.files import reason
+from untaught.studio.feed import Feed
 from untaught.studio.folder_lock import FolderLock, InUseError
 from untaught.studio.queue import RefusedError
 from untaught.studio.routes import api
+from untaught.studio.routes.common import all_job_facts
 from untaught.studio.security import Access, AccessControl
 from untaught.studio.services import Services
 from untaught.studio.storage import FullError, MissingError, Store, default_folder, is_full
@@ -61,6 +63,7 @@ def create_app(services: Services, access: Access) -> AccessControl:
         redirect_slashes=False,
         lifespan=lifespan,
     )
+    services.feed = Feed(services.queue, services.masks, lambda: all_job_facts(services))
     app.state.services = services
     app.include_router(api)
     for kind, status in ((MissingError, 404), (RefusedError, 409), (SettingError, 422)):

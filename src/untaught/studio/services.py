@@ -8,6 +8,7 @@ from pathlib import Path
 
 from fastapi import HTTPException, Request
 
+from untaught.studio.feed import Feed
 from untaught.studio.queue import Queue
 from untaught.studio.reader_process import Readers
 from untaught.studio.storage import Store
@@ -31,8 +32,11 @@ class Services:
         store: of the pictures and jobs.
 
     Attributes:
+        feed: what all event streams say; the app sets it.
         masks: `mask_version` of the pictures whose marks have changed since the start.
     """
+
+    feed: Feed
 
     def __init__(self, store: Store) -> None:
         self.store = store

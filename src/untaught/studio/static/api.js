@@ -43,21 +43,23 @@ export async function masked(identity) {
   return answer ? { version: answer.headers.get("x-mask"), bitmap: await createImageBitmap(await answer.blob()) } : null;
 }
 
-// Follows server-sent events: `handlers` has a function for each event name. The browser reconnects by itself, but not
-// after a refusal: then this does. Returns a function that ends it.
-export function follow(path, handlers, onConnection = () => {}) {
-  let source, ended = false;
-  const connect = () => {
-    source = new EventSource(`/api${path}`);
-    for (const [name, handle] of Object.entries(handlers)) {
-      source.addEventListener(name, (event) => handle(JSON.parse(event.data)));
-    }
-    source.addEventListener("open", () => onConnection(true));
+// Follows the events of the server: `handlers` has a function for each name. One stream serves all tabs, where the browser
+// has shared workers.
+export function follow(handlers) {
+  const handle = (name, data) => handlers[name](typeof data === "string" ? JSON.parse(data) : data);
+  if (!window.SharedWorker) {
+    const source = new EventSource("/api/events");
+    for (const name of ["jobs", "masks", "progress"]) source.addEventListener(name, ({ data }) => handle(name, data));
+    source.addEventListener("open", () => handle("connection", true));
     source.addEventListener("error", () => {
-      onConnection(false);
-      if (source.readyState === EventSource.CLOSED && !ended) setTimeout(() => ended || connect(), 1500);
+      handle("connection", false);
+      if (source.readyState === EventSource.CLOSED) setTimeout(() => follow(handlers), 1500); // it was refused
     });
-  };
-  connect();
-  return () => { ended = true; source.close(); };
+    return;
+  }
+  const { port } = new SharedWorker("/static/events.js");
+  port.onmessage = ({ data: [name, data] }) => handle(name, data);
+  port.postMessage("hello");
+  addEventListener("pagehide", () => port.postMessage("bye"));
+  addEventListener("pageshow", (event) => { if (event.persisted) port.postMessage("hello"); });
 }

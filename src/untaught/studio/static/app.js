@@ -459,7 +459,12 @@ async function begin() {
     complain(error);
   }
   const showMasks = (masks) => { if (picture && painting.marks) painting.marks.hear(masks[picture.id] ?? painting.marks.heard).catch(() => {}); };
-  follow("/events", { jobs: showJobs, masks: showMasks }, (connected) => { $("connection").hidden = connected; });
+  follow({
+    jobs: (jobs) => { showJobs(jobs); job.hear(jobs); },
+    masks: showMasks,
+    progress: (news) => job.progress(news),
+    connection: (connected) => { $("connection").hidden = connected; },
+  });
 }
 
 begin();

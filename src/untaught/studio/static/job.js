@@ -1,6 +1,6 @@
 // Showing a job: live figures and previews, earlier previews, before and after, and downloads.
 
-import { bitmap, follow, get, post, remove } from "./api.js";
+import { bitmap, get, post, remove } from "./api.js";
 import { Chart } from "./chart.js";
 
 const $ = (id) => document.getElementById(id);
@@ -13,7 +13,6 @@ export class JobView {
     this.onGone = onGone;
     this.onSubject = onSubject;
     this.chart = new Chart($("chart"));
-    this.stop = null;
     this.#listen();
   }
 
@@ -21,6 +20,7 @@ export class JobView {
     this.close();
     this.id = identity;
     this.facts = this.line = null;
+    this.offset = 0;        // of the log, in bytes, as far as it is shown
     this.opened = false;
     this.moments = [];
     this.following = true;  // the latest preview is shown as it comes
@@ -40,14 +40,11 @@ export class JobView {
       this.onError(error);
       return;
     }
-    if (this.id === identity) {
-      this.stop = follow(`/jobs/${identity}/events`, { progress: (lines) => this.#progress(lines), job: (facts) => this.#take(facts) });
-    }
+    if (this.id === identity) await this.#catchUp();
   }
 
   close() {
-    this.stop?.();
-    this.stop = this.id = null;
+    this.id = null;
     $("time").hidden = $("divider").hidden = $("tag-before").hidden = $("tag-after").hidden = true;
     this.stage.heat = null;
   }
@@ -67,6 +64,31 @@ export class JobView {
   }
 
   // Events from the server ------------------------------------------------------------------------------------------
+
+  // All jobs, as they are now.
+  hear(jobs) {
+    if (!this.facts || this.facts.id !== this.id) return;
+    const facts = jobs.find((one) => one.id === this.id);
+    if (!facts) this.onGone();
+    else if (JSON.stringify(facts) !== JSON.stringify(this.facts)) this.#take(facts).then(() => this.#catchUp());
+  }
+
+  // New lines of the log of a job.
+  progress({ job, from, to, lines }) {
+    if (job !== this.id || to <= this.offset) return;
+    if (from !== this.offset) { this.#catchUp(); return; }
+    this.offset = to;
+    this.#progress(lines);
+  }
+
+  async #catchUp() {
+    const { id, offset } = this;
+    if (!id) return;
+    const { lines, offset: end } = await get(`/jobs/${id}/log?after=${offset}`).catch(() => ({ lines: [] }));
+    if (id !== this.id || offset !== this.offset || !lines.length) return;
+    this.offset = end;
+    this.#progress(lines);
+  }
 
   async #take(facts) {
     if (facts.id !== this.id) return;
