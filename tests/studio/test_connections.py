@@ -68,6 +68,18 @@ def test_a_second_tab_follows_a_job_to_its_end(page, studio, photo):
     other.locator("#empty").wait_for()
 
 
+def test_the_cookie_is_for_no_other_server_of_this_machine(page, studio):
+    assert page.url.startswith("http://untaught-")
+    assert len(page.context.cookies()) == 1
+    assert page.context.cookies("http://127.0.0.1:1/") == []
+    assert page.context.cookies("http://localhost:1/") == []
+    page.click("#log-out")
+    page.click("#leaving [value=here]")
+    page.locator("text=Open the address").wait_for()
+    page.goto(studio.address)
+    page.locator("#empty").wait_for()
+
+
 def test_the_stream_of_a_job_ends_with_the_job(studio, photo):
     picture = studio.upload((photo / "photo.png").read_bytes())["id"]
     studio.client.put(f"pictures/{picture}/mask", content=(photo / "mask.png").read_bytes())

@@ -15,14 +15,13 @@ from PIL import Image
 
 pytest.importorskip("fastapi", reason="the studio is an extra: pip install 'untaught[studio]'")
 
+from running_studio import TOKEN, access_to
 from untaught.studio.job_files import JobRequest, JobState, last_line, new_lines
 from untaught.studio.previews import film
-from untaught.studio.security import Access
 from untaught.studio.server import create_app
 from untaught.studio.services import Services
 from untaught.studio.storage import Store
 
-TOKEN = "a-token-for-the-tests"
 WAYS = ("missing", "empty", "cut", "a folder")
 
 
@@ -80,7 +79,7 @@ def ask(store, *paths, headers=None):
     """Return the answers of a new server to GET requests."""
 
     async def get_all():
-        app = create_app(Services(store), Access("127.0.0.1", 80, TOKEN))
+        app = create_app(Services(store), access_to(store.folder))
         async with httpx.AsyncClient(
             transport=httpx.ASGITransport(app),
             base_url="http://127.0.0.1/api/",
@@ -244,7 +243,7 @@ def test_files_that_vanish_while_the_server_runs_harm_no_other_job(tmp_path, nam
         if not name:
             (folder / "moments").rmdir()
             folder.rmdir()
-        app = create_app(studio, Access("127.0.0.1", 80, TOKEN))
+        app = create_app(studio, access_to(store.folder))
         async with httpx.AsyncClient(
             transport=httpx.ASGITransport(app),
             base_url="http://127.0.0.1/api/",
@@ -332,7 +331,7 @@ def test_the_film_leaves_out_pictures_that_cannot_be_read(tmp_path):
 def test_an_impossible_event_id_means_the_beginning(tmp_path, sent):
     async def first_event():
         studio = Services(store)
-        app = create_app(studio, Access("127.0.0.1", 80, TOKEN))
+        app = create_app(studio, access_to(store.folder))
         scope = {
             "type": "http",
             "method": "GET",

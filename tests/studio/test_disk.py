@@ -12,14 +12,13 @@ import pytest
 
 pytest.importorskip("fastapi", reason="the studio is an extra: pip install 'untaught[studio]'")
 
-from running_studio import TOKEN, RunningStudio
+from running_studio import TOKEN, RunningStudio, access_to
 from untaught.errors import ObserverError
 from untaught.imaging import files
 from untaught.studio import worker
 from untaught.studio.folder_lock import FolderLock, InUseError
 from untaught.studio.job_files import JobRequest, JobState
 from untaught.studio.queue import Queue
-from untaught.studio.security import Access
 from untaught.studio.server import create_app
 from untaught.studio.services import Services
 from untaught.studio.storage import FullError, Store, is_full
@@ -103,7 +102,7 @@ REQUESTS = [
 @pytest.mark.parametrize(("method", "path", "body"), REQUESTS, ids=[path for _, path, _ in REQUESTS])
 def test_a_full_disk_is_said_in_words(tmp_path, monkeypatch, method, path, body):
     async def ask():
-        app = create_app(Services(Store(tmp_path)), Access("127.0.0.1", 80, TOKEN))
+        app = create_app(Services(Store(tmp_path)), access_to(tmp_path))
         async with httpx.AsyncClient(
             transport=httpx.ASGITransport(app, raise_app_exceptions=False),
             base_url="http://127.0.0.1/api/",

@@ -58,7 +58,7 @@ def dab(page, x, y):
 def second(page, studio):
     """Another window of the same user."""
     other = page.context.new_page()
-    other.goto(studio.base)
+    other.goto(studio.home)
     yield other
     other.close()
 

@@ -19,6 +19,7 @@ from untaught.studio.job_log import KeptPreviews
 from untaught.studio.mask_suggestions import propose
 from untaught.studio.queue import Queue
 from untaught.studio.security import Access
+from untaught.studio.sessions import Sessions
 from untaught.studio.storage import FullError, MissingError, Store, default_folder, shown_name
 from untaught.studio.task_schema import check_settings, command_line, find_offer, offers
 from untaught.studio.worker_process import WorkerProcess
@@ -242,9 +243,21 @@ def test_without_the_extra_it_says_how_to_install_it(monkeypatch, capsys, tmp_pa
 
 @pytest.mark.parametrize(
     ("words", "expected"),
-    [(["--host", "0.0.0.0"], "by --token"), (["--token", "short"], "16 characters"), (["--port", "70000"], "--port")],
+    [
+        (["--host", "0.0.0.0"], "by --token-file"),
+        (["--token-file", "short.txt"], "16"),
+        (["--token-file", "empty.txt"], "16"),
+        (["--token-file", "none.txt"], "none.txt"),
+        (["--token", "a-token-that-all-can-read"], "--token"),
+        (["--port", "70000"], "--port"),
+        (["--certificate", "short.txt"], "--key"),
+        (["--certificate", "short.txt", "--key", "short.txt"], "cannot be used with the key"),
+    ],
 )
-def test_impossible_addresses_are_refused(words, expected, capsys, tmp_path):
+def test_impossible_addresses_are_refused(words, expected, capsys, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "short.txt").write_text("short\n")
+    (tmp_path / "empty.txt").write_text("")
     assert cli.main(["studio", "--folder", str(tmp_path), "--no-browser", *words]) == 2
     assert expected in capsys.readouterr().err
 
@@ -261,14 +274,14 @@ def test_impossible_addresses_are_refused(words, expected, capsys, tmp_path):
         ("studio.local", "studio.local:80", True),
     ],
 )
-def test_hosts_that_are_accepted(bound, host, known):
-    assert Access(bound, 80, "a token of the tests").knows_host(host) is known
+def test_hosts_that_are_accepted(bound, host, known, tmp_path):
+    assert Access(bound, 80, "a-token-of-the-tests", Sessions(tmp_path / "s")).knows_host(host) is known
 
 
-@pytest.mark.parametrize("token", ["", "short", "x" * 15])
-def test_short_tokens_are_refused(token):
-    with pytest.raises(InputError, match="at least 16"):
-        Access("127.0.0.1", 80, token)
+@pytest.mark.parametrize("token", ["", "short", "x" * 15, " " * 20, "with a space in it", "a\nline-break-in-it"])
+def test_tokens_that_protect_nothing_are_refused(token, tmp_path):
+    with pytest.raises(InputError, match="token has"):
+        Access("127.0.0.1", 80, token, Sessions(tmp_path / "s"))
 
 
 @pytest.mark.parametrize("content", [b"", b"\n", b"short", b"\xff\xfe" * 20])

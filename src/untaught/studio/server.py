@@ -6,11 +6,13 @@ import asyncio
 import contextlib
 import logging
 import socket
+import ssl
 import sys
 import webbrowser
 from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
+from urllib.parse import quote
 
 import uvicorn
 from fastapi import FastAPI, Request, Response
@@ -27,7 +29,8 @@ from untaught.studio.routes import api
 from untaught.studio.routes.common import all_job_facts
 from untaught.studio.security import Access, AccessControl
 from untaught.studio.services import Services
-from untaught.studio.storage import FullError, MissingError, Store, default_folder, is_full
+from untaught.studio.sessions import Sessions
+from untaught.studio.storage import FullError, MissingError, Store, default_folder, is_full, write_private_text
 
 __all__ = ["DEFAULT_PORT", "create_app", "serve"]
 
@@ -65,6 +68,7 @@ def create_app(services: Services, access: Access) -> AccessControl:
     )
     services.feed = Feed(services.queue, services.masks, lambda: all_job_facts(services))
     app.state.services = services
+    app.state.access = access
     app.include_router(api)
     for kind, status in ((MissingError, 404), (RefusedError, 409), (SettingError, 422)):
         app.add_exception_handler(kind, _answer_with(status))
@@ -95,23 +99,45 @@ async def _answer_os_error(_: Request, error: Exception) -> Response:
 class _Server(uvicorn.Server):
     """Prints the address, and opens it, once the server answers."""
 
-    def __init__(self, config: uvicorn.Config, address: str, *, browser: bool) -> None:
+    def __init__(self, config: uvicorn.Config, access: Access, opened: Path, *, browser: bool) -> None:
         super().__init__(config)
-        self.address = address
+        self.access = access
+        self.opened = opened
         self.browser = browser
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
         await super().startup(sockets)
-        sys.stdout.write(
-            f"untaught studio: {self.address}\nCtrl-C ends it; unfinished jobs continue at the next start\n"
-        )
-        sys.stdout.flush()
+        _say(self.access)
+        _say_line("Ctrl-C ends it; unfinished jobs continue at the next start")
         if self.browser:
-            await asyncio.to_thread(webbrowser.open, self.address)
+            await asyncio.to_thread(_open, self.access.link(), self.opened)
+
+
+def _say(access: Access) -> None:
+    _say_line(f"untaught studio: {access.link()}")
+    if access.is_local:
+        _say_line(f"in a browser that does not find this name: {access.link(access.host)}")
+
+
+def _say_line(text: str) -> None:
+    sys.stdout.write(f"{text}\n")
+    sys.stdout.flush()
+
+
+def _open(link: str, path: Path) -> None:
+    """Open a link by way of a file: everybody on this machine can read the command line of a browser."""
+    write_private_text(path, f'<!doctype html><meta charset=utf-8><meta http-equiv="refresh" content="0;url={link}">')
+    webbrowser.open(path.as_uri())
 
 
 def serve(
-    folder: Path | None = None, *, host: str = "127.0.0.1", port: int | None = None, token: str = "", browser: bool
+    folder: Path | None = None,
+    *,
+    host: str = "127.0.0.1",
+    port: int | None = None,
+    token: str = "",
+    certificate: tuple[Path, Path] | None = None,
+    browser: bool,
 ) -> None:
     """Serve the studio until it is interrupted.
 
@@ -120,12 +146,15 @@ def serve(
         host: address to listen on.
         port: port to listen on; if None, `DEFAULT_PORT`, or a free one if that is taken.
         token: the secret that clients need, at least 16 characters; the folder's own if empty.
+        certificate: files of a certificate and of its key, in PEM format, for HTTPS.
         browser: whether to open the page.
 
     Raises:
-        InputError: for an address, folder or token that cannot be used.
+        InputError: for an address, folder, token or certificate that cannot be used.
     """
-    folder = folder or default_folder()
+    folder = (folder or default_folder()).absolute()
+    if certificate is not None:
+        _check_certificate(*certificate)
     try:
         folder.mkdir(parents=True, exist_ok=True, mode=0o700)
         lock = FolderLock(folder)
@@ -135,9 +164,58 @@ def serve(
     except OSError as error:
         raise _unusable(folder, error) from error
     try:
-        _serve(folder, lock, host, port, token, browser=browser)
+        listening = _listen(host, port)
+        try:
+            store = Store(folder.resolve())
+            access = Access(
+                host,
+                listening.getsockname()[1],
+                token or store.token(),
+                Sessions(store.folder / "sessions.json"),
+                secure=certificate is not None,
+            )
+        except OSError as error:
+            raise _unusable(folder, error) from error
+        if not token:
+
+            def renew() -> str:
+                access.token = store.renew_token()
+                _say(access)
+                return access.token
+
+            access.renew = renew
+        if not access.is_local and certificate is None:
+            _say_line(
+                "note: whoever can listen on the network sees your pictures and the token, because this is plain HTTP: "
+                "use --certificate, or leave --host out and go through a tunnel, such as ssh -L"
+            )
+        lock.tell(access.address())
+        asyncio.run(_run(store, access, listening, certificate, browser=browser))
     finally:
+        (folder / "open.html").unlink(missing_ok=True)
         lock.release()
+
+
+async def _run(
+    store: Store, access: Access, listening: socket.socket, certificate: tuple[Path, Path] | None, *, browser: bool
+) -> None:
+    chain, key = (None, None) if certificate is None else certificate
+    config = uvicorn.Config(
+        create_app(Services(store), access),
+        log_level="error",
+        access_log=False,
+        timeout_graceful_shutdown=3,
+        ssl_certfile=chain,
+        ssl_keyfile=key,
+    )
+    await _Server(config, access, store.folder / "open.html", browser=browser).serve([listening])
+
+
+def _check_certificate(chain: Path, key: Path) -> None:
+    try:
+        ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER).load_cert_chain(chain, key)
+    except (OSError, ssl.SSLError) as error:
+        raise InputError(f"the certificate {chain} cannot be used with the key {key}: {reason(error)}") from error
 
 
 def _unusable(folder: Path, error: OSError) -> InputError:
@@ -148,31 +226,11 @@ def _join(address: str, token: str, folder: Path, *, browser: bool) -> None:
     """Point to the server that uses the folder already."""
     if not address:
         raise InputError(f"another studio is starting in the folder {folder}: wait a moment, or choose another folder")
-    link = f"{address}/?token={token or Store(folder.resolve()).token()}"
-    sys.stdout.write(f"untaught studio: {link}\nit runs already in this folder\n")
+    link = f"{address}/?token={quote(token or Store(folder.resolve()).token(), safe='')}"
+    _say_line(f"untaught studio: {link}")
+    _say_line("it runs already in this folder")
     if browser:
-        webbrowser.open(link)
-
-
-def _serve(folder: Path, lock: FolderLock, host: str, port: int | None, token: str, *, browser: bool) -> None:
-    listening = _listen(host, port)
-    bound = listening.getsockname()[1]
-    try:
-        store = Store(folder.resolve())
-        access = Access(host, bound, token or store.token())
-    except OSError as error:
-        raise _unusable(folder, error) from error
-
-    async def main() -> None:
-        app = create_app(Services(store), access)
-        config = uvicorn.Config(app, log_level="error", access_log=False, timeout_graceful_shutdown=3)
-        name = f"[{host}]" if ":" in host else host
-        base = f"http://{name}:{bound}"
-        server = _Server(config, f"{base}/?token={access.token}", browser=browser)
-        lock.tell(base)
-        await server.serve([listening])
-
-    asyncio.run(main())
+        _open(link, folder / "open.html")
 
 
 def _listen(host: str, port: int | None) -> socket.socket:

@@ -2,7 +2,9 @@
 
 ::
 
-    token                       the secret that a client sends, as a cookie or as `Authorization: Bearer`
+    token                       the secret that opens the page, and that a client sends as `Authorization: Bearer`
+    sessions.json               hashes of the cookies of logged-in browsers, and the studio's host name
+    open.html                   leads the browser to the page at the start, so that the token is in no list of processes
     lock, address               held by the server that uses the folder, and where it answers
     worker.log                  what worker processes print before they have a job; worker.old.log is the one before
     examples/NAME/              example pictures with damage, and their masks
@@ -54,6 +56,8 @@ __all__ = [
     "set_file_aside",
     "shown_name",
     "write_json",
+    "write_private",
+    "write_private_text",
 ]
 
 LEAST_TOKEN = 16
@@ -132,6 +136,22 @@ def write_json(path: Path, content: dict[str, Any]) -> None:
     write_text(path, json.dumps(content, indent=1) + "\n")
 
 
+def write_private(path: Path, content: dict[str, Any]) -> None:
+    """Write a JSON file of the store that nobody else can read."""
+    write_private_text(path, json.dumps(content) + "\n")
+
+
+def write_private_text(path: Path, text: str) -> None:
+    """Write a file that nobody else can read at any time."""
+    made = path.with_name(f".{path.name}-{secrets.token_hex(8)}")
+    try:
+        with os.fdopen(os.open(made, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w", encoding="utf-8") as file:
+            file.write(text)
+        made.replace(path)
+    finally:
+        made.unlink(missing_ok=True)
+
+
 def set_file_aside(path: Path, reason: object) -> None:
     """Rename a damaged file to NAME.damaged, so that a new one can be written, and log it."""
     with suppress(OSError):
@@ -172,9 +192,14 @@ class Store:
         except (FileNotFoundError, UnicodeDecodeError):
             token = ""
         if len(token) < LEAST_TOKEN:
-            token = secrets.token_urlsafe(24)
-            write_text(path, token)
-            path.chmod(0o600)
+            return self.renew_token()
+        path.chmod(0o600)
+        return token
+
+    def renew_token(self) -> str:
+        """Make a new token for this folder; the old one counts no longer."""
+        token = secrets.token_urlsafe(24)
+        write_private_text(self.folder / "token", token)
         return token
 
     @contextmanager

@@ -24,6 +24,7 @@ function sentence(text) {
 const json = (content) => ({ headers: { "content-type": "application/json" }, body: JSON.stringify(content) });
 
 export const get = async (path) => (await ask(path)).json();
+export const order = (path) => ask(path, { method: "POST" });
 export const remove = (path) => ask(path, { method: "DELETE" });
 export const put = async (path, body, keepalive = false) => (await ask(path, { method: "PUT", body, keepalive })).json();
 export const set = (path, content) => ask(path, { method: "PUT", ...json(content) });

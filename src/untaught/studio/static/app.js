@@ -1,7 +1,7 @@
 // The page as a whole. It is in one of three modes: empty, painting a mask, or showing a job. The address names the
 // picture or job (#picture=..., #job=...), so a reload shows it again.
 
-import { bitmap, follow, get, masked, post, remove, upload } from "./api.js";
+import { bitmap, follow, get, masked, order, post, remove, upload } from "./api.js";
 import { JobView } from "./job.js";
 import { Painting } from "./painting.js";
 import { Stage } from "./stage.js";
@@ -374,6 +374,18 @@ function listen() {
     const theme = document.documentElement.dataset.theme === "dark" ? "light" : "dark";
     localStorage.setItem("theme", theme);
     setTheme(theme);
+  });
+  $("log-out").addEventListener("click", () => { $("leaving").returnValue = "no"; $("leaving").showModal(); });
+  $("leaving").addEventListener("close", async () => {
+    const { returnValue } = $("leaving");
+    if (returnValue === "no") return;
+    try {
+      await painting.marks?.save();
+      await order(returnValue === "everywhere" ? "/logout/everywhere" : "/logout");
+      location.reload();
+    } catch (error) {
+      complain(error);
+    }
   });
   $("choose").addEventListener("click", () => $("file").click());
   $("file").addEventListener("change", () => { if ($("file").files[0]) openFile($("file").files[0]); $("file").value = ""; });
