@@ -13,6 +13,12 @@ from PIL import Image
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser")
 
 
+def visit(page, studio):
+    """Open the printed address, which leads to the page."""
+    page.goto(studio.address)
+    page.wait_for_url(lambda url: "token" not in url)
+
+
 def start(page, iterations):
     page.locator("summary").click()
     page.locator("#option-iterations, [data-option=iterations] input, [data-option=iterations]").first.fill(

@@ -7,7 +7,7 @@ import pytest
 from PIL import Image
 
 from running_studio import RunningStudio
-from studio_page import CHROMIUM
+from studio_page import CHROMIUM, visit
 
 
 @pytest.fixture(scope="module")
@@ -35,7 +35,7 @@ def page(browser, studio):
     opened.hosts, opened.complaints = set(), []
     opened.on("request", lambda request: opened.hosts.add(re.split(r"[/:]+", request.url)[1]))
     opened.on("pageerror", lambda error: opened.complaints.append(str(error)))
-    opened.goto(studio.address)
+    visit(opened, studio)
     yield opened
     assert all(host.endswith(".localhost") or not host for host in opened.hosts), "a request left this machine"
     assert not opened.complaints

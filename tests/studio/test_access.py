@@ -185,8 +185,8 @@ def test_a_certificate_gives_https(tmp_path):
 
 
 def test_plain_http_on_a_network_says_what_it_means(tmp_path, monkeypatch, capsys):
-    async def run(*_, **__):
-        pass
+    async def run(_store, _access, listening, *_, **__):
+        listening.close()
 
     monkeypatch.setattr(server, "_run", run)
     server.serve(tmp_path, host="0.0.0.0", port=0, token=TOKEN, browser=False)

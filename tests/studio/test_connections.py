@@ -7,7 +7,7 @@ import time
 import pytest
 
 from running_studio import TOKEN
-from studio_page import marked, open_photo, start, until
+from studio_page import marked, open_photo, start, until, visit
 
 playwright = pytest.importorskip("playwright.sync_api", reason="playwright is not installed")
 pytest.importorskip("fastapi", reason="the studio is an extra: pip install 'untaught[studio]'")
@@ -76,7 +76,7 @@ def test_the_cookie_is_for_no_other_server_of_this_machine(page, studio):
     page.click("#log-out")
     page.click("#leaving [value=here]")
     page.locator("text=Open the address").wait_for()
-    page.goto(studio.address)
+    visit(page, studio)
     page.locator("#empty").wait_for()
 
 

@@ -139,6 +139,17 @@ def test_strokes_at_the_same_time_in_two_windows_are_both_kept(page, second, stu
     np.testing.assert_array_equal(agree(studio, page, second), mine | theirs)
 
 
+@pytest.mark.parametrize("left", [0.02, 0.3, 0.6])
+def test_marks_on_most_of_a_picture_stay_as_they_are(studio, photo, left):
+    picture = studio.upload((photo / "photo.png").read_bytes())["id"]
+    known = np.zeros((64, 64), np.uint8)
+    known[: round(64 * left)] = 255
+    file = io.BytesIO()
+    Image.fromarray(known).save(file, "PNG")
+    studio.client.put(f"pictures/{picture}/mask", content=file.getvalue())
+    np.testing.assert_array_equal(stored(studio, picture), known == 0)
+
+
 @pytest.mark.parametrize("leave", ["reload", "home", "another page", "a reload in the middle of a stroke"])
 def test_a_stroke_is_kept_when_the_page_is_left_at_once(page, studio, photo, leave):
     open_photo(page, photo)

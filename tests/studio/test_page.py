@@ -12,7 +12,7 @@ import pytest
 from PIL import Image
 
 from running_studio import RunningStudio
-from studio_page import drag, exported, marked, open_photo, share, start, until
+from studio_page import drag, exported, marked, open_photo, share, start, until, visit
 
 playwright = pytest.importorskip("playwright.sync_api", reason="playwright is not installed")
 pytest.importorskip("fastapi", reason="the studio is an extra: pip install 'untaught[studio]'")
@@ -199,7 +199,7 @@ def test_a_picture_dropped_before_the_page_is_ready_stays(page, studio, photo):
     page.route("**/api/tasks", lambda route: held.append(route))
     page.route("**/api/pictures?name=*", lambda route: held.append(route))
     page.goto("about:blank")
-    page.goto(studio.address)
+    visit(page, studio)
     page.set_input_files("#file", photo / "photo.png")
     page.locator("#tools").wait_for()
     page.set_input_files("#mask-file", photo / "mask.png")
@@ -227,7 +227,7 @@ def finished_picture(page):
 def test_a_killed_studio_continues_to_the_same_picture(browser, photo, tmp_path):
     with RunningStudio(tmp_path) as studio, browser.new_context() as context:
         page = context.new_page()
-        page.goto(studio.address)
+        visit(page, studio)
         open_photo(page, photo)
         page.set_input_files("#mask-file", photo / "mask.png")
         playwright.expect(page.locator("#start")).to_be_enabled()
@@ -244,7 +244,7 @@ def test_a_killed_studio_continues_to_the_same_picture(browser, photo, tmp_path)
         assert (tmp_path / "jobs" / job / "checkpoint").exists()
         assert not (tmp_path / "jobs" / job / "result.json").exists()
         studio.start()
-        page.goto(studio.address)
+        visit(page, studio)
         page.locator(f"[data-job='{job}']").click()
         continued = finished_picture(page)
         assert page.locator("[data-job]").count() == 1
@@ -316,7 +316,7 @@ def test_keys_make_the_brush_smaller_and_larger(page, photo):
 def test_fingers_paint_and_move(browser, studio, photo):
     with browser.new_context(viewport={"width": 1100, "height": 760}, has_touch=True) as context:
         page = context.new_page()
-        page.goto(studio.address)
+        visit(page, studio)
         open_photo(page, photo)
         box = page.locator("#canvas").bounding_box()
         x, y = box["x"] + box["width"] / 2, box["y"] + box["height"] / 2

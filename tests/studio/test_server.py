@@ -257,13 +257,6 @@ def test_cancel_is_immediate(studio, photo, mask):
     assert studio.client.get(f"jobs/{job}").status_code == 404
 
 
-def test_a_missing_device_gets_a_message(studio, photo, mask):
-    job = begin(studio, painted(studio, photo, mask), device="cuda:93")
-    facts = studio.wait_for(job, "failed")
-    assert "--device cuda:93" in facts["command"]
-    assert facts["message"]
-
-
 # Refused requests ----------------------------------------------------------------------------------------------------
 
 

@@ -53,6 +53,7 @@ class Queue:
         self.changes = 0
         self.full = False
         self._full_until = 0.0
+        self._devices: tuple[str, ...] = ()
         self._start_worker = start_worker
         self._requests: dict[str, JobRequest] = {}
         self._states: dict[str, JobState] = {}
@@ -129,6 +130,14 @@ class Queue:
         """Return the time of the last line in the logs of running jobs, 0 if there is none."""
         logs = [self._folder(identity) / "log.jsonl" for identity in self._workers]
         return max((log.stat().st_mtime for log in logs if log.exists()), default=0.0)
+
+    @property
+    def devices(self) -> tuple[str, ...]:
+        """The devices of this machine; empty until the first worker has told them."""
+        for worker in (self._spare, *self._workers.values()):
+            if worker is not None and worker.devices:
+                self._devices = worker.devices
+        return self._devices
 
     def running(self) -> list[Path]:
         """Return the folders of the running jobs."""

@@ -93,7 +93,7 @@ def read_mask(width: str, height: str) -> dict[str, Any]:
     Raises:
         InputError: if the file is not a mask of this size.
     """
-    return _write_mask(Path("mask.png"), reading.read_input("file", "mask", (int(height), int(width))))
+    return _write_mask(Path("mask.png"), reading.read_mask("file", (int(height), int(width)), marks="known").known)
 
 
 def propose_mask(original: str, kind: str, strength: str) -> dict[str, Any]:

@@ -24,6 +24,7 @@ from untaught.errors import InputError, SettingError
 from untaught.imaging.files import reason
 from untaught.studio.feed import Feed
 from untaught.studio.folder_lock import FolderLock, InUseError
+from untaught.studio.job_checks import FieldError
 from untaught.studio.queue import RefusedError
 from untaught.studio.routes import api
 from untaught.studio.routes.common import all_job_facts
@@ -84,7 +85,8 @@ def create_app(services: Services, access: Access) -> AccessControl:
 
 def _answer_with(status: int) -> Any:
     async def answer(_: Request, error: Exception) -> Response:
-        return JSONResponse({"detail": str(error)}, status)
+        field = {"field": error.field} if isinstance(error, FieldError) else {}
+        return JSONResponse({"detail": str(error), **field}, status)
 
     return answer
 

@@ -9,6 +9,7 @@ makes the same calls as the command line. It writes to the job's folder only.
 
 from __future__ import annotations
 
+import json
 import logging
 import os
 import sys
@@ -19,6 +20,7 @@ from typing import IO
 
 import numpy as np
 
+from untaught.backend.engine import usable_devices
 from untaught.errors import InputError, PictureError, StopFit, UntaughtError
 from untaught.fitting import checkpoint
 from untaught.fitting.observers import SafetyNet, Throttle
@@ -48,6 +50,8 @@ def main(lines: IO[str]) -> int:
     Args:
         lines: from the server.
     """
+    sys.stdout.write(json.dumps(usable_devices()) + "\n")
+    sys.stdout.flush()
     name = lines.readline().strip()
     if not name:
         return _GONE

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import json
 import sys
 from pathlib import Path
 from typing import Literal, Self
@@ -33,6 +34,8 @@ class WorkerProcess:
     def __init__(self, process: asyncio.subprocess.Process) -> None:
         self._process = process
         self.device = ""
+        self.devices: tuple[str, ...] = ()
+        self._reading = asyncio.create_task(self._read_devices())
         self.wish: Wish | None = None
 
     @classmethod
@@ -50,12 +53,18 @@ class WorkerProcess:
             process = await asyncio.create_subprocess_exec(
                 *(sys.executable, "-P", "-m", "untaught.studio.worker"),
                 stdin=asyncio.subprocess.PIPE,
-                stdout=asyncio.subprocess.DEVNULL,
+                stdout=asyncio.subprocess.PIPE,
                 stderr=file,
                 env=environment(),
                 start_new_session=True,  # Ctrl-C in the terminal goes to the server, which tells its workers
             )
         return cls(process)
+
+    async def _read_devices(self) -> None:
+        """Note the devices of this machine: torch, which knows them, is in the worker only."""
+        if self._process.stdout is not None:
+            with contextlib.suppress(ValueError):
+                self.devices = tuple(json.loads(await self._process.stdout.readline()))
 
     @property
     def ended(self) -> bool:

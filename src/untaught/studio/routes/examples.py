@@ -22,8 +22,9 @@ routes = APIRouter()
 
 
 @routes.get("/tasks", summary="The tasks and their settings")
-async def _tasks() -> dict[str, Any]:
-    return {"version": untaught.__version__, "tasks": [describe(task) for task in offers()], "proposals": KINDS}
+async def _tasks(services: CurrentServices) -> dict[str, Any]:
+    tasks = [describe(task, services.queue.devices) for task in offers()]
+    return {"version": untaught.__version__, "tasks": tasks, "proposals": KINDS}
 
 
 @routes.get("/examples", summary="The example pictures")

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import asyncio
 import os
 import shutil
 from pathlib import Path
 from typing import Annotated, Any
 
-from fastapi import APIRouter, HTTPException
+from fastapi import APIRouter
 from pydantic import BaseModel, ConfigDict, Field
 
+from untaught.studio.job_checks import check_job
 from untaught.studio.job_files import JobRequest, JobState
 from untaught.studio.queue import RefusedError
 from untaught.studio.routes.common import (
@@ -21,7 +23,7 @@ from untaught.studio.routes.common import (
     original,
     picture_info,
 )
-from untaught.studio.task_schema import check_settings, find_offer, mask_need
+from untaught.studio.task_schema import find_offer, mask_need
 
 __all__ = ["routes"]
 
@@ -62,16 +64,13 @@ async def _add_job(services: CurrentServices, wanted: NewJob) -> dict[str, Any]:
     info = picture_info(services.store, wanted.picture)
     source = services.store.entry("pictures", wanted.picture)
     task = find_offer(wanted.task)
-    settings = check_settings(task, wanted.settings)
     version = mask_version(source) if mask_need(task) != "none" else ""
     has_mask = bool(version)
     if mask_need(task) != "none" and wanted.mask not in (None, version):
         raise RefusedError("the marks of this picture have changed in another window: look at them, then start again")
-    if mask_need(task) == "needed" and not has_mask:
-        raise HTTPException(422, "the picture has no mask, and this task needs one: mark what is missing first")
     crop = wanted.crop
-    if crop is not None and not _fits(crop, info["width"], info["height"]):
-        raise HTTPException(422, "the region must be inside the picture and at least 16 x 16 pixels: draw another")
+    devices = services.queue.devices
+    settings = await asyncio.to_thread(check_job, task, wanted.settings, info, source, crop, devices)
     own = [file.role for file in task.files if file.in_picture_file]
     if crop is not None and own:
         crop = _whole_blocks(crop, info["width"], info["height"])
@@ -118,11 +117,6 @@ async def _add_job(services: CurrentServices, wanted: NewJob) -> dict[str, Any]:
         state.write(folder)
     services.queue.add(identity, request, state)
     return job_facts(services, identity)
-
-
-def _fits(crop: tuple[int, int, int, int], width: int, height: int) -> bool:
-    left, top, wide, tall = crop
-    return min(wide, tall) >= 16 and min(left, top) >= 0 and left + wide <= width and top + tall <= height
 
 
 def _whole_blocks(crop: tuple[int, int, int, int], width: int, height: int) -> tuple[int, int, int, int]:

@@ -1,7 +1,7 @@
 // Calls of the HTTP interface under /api.
 
 export class Refusal extends Error {
-  constructor(status, message) { super(message); this.status = status; }
+  constructor(status, message, field) { super(message); this.status = status; this.field = field; }
 }
 
 async function ask(path, options = {}) {
@@ -14,7 +14,7 @@ async function ask(path, options = {}) {
   if (answer.ok) return answer;
   const body = await answer.json().catch(() => ({}));
   const detail = Array.isArray(body.detail) ? body.detail.map((one) => one.msg).join("; ") : body.detail;
-  throw new Refusal(answer.status, sentence(detail || `The studio refused (${answer.status}).`));
+  throw new Refusal(answer.status, sentence(detail || `The studio refused (${answer.status}).`), body.field);
 }
 
 function sentence(text) {

@@ -16,6 +16,7 @@ const job = new JobView(stage, { onError: complain, onGone: () => go(""), onSubj
 let offers = [];
 let picture = null;   // the facts from the server about the picture that is painted on
 let uploading = null; // a promise of these facts during the upload
+let wished = null;    // task and settings of a job that is to be changed
 let dropped = 0;      // counts dropped files
 let opened = 0;       // counts what was opened, so that late answers for an earlier picture are ignored
 
@@ -62,13 +63,30 @@ async function arrive() {
 }
 
 function complain(error) {
+  const wrong = error.field && $("paint-panel").querySelector(`[data-option="${error.field}"]`);
+  if (wrong && document.body.dataset.mode === "paint") { atField(wrong, error.message); return; }
   const where = document.body.dataset.mode === "empty" ? $("empty-notice") : $("notice");
   where.textContent = error.message || String(error);
   where.hidden = false;
   $("panel").scrollTop = 0;
 }
 
+// Says at a field what is wrong with it.
+function atField(element, message) {
+  const group = element.closest(".field, .check"), details = element.closest("details");
+  if (details) details.open = true;
+  const said = make("p", { className: "wrong", id: "wrong", textContent: message });
+  said.setAttribute("role", "alert");
+  group.after(said);
+  element.setAttribute("aria-invalid", "true");
+  element.setAttribute("aria-describedby", "wrong");
+  said.scrollIntoView({ block: "nearest" });
+  (element.querySelector("[tabindex='0']") ?? element).focus();
+}
+
 function quieten() {
+  $("wrong")?.remove();
+  $("paint-panel").querySelector("[aria-invalid]")?.removeAttribute("aria-invalid");
   for (const id of ["notice", "empty-notice"]) $(id).hidden = true;
 }
 
@@ -147,7 +165,9 @@ async function paint(shown, width, height, name) {
   $("subject").textContent = `${name.replace(/\.[^.]*$/, "")} · ${width} × ${height}`;
   stage.onStroke = painting.stroke;
   painting.setTool("brush");
-  chooseTask();
+  if (wished) fillIn(wished);
+  else chooseTask();
+  wished = null;
   return true;
 }
 
@@ -173,6 +193,11 @@ function chooseTask() {
 }
 
 function control(option) {
+  if (option.kind === "choice" && option.name === "device") {
+    const list = make("select", {}, ...option.choices.map((choice) => make("option", { value: choice, textContent: choice })));
+    list.dataset.option = option.name;
+    return make("label", { className: "field", title: option.about }, make("span", { textContent: option.title }), list);
+  }
   if (option.kind === "choice") {
     const group = make("div", { className: "field" }, make("span", { textContent: option.title, id: `${option.name}-title` }));
     const segments = make("div", { className: "segments", title: option.about });
@@ -200,10 +225,33 @@ function control(option) {
   return make("label", { className: "field", title: option.about }, make("span", { textContent: option.title }), input);
 }
 
+// Back to the picture of a job, with the task and settings of that job, to change them.
+async function paintAgain({ picture: identity, task, settings }) {
+  await get(`/pictures/${identity}`);
+  wished = { task, settings };
+  go(`picture=${identity}`);
+}
+
+// Fills the form with the settings of an earlier job.
+function fillIn({ task, settings }) {
+  $("task").value = task;
+  chooseTask();
+  for (const [name, value] of Object.entries(settings)) {
+    const element = $("paint-panel").querySelector(`[data-option="${name}"]`);
+    if (!element) continue;
+    if (element.matches("[type=checkbox]")) element.checked = value;
+    else if (element.matches("input, select")) element.value = value;
+    else {
+      const button = [...element.children].find((one) => one.value === String(value));
+      if (button) choose(element, button);
+    }
+  }
+}
+
 function chosenSettings() {
   const options = {};
   for (const element of $("paint-panel").querySelectorAll("[data-option]")) {
-    const value = element.matches("[type=checkbox]") ? element.checked : element.matches("input") ? element.value.trim() : element.querySelector("[aria-checked=true]")?.value;
+    const value = element.matches("[type=checkbox]") ? element.checked : element.matches("input, select") ? element.value.trim() : element.querySelector("[aria-checked=true]")?.value;
     if (value !== "" && value !== undefined) options[element.dataset.option] = value;
   }
   return options;
@@ -417,7 +465,8 @@ function listen() {
     if (size) stage.draw();
   };
 
-  $("task").addEventListener("change", chooseTask);
+  $("task").addEventListener("change", () => { quieten(); chooseTask(); });
+  $("paint-panel").addEventListener("input", quieten);
   $("start").addEventListener("click", () => start());
   $("try").addEventListener("click", () => painting.setSelecting(!painting.selecting));
   $("propose").addEventListener("click", async () => { quieten(); if (uploading) painting.propose((await uploading).id); });
@@ -425,7 +474,8 @@ function listen() {
   $("load-mask").addEventListener("click", () => $("mask-file").click());
   $("mask-file").addEventListener("change", () => { if ($("mask-file").files[0]) loadMask($("mask-file").files[0]); $("mask-file").value = ""; });
   $("export-mask").addEventListener("click", exportMask);
-  for (const name of ["again", "whole"]) $(name).addEventListener("click", () => job[name]().then(go).catch(complain));
+  $("whole").addEventListener("click", () => job.whole().then(go).catch(complain));
+  for (const name of ["again", "change"]) $(name).addEventListener("click", () => paintAgain(job.facts).catch(complain));
   $("compare").querySelectorAll("[role=radiogroup]").forEach((group) => asRadios(group));
 }
 
@@ -465,7 +515,7 @@ async function begin() {
     chooseTask();
     showExamples().catch(() => {});
     // A picture that was dropped before the server answered stays open.
-    if (!opened) await arrive();
+    if (!opened && !dropped) await arrive();
   } catch (error) {
     setMode("empty");
     complain(error);

@@ -51,12 +51,6 @@ export class JobView {
 
   remove = (identity) => remove(`/jobs/${identity}`).then(() => { if (identity === this.id) this.onGone(); });
 
-  // Returns the address of the picture, to paint on it again; fails if the picture was removed.
-  async again() {
-    await get(`/pictures/${this.facts.picture}`);
-    return `picture=${this.facts.picture}`;
-  }
-
   // Starts a job for the whole picture with the settings of a trial, and returns its address.
   async whole() {
     const { picture, task, settings } = this.facts;
@@ -187,6 +181,8 @@ export class JobView {
     $("pause").disabled = $("finish").disabled = Boolean(wish) || state !== "running";
     $("pause").disabled &&= state !== "queued";
     $("resume").hidden = !["paused", "failed", "cancelled"].includes(state);
+    $("change").hidden = state !== "failed" && state !== "cancelled";
+    $("again").hidden = !$("change").hidden;
     $("resume").textContent = state === "failed" ? "Try again" : "Resume";
     $("download").hidden = $("continue-part").hidden = state !== "done";
     $("downloads").hidden = !["done", "failed"].includes(state);

@@ -133,7 +133,10 @@ export class Painting {
   #select([x0, y0], [x1, y1]) {
     const { width, height } = this.mask, within = (value, most) => Math.round(Math.max(0, Math.min(most, value)));
     const box = { left: within(Math.min(x0, x1), width), top: within(Math.min(y0, y1), height), right: within(Math.max(x0, x1), width), bottom: within(Math.max(y0, y1), height) };
-    if (box.right - box.left < 16 || box.bottom - box.top < 16) return;
+    if (box.right - box.left < 16 || box.bottom - box.top < 16) {
+      this.onError(new Error("This region is too small. Draw one of at least 16 × 16 pixels."));
+      return;
+    }
     this.stage.selection = box;
     this.stage.draw();
     this.onSelect(box);
