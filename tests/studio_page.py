@@ -37,8 +37,8 @@ def until(page, expression, seconds=60):
         page.wait_for_timeout(50)
 
 
-def open_photo(page, photo):
-    page.set_input_files("#file", photo / "photo.png")
+def open_photo(page, photo, name="photo.png"):
+    page.set_input_files("#file", photo / name)
     page.locator("#tools").wait_for()
     until(page, "location.hash.startsWith('#picture=')")
 
@@ -69,3 +69,12 @@ def exported(page):
     with page.expect_download() as download:
         page.click("#export-mask")
     return np.asarray(Image.open(io.BytesIO(download.value.path().read_bytes())).convert("L")) == 0
+
+
+def looks_of(page, canvas="canvas"):
+    """Return a canvas as an image once everything has been drawn."""
+    return page.evaluate(
+        """(canvas) => new Promise((resolve) => requestAnimationFrame(() => requestAnimationFrame(
+            () => resolve(document.getElementById(canvas).toDataURL()))))""",
+        canvas,
+    )

@@ -105,8 +105,29 @@ def test_settings_of_a_job_can_be_changed(page, studio, painted):
     studio.post(f"jobs/{job}/cancel")
     page.goto(f"{studio.home}/#job={job}")
     page.locator("#change").click()
-    page.locator("#tools").wait_for()
+    page.locator("#paint-panel").wait_for()
     assert page.input_value("#task") == "denoise"
     assert page.input_value("[data-option=iterations]") == "7"
     assert page.locator("[data-option=kind] [aria-checked=true]").inner_text() == "Poisson"
     assert page.locator("[data-option=recipe] [aria-checked=true]").inner_text() == "Fast"
+
+
+def test_a_plan_tells_the_time_and_the_notes_before_the_start(page, studio, photo, painted):
+    body = {"picture": painted, "task": "inpaint", "settings": {"recipe": "fast", "iterations": 40}}
+    told = studio.post("jobs/plan", body)
+    assert told["iterations"] == 40
+    assert 0 < told["seconds"] < 600
+    shorter = studio.post(
+        "jobs/plan", {**body, "settings": {"recipe": "fast", "iterations": 40, "time_budget": "0.001s"}}
+    )
+    assert shorter["seconds"] <= 0.001
+    noted = studio.post("jobs/plan", {**body, "task": "denoise"})
+    assert any("noise" in note for note in noted["notes"])
+    refused = studio.client.post("jobs/plan", json={**body, "task": "deblur", "settings": {"radius": 40}})
+    assert refused.status_code == 422, refused.text
+    assert "blur" in refused.json()["detail"]
+    assert str(studio.folder) not in refused.text
+    assert all(job["picture"] != "0" * 16 for job in studio.get("jobs")["jobs"])
+    open_photo(page, photo)
+    page.set_input_files("#mask-file", photo / "mask.png")
+    playwright.expect(page.locator("#plan")).to_contain_text("on this machine", timeout=20_000)

@@ -12,7 +12,7 @@ import pytest
 from PIL import Image
 
 from running_studio import RunningStudio
-from studio_page import drag, exported, marked, open_photo, share, start, until, visit
+from studio_page import drag, exported, looks_of, marked, open_photo, share, start, until, visit
 
 playwright = pytest.importorskip("playwright.sync_api", reason="playwright is not installed")
 pytest.importorskip("fastapi", reason="the studio is an extra: pip install 'untaught[studio]'")
@@ -401,14 +401,6 @@ def test_suggestions_are_marked_and_undone(page, damaged):
 # Regions, uncertainty -----------------------------------------------------------------------------------------------
 
 
-def looks(page):
-    """Return the canvas as an image once everything has been drawn."""
-    return page.evaluate(
-        """() => new Promise((resolve) => requestAnimationFrame(() => requestAnimationFrame(
-            () => resolve(document.getElementById("canvas").toDataURL()))))"""
-    )
-
-
 def test_a_region_is_tried_and_then_the_whole_picture(page, studio, photo):
     open_photo(page, photo)
     page.set_input_files("#mask-file", photo / "mask.png")
@@ -445,13 +437,13 @@ def test_uncertainty_is_laid_over(page, photo):
     finished_picture(page)
     until(page, "document.body.dataset.shown === 'result'")
     page.click("[data-view=after]")
-    without = looks(page)
+    without = looks_of(page)
     page.check("#uncertainty")
     deadline = time.monotonic() + 30
-    while (over := looks(page)) == without:
+    while (over := looks_of(page)) == without:
         assert time.monotonic() < deadline, "no map appeared"
     page.uncheck("#uncertainty")
-    while looks(page) != without:
+    while looks_of(page) != without:
         assert time.monotonic() < deadline + 30, "the map did not disappear"
     with page.expect_download() as download:
         page.click("#download-uncertainty")

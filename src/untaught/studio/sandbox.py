@@ -32,6 +32,7 @@ from untaught.errors import InputError, PictureError
 from untaught.imaging import reading
 from untaught.imaging.damage import dropped_pixels, scratches, writing
 from untaught.imaging.files import write_bytes
+from untaught.imaging.jpeg_tables import read_compression
 from untaught.imaging.picture import Picture
 from untaught.imaging.writing import check_writable, write
 from untaught.studio.mask_suggestions import propose
@@ -107,6 +108,18 @@ def _write_mask(path: Path, known: NDArray[np.bool_]) -> dict[str, Any]:
     return {"missing": float(1 - known.mean())}
 
 
+def inspect_picture(original: str) -> dict[str, Any]:
+    """Look for what is wrong with the picture in a file, and suggest a task."""
+    from untaught.imaging.inspection import inspect
+
+    found = inspect(reading.read(original).pixels, compression=read_compression(Path(original).read_bytes()))
+    task, *words = found.treatment or ("",)
+    settings = {
+        name.removeprefix("--").replace("-", "_"): value for name, value in zip(*[iter(words)] * 2, strict=False)
+    }
+    return {"task": task, "settings": settings, "sentences": [finding.sentence for finding in found.findings]}
+
+
 def make_film() -> dict[str, Any]:
     """Write the film of a job from its previews.
 
@@ -143,6 +156,7 @@ _ACTIONS: dict[str, Callable[..., dict[str, Any]]] = {
     "picture": read_picture,
     "mask": read_mask,
     "proposal": propose_mask,
+    "inspection": inspect_picture,
     "film": make_film,
     "examples": make_examples,
 }

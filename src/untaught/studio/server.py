@@ -52,6 +52,7 @@ def create_app(services: Services, access: Access) -> AccessControl:
         yield
         await services.queue.close()
         await services.readers.close()
+        services.planner.close()
         for task in tasks:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)

@@ -9,6 +9,7 @@ from pathlib import Path
 from fastapi import HTTPException, Request
 
 from untaught.studio.feed import Feed
+from untaught.studio.planner_process import Planner
 from untaught.studio.queue import Queue
 from untaught.studio.reader_process import Readers
 from untaught.studio.storage import Store
@@ -42,6 +43,7 @@ class Services:
         self.store = store
         self.queue = Queue(store)
         self.readers = Readers()
+        self.planner = Planner()
         self.masks: dict[str, str] = {}
         self._uploads = 0
 

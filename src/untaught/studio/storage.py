@@ -183,6 +183,8 @@ class Store:
             (folder / name).mkdir(exist_ok=True, mode=0o700)
         for unfinished in folder.glob("*/.new-*"):
             shutil.rmtree(unfinished, ignore_errors=True)
+        for packed in folder.glob(".results-*.zip"):
+            packed.unlink(missing_ok=True)
 
     def token(self) -> str:
         """Return this folder's token; it is made at the first start, and again if the file is damaged."""

@@ -2,10 +2,16 @@
 
 from __future__ import annotations
 
+import asyncio
+import secrets
+import zipfile
+from pathlib import Path
 from typing import Annotated, Literal
 
-from fastapi import APIRouter, Header, Response
+from fastapi import APIRouter, Header, HTTPException, Response
 from fastapi import Path as InPath
+from fastapi.responses import FileResponse
+from starlette.background import BackgroundTask
 
 from untaught.studio.job_files import moments
 from untaught.studio.routes.common import CurrentServices, Identity, send_content, send_file
@@ -60,6 +66,30 @@ async def _job_file(
     if path.suffix == ".jpg":  # a preview, which the worker may delete meanwhile
         return send_content(path, if_none_match)
     return send_file(path, name if download else None)
+
+
+@routes.get("/results.zip", summary="The results of all jobs that are done, as a ZIP file")
+async def _results(services: CurrentServices) -> Response:
+    found: dict[str, Path] = {}
+    for identity in reversed(services.queue.all()):
+        request = services.queue.request(identity)
+        path = services.store.folder / "jobs" / identity / request.files["result"]
+        if services.queue.state(identity).state == "done" and path.exists():
+            name = request.names["result"]
+            found[name if name not in found else f"{identity}-{name}"] = path
+    if not found:
+        raise HTTPException(404, "no job is done yet: the file would be empty")
+    services.store.check_room(sum(path.stat().st_size for path in found.values()))
+    packed = services.store.folder / f".results-{secrets.token_hex(8)}.zip"
+    await asyncio.to_thread(_pack, packed, found)
+    task = BackgroundTask(packed.unlink, missing_ok=True)
+    return FileResponse(packed, filename="results.zip", media_type="application/zip", background=task)
+
+
+def _pack(packed: Path, found: dict[str, Path]) -> None:
+    with zipfile.ZipFile(packed, "w") as archive:  # pictures are compressed already
+        for name, path in found.items():
+            archive.write(path, name)
 
 
 @routes.get("/jobs/{identity}/film", summary="The previews of a job as an animated GIF")

@@ -22,7 +22,9 @@ from untaught.studio.routes.common import (
     mask_version,
     original,
     picture_info,
+    temporary_folder,
 )
+from untaught.studio.services import Services
 from untaught.studio.task_schema import find_offer, mask_need
 
 __all__ = ["routes"]
@@ -61,62 +63,84 @@ class Continuation(BaseModel):
 
 @routes.post("/jobs", status_code=201, summary="Queue a job")
 async def _add_job(services: CurrentServices, wanted: NewJob) -> dict[str, Any]:
+    settings = await _check(services, wanted)
+    services.queue.check_room()
+    services.store.check_room()
+    with services.store.adding("jobs") as (identity, folder):
+        request = _fill(services, wanted, settings, identity, folder)
+        state = JobState.queued(services.queue.next_turn())
+        state.write(folder)
+    services.queue.add(identity, request, state)
+    return job_facts(services, identity)
+
+
+@routes.post("/jobs/plan", summary="Tell what a job would take, and what is to be known of it; nothing is fitted")
+async def _plan(services: CurrentServices, wanted: NewJob) -> dict[str, Any]:
+    settings = await _check(services, wanted)
+    services.store.check_room()
+    with temporary_folder(services.store) as folder:
+        _fill(services, wanted, settings, "0" * 16, folder)
+        return await services.planner.ask(folder)
+
+
+async def _check(services: Services, wanted: NewJob) -> dict[str, Any]:
+    """Check a job and return its settings as plain values."""
+    info = picture_info(services.store, wanted.picture)
+    source = services.store.entry("pictures", wanted.picture)
+    task = find_offer(wanted.task)
+    devices = services.queue.devices
+    return await asyncio.to_thread(check_job, task, wanted.settings, info, source, wanted.crop, devices)
+
+
+def _fill(services: Services, wanted: NewJob, settings: dict[str, Any], identity: str, folder: Path) -> JobRequest:
+    """Write the request and the input files of a job into its folder."""
     info = picture_info(services.store, wanted.picture)
     source = services.store.entry("pictures", wanted.picture)
     task = find_offer(wanted.task)
     version = mask_version(source) if mask_need(task) != "none" else ""
-    has_mask = bool(version)
     if mask_need(task) != "none" and wanted.mask not in (None, version):
         raise RefusedError("the marks of this picture have changed in another window: look at them, then start again")
     crop = wanted.crop
-    devices = services.queue.devices
-    settings = await asyncio.to_thread(check_job, task, wanted.settings, info, source, crop, devices)
     own = [file.role for file in task.files if file.in_picture_file]
     if crop is not None and own:
         crop = _whole_blocks(crop, info["width"], info["height"])
-    services.queue.check_room()
-    services.store.check_room()
     name = info["name"] if crop is None else f"{info['name']}-part"
     file = original(services.store, wanted.picture)
     suffix = file.suffix if crop is None else info["result"]
     names = {"picture": f"{name}{suffix}", "result": f"{name}-restored{info['result']}"}
     files = {"picture": f"picture{suffix}", "result": f"result{info['result']}"}
-    if has_mask:
+    if version:
         names["mask"], files["mask"] = f"{name}-mask.png", "mask.png"
     whole = None if crop is None else f"whole{file.suffix}"
     if whole is not None:
         # What a task reads from the picture's file itself is not in the file of a region.
         for role in own:
             names[role], files[role] = f"{info['name']}{file.suffix}", whole
-    with services.store.adding("jobs") as (identity, folder):
-        _link(file, folder / (whole or files["picture"]))
-        if has_mask:
-            # A copy, not a link: the user may go on painting on the mask of the picture.
-            shutil.copyfile(source / "mask.png", folder / ("whole-mask.png" if crop else "mask.png"))
-        if crop is None and (source / "view.png").exists():
-            _link(source / "view.png", folder / "before.png")
-        if (source / "thumbnail.jpg").exists():
-            _link(source / "thumbnail.jpg", folder / "thumbnail.jpg")
-        request = JobRequest(
-            id=identity,
-            picture=wanted.picture,
-            name=name,
-            task=task.name,
-            settings=settings,
-            crop=crop,
-            whole=whole,
-            width=info["width"] if crop is None else crop[2],
-            height=info["height"] if crop is None else crop[3],
-            names=names,
-            files=files,
-            continue_for=[],
-            mask=version,
-        )
-        state = JobState.queued(services.queue.next_turn())
-        request.write(folder)
-        state.write(folder)
-    services.queue.add(identity, request, state)
-    return job_facts(services, identity)
+    _link(file, folder / (whole or files["picture"]))
+    if version:
+        # A copy, not a link: the user may go on painting on the mask of the picture.
+        shutil.copyfile(source / "mask.png", folder / ("whole-mask.png" if crop else "mask.png"))
+    if crop is None and (source / "view.png").exists():
+        _link(source / "view.png", folder / "before.png")
+    if (source / "thumbnail.jpg").exists():
+        _link(source / "thumbnail.jpg", folder / "thumbnail.jpg")
+    request = JobRequest(
+        id=identity,
+        picture=wanted.picture,
+        name=name,
+        task=task.name,
+        settings=settings,
+        crop=crop,
+        whole=whole,
+        width=info["width"] if crop is None else crop[2],
+        height=info["height"] if crop is None else crop[3],
+        names=names,
+        files=files,
+        continue_for=[],
+        mask=version,
+    )
+    request.write(folder)
+    return request
 
 
 def _whole_blocks(crop: tuple[int, int, int, int], width: int, height: int) -> tuple[int, int, int, int]:

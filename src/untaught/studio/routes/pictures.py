@@ -125,6 +125,12 @@ async def _remove_mask(services: CurrentServices, identity: Identity) -> None:
     services.masks[identity] = ""
 
 
+@routes.get("/pictures/{identity}/inspection", summary="What may be wrong with a picture, and the task that treats it")
+async def _inspection(services: CurrentServices, identity: Identity) -> dict[str, Any]:
+    source = original(services.store, identity)
+    return await services.readers.run(services.store.entry("pictures", identity), "inspection", str(source.resolve()))
+
+
 @routes.get("/pictures/{identity}/proposal", summary="A suggested mask of the damage, for the user to correct")
 async def _proposal(
     services: CurrentServices,

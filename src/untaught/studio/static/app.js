@@ -2,7 +2,7 @@
 // picture or job (#picture=..., #job=...), so a reload shows it again.
 
 import { bitmap, follow, get, masked, order, post, remove, upload } from "./api.js";
-import { JobView } from "./job.js";
+import { duration, JobView } from "./job.js";
 import { Painting } from "./painting.js";
 import { Stage } from "./stage.js";
 import { Storage } from "./storage.js";
@@ -17,6 +17,9 @@ let offers = [];
 let picture = null;   // the facts from the server about the picture that is painted on
 let uploading = null; // a promise of these facts during the upload
 let wished = null;    // task and settings of a job that is to be changed
+let touched = false;  // whether the user has chosen anything for this picture
+let planning = 0, plans = 0;
+const states = new Map(); // of the jobs, by name, as last heard
 let dropped = 0;      // counts dropped files
 let opened = 0;       // counts what was opened, so that late answers for an earlier picture are ignored
 
@@ -122,13 +125,23 @@ async function openFile(file) {
   }
 }
 
+// Opens the first of several files; the others wait under “Your pictures”.
+async function openFiles([first, ...others]) {
+  if (!first) return;
+  await openFile(first);
+  for (const file of others) {
+    await upload(`/pictures?name=${encodeURIComponent(file.name)}`, file).catch((error) => complain(new Error(`${file.name}: ${error.message}`)));
+  }
+  if (others.length && document.body.dataset.mode === "empty") showPictures().catch(complain);
+}
+
 async function openExample(name, task) {
   const turn = ++opened;
   quieten();
   try {
     const facts = await post(`/examples/${name}`);
     if (turn !== opened) return;
-    $("task").value = task;
+    wished = { task, settings: {} };
     await openStored(facts.id);
   } catch (error) {
     complain(error);
@@ -165,6 +178,10 @@ async function paint(shown, width, height, name) {
   $("subject").textContent = `${name.replace(/\.[^.]*$/, "")} · ${width} × ${height}`;
   stage.onStroke = painting.stroke;
   painting.setTool("brush");
+  $("inspected").hidden = true;
+  // The first worker tells the devices of this machine some seconds after the start.
+  if (!offers[0]?.settings.find((one) => one.name === "device").choices.length) await loadOffers().catch(() => {});
+  touched = wished !== null;
   if (wished) fillIn(wished);
   else chooseTask();
   wished = null;
@@ -179,6 +196,7 @@ function took(facts) {
   showCurrent();
   painting.marks.begin(facts.id, facts.mask).catch(() => {});
   maskChanged();
+  if (!painting.mask.missing) inspect(facts.id).catch(() => {}); // what cannot be inspected is restored all the same
 }
 
 // The task and its options -----------------------------------------------------------------------------------------
@@ -187,9 +205,31 @@ function chooseTask() {
   const offer = offers.find((one) => one.name === $("task").value);
   if (!offer) return;
   $("task-about").textContent = offer.about;
+  $("marks-part").hidden = offer.mask === "none";
+  if (painting.mask) $("tools").hidden = offer.mask === "none";
+  stage.overlay = painting.mask && offer.mask !== "none" ? painting.mask.canvas : null;
+  painting.used = offer.mask !== "none";
+  stage.draw();
   $("options").replaceChildren(...offer.settings.filter((setting) => setting.common).map(control));
   $("more-options").replaceChildren(...offer.settings.filter((setting) => !setting.common).map(control));
   maskChanged();
+}
+
+async function loadOffers() {
+  const chosen = $("task").value;
+  offers = (await get("/tasks")).tasks;
+  $("task").replaceChildren(...offers.map((offer) => make("option", { value: offer.name, textContent: offer.title })));
+  if (chosen) $("task").value = chosen;
+}
+
+// Chooses the task that suits the picture, unless the user has begun with another one.
+async function inspect(identity) {
+  const { task, settings, sentences } = await get(`/pictures/${identity}/inspection`);
+  if (picture?.id !== identity || !painting.mask || painting.mask.missing || touched) return;
+  if (!offers.some((one) => one.name === task)) return;
+  $("findings").replaceChildren(...sentences.map((text) => make("li", { textContent: text })));
+  $("inspected").hidden = false;
+  fillIn({ task, settings });
 }
 
 function control(option) {
@@ -263,6 +303,29 @@ function maskChanged() {
   const ready = offer && !all && (marked || offer.mask !== "needed");
   $("start").disabled = $("try").disabled = !ready;
   $("start").title = ready ? "" : "Mark what is missing first";
+  plan(ready);
+}
+
+// Says what the job would take, some time after the last change.
+function plan(ready) {
+  clearTimeout(planning);
+  const turn = ++plans;
+  if (!ready || !picture) { $("plan").textContent = ""; return; }
+  planning = setTimeout(async () => {
+    const { marks } = painting;
+    if (!marks || !picture) return;
+    try {
+      await marks.save();
+      const wanted = { picture: picture.id, task: $("task").value, settings: chosenSettings(), mask: marks.version };
+      const { seconds, iterations, places, notes } = await post("/jobs/plan", wanted);
+      if (turn !== plans) return;
+      const where = places > 1 ? ` around ${places} marked places` : "";
+      const time = seconds === null ? "" : `At most about ${duration(seconds)} on this machine${where} (${iterations} iterations).`;
+      $("plan").textContent = [time, ...notes.map((note) => `${note[0].toUpperCase()}${note.slice(1)}.`)].filter(Boolean).join(" ");
+    } catch (error) {
+      if (turn === plans) $("plan").textContent = error.status === 409 ? "" : error.message;
+    }
+  }, 1000);
 }
 
 async function start(region = null) {
@@ -271,6 +334,7 @@ async function start(region = null) {
   quieten();
   $("start").disabled = true;
   $("start").textContent = "Starting…";
+  if (window.Notification?.permission === "default") Notification.requestPermission().catch(() => {});
   try {
     const facts = await uploading;
     await marks.save();
@@ -302,6 +366,18 @@ function showJobs(jobs) {
   });
   for (const item of old.values()) item.remove();
   showCurrent();
+}
+
+// Tells of jobs that have ended while the user was elsewhere: in the tab's title, and by a notification if it is allowed.
+function tellEnds(jobs) {
+  for (const { id, name, state } of jobs) {
+    const before = states.get(id);
+    states.set(id, state);
+    if (!["running", "queued"].includes(before) || !["done", "failed"].includes(state) || !document.hidden) continue;
+    const text = `${name}: ${state === "done" ? "restored" : "failed"}`;
+    document.title = `${text} · untaught studio`;
+    if (window.Notification?.permission === "granted") new Notification("untaught studio", { body: text, tag: id });
+  }
 }
 
 function newCard() {
@@ -415,6 +491,7 @@ function setTheme(theme) {
 
 function listen() {
   addEventListener("hashchange", arrive);
+  addEventListener("visibilitychange", () => { if (!document.hidden) document.title = "untaught studio"; });
   // Before its upload is done, a picture is nowhere else.
   addEventListener("beforeunload", (event) => { if (uploading && !picture && painting.mask) event.preventDefault(); });
   $("home").addEventListener("click", (event) => { event.preventDefault(); go(""); });
@@ -436,14 +513,14 @@ function listen() {
     }
   });
   $("choose").addEventListener("click", () => $("file").click());
-  $("file").addEventListener("change", () => { if ($("file").files[0]) openFile($("file").files[0]); $("file").value = ""; });
+  $("file").addEventListener("change", () => { openFiles([...$("file").files]); $("file").value = ""; });
 
   addEventListener("dragover", (event) => { event.preventDefault(); $("drop-hint").hidden = false; });
   addEventListener("dragleave", (event) => { if (!event.relatedTarget) $("drop-hint").hidden = true; });
   addEventListener("drop", (event) => {
     event.preventDefault();
     $("drop-hint").hidden = true;
-    if (event.dataTransfer.files[0]) openFile(event.dataTransfer.files[0]);
+    openFiles([...event.dataTransfer.files]);
   });
   addEventListener("paste", (event) => {
     const file = [...event.clipboardData.files].find((one) => one.type.startsWith("image/"));
@@ -466,7 +543,8 @@ function listen() {
   };
 
   $("task").addEventListener("change", () => { quieten(); chooseTask(); });
-  $("paint-panel").addEventListener("input", quieten);
+  $("paint-panel").addEventListener("input", () => { touched = true; quieten(); maskChanged(); });
+  $("paint-panel").addEventListener("click", (event) => { if (event.target.closest("[data-option]")) { touched = true; maskChanged(); } });
   $("start").addEventListener("click", () => start());
   $("try").addEventListener("click", () => painting.setSelecting(!painting.selecting));
   $("propose").addEventListener("click", async () => { quieten(); if (uploading) painting.propose((await uploading).id); });
@@ -510,8 +588,7 @@ async function begin() {
   setTheme(localStorage.getItem("theme") ?? (matchMedia("(prefers-color-scheme: dark)").matches ? "dark" : "light"));
   listen();
   try {
-    offers = (await get("/tasks")).tasks;
-    $("task").replaceChildren(...offers.map((offer) => make("option", { value: offer.name, textContent: offer.title })));
+    await loadOffers();
     chooseTask();
     showExamples().catch(() => {});
     // A picture that was dropped before the server answered stays open.
@@ -522,7 +599,7 @@ async function begin() {
   }
   const showMasks = (masks) => { if (picture && painting.marks) painting.marks.hear(masks[picture.id] ?? painting.marks.heard).catch(() => {}); };
   follow({
-    jobs: (jobs) => { showJobs(jobs); job.hear(jobs); },
+    jobs: (jobs) => { showJobs(jobs); tellEnds(jobs); job.hear(jobs); },
     masks: showMasks,
     progress: (news) => job.progress(news),
     connection: (connected) => { $("connection").hidden = connected; },

@@ -26,6 +26,7 @@ export class JobView {
     this.following = true;  // the latest preview is shown as it comes
     this.shown = null;      // the after picture: an iteration, "result", or null
     this.chart.clear();
+    this.chart.draw();
     const { stage } = this;
     stage.onStroke = null;
     stage.canvas.style.cursor = "grab";
@@ -331,7 +332,7 @@ export class JobView {
   }
 }
 
-function duration(seconds) {
+export function duration(seconds) {
   if (seconds < 90) return `${Math.ceil(seconds)} s`;
   if (seconds < 5400) return `${Math.round(seconds / 60)} min`;
   return `${(seconds / 3600).toFixed(1)} h`;

@@ -48,13 +48,13 @@ export class Marks {
   // Makes the marks here and at the server the same. Resolves when they are; fails if the server refuses.
   save() {
     clearTimeout(this.retry);
+    if (!this.identity) return Promise.resolve(); // not at the server yet
     this.going ??= this.#settle().finally(() => { this.going = null; });
     return this.going;
   }
 
   // One step after the other, so that no answer is about marks that are no longer there.
   async #settle() {
-    if (!this.identity) return;
     try {
       while (this.mask.steps !== this.saved || (this.open && this.heard !== this.version)) {
         if (this.open && this.heard !== this.version) await this.#takeOver();

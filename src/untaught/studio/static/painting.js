@@ -16,6 +16,7 @@ export class Painting {
     this.onError = onError;
     this.tool = "brush";
     this.selecting = false;
+    this.used = true;       // whether the task uses marks
     this.mask = null;
     this.#listen();
   }
@@ -43,7 +44,7 @@ export class Painting {
     this.setSelecting(false);
   }
 
-  get active() { return this.mask !== null && this.stage.onStroke === this.stroke; }
+  get active() { return this.mask !== null && (this.used || this.selecting) && this.stage.onStroke === this.stroke; }
 
   setTool(tool) {
     this.tool = tool;
@@ -79,7 +80,7 @@ export class Painting {
 
   stroke = (phase, points, event) => {
     const { mask, stage } = this;
-    if (!mask) return false;
+    if (!mask || (!this.used && !this.selecting)) return false;
     const round = (this.tool === "brush" || this.tool === "eraser") && !this.selecting;
     if (phase === "leave" || (phase === "hover" && !round)) {
       this.#cursor(null);
