@@ -43,7 +43,7 @@ class RunningStudio:
             stdout=subprocess.PIPE,
             text=True,
             start_new_session=True,
-            env={**os.environ, "OMP_NUM_THREADS": "1", "UNTAUGHT_STUDIO_TOKEN": TOKEN},
+            env={**os.environ, "OMP_NUM_THREADS": "1", "UNTAUGHT_TOKEN": TOKEN},
         )
         assert self.process.stdout is not None
         self.address = re.search(r"http://\S+", self.process.stdout.readline()).group()

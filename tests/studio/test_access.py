@@ -166,7 +166,7 @@ def test_a_certificate_gives_https(tmp_path):
     subprocess.run(["openssl", "req", "-x509", *subject, *made], check=True, capture_output=True)
     words = ["--no-browser", "--port", "0", "--folder", tmp_path / "studio", "--host", "0.0.0.0"]
     words += ["--certificate", tmp_path / "certificate.pem", "--key", tmp_path / "key.pem"]
-    environment = {**os.environ, "UNTAUGHT_STUDIO_TOKEN": TOKEN}
+    environment = {**os.environ, "UNTAUGHT_TOKEN": TOKEN}
     with subprocess.Popen(
         [sys.executable, "-m", "untaught", "studio", *words], stdout=subprocess.PIPE, text=True, env=environment
     ) as process:

@@ -43,7 +43,7 @@ class StudioOptions:
         Path | None,
         Field(
             description="file with the password of the page, 16 characters or more; the environment variable "
-            "UNTAUGHT_STUDIO_TOKEN may hold it instead (default: made at random, kept in the folder)"
+            "UNTAUGHT_TOKEN may hold it instead (default: made at random, kept in the folder)"
         ),
         Usage(metavar="FILE"),
     ] = None
@@ -84,7 +84,7 @@ def _studio(options: StudioOptions) -> int:
 
 def _token(path: Path | None) -> str:
     """The token of the user's own, empty if there is none. It is no option: everybody can read a command line."""
-    token = os.environ.pop("UNTAUGHT_STUDIO_TOKEN", None)  # not for the processes that the studio starts
+    token = os.environ.pop("UNTAUGHT_TOKEN", None)  # not for the processes that the studio starts
     if path is not None:
         try:
             token = path.read_text(encoding="utf-8").strip()

@@ -1,7 +1,10 @@
 // The page as a whole. It is in one of three modes: empty, painting a mask, or showing a job. The address names the
 // picture or job (#picture=..., #job=...), so a reload shows it again.
 
-import { bitmap, follow, get, masked, order, post, remove, upload } from "./api.js";
+import { bitmap, follow, get, masked, order, post, upload } from "./api.js";
+import * as cards from "./cards.js";
+import { asRadios, make, sure } from "./dom.js";
+import { atField, chosenSettings, clearField, control, fill } from "./form.js";
 import { duration, JobView } from "./job.js";
 import { Painting } from "./painting.js";
 import { Stage } from "./stage.js";
@@ -10,8 +13,10 @@ import { Storage } from "./storage.js";
 const $ = (id) => document.getElementById(id);
 const stage = new Stage($("canvas"));
 const painting = new Painting(stage, { onChange: maskChanged, onSelect: (box) => start(box), onError: complain });
-const storage = new Storage({ sure: (text) => sure(text), onError: complain, onChange: () => { if (document.body.dataset.mode === "empty") showPictures().catch(complain); } });
+const storage = new Storage({ sure, onError: complain, onChange: () => { if (document.body.dataset.mode === "empty") cards.showPictures().catch(complain); } });
 const job = new JobView(stage, { onError: complain, onGone: () => go(""), onSubject: (text) => { $("subject").textContent = text; } });
+
+cards.begin({ go, complain, removeOne: job.remove });
 
 let offers = [];
 let picture = null;   // the facts from the server about the picture that is painted on
@@ -19,7 +24,6 @@ let uploading = null; // a promise of these facts during the upload
 let wished = null;    // task and settings of a job that is to be changed
 let touched = false;  // whether the user has chosen anything for this picture
 let planning = 0, plans = 0;
-const states = new Map(); // of the jobs, by name, as last heard
 let dropped = 0;      // counts dropped files
 let opened = 0;       // counts what was opened, so that late answers for an earlier picture are ignored
 
@@ -35,7 +39,7 @@ function setMode(mode) {
   if (mode !== "job") job.close();
   if (mode !== "paint") painting.end();
   if (mode === "empty") {
-    showPictures().catch(complain);
+    cards.showPictures().catch(complain);
     stage.close();
     stage.onStroke = null;
     $("subject").textContent = "";
@@ -51,7 +55,7 @@ function go(address) {
 async function arrive() {
   const [, kind, identity] = /^#(picture|job)=([0-9a-f]{16})$/.exec(location.hash) ?? [];
   quieten();
-  showCurrent();
+  cards.showCurrent();
   if (kind === "job") {
     opened++;
     setMode("job");
@@ -74,22 +78,8 @@ function complain(error) {
   $("panel").scrollTop = 0;
 }
 
-// Says at a field what is wrong with it.
-function atField(element, message) {
-  const group = element.closest(".field, .check"), details = element.closest("details");
-  if (details) details.open = true;
-  const said = make("p", { className: "wrong", id: "wrong", textContent: message });
-  said.setAttribute("role", "alert");
-  group.after(said);
-  element.setAttribute("aria-invalid", "true");
-  element.setAttribute("aria-describedby", "wrong");
-  said.scrollIntoView({ block: "nearest" });
-  (element.querySelector("[tabindex='0']") ?? element).focus();
-}
-
 function quieten() {
-  $("wrong")?.remove();
-  $("paint-panel").querySelector("[aria-invalid]")?.removeAttribute("aria-invalid");
+  clearField();
   for (const id of ["notice", "empty-notice"]) $(id).hidden = true;
 }
 
@@ -132,7 +122,7 @@ async function openFiles([first, ...others]) {
   for (const file of others) {
     await upload(`/pictures?name=${encodeURIComponent(file.name)}`, file).catch((error) => complain(new Error(`${file.name}: ${error.message}`)));
   }
-  if (others.length && document.body.dataset.mode === "empty") showPictures().catch(complain);
+  if (others.length && document.body.dataset.mode === "empty") cards.showPictures().catch(complain);
 }
 
 async function openExample(name, task) {
@@ -193,7 +183,7 @@ function took(facts) {
   const depth = { uint8: "8 bits", uint16: "16 bits", float32: "floats", float64: "floats" }[facts.depth] ?? facts.depth;
   $("subject").textContent = `${facts.name} · ${facts.width} × ${facts.height} · ${depth}`;
   history.replaceState(null, "", `#picture=${facts.id}`);
-  showCurrent();
+  cards.showCurrent();
   painting.marks.begin(facts.id, facts.mask).catch(() => {});
   maskChanged();
   if (!painting.mask.missing) inspect(facts.id).catch(() => {}); // what cannot be inspected is restored all the same
@@ -232,39 +222,6 @@ async function inspect(identity) {
   fillIn({ task, settings });
 }
 
-function control(option) {
-  if (option.kind === "choice" && option.name === "device") {
-    const list = make("select", {}, ...option.choices.map((choice) => make("option", { value: choice, textContent: choice })));
-    list.dataset.option = option.name;
-    return make("label", { className: "field", title: option.about }, make("span", { textContent: option.title }), list);
-  }
-  if (option.kind === "choice") {
-    const group = make("div", { className: "field" }, make("span", { textContent: option.title, id: `${option.name}-title` }));
-    const segments = make("div", { className: "segments", title: option.about });
-    segments.setAttribute("role", "radiogroup");
-    segments.setAttribute("aria-labelledby", `${option.name}-title`);
-    segments.dataset.option = option.name;
-    for (const choice of option.choices) {
-      const button = make("button", { type: "button", textContent: choice[0].toUpperCase() + choice.slice(1), value: choice });
-      button.setAttribute("role", "radio");
-      button.setAttribute("aria-checked", String(choice === option.default));
-      button.addEventListener("click", () => choose(segments, button));
-      segments.append(button);
-    }
-    asRadios(segments);
-    group.append(segments);
-    return group;
-  }
-  if (option.kind === "flag") {
-    const box = make("input", { type: "checkbox", checked: option.default });
-    box.dataset.option = option.name;
-    return make("label", { className: "check", title: option.about }, box, option.title);
-  }
-  const input = make("input", { type: "text", value: option.default ?? "", placeholder: "as needed", autocomplete: "off" });
-  input.dataset.option = option.name;
-  return make("label", { className: "field", title: option.about }, make("span", { textContent: option.title }), input);
-}
-
 // Back to the picture of a job, with the task and settings of that job, to change them.
 async function paintAgain({ picture: identity, task, settings }) {
   await get(`/pictures/${identity}`);
@@ -276,25 +233,7 @@ async function paintAgain({ picture: identity, task, settings }) {
 function fillIn({ task, settings }) {
   $("task").value = task;
   chooseTask();
-  for (const [name, value] of Object.entries(settings)) {
-    const element = $("paint-panel").querySelector(`[data-option="${name}"]`);
-    if (!element) continue;
-    if (element.matches("[type=checkbox]")) element.checked = value;
-    else if (element.matches("input, select")) element.value = value;
-    else {
-      const button = [...element.children].find((one) => one.value === String(value));
-      if (button) choose(element, button);
-    }
-  }
-}
-
-function chosenSettings() {
-  const options = {};
-  for (const element of $("paint-panel").querySelectorAll("[data-option]")) {
-    const value = element.matches("[type=checkbox]") ? element.checked : element.matches("input, select") ? element.value.trim() : element.querySelector("[aria-checked=true]")?.value;
-    if (value !== "" && value !== undefined) options[element.dataset.option] = value;
-  }
-  return options;
+  fill(settings);
 }
 
 function maskChanged() {
@@ -349,139 +288,7 @@ async function start(region = null) {
   if (painting.mask) maskChanged();
 }
 
-// The queue --------------------------------------------------------------------------------------------------------
-
-const SAID = { queued: "Waiting", running: "Running", paused: "Paused", done: "Done", failed: "Failed", cancelled: "Cancelled" };
-
-// Existing cards are updated, not replaced: one of them may have the keyboard focus.
-function showJobs(jobs) {
-  const list = $("jobs"), old = new Map([...list.querySelectorAll("[data-job]")].map((button) => [button.dataset.job, button.closest("li")]));
-  $("queue").hidden = !jobs.length;
-  if (!list.children.length) list.append(newCard());
-  jobs.forEach((facts, index) => {
-    const item = old.get(facts.id) ?? card(facts);
-    old.delete(facts.id);
-    update(item, facts);
-    if (list.children[index + 1] !== item) list.insertBefore(item, list.children[index + 1] ?? null);
-  });
-  for (const item of old.values()) item.remove();
-  showCurrent();
-}
-
-// Tells of jobs that have ended while the user was elsewhere: in the tab's title, and by a notification if it is allowed.
-function tellEnds(jobs) {
-  for (const { id, name, state } of jobs) {
-    const before = states.get(id);
-    states.set(id, state);
-    if (!["running", "queued"].includes(before) || !["done", "failed"].includes(state) || !document.hidden) continue;
-    const text = `${name}: ${state === "done" ? "restored" : "failed"}`;
-    document.title = `${text} · untaught studio`;
-    if (window.Notification?.permission === "granted") new Notification("untaught studio", { body: text, tag: id });
-  }
-}
-
-function newCard() {
-  const add = make("button", { className: "new", title: "A new picture" }, icon("plus"));
-  add.setAttribute("aria-label", "A new picture");
-  add.addEventListener("click", () => go(""));
-  return make("li", {}, add);
-}
-
-function card(facts) {
-  const thumbnail = make("img", { alt: "", width: 44, height: 44 });
-  const words = make("span", {}, make("b", { textContent: facts.name }), make("small"));
-  const button = make("button", { className: "job" }, thumbnail, words);
-  button.dataset.job = facts.id;
-  button.addEventListener("click", () => go(`job=${facts.id}`));
-  const away = make("button", { className: "icon remove", title: "Remove" }, icon("close"));
-  away.setAttribute("aria-label", `Remove ${facts.name}`);
-  away.addEventListener("click", () => removeJob(facts));
-  return make("li", {}, button, away);
-}
-
-function update(item, facts) {
-  const { progress, state } = facts, share = progress ? Math.round(100 * progress.iteration / progress.until) : 0;
-  const source = `/api/jobs/${facts.id}/files/thumbnail?at=${progress?.iteration ?? 0}`, image = item.querySelector("img");
-  item.firstElementChild.dataset.state = state;
-  item.querySelector("small").textContent = state === "running" && progress ? `Running · ${share} %` : SAID[state];
-  item.querySelector("small").title = facts.message;
-  if (image.getAttribute("src") !== source) image.src = source;
-}
-
-async function removeJob(facts) {
-  if (await sure(`Remove “${facts.name}” with its result? This cannot be undone.`)) job.remove(facts.id).catch(complain);
-}
-
-function sure(text) {
-  $("sure-text").textContent = text;
-  $("sure").returnValue = "no";
-  $("sure").showModal();
-  return new Promise((resolve) => { $("sure").onclose = () => resolve($("sure").returnValue === "yes"); });
-}
-
-// Pictures that were uploaded before, to paint on -----------------------------------------------------------------------
-
-async function showPictures() {
-  const { pictures } = await get("/pictures");
-  $("pictures-part").hidden = !pictures.length;
-  $("pictures").replaceChildren(...pictures.map((facts) => {
-    const image = make("img", { src: `/api/pictures/${facts.id}/thumbnail`, alt: "", width: 192, height: 192, loading: "lazy" });
-    const button = make("button", {}, image, make("span", { textContent: facts.name, dir: "auto" }));
-    button.dataset.picture = facts.id;
-    button.addEventListener("click", () => go(`picture=${facts.id}`));
-    const away = make("button", { className: "icon remove", title: "Remove" }, icon("close"));
-    away.setAttribute("aria-label", `Remove ${facts.name}`);
-    away.addEventListener("click", async () => {
-      if (!await sure(`Remove “${facts.name}” and its marks? Its results stay. This cannot be undone.`)) return;
-      await remove(`/pictures/${facts.id}`).catch(complain);
-      showPictures().catch(complain);
-    });
-    return make("li", {}, button, away);
-  }));
-}
-
-function showCurrent() {
-  for (const button of document.querySelectorAll("[data-job]")) {
-    if (location.hash === `#job=${button.dataset.job}`) button.setAttribute("aria-current", "true");
-    else button.removeAttribute("aria-current");
-  }
-}
-
 // Helpers ----------------------------------------------------------------------------------------------------------
-
-function make(name, properties, ...children) {
-  const element = Object.assign(document.createElement(name), properties);
-  element.append(...children);
-  return element;
-}
-
-function icon(name) {
-  const svg = document.createElementNS("http://www.w3.org/2000/svg", "svg"), use = document.createElementNS(svg.namespaceURI, "use");
-  use.setAttribute("href", `/static/icons.svg#${name}`);
-  svg.append(use);
-  return svg;
-}
-
-function choose(group, button) {
-  for (const one of group.querySelectorAll("[role=radio]")) {
-    one.setAttribute("aria-checked", String(one === button));
-    one.tabIndex = one === button ? 0 : -1;
-  }
-}
-
-// Arrow keys move among the buttons of a group, as they do among radio buttons.
-function asRadios(group) {
-  const all = [...group.querySelectorAll("[role=radio]")];
-  for (const one of all) one.tabIndex = one.getAttribute("aria-checked") === "true" ? 0 : -1;
-  group.addEventListener("keydown", (event) => {
-    const step = { ArrowRight: 1, ArrowDown: 1, ArrowLeft: -1, ArrowUp: -1 }[event.key];
-    if (!step) return;
-    const next = all[(all.indexOf(event.target) + step + all.length) % all.length];
-    next.focus();
-    next.click();
-    event.preventDefault();
-  });
-}
 
 function setTheme(theme) {
   document.documentElement.dataset.theme = theme;
@@ -591,6 +398,7 @@ async function begin() {
     await loadOffers();
     chooseTask();
     showExamples().catch(() => {});
+    storage.look();
     // A picture that was dropped before the server answered stays open.
     if (!opened && !dropped) await arrive();
   } catch (error) {
@@ -599,7 +407,7 @@ async function begin() {
   }
   const showMasks = (masks) => { if (picture && painting.marks) painting.marks.hear(masks[picture.id] ?? painting.marks.heard).catch(() => {}); };
   follow({
-    jobs: (jobs) => { showJobs(jobs); tellEnds(jobs); job.hear(jobs); },
+    jobs: (jobs) => { cards.showJobs(jobs); cards.tellEnds(jobs); job.hear(jobs); },
     masks: showMasks,
     progress: (news) => job.progress(news),
     connection: (connected) => { $("connection").hidden = connected; },
