@@ -20,7 +20,7 @@ def visit(page, studio):
 
 
 def start(page, iterations):
-    page.locator("summary").click()
+    page.locator("#more summary").click()
     page.locator("#option-iterations, [data-option=iterations] input, [data-option=iterations]").first.fill(
         str(iterations)
     )

@@ -405,7 +405,7 @@ def test_a_region_is_tried_and_then_the_whole_picture(page, studio, photo):
     open_photo(page, photo)
     page.set_input_files("#mask-file", photo / "mask.png")
     playwright.expect(page.locator("#start")).to_be_enabled()
-    page.locator("summary").click()
+    page.locator("#more summary").click()
     page.locator("[data-option=iterations]").fill("6")
     page.click("#try")
     page.keyboard.press("Escape")

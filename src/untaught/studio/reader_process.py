@@ -30,11 +30,15 @@ class Readers:
     def __init__(self) -> None:
         self._free = asyncio.Semaphore(_MOST)
         self._spare: asyncio.Task[asyncio.subprocess.Process] | None = None
-        self._closed = False
+        self._warm = False
 
-    def prepare(self) -> None:
-        """Start the process for the next file, unless it waits already."""
-        if self._spare is None and not self._closed:
+    def open(self) -> None:
+        """Keep a process ready from now on."""
+        self._warm = True
+        self._prepare()
+
+    def _prepare(self) -> None:
+        if self._warm and self._spare is None:
             self._spare = asyncio.create_task(_start())
 
     async def run(self, folder: Path, action: str, *words: str) -> dict[str, Any]:
@@ -45,18 +49,15 @@ class Readers:
             FullError: if the disk is full.
         """
         async with self._free:
-            self.prepare()
-            if self._spare is None:
-                raise HTTPException(503, "the studio is ending: start it again")
             spare, self._spare = self._spare, None
-            process = await spare
+            process = await (spare or _start())
             try:
                 question = json.dumps({"folder": str(folder), "action": action, "words": words})
                 output, _ = await asyncio.wait_for(process.communicate(f"{question}\n".encode()), _SECONDS)
             finally:
                 with contextlib.suppress(ProcessLookupError):
                     process.kill()
-                self.prepare()
+                self._prepare()
         if process.returncode == _FULL:
             raise FullError
         if process.returncode not in (0, _REFUSED):
@@ -68,7 +69,7 @@ class Readers:
 
     async def close(self) -> None:
         """End the process that waits, and start no other one."""
-        self._closed = True
+        self._warm = False
         if self._spare is not None:
             process = await self._spare
             with contextlib.suppress(ProcessLookupError):

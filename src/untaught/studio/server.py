@@ -47,7 +47,7 @@ def create_app(services: Services, access: Access) -> AccessControl:
 
     @contextlib.asynccontextmanager
     async def lifespan(_: FastAPI) -> AsyncIterator[None]:
-        services.readers.prepare()
+        services.readers.open()
         tasks = [asyncio.create_task(services.queue.run()), asyncio.create_task(services.make_examples())]
         yield
         await services.queue.close()
