@@ -54,7 +54,8 @@ def test_a_second_server_points_to_the_first(tmp_path):
     words = [sys.executable, "-m", "untaught", "studio", "--no-browser", "--port", "0", "--folder", str(tmp_path)]
     with RunningStudio(tmp_path) as studio:
         second = subprocess.run(words, capture_output=True, text=True, timeout=60, check=True)
-        assert studio.base in second.stdout
+        assert studio.home in second.stdout
+        assert "?token=" not in second.stdout, "only its user knows the token that the first was started with"
         assert "runs already" in second.stdout
     assert not (tmp_path / "address").exists()
 

@@ -192,7 +192,7 @@ def serve(
                 "note: whoever can listen on the network sees your pictures and the token, because this is plain HTTP: "
                 "use --certificate, or leave --host out and go through a tunnel, such as ssh -L"
             )
-        lock.tell(access.address())
+        lock.tell(access.address() + (" chosen-token" if token else ""))
         asyncio.run(_run(store, access, listening, certificate, browser=browser))
     finally:
         (folder / "open.html").unlink(missing_ok=True)
@@ -229,9 +229,13 @@ def _join(address: str, token: str, folder: Path, *, browser: bool) -> None:
     """Point to the server that uses the folder already."""
     if not address:
         raise InputError(f"another studio is starting in the folder {folder}: wait a moment, or choose another folder")
-    link = f"{address}/?token={quote(token or Store(folder.resolve()).token(), safe='')}"
+    address, _, chosen = address.partition(" ")
+    secret = token or ("" if chosen else Store(folder.resolve()).token())
+    link = f"{address}/?token={quote(secret, safe='')}" if secret else address
     _say_line(f"untaught studio: {link}")
-    _say_line("it runs already in this folder")
+    _say_line(
+        "it runs already in this folder" + ("" if secret else "; open it with the token that it was started with")
+    )
     if browser:
         _open(link, folder / "open.html")
 
