@@ -170,7 +170,9 @@ async function paint(shown, width, height, name) {
   painting.setTool("brush");
   $("inspected").hidden = true;
   // The first worker tells the devices of this machine some seconds after the start.
-  if (!offers[0]?.settings.find((one) => one.name === "device").choices.length) await loadOffers().catch(() => {});
+  if (offers.length && !offers[0].settings.find((one) => one.name === "device").choices.length) {
+    loadOffers().then(() => { if (!touched) chooseTask(); }).catch(() => {});
+  }
   touched = wished !== null;
   if (wished) fillIn(wished);
   else chooseTask();
