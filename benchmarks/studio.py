@@ -146,7 +146,8 @@ def preview_share(client: httpx.Client, side: int, seconds: float) -> float:
 def previews() -> dict[str, float]:
     # One thread: more threads make the fit faster, but not the previews.
     with running_studio({"OMP_NUM_THREADS": "1"}) as address:
-        base, _, token = address.partition("/?token=")
+        page, _, token = address.partition("/?token=")
+        base = f"http://127.0.0.1:{page.rpartition(':')[2]}"
         bearer = {"authorization": f"Bearer {token}"}
         with httpx.Client(base_url=f"{base}/api/", headers=bearer, timeout=120, trust_env=False) as client:
             return {

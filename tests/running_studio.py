@@ -17,6 +17,14 @@ import httpx
 TOKEN = "a-token-for-the-tests"
 
 
+def access_to(folder: Path) -> Any:
+    """Return who may connect to a studio that is no process."""
+    from untaught.studio.security import Access
+    from untaught.studio.sessions import Sessions
+
+    return Access("127.0.0.1", 80, TOKEN, Sessions(folder / "sessions.json"))
+
+
 class RunningStudio:
     """``untaught studio`` as a process.
 
@@ -29,17 +37,19 @@ class RunningStudio:
         self.start()
 
     def start(self, port: str = "0") -> None:
-        words = ["studio", "--no-browser", "--port", port, "--folder", str(self.folder), "--token", TOKEN]
+        words = ["studio", "--no-browser", "--port", port, "--folder", str(self.folder)]
         self.process = subprocess.Popen(
             [sys.executable, "-m", "untaught", *words],
             stdout=subprocess.PIPE,
             text=True,
             start_new_session=True,
-            env={**os.environ, "OMP_NUM_THREADS": "1"},
+            env={**os.environ, "OMP_NUM_THREADS": "1", "UNTAUGHT_TOKEN": TOKEN},
         )
         assert self.process.stdout is not None
         self.address = re.search(r"http://\S+", self.process.stdout.readline()).group()
-        self.base = self.address.partition("/?")[0]
+        self.home = self.address.partition("/?")[0]
+        # Browsers find the studio's own name; programs go to the address.
+        self.base = f"http://127.0.0.1:{self.home.rpartition(':')[2]}"
         self.client = httpx.Client(
             base_url=f"{self.base}/api/", headers={"authorization": f"Bearer {TOKEN}"}, timeout=300, trust_env=False
         )

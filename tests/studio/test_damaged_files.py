@@ -1,4 +1,4 @@
-"""The studio starts and answers if any one of its files is missing, empty or cut."""
+"""The studio starts and answers if any one of its files is missing, empty, cut or has a flipped bit."""
 
 import asyncio
 import io
@@ -15,14 +15,13 @@ from PIL import Image
 
 pytest.importorskip("fastapi", reason="the studio is an extra: pip install 'untaught[studio]'")
 
+from running_studio import TOKEN, access_to
 from untaught.studio.job_files import JobRequest, JobState, last_line, new_lines
 from untaught.studio.previews import film
-from untaught.studio.security import Access
 from untaught.studio.server import create_app
 from untaught.studio.services import Services
 from untaught.studio.storage import Store
 
-TOKEN = "a-token-for-the-tests"
 WAYS = ("missing", "empty", "cut", "a folder")
 
 
@@ -80,7 +79,7 @@ def ask(store, *paths, headers=None):
     """Return the answers of a new server to GET requests."""
 
     async def get_all():
-        app = create_app(Services(store), Access("127.0.0.1", 80, TOKEN))
+        app = create_app(Services(store), access_to(store.folder))
         async with httpx.AsyncClient(
             transport=httpx.ASGITransport(app),
             base_url="http://127.0.0.1/api/",
@@ -165,6 +164,75 @@ def test_impossible_values_count_as_damage(tmp_path, name, changes):
     assert [job["state"] for job in jobs.json()["jobs"]] == ([] if name == "request.json" else ["failed"])
 
 
+def all_paths(identity):
+    job = f"jobs/{identity}"
+    files = ("thumbnail", "picture", "before", "mask", "preview", "view", "result", "record", "log", "uncertainty")
+    return [job, f"{job}/moments", f"{job}/moments/1", *(f"{job}/files/{file}" for file in files)]
+
+
+def flipped(content, seed):
+    """Return the content with one bit turned round."""
+    place = np.random.default_rng(seed).integers(len(content) * 8)
+    changed = bytearray(content)
+    changed[place // 8] ^= 1 << (place % 8)
+    return bytes(changed)
+
+
+def check_flips(tmp_path, name, seeds):
+    for seed in seeds:
+        store = Store(tmp_path / str(seed))
+        hurt, sound = add_job(store, "done"), add_job(store)
+        path = store.folder / "jobs" / hurt / name
+        path.write_bytes(flipped(path.read_bytes(), seed))
+        paths = ["jobs", "storage", f"jobs/{sound}", *all_paths(sound), *all_paths(hurt)]
+        answers = dict(zip(paths, ask(store, *paths), strict=True))
+        statuses = {path: answer.status_code for path, answer in answers.items()}
+        assert set(statuses.values()) <= {200, 404}, (seed, statuses)
+        assert statuses["jobs"] == statuses["storage"] == statuses[f"jobs/{sound}"] == 200
+        for answer in (answers["jobs"], answers["storage"]):
+            json.loads(answer.content, parse_constant=pytest.fail)
+        listed = {job["id"] for job in answers["jobs"].json()["jobs"]}
+        assert listed == {sound, hurt} or answers["storage"].json()["damaged"] == [f"jobs-{hurt}"]
+
+
+@pytest.mark.parametrize("name", JOB_FILES)
+def test_a_flipped_bit_harms_no_other_job(tmp_path, name):
+    check_flips(tmp_path, name, range(6 if name.endswith("json") else 1))
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", [name for name in JOB_FILES if "json" in name])
+def test_no_flipped_bit_harms_another_job(tmp_path, name):
+    check_flips(tmp_path, name, range(100, 300))
+
+
+@pytest.mark.parametrize(
+    ("name", "changes"),
+    [
+        ("state.json", '"created": 1e999'),
+        ("request.json", '"id": "00000000000000ff"'),
+        ("request.json", '"width": -3'),
+        ("request.json", '"files": {"picture": "../state.json", "result": "a.png"}'),
+        ("request.json", '"names": {}'),
+        ("result.json", '"notes": [3]'),
+        ("result.json", '"expected_psnr": NaN'),
+        ("log.jsonl", '"loss": NaN'),
+        ("log.jsonl", '"iteration": 1e999'),
+        ("log.jsonl", '"until": "x"'),
+    ],
+)
+def test_values_that_cannot_be_reach_no_client(tmp_path, name, changes):
+    store = Store(tmp_path)
+    path = tmp_path / "jobs" / add_job(store, "done") / name
+    path.write_text(path.read_text().rstrip()[:-1] + f", {changes}}}\n")
+    jobs, storage = ask(store, "jobs", "storage")
+    assert jobs.status_code == storage.status_code == 200
+    for job in json.loads(jobs.content, parse_constant=pytest.fail)["jobs"]:
+        assert job["created"] == 5 or job["state"] == "failed"
+        assert job["result"] is None or name != "result.json"
+        assert job["progress"]["iteration"] == (1 if name == "log.jsonl" else 2)
+
+
 @pytest.mark.parametrize("name", ["request.json", "state.json", ""])
 def test_files_that_vanish_while_the_server_runs_harm_no_other_job(tmp_path, name):
     async def follow():
@@ -175,7 +243,7 @@ def test_files_that_vanish_while_the_server_runs_harm_no_other_job(tmp_path, nam
         if not name:
             (folder / "moments").rmdir()
             folder.rmdir()
-        app = create_app(studio, Access("127.0.0.1", 80, TOKEN))
+        app = create_app(studio, access_to(store.folder))
         async with httpx.AsyncClient(
             transport=httpx.ASGITransport(app),
             base_url="http://127.0.0.1/api/",
@@ -198,7 +266,6 @@ def test_a_worker_comes_to_the_same_result_with_a_damaged_file(tmp_path, name, w
         worker = subprocess.Popen(
             [sys.executable, "-P", "-m", "untaught.studio.worker"],
             stdin=subprocess.PIPE,
-            stderr=subprocess.PIPE,
             text=True,
             env={**os.environ, "OMP_NUM_THREADS": "1"},
         )
@@ -206,7 +273,7 @@ def test_a_worker_comes_to_the_same_result_with_a_damaged_file(tmp_path, name, w
             worker.stdin.write(f"{folder}\n")
             worker.stdin.flush()
             assert worker.wait(120) == 0
-            return worker.stderr.read()
+        return (folder / "worker.log").read_text()
 
     store = Store(tmp_path)
     folder = tmp_path / "jobs" / add_job(store)
@@ -264,7 +331,7 @@ def test_the_film_leaves_out_pictures_that_cannot_be_read(tmp_path):
 def test_an_impossible_event_id_means_the_beginning(tmp_path, sent):
     async def first_event():
         studio = Services(store)
-        app = create_app(studio, Access("127.0.0.1", 80, TOKEN))
+        app = create_app(studio, access_to(store.folder))
         scope = {
             "type": "http",
             "method": "GET",

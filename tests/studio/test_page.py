@@ -2,7 +2,6 @@
 
 import io
 import os
-import re
 import shutil
 import subprocess
 import sys
@@ -13,44 +12,14 @@ import pytest
 from PIL import Image
 
 from running_studio import RunningStudio
+from studio_page import drag, exported, looks_of, marked, open_photo, share, start, until, visit
 
-CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser")
 playwright = pytest.importorskip("playwright.sync_api", reason="playwright is not installed")
 pytest.importorskip("fastapi", reason="the studio is an extra: pip install 'untaught[studio]'")
 pytestmark = [
-    pytest.mark.skipif(CHROMIUM is None, reason="chromium was not found: apt-get install chromium"),
     # The browser's driver leaves an event loop open when it ends.
     pytest.mark.filterwarnings("ignore::ResourceWarning", "ignore::pytest.PytestUnraisableExceptionWarning"),
 ]
-
-
-@pytest.fixture(scope="module")
-def studio(tmp_path_factory):
-    with RunningStudio(tmp_path_factory.mktemp("studio")) as running:
-        running.wait_until(lambda: running.get("examples")["complete"])
-        yield running
-
-
-@pytest.fixture(scope="module")
-def browser():
-    with playwright.sync_playwright() as driver:
-        running = driver.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox"])
-        yield running
-        running.close()
-
-
-@pytest.fixture
-def page(browser, studio):
-    context = browser.new_context(viewport={"width": 1100, "height": 760})
-    opened = context.new_page()
-    opened.hosts, opened.complaints = set(), []
-    opened.on("request", lambda request: opened.hosts.add(re.split(r"[/:]+", request.url)[1]))
-    opened.on("pageerror", lambda error: opened.complaints.append(str(error)))
-    opened.goto(studio.address)
-    yield opened
-    assert opened.hosts <= {"127.0.0.1", ""}, "a request left this machine"
-    assert not opened.complaints
-    context.close()
 
 
 def open_example(page, index=0):
@@ -66,58 +35,6 @@ def stroke(page, dx=60, dy=20, steps=10):
     page.mouse.move(x, y)
     page.mouse.down()
     page.mouse.move(x + dx, y + dy, steps=steps)
-    page.mouse.up()
-
-
-def start(page, iterations):
-    page.locator("summary").click()
-    page.locator("#option-iterations, [data-option=iterations] input, [data-option=iterations]").first.fill(
-        str(iterations)
-    )
-    page.click("#start")
-    page.locator("#job-panel").wait_for()
-    return re.search("[0-9a-f]{16}", page.url.partition("#")[2]).group()
-
-
-def until(page, expression, seconds=60):
-    """Wait until an expression is true; Playwright's own function needs eval, which the page's policy forbids."""
-    deadline = time.monotonic() + seconds
-    while not page.evaluate(f"() => {expression}"):
-        assert time.monotonic() < deadline, expression
-        page.wait_for_timeout(50)
-
-
-@pytest.fixture(scope="module")
-def photo(tmp_path_factory):
-    """A folder with a picture of 64 x 64 pixels and a mask."""
-    folder = tmp_path_factory.mktemp("photo")
-    y, x = np.mgrid[0:64, 0:64] / 64
-    waves = np.stack([0.5 + 0.4 * np.sin(9 * x), y, x * y], -1)
-    Image.fromarray((waves * 255).astype(np.uint8)).save(folder / "photo.png")
-    known = np.full((64, 64), 255, np.uint8)
-    known[20:26, 8:50] = 0
-    Image.fromarray(known).save(folder / "mask.png")
-    return folder
-
-
-def open_photo(page, photo):
-    page.set_input_files("#file", photo / "photo.png")
-    page.locator("#tools").wait_for()
-    until(page, "location.hash.startsWith('#picture=')")
-
-
-def marked(page):
-    return page.locator("#missing").inner_text()
-
-
-def drag(page, *points):
-    """Paint a line through points, given as shares of the canvas."""
-    box = page.locator("#canvas").bounding_box()
-    at = [(box["x"] + x * box["width"], box["y"] + y * box["height"]) for x, y in points]
-    page.mouse.move(*at[0])
-    page.mouse.down()
-    for point in at[1:]:
-        page.mouse.move(*point, steps=8)
     page.mouse.up()
 
 
@@ -282,7 +199,7 @@ def test_a_picture_dropped_before_the_page_is_ready_stays(page, studio, photo):
     page.route("**/api/tasks", lambda route: held.append(route))
     page.route("**/api/pictures?name=*", lambda route: held.append(route))
     page.goto("about:blank")
-    page.goto(studio.address)
+    visit(page, studio)
     page.set_input_files("#file", photo / "photo.png")
     page.locator("#tools").wait_for()
     page.set_input_files("#mask-file", photo / "mask.png")
@@ -310,7 +227,7 @@ def finished_picture(page):
 def test_a_killed_studio_continues_to_the_same_picture(browser, photo, tmp_path):
     with RunningStudio(tmp_path) as studio, browser.new_context() as context:
         page = context.new_page()
-        page.goto(studio.address)
+        visit(page, studio)
         open_photo(page, photo)
         page.set_input_files("#mask-file", photo / "mask.png")
         playwright.expect(page.locator("#start")).to_be_enabled()
@@ -327,7 +244,7 @@ def test_a_killed_studio_continues_to_the_same_picture(browser, photo, tmp_path)
         assert (tmp_path / "jobs" / job / "checkpoint").exists()
         assert not (tmp_path / "jobs" / job / "result.json").exists()
         studio.start()
-        page.goto(studio.address)
+        visit(page, studio)
         page.locator(f"[data-job='{job}']").click()
         continued = finished_picture(page)
         assert page.locator("[data-job]").count() == 1
@@ -339,19 +256,6 @@ def test_a_killed_studio_continues_to_the_same_picture(browser, photo, tmp_path)
 
 
 # Strokes, steps, suggestions ----------------------------------------------------------------------------------------
-
-
-def share(page):
-    """Return how much is marked, in per cent."""
-    text = marked(page)
-    return 0.0 if text.startswith("Nothing") else float(text.split("%")[0])
-
-
-def exported(page):
-    """Return the present mask, True where the picture is missing."""
-    with page.expect_download() as download:
-        page.click("#export-mask")
-    return np.asarray(Image.open(io.BytesIO(download.value.path().read_bytes())).convert("L")) == 0
 
 
 def test_steps_go_back_and_forth(page, photo):
@@ -412,7 +316,7 @@ def test_keys_make_the_brush_smaller_and_larger(page, photo):
 def test_fingers_paint_and_move(browser, studio, photo):
     with browser.new_context(viewport={"width": 1100, "height": 760}, has_touch=True) as context:
         page = context.new_page()
-        page.goto(studio.address)
+        visit(page, studio)
         open_photo(page, photo)
         box = page.locator("#canvas").bounding_box()
         x, y = box["x"] + box["width"] / 2, box["y"] + box["height"] / 2
@@ -497,19 +401,11 @@ def test_suggestions_are_marked_and_undone(page, damaged):
 # Regions, uncertainty -----------------------------------------------------------------------------------------------
 
 
-def looks(page):
-    """Return the canvas as an image once everything has been drawn."""
-    return page.evaluate(
-        """() => new Promise((resolve) => requestAnimationFrame(() => requestAnimationFrame(
-            () => resolve(document.getElementById("canvas").toDataURL()))))"""
-    )
-
-
 def test_a_region_is_tried_and_then_the_whole_picture(page, studio, photo):
     open_photo(page, photo)
     page.set_input_files("#mask-file", photo / "mask.png")
     playwright.expect(page.locator("#start")).to_be_enabled()
-    page.locator("summary").click()
+    page.locator("#more summary").click()
     page.locator("[data-option=iterations]").fill("6")
     page.click("#try")
     page.keyboard.press("Escape")
@@ -541,13 +437,13 @@ def test_uncertainty_is_laid_over(page, photo):
     finished_picture(page)
     until(page, "document.body.dataset.shown === 'result'")
     page.click("[data-view=after]")
-    without = looks(page)
+    without = looks_of(page)
     page.check("#uncertainty")
     deadline = time.monotonic() + 30
-    while (over := looks(page)) == without:
+    while (over := looks_of(page)) == without:
         assert time.monotonic() < deadline, "no map appeared"
     page.uncheck("#uncertainty")
-    while looks(page) != without:
+    while looks_of(page) != without:
         assert time.monotonic() < deadline + 30, "the map did not disappear"
     with page.expect_download() as download:
         page.click("#download-uncertainty")

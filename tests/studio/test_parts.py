@@ -19,6 +19,7 @@ from untaught.studio.job_log import KeptPreviews
 from untaught.studio.mask_suggestions import propose
 from untaught.studio.queue import Queue
 from untaught.studio.security import Access
+from untaught.studio.sessions import Sessions
 from untaught.studio.storage import FullError, MissingError, Store, default_folder, shown_name
 from untaught.studio.task_schema import check_settings, command_line, find_offer, offers
 from untaught.studio.worker_process import WorkerProcess
@@ -90,8 +91,8 @@ def request_of(identity, **settings):
         whole=None,
         width=4,
         height=4,
-        names={},
-        files={},
+        names={"picture": "a.png", "result": "b.png"},
+        files={"picture": "a.png", "result": "b.png"},
         continue_for=[],
     )
 
@@ -156,17 +157,34 @@ def test_previews_take_no_more_than_their_share(monkeypatch, cost):
     assert np.diff(made).min() >= 1.0
 
 
-def test_the_store_removes_old_entries_and_then_the_oldest_until_the_rest_is_small_enough(tmp_path):
-    store = Store(tmp_path, largest=2500, oldest=1000)
+@pytest.mark.parametrize("jump", [-3e9, 3e9], ids=["back", "forth"])
+def test_nothing_is_removed_when_the_clock_jumps(tmp_path, monkeypatch, jump):
+    store = Store(tmp_path)
     made = []
-    for age in (2000, 300, 200, 100):
-        with store.adding("jobs") as (identity, folder):
+    for kind, age in (("jobs", 2e8), ("pictures", 0.0)):
+        with store.adding(kind) as (identity, folder):
             (folder / "file").write_bytes(b"x" * 1000)
-        os.utime(store.folder / "jobs" / identity / "file", (time.time() - age,) * 2)
-        os.utime(store.folder / "jobs" / identity, (time.time() - age,) * 2)
+        os.utime(store.folder / kind / identity / "file", (time.time() - age,) * 2)
+        os.utime(store.folder / kind / identity, (time.time() - age,) * 2)
         made.append(identity)
-    assert store.clear({made[1]}) == [made[0], made[2]]
-    assert set(store.entries("jobs")) == {made[1], made[3]}
+    now = time.time()
+    monkeypatch.setattr(time, "time", lambda: now + jump)
+    store.largest = 0
+    contents = Store(tmp_path).contents()
+    assert [(entry["id"], entry["bytes"]) for entry in contents] == [(identity, 1000) for identity in made]
+    assert Store(tmp_path).largest == 0
+
+
+def test_jobs_keep_their_order_when_the_clock_is_put_back(tmp_path, monkeypatch):
+    queue, names = Queue(Store(tmp_path)), []
+    for now in (5000.0, 10.0, 20.0):
+        monkeypatch.setattr(time, "time", lambda now=now: now)
+        with queue.store.adding("jobs") as (identity, _):
+            pass
+        queue.add(identity, request_of(identity), JobState.queued(queue.next_turn()))
+        names.append(identity)
+    assert queue.waiting() == names
+    assert queue.all() == names[::-1]
 
 
 def test_the_store_refuses_uploads_on_a_full_disk_and_names_it_does_not_have(tmp_path):
@@ -225,9 +243,21 @@ def test_without_the_extra_it_says_how_to_install_it(monkeypatch, capsys, tmp_pa
 
 @pytest.mark.parametrize(
     ("words", "expected"),
-    [(["--host", "0.0.0.0"], "by --token"), (["--token", "short"], "16 characters"), (["--port", "70000"], "--port")],
+    [
+        (["--host", "0.0.0.0"], "by --token-file"),
+        (["--token-file", "short.txt"], "16"),
+        (["--token-file", "empty.txt"], "16"),
+        (["--token-file", "none.txt"], "none.txt"),
+        (["--token", "a-token-that-all-can-read"], "--token"),
+        (["--port", "70000"], "--port"),
+        (["--certificate", "short.txt"], "--key"),
+        (["--certificate", "short.txt", "--key", "short.txt"], "cannot be used with the key"),
+    ],
 )
-def test_impossible_addresses_are_refused(words, expected, capsys, tmp_path):
+def test_impossible_addresses_are_refused(words, expected, capsys, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "short.txt").write_text("short\n")
+    (tmp_path / "empty.txt").write_text("")
     assert cli.main(["studio", "--folder", str(tmp_path), "--no-browser", *words]) == 2
     assert expected in capsys.readouterr().err
 
@@ -244,14 +274,14 @@ def test_impossible_addresses_are_refused(words, expected, capsys, tmp_path):
         ("studio.local", "studio.local:80", True),
     ],
 )
-def test_hosts_that_are_accepted(bound, host, known):
-    assert Access(bound, 80, "a token of the tests").knows_host(host) is known
+def test_hosts_that_are_accepted(bound, host, known, tmp_path):
+    assert Access(bound, 80, "a-token-of-the-tests", Sessions(tmp_path / "s")).knows_host(host) is known
 
 
-@pytest.mark.parametrize("token", ["", "short", "x" * 15])
-def test_short_tokens_are_refused(token):
-    with pytest.raises(InputError, match="at least 16"):
-        Access("127.0.0.1", 80, token)
+@pytest.mark.parametrize("token", ["", "short", "x" * 15, " " * 20, "with a space in it", "a\nline-break-in-it"])
+def test_tokens_that_protect_nothing_are_refused(token, tmp_path):
+    with pytest.raises(InputError, match="token has"):
+        Access("127.0.0.1", 80, token, Sessions(tmp_path / "s"))
 
 
 @pytest.mark.parametrize("content", [b"", b"\n", b"short", b"\xff\xfe" * 20])

@@ -21,7 +21,7 @@ from untaught.backend.cuda_graphs import Graphs
 from untaught.backend.kernels import Kernels, load
 from untaught.errors import SettingError
 
-__all__ = ["DeviceName", "Engine", "Precision", "choose_engine"]
+__all__ = ["DeviceName", "Engine", "Precision", "choose_engine", "usable_devices"]
 
 DeviceName = Literal["auto", "cpu", "cuda", "xpu", "mps"]
 Precision = Literal["auto", "float32", "bfloat16"]
@@ -180,6 +180,15 @@ def _choose_kernels(device: torch.device, arithmetic: torch.dtype) -> tuple[Kern
     if kernels is not None:
         return kernels, f"kernels: compiled for {kernels.processor}, between torch's matrix products", ""
     return None, f"kernels: torch's own, so an iteration takes {_SLOWER}: {missing}", missing
+
+
+def usable_devices() -> list[str]:
+    """Names of the devices of this machine, and "auto", which takes the best of them."""
+    accelerator = torch.accelerator.current_accelerator() if torch.accelerator.is_available() else None
+    if accelerator is None:
+        return ["auto", "cpu"]
+    count = torch.accelerator.device_count()
+    return ["auto", "cpu", *(f"{accelerator.type}:{number}" for number in range(count))]
 
 
 def _choose_device(device: str) -> tuple[torch.device, str]:

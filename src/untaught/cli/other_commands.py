@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
@@ -11,6 +12,7 @@ from pydantic import Field
 
 from untaught.cli.parsing import Command
 from untaught.errors import InputError
+from untaught.imaging.files import reason
 from untaught.settings import settings
 from untaught.tasks.options import Count, Switch, Usage
 
@@ -34,21 +36,31 @@ class StudioOptions:
     ] = None
     host: Annotated[
         str,
-        Field(description="address to listen on; one that others can reach needs --token"),
+        Field(description="address to listen on; one that others can reach needs a token of your own"),
         Usage(metavar="ADDRESS"),
     ] = "127.0.0.1"
-    token: Annotated[
-        str,
-        Field(description="password of the page, 16 characters or more (default: made at random, kept in the folder)"),
-        Usage(metavar="TEXT"),
-    ] = ""
+    token_file: Annotated[
+        Path | None,
+        Field(
+            description="file with the password of the page, 16 characters or more; the environment variable "
+            "UNTAUGHT_TOKEN may hold it instead (default: made at random, kept in the folder)"
+        ),
+        Usage(metavar="FILE"),
+    ] = None
+    certificate: Annotated[
+        Path | None,
+        Field(description="certificate in PEM format, for HTTPS; needs --key"),
+        Usage(metavar="FILE"),
+    ] = None
+    key: Annotated[Path | None, Field(description="private key of the certificate"), Usage(metavar="FILE")] = None
 
 
 def _studio(options: StudioOptions) -> int:
-    if options.token and len(options.token) < 16:
-        raise InputError("the token is too short: it has 16 characters or more")
-    if options.host not in ("127.0.0.1", "localhost", "::1") and not options.token:
-        raise InputError(f"others can reach {options.host}: choose a token that they have to know, by --token")
+    token = _token(options.token_file)
+    if options.host not in ("127.0.0.1", "localhost", "::1") and not token:
+        raise InputError(f"others can reach {options.host}: choose a token that they have to know, by --token-file")
+    if (options.certificate is None) != (options.key is None):
+        raise InputError("--certificate and --key belong together: give both")
     try:
         from untaught.studio.server import serve
     except ImportError as error:
@@ -57,8 +69,30 @@ def _studio(options: StudioOptions) -> int:
         raise InputError('the studio is an extra: pip install "untaught[studio]"') from error
     # The server ends in its own way; before it runs and after it, an interruption is no failure.
     with suppress(KeyboardInterrupt):
-        serve(options.folder, host=options.host, port=options.port, token=options.token, browser=not options.no_browser)
+        serve(
+            options.folder,
+            host=options.host,
+            port=options.port,
+            token=token,
+            certificate=None
+            if options.certificate is None or options.key is None
+            else (options.certificate, options.key),
+            browser=not options.no_browser,
+        )
     return 0
+
+
+def _token(path: Path | None) -> str:
+    """The token of the user's own, empty if there is none. It is no option: everybody can read a command line."""
+    token = os.environ.pop("UNTAUGHT_TOKEN", None)  # not for the processes that the studio starts
+    if path is not None:
+        try:
+            token = path.read_text(encoding="utf-8").strip()
+        except (OSError, UnicodeDecodeError) as error:
+            raise InputError(f"the token cannot be read from {path}: {reason(error)}") from error
+    if token is not None and len(token) < 16:
+        raise InputError(f"the token has {len(token)} characters: use at least 16")
+    return token or ""
 
 
 STUDIO = Command(

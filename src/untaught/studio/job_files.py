@@ -3,18 +3,19 @@
 from __future__ import annotations
 
 import json
+import math
 import os
 import time
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any, ClassVar, Literal, Self
+from typing import Annotated, Any, ClassVar, Literal, Self
 
-from pydantic import BaseModel, ValidationError, field_validator
+from pydantic import BaseModel, ConfigDict, Field, FiniteFloat, ValidationError, field_validator
 
 from untaught.studio.storage import DamagedError, read_json, write_json
 from untaught.studio.task_schema import find_offer
 
-__all__ = ["FINAL", "JobRequest", "JobState", "Status", "last_line", "moments", "new_lines"]
+__all__ = ["FINAL", "JobRequest", "JobResult", "JobState", "Status", "last_line", "moments", "new_lines"]
 
 Status = Literal["queued", "running", "paused", "done", "failed", "cancelled"]
 
@@ -22,6 +23,8 @@ FINAL: tuple[Status, ...] = ("done", "failed", "cancelled")
 """States that a job leaves only at the user's request."""
 
 _TAIL = 8192
+_FILE_NAME = r"^[A-Za-z0-9_-]+\.[a-z]+$"
+_NUMBERS = ("iteration", "until", "loss", "elapsed", "left", "best", "moment")
 
 
 class _JobFile(BaseModel):
@@ -64,6 +67,7 @@ class JobRequest(_JobFile):
         names: the names of downloads, by role: "picture", "mask", "result" and others of the task.
         files: the names in the job's folder, by role.
         continue_for: extra iterations, one number for each time that the user continued the job.
+        mask: `mask_version` of the marks that the job was given; empty if there are none.
     """
 
     _FILE = "request.json"
@@ -75,16 +79,44 @@ class JobRequest(_JobFile):
     settings: dict[str, Any]
     crop: tuple[int, int, int, int] | None
     whole: str | None
-    width: int
-    height: int
+    width: Annotated[int, Field(gt=0)]
+    height: Annotated[int, Field(gt=0)]
     names: dict[str, str]
-    files: dict[str, str]
+    files: dict[str, Annotated[str, Field(pattern=_FILE_NAME)]]
     continue_for: list[int]
+    mask: str = ""
+
+    @field_validator("names", "files")
+    @classmethod
+    def _has_both_ends(cls, names: dict[str, str]) -> dict[str, str]:
+        if not {"picture", "result"} <= set(names):
+            raise ValueError("the picture or the result is missing")
+        return names
 
     @field_validator("task")
     @classmethod
     def _is_offered(cls, name: str) -> str:
         return find_offer(name).name
+
+
+class JobResult(_JobFile):
+    """How a job has ended: result.json. What else the record says about it is kept as it is.
+
+    Attributes:
+        iterations: that were fitted.
+        notes: sentences for the user.
+        repeatable: whether the command line gives the same picture.
+    """
+
+    model_config = ConfigDict(extra="allow")
+
+    _FILE = "result.json"
+
+    iterations: int
+    notes: list[str]
+    repeatable: bool = True
+    seconds: FiniteFloat | None = None
+    expected_psnr: FiniteFloat | None = None
 
 
 class JobState(_JobFile):
@@ -101,13 +133,13 @@ class JobState(_JobFile):
 
     state: Status
     message: str
-    created: float
-    turn: float
+    created: FiniteFloat
+    turn: FiniteFloat
 
     @classmethod
-    def queued(cls) -> JobState:
-        """Return the state of a new job."""
-        now = time.time()
+    def queued(cls, turn: float | None = None) -> JobState:
+        """Return the state of a new job, queued now or at a given time."""
+        now = time.time() if turn is None else turn
         return cls(state="queued", message="", created=now, turn=now)
 
 
@@ -153,5 +185,9 @@ def _lines(content: bytes, *, reverse: bool = False) -> Iterator[tuple[str, dict
             line = json.loads(text)
         except ValueError:
             continue  # a worker that was killed may leave half a line, and the next one writes after it
-        if isinstance(line, dict):
+        if isinstance(line, dict) and all(_is_number(line[name]) for name in _NUMBERS if name in line):
             yield text, line
+
+
+def _is_number(value: object) -> bool:
+    return isinstance(value, int | float) and math.isfinite(value)

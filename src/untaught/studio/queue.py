@@ -9,19 +9,23 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import logging
 import time
 from collections.abc import Awaitable, Callable, Iterable
 from pathlib import Path
 from typing import Any
 
 from untaught.studio.job_files import FINAL, JobRequest, JobState
-from untaught.studio.storage import DamagedError, MissingError, Store, set_file_aside
-from untaught.studio.worker_process import DONE, PAUSED, Wish, WorkerProcess
+from untaught.studio.storage import DamagedError, FullError, MissingError, Store, set_file_aside
+from untaught.studio.worker_process import DONE, FULL, PAUSED, Wish, WorkerProcess
 
 __all__ = ["Queue", "RefusedError"]
 
 _MOST_WAITING = 100
 _SECONDS_TO_LEAVE = 20.0
+_SECONDS_BETWEEN_LOOKS = 3.0
+
+_log = logging.getLogger(__name__)
 
 
 class RefusedError(Exception):
@@ -34,6 +38,11 @@ class Queue:
     Args:
         store: of the jobs.
         start_worker: starts a worker, given the path of its log; tests pass another one.
+
+    Attributes:
+        closing: whether the server ends.
+        changes: counts what clients should know of.
+        full: whether jobs wait for space on the disk.
     """
 
     def __init__(
@@ -42,6 +51,9 @@ class Queue:
         self.store = store
         self.closing = False
         self.changes = 0
+        self.full = False
+        self._full_until = 0.0
+        self._devices: tuple[str, ...] = ()
         self._start_worker = start_worker
         self._requests: dict[str, JobRequest] = {}
         self._states: dict[str, JobState] = {}
@@ -56,7 +68,10 @@ class Queue:
         """Read a job that an earlier server has left."""
         folder = self._folder(identity)
         try:
-            self._requests[identity] = JobRequest.read(folder)
+            request = JobRequest.read(folder)
+            if request.id != identity:
+                raise DamagedError(folder / "request.json", "is of another job")
+            self._requests[identity] = request
         except DamagedError as error:
             self.store.set_aside("jobs", identity, error)
             return
@@ -116,9 +131,35 @@ class Queue:
         logs = [self._folder(identity) / "log.jsonl" for identity in self._workers]
         return max((log.stat().st_mtime for log in logs if log.exists()), default=0.0)
 
-    def in_use(self) -> set[str]:
-        """Return the names of the jobs that have not ended."""
-        return {identity for identity, state in self._states.items() if state.state not in FINAL}
+    @property
+    def devices(self) -> tuple[str, ...]:
+        """The devices of this machine; empty until the first worker has told them."""
+        for worker in (self._spare, *self._workers.values()):
+            if worker is not None and worker.devices:
+                self._devices = worker.devices
+        return self._devices
+
+    def running(self) -> list[Path]:
+        """Return the folders of the running jobs."""
+        return [self._folder(identity) for identity in self._workers]
+
+    def is_unfinished(self, identity: str) -> bool:
+        """Return whether a job has not ended.
+
+        Raises:
+            MissingError: if there is no such job.
+        """
+        return self.state(identity).state not in FINAL
+
+    def jobs_of(self, picture: str) -> list[str]:
+        """Return the names of the jobs of a picture that have not ended."""
+        unfinished = (identity for identity, state in self._states.items() if state.state not in FINAL)
+        return [identity for identity in unfinished if self._requests[identity].picture == picture]
+
+    def next_turn(self) -> float:
+        """Return the time, or a moment after the last turn if the clock was put back since."""
+        last = max((state.turn for state in self._states.values()), default=0.0)
+        return max(time.time(), last + 0.001)
 
     def check_room(self) -> None:
         """Check that one more job can be queued.
@@ -172,13 +213,14 @@ class Queue:
         state = self.state(identity).state
         if state != "done":
             raise RefusedError(f"the job is {state}: only one that is done can be continued")
-        request = self._requests[identity]
-        request.continue_for.append(iterations)
+        old = self._requests[identity]
+        request = old.model_copy(update={"continue_for": [*old.continue_for, iterations]})
         request.write(self._folder(identity))
+        self._requests[identity] = request
         self._queue(identity)
 
     def _queue(self, identity: str) -> None:
-        self._set(identity, state="queued", message="", turn=time.time())
+        self._set(identity, state="queued", message="", turn=self.next_turn())
         self._more.set()
 
     def cancel(self, identity: str) -> None:
@@ -199,35 +241,49 @@ class Queue:
         if self.state(identity).state not in FINAL:
             self.cancel(identity)
         self.store.remove("jobs", identity)
-        self.forget([identity])
-
-    def forget(self, identities: list[str]) -> None:
-        """Forget jobs that are no longer in the store."""
-        for identity in identities:
-            self._states.pop(identity, None)
-            self._requests.pop(identity, None)
+        del self._states[identity], self._requests[identity]
         self.changes += 1
 
     def _set(self, identity: str, **changes: Any) -> None:
         state = self._states[identity] = self._states[identity].model_copy(update=changes)
         self.changes += 1
         if self._folder(identity).is_dir():
-            state.write(self._folder(identity))
+            try:
+                state.write(self._folder(identity))
+            except OSError as error:  # after a restart the job continues from its last checkpoint
+                _log.warning("jobs/%s: %s", identity, error)
 
     # Fitting ---------------------------------------------------------------------------------------------------------
 
     async def run(self) -> None:
         """Fit one job after the other on each device, until the queue is closed."""
         while not self.closing:
-            if self._spare is None and (not self._workers or self._next()):
-                self._spare = await self._start_worker(self.store.folder / "worker.log")
+            if self._spare is None and (not self._workers or self._next()) and self._has_room():
+                try:
+                    self._spare = await self._start_worker(self.store.folder / "worker.log")
+                except OSError as error:
+                    _log.warning("no worker could be started: %s", error)
+                    self._full_until = time.monotonic() + _SECONDS_BETWEEN_LOOKS
                 continue  # the next job may be another one now
             identity = self._next()
-            if identity is not None:
+            if identity is not None and self._has_room():
                 self._begin(identity)
                 continue
             self._more.clear()
-            await self._more.wait()
+            with contextlib.suppress(TimeoutError):
+                await asyncio.wait_for(self._more.wait(), _SECONDS_BETWEEN_LOOKS if self.full else None)
+
+    def _has_room(self) -> bool:
+        """Return whether the next job can begin; `full` tells the page if not."""
+        try:
+            self.store.check_room()
+            full = time.monotonic() < self._full_until
+        except FullError:
+            full = True
+        if full != self.full:
+            self.full = full
+            self.changes += 1
+        return not full
 
     def _next(self) -> str | None:
         """Return the first waiting job whose device is free and not wanted by a job before it."""
@@ -263,7 +319,6 @@ class Queue:
         code = await self._workers[identity].wait()
         del self._workers[identity]
         self._note_end(identity, code)
-        self.forget(self.store.clear(self.in_use()))
         self._more.set()
 
     def _note_end(self, identity: str, code: int) -> None:
@@ -274,13 +329,17 @@ class Queue:
         if code in (DONE, PAUSED):
             self._set(identity, state="done" if code == DONE else "paused")
             return
+        if code == FULL:  # it continues once there is space
+            self._full_until = time.monotonic() + _SECONDS_BETWEEN_LOOKS
+            self._set(identity, state="queued")
+            return
         message = ""
         with contextlib.suppress(FileNotFoundError):
             message = (self._folder(identity) / "error.txt").read_text(encoding="utf-8", errors="replace")
         if not message and code < 0:
             message = "the system ended the job, perhaps because memory ran out: crop the picture or make it smaller"
         elif not message:
-            message = "the job ended with an unexpected error: see worker.log in the studio's folder"
+            message = "the job ended with an unexpected error: what it said is under More downloads, Log"
         self._set(identity, state="failed", message=message)
 
     async def close(self) -> None:

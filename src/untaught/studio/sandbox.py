@@ -1,24 +1,28 @@
-"""The process that reads uploaded files: ``python -m untaught.studio.sandbox ACTION ...``.
+"""The process that reads one uploaded file: ``python -m untaught.studio.sandbox``.
 
 Uploaded files may be damaged or hostile. A decoder that fails on one ends this process and not the server.
+
+The server starts it ahead of time, so that its imports are done when a file comes. A line of JSON on standard input
+tells the folder, the action and its words.
 
 What it may touch: it runs in one folder of the store, an upload's or a job's, and writes nowhere else. It reads the
 upload, which is named ``file``, and the paths that the server passes, never a path from a client. On Linux and macOS
 the system limits it to 8 GiB of memory and 120 s of processor time. The system does not confine it further: it has the
 rights of the user.
 
-The answer is one line of JSON on standard output. The exit code is 0, or 2 if the file is refused. Messages name the
-upload as "the file", so that they tell a client nothing about this machine.
+The answer is one line of JSON on standard output. The exit code is 0, 2 if the file is refused, or 3 if the disk is
+full. Messages name the upload as "the file", so that they tell a client nothing about this machine.
 """
 
 from __future__ import annotations
 
 import json
+import os
 import sys
 from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -28,12 +32,16 @@ from untaught.errors import InputError, PictureError
 from untaught.imaging import reading
 from untaught.imaging.damage import dropped_pixels, scratches, writing
 from untaught.imaging.files import write_bytes
+from untaught.imaging.jpeg_tables import read_compression
 from untaught.imaging.picture import Picture
 from untaught.imaging.writing import check_writable, write
 from untaught.studio.mask_suggestions import propose
 from untaught.studio.previews import as_shown, film, thumbnail
+from untaught.studio.storage import is_full
 
-__all__ = ["main"]
+__all__ = ["FULL", "main"]
+
+FULL = 3
 
 _MEMORY = 8 * 2**30
 _SECONDS = 120
@@ -86,7 +94,7 @@ def read_mask(width: str, height: str) -> dict[str, Any]:
     Raises:
         InputError: if the file is not a mask of this size.
     """
-    return _write_mask(Path("mask.png"), reading.read_input("file", "mask", (int(height), int(width))))
+    return _write_mask(Path("mask.png"), reading.read_mask("file", (int(height), int(width)), marks="known").known)
 
 
 def propose_mask(original: str, kind: str, strength: str) -> dict[str, Any]:
@@ -98,6 +106,18 @@ def _write_mask(path: Path, known: NDArray[np.bool_]) -> dict[str, Any]:
     """Write a mask as a PNG, white where the picture is known; the answer is the share of missing pixels."""
     write(path, Picture(known.astype(np.uint8) * 255))
     return {"missing": float(1 - known.mean())}
+
+
+def inspect_picture(original: str) -> dict[str, Any]:
+    """Look for what is wrong with the picture in a file, and suggest a task."""
+    from untaught.imaging.inspection import inspect
+
+    found = inspect(reading.read(original).pixels, compression=read_compression(Path(original).read_bytes()))
+    task, *words = found.treatment or ("",)
+    settings = {
+        name.removeprefix("--").replace("-", "_"): value for name, value in zip(*[iter(words)] * 2, strict=False)
+    }
+    return {"task": task, "settings": settings, "sentences": [finding.sentence for finding in found.findings]}
 
 
 def make_film() -> dict[str, Any]:
@@ -136,19 +156,28 @@ _ACTIONS: dict[str, Callable[..., dict[str, Any]]] = {
     "picture": read_picture,
     "mask": read_mask,
     "proposal": propose_mask,
+    "inspection": inspect_picture,
     "film": make_film,
     "examples": make_examples,
 }
 
 
-def main(words: list[str]) -> int:
-    """Run an action, print its answer, and return the exit code."""
+def main(lines: IO[str]) -> int:
+    """Wait for a line that names an action, run it, print its answer, and return the exit code."""
     _limit_resources()
-    action, *rest = words
+    line = lines.readline()
+    if not line:
+        return 0
+    question = json.loads(line)
+    os.chdir(question["folder"])
     code, answer = 0, {}
     try:
-        answer = _ACTIONS[action](*rest)
-    except InputError as error:
+        answer = _ACTIONS[question["action"]](*question["words"])
+    except (InputError, OSError) as error:
+        if is_full(error):
+            return FULL
+        if not isinstance(error, InputError):
+            raise
         text = str(error)
         code, answer = 2, {"message": f"the {text}" if text.startswith("file ") else text}
     except MemoryError:
@@ -167,4 +196,4 @@ def _limit_resources() -> None:
 
 
 if __name__ == "__main__":
-    sys.exit(main(sys.argv[1:]))
+    sys.exit(main(sys.stdin))

@@ -5,8 +5,8 @@ Protections:
 * Host: it must name this machine, so that a foreign name bound to it (DNS rebinding) does not reach the studio. Bound
   to an address other than localhost, any numeric address is accepted, because only names can be rebound.
 * Origin and Sec-Fetch-Site: a page of another site cannot use the studio through the user's browser.
-* Token: a client proves that it may connect. The printed address has the token in it and sets a cookie for the page;
-  other clients send ``Authorization: Bearer TOKEN``.
+* Token: a client proves that it may connect. The printed address has the token in it and begins a session, whose secret
+  is the page's cookie (see `untaught.studio.sessions`); other clients send ``Authorization: Bearer TOKEN``.
 * Size: a body may not be larger than its kind of request needs, also if the client does not say its size.
 * Headers: the page may load nothing from elsewhere and cannot be framed.
 
@@ -17,16 +17,18 @@ from __future__ import annotations
 
 import ipaddress
 import secrets
+from collections.abc import Callable
 from dataclasses import dataclass
 from http.cookies import CookieError, SimpleCookie
-from urllib.parse import parse_qs, urlsplit
+from urllib.parse import parse_qs, quote, urlsplit
 
 from starlette.datastructures import Headers, MutableHeaders
 from starlette.exceptions import HTTPException
-from starlette.responses import HTMLResponse, JSONResponse, RedirectResponse, Response
+from starlette.responses import HTMLResponse, JSONResponse, Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from untaught.errors import InputError
+from untaught.studio.sessions import Sessions
 from untaught.studio.storage import LEAST_TOKEN
 
 __all__ = ["Access", "AccessControl"]
@@ -44,39 +46,56 @@ _LOCAL = ("127.0.0.1", "localhost", "::1")
 _LARGEST_JSON = 64 * 2**10
 _MOST_DISCARDED = 16 * 2**20
 _MOST_DIGITS = 15
+_OPENING = (
+    "<!doctype html><html lang=en><meta charset=utf-8><title>untaught studio</title>"
+    '<meta http-equiv="refresh" content="0;url=/"><p><a href="/">Open the studio</a></p></html>'
+)
 _HOW_TO_OPEN = (
     "<!doctype html><html lang=en><meta charset=utf-8><title>untaught studio</title>"
     "<p>Open the address that <code>untaught studio</code> printed. It ends with a token.</p></html>"
 )
 
 
-@dataclass(frozen=True)
+@dataclass
 class Access:
     """Where the studio listens, and who may connect.
 
     Attributes:
         host: the address that it is bound to.
         port: the port that it is bound to.
-        token: the secret that a client must know, at least 16 characters.
+        token: the secret that a client must know, at least 16 characters without spaces.
+        sessions: of the browsers that have opened the printed address.
+        renew: makes a new token; None if the user has chosen it.
+        secure: whether the studio speaks HTTPS.
         largest_upload: size of the largest upload, in bytes.
 
     Raises:
-        InputError: for a token that is too short.
+        InputError: for a token that is too short, or has spaces in it.
     """
 
     host: str
     port: int
     token: str
+    sessions: Sessions
+    renew: Callable[[], str] | None = None
+    secure: bool = False
     largest_upload: int = 512 * 2**20
 
     def __post_init__(self) -> None:
         if len(self.token) < LEAST_TOKEN:
             raise InputError(f"the token has {len(self.token)} characters: use at least {LEAST_TOKEN}")
+        if not self.token.isprintable() or any(letter.isspace() for letter in self.token):
+            raise InputError("the token has spaces or characters that cannot be typed: use letters, digits and signs")
 
     @property
     def cookie(self) -> str:
         """The cookie's name. It has the port in it, because browsers share cookies between ports."""
         return f"untaught-{self.port}"
+
+    @property
+    def is_local(self) -> bool:
+        """Whether only this machine can reach the studio."""
+        return self.host in _LOCAL
 
     def knows_host(self, host: str) -> bool:
         """Return whether a Host header names this machine in a way that nobody else can arrange."""
@@ -84,9 +103,9 @@ class Access:
             name = urlsplit(f"//{host}").hostname or ""
         except ValueError:
             return False
-        if name in (*_LOCAL, self.host):
+        if name in (*_LOCAL, self.host, self.sessions.host):
             return True
-        if self.host in _LOCAL:
+        if self.is_local:
             return False
         try:
             ipaddress.ip_address(name)
@@ -97,6 +116,19 @@ class Access:
     def accepts_token(self, token: str) -> bool:
         """Return whether a token is the right one."""
         return secrets.compare_digest(token.encode(), self.token.encode())
+
+    def address(self, host: str | None = None) -> str:
+        """Return the address of the page, without a token.
+
+        Args:
+            host: that it names; if None, the studio's own name, or the address that it is bound to if others reach it.
+        """
+        name = host or (self.sessions.host if self.is_local else self.host)
+        return f"http{'s' if self.secure else ''}://{f'[{name}]' if ':' in name else name}:{self.port}"
+
+    def link(self, host: str | None = None) -> str:
+        """Return the address that opens the page."""
+        return f"{self.address(host)}/?token={quote(self.token, safe='')}"
 
 
 class AccessControl:
@@ -141,15 +173,22 @@ class AccessControl:
             return _refuse(421, "the studio does not answer for this host: use the printed address")
         opens_page = scope["path"] == "/" and scope["method"] == "GET"
         origin = headers.get("origin")
-        if origin is not None and origin != f"http://{host}":
+        if origin is not None and origin != f"{scope['scheme']}://{host}":
             return _refuse(403, "the studio does not answer requests of other pages")
         if headers.get("sec-fetch-site", "none") not in ("same-origin", "none") and not opens_page:
             return _refuse(403, "the studio does not answer requests of other pages")
         given = parse_qs(scope["query_string"].decode("latin-1")).get("token")
         if opens_page and given and access.accepts_token(given[0]):
-            answer = RedirectResponse("/", 303)
+            # No redirect: the cookie is not sent with one that began at another page, such as a file or a mail.
+            answer = HTMLResponse(_OPENING)
             answer.set_cookie(
-                access.cookie, access.token, max_age=365 * 24 * 3600, httponly=True, samesite="strict", path="/"
+                access.cookie,
+                access.sessions.begin(),
+                max_age=30 * 24 * 3600,
+                httponly=True,
+                samesite="strict",
+                path="/",
+                secure=access.secure,
             )
             return answer
         if not self._has_token(headers):
@@ -163,12 +202,14 @@ class AccessControl:
     def _has_token(self, headers: Headers) -> bool:
         kind, _, token = headers.get("authorization", "").partition(" ")
         if kind.lower() == "bearer":
-            return self.access.accepts_token(token.strip())
+            # Headers come as Latin-1, whatever the client meant.
+            given = token.strip().encode("latin-1").decode(errors="replace")
+            return self.access.accepts_token(given)
         try:
             cookie = SimpleCookie(headers.get("cookie", "")).get(self.access.cookie)
         except CookieError:
             return False
-        return cookie is not None and self.access.accepts_token(cookie.value)
+        return cookie is not None and self.access.sessions.knows(cookie.value)
 
     def _largest(self, scope: Scope) -> int:
         return self.access.largest_upload if scope["path"].startswith("/api/pictures") else _LARGEST_JSON

@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import logging
 import socket
+import ssl
 import sys
 import webbrowser
 from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
+from urllib.parse import quote
 
 import uvicorn
 from fastapi import FastAPI, Request, Response
@@ -18,15 +21,23 @@ from fastapi.staticfiles import StaticFiles
 
 import untaught
 from untaught.errors import InputError, SettingError
+from untaught.imaging.files import reason
+from untaught.studio.feed import Feed
+from untaught.studio.folder_lock import FolderLock, InUseError
+from untaught.studio.job_checks import FieldError
 from untaught.studio.queue import RefusedError
 from untaught.studio.routes import api
+from untaught.studio.routes.common import all_job_facts
 from untaught.studio.security import Access, AccessControl
 from untaught.studio.services import Services
-from untaught.studio.storage import FullError, MissingError, Store, default_folder
+from untaught.studio.sessions import Sessions
+from untaught.studio.storage import FullError, MissingError, Store, default_folder, is_full, write_private_text
 
 __all__ = ["DEFAULT_PORT", "create_app", "serve"]
 
 DEFAULT_PORT = 8791
+
+_log = logging.getLogger(__name__)
 
 _STATIC = Path(__file__).parent / "static"
 
@@ -36,9 +47,12 @@ def create_app(services: Services, access: Access) -> AccessControl:
 
     @contextlib.asynccontextmanager
     async def lifespan(_: FastAPI) -> AsyncIterator[None]:
+        services.readers.open()
         tasks = [asyncio.create_task(services.queue.run()), asyncio.create_task(services.make_examples())]
         yield
         await services.queue.close()
+        await services.readers.close()
+        services.planner.close()
         for task in tasks:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
@@ -54,10 +68,13 @@ def create_app(services: Services, access: Access) -> AccessControl:
         redirect_slashes=False,
         lifespan=lifespan,
     )
+    services.feed = Feed(services.queue, services.masks, lambda: all_job_facts(services))
     app.state.services = services
+    app.state.access = access
     app.include_router(api)
-    for kind, status in ((MissingError, 404), (FullError, 507), (RefusedError, 409), (SettingError, 422)):
+    for kind, status in ((MissingError, 404), (RefusedError, 409), (SettingError, 422)):
         app.add_exception_handler(kind, _answer_with(status))
+    app.add_exception_handler(OSError, _answer_os_error)
     app.mount("/static", StaticFiles(directory=_STATIC))
 
     @app.get("/", include_in_schema=False)
@@ -69,31 +86,61 @@ def create_app(services: Services, access: Access) -> AccessControl:
 
 def _answer_with(status: int) -> Any:
     async def answer(_: Request, error: Exception) -> Response:
-        return JSONResponse({"detail": str(error)}, status)
+        field = {"field": error.field} if isinstance(error, FieldError) else {}
+        return JSONResponse({"detail": str(error), **field}, status)
 
     return answer
+
+
+async def _answer_os_error(_: Request, error: Exception) -> Response:
+    if is_full(error):
+        return JSONResponse({"detail": str(FullError())}, 507)
+    _log.warning("%s", error)
+    return JSONResponse({"detail": f"a file of the studio cannot be used: {reason(error)}"}, 500)
 
 
 class _Server(uvicorn.Server):
     """Prints the address, and opens it, once the server answers."""
 
-    def __init__(self, config: uvicorn.Config, address: str, *, browser: bool) -> None:
+    def __init__(self, config: uvicorn.Config, access: Access, opened: Path, *, browser: bool) -> None:
         super().__init__(config)
-        self.address = address
+        self.access = access
+        self.opened = opened
         self.browser = browser
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
         await super().startup(sockets)
-        sys.stdout.write(
-            f"untaught studio: {self.address}\nCtrl-C ends it; unfinished jobs continue at the next start\n"
-        )
-        sys.stdout.flush()
+        _say(self.access)
+        _say_line("Ctrl-C ends it; unfinished jobs continue at the next start")
         if self.browser:
-            await asyncio.to_thread(webbrowser.open, self.address)
+            await asyncio.to_thread(_open, self.access.link(), self.opened)
+
+
+def _say(access: Access) -> None:
+    _say_line(f"untaught studio: {access.link()}")
+    if access.is_local:
+        _say_line(f"in a browser that does not find this name: {access.link(access.host)}")
+
+
+def _say_line(text: str) -> None:
+    sys.stdout.write(f"{text}\n")
+    sys.stdout.flush()
+
+
+def _open(link: str, path: Path) -> None:
+    """Open a link by way of a file: everybody on this machine can read the command line of a browser."""
+    write_private_text(path, f'<!doctype html><meta charset=utf-8><meta http-equiv="refresh" content="0;url={link}">')
+    webbrowser.open(path.as_uri())
 
 
 def serve(
-    folder: Path | None = None, *, host: str = "127.0.0.1", port: int | None = None, token: str = "", browser: bool
+    folder: Path | None = None,
+    *,
+    host: str = "127.0.0.1",
+    port: int | None = None,
+    token: str = "",
+    certificate: tuple[Path, Path] | None = None,
+    browser: bool,
 ) -> None:
     """Serve the studio until it is interrupted.
 
@@ -102,28 +149,95 @@ def serve(
         host: address to listen on.
         port: port to listen on; if None, `DEFAULT_PORT`, or a free one if that is taken.
         token: the secret that clients need, at least 16 characters; the folder's own if empty.
+        certificate: files of a certificate and of its key, in PEM format, for HTTPS.
         browser: whether to open the page.
 
     Raises:
-        InputError: for an address, folder or token that cannot be used.
+        InputError: for an address, folder, token or certificate that cannot be used.
     """
-    folder = folder or default_folder()
-    listening = _listen(host, port)
-    bound = listening.getsockname()[1]
+    folder = (folder or default_folder()).absolute()
+    if certificate is not None:
+        _check_certificate(*certificate)
     try:
-        store = Store(folder.resolve())
-        access = Access(host, bound, token or store.token())
+        folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+        lock = FolderLock(folder)
+    except InUseError as error:
+        _join(error.address, token, folder, browser=browser)
+        return
     except OSError as error:
-        raise InputError(f"the folder {folder} cannot be used: {error.strerror}; choose another one") from error
+        raise _unusable(folder, error) from error
+    try:
+        listening = _listen(host, port)
+        try:
+            store = Store(folder.resolve())
+            access = Access(
+                host,
+                listening.getsockname()[1],
+                token or store.token(),
+                Sessions(store.folder / "sessions.json"),
+                secure=certificate is not None,
+            )
+        except OSError as error:
+            raise _unusable(folder, error) from error
+        if not token:
 
-    async def main() -> None:
-        app = create_app(Services(store), access)
-        config = uvicorn.Config(app, log_level="error", access_log=False, timeout_graceful_shutdown=3)
-        name = f"[{host}]" if ":" in host else host
-        server = _Server(config, f"http://{name}:{bound}/?token={access.token}", browser=browser)
-        await server.serve([listening])
+            def renew() -> str:
+                access.token = store.renew_token()
+                _say(access)
+                return access.token
 
-    asyncio.run(main())
+            access.renew = renew
+        if not access.is_local and certificate is None:
+            _say_line(
+                "note: whoever can listen on the network sees your pictures and the token, because this is plain HTTP: "
+                "use --certificate, or leave --host out and go through a tunnel, such as ssh -L"
+            )
+        lock.tell(access.address() + (" chosen-token" if token else ""))
+        asyncio.run(_run(store, access, listening, certificate, browser=browser))
+    finally:
+        (folder / "open.html").unlink(missing_ok=True)
+        lock.release()
+
+
+async def _run(
+    store: Store, access: Access, listening: socket.socket, certificate: tuple[Path, Path] | None, *, browser: bool
+) -> None:
+    chain, key = (None, None) if certificate is None else certificate
+    config = uvicorn.Config(
+        create_app(Services(store), access),
+        log_level="error",
+        access_log=False,
+        timeout_graceful_shutdown=3,
+        ssl_certfile=chain,
+        ssl_keyfile=key,
+    )
+    await _Server(config, access, store.folder / "open.html", browser=browser).serve([listening])
+
+
+def _check_certificate(chain: Path, key: Path) -> None:
+    try:
+        ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER).load_cert_chain(chain, key)
+    except (OSError, ssl.SSLError) as error:
+        raise InputError(f"the certificate {chain} cannot be used with the key {key}: {reason(error)}") from error
+
+
+def _unusable(folder: Path, error: OSError) -> InputError:
+    return InputError(f"the folder {folder} cannot be used: {reason(error)}; choose another one")
+
+
+def _join(address: str, token: str, folder: Path, *, browser: bool) -> None:
+    """Point to the server that uses the folder already."""
+    if not address:
+        raise InputError(f"another studio is starting in the folder {folder}: wait a moment, or choose another folder")
+    address, _, chosen = address.partition(" ")
+    secret = token or ("" if chosen else Store(folder.resolve()).token())
+    link = f"{address}/?token={quote(secret, safe='')}" if secret else address
+    _say_line(f"untaught studio: {link}")
+    _say_line(
+        "it runs already in this folder" + ("" if secret else "; open it with the token that it was started with")
+    )
+    if browser:
+        _open(link, folder / "open.html")
 
 
 def _listen(host: str, port: int | None) -> socket.socket:

@@ -2,20 +2,24 @@
 
 ::
 
-    token                       the secret that a client sends, as a cookie or as `Authorization: Bearer`
-    worker.log                  what the worker processes print; worker.old.log is the one before
+    token                       the secret that opens the page, and that a client sends as `Authorization: Bearer`
+    sessions.json               hashes of the cookies of logged-in browsers, and the studio's host name
+    open.html                   leads the browser to the page at the start, so that the token is in no list of processes
+    lock, address               held by the server that uses the folder, and where it answers
+    worker.log                  what worker processes print before they have a job; worker.old.log is the one before
     examples/NAME/              example pictures with damage, and their masks
     pictures/ID/original.EXT    the uploaded file, unchanged
                 mask.png        the mask as last saved: white is known, black is missing
                 info.json, view.png, thumbnail.jpg
     jobs/ID/request.json        what the user asked for
             state.json          queued, running, paused, done, failed or cancelled
-            log.jsonl, moments/, checkpoint, result.EXT, result.json, record.json, ...
+            log.jsonl, worker.log, moments/, checkpoint, result.EXT, result.json, record.json, ...
+    settings.json               how much may be stored before the page asks what to remove
     damaged/                    entries that cannot be read; the studio never deletes them
 
-Read: this folder, the page's own files and scikit-image's example pictures. Deleted: what the user deletes; entries
-older than 60 days and then the oldest above 20 GiB, unless they are queued, running or paused; unfinished uploads;
-cleared masks; previews beyond the last sixty; the older worker log. Never deleted: damaged/ and examples/.
+Read: this folder, the page's own files and scikit-image's example pictures. Deleted: what the user deletes; unfinished
+uploads; cleared masks; previews beyond the last sixty; the older worker log. Nothing is deleted for its age or
+size: the page shows what is stored, and asks.
 
 ID is 16 random hexadecimal digits. Nothing that a client sends becomes part of a path. The server writes request.json
 and state.json, the worker writes the rest of a job. Small files are written under a temporary name and then renamed.
@@ -23,13 +27,13 @@ and state.json, the worker writes the rest of a job. Small files are written und
 
 from __future__ import annotations
 
+import errno
 import json
 import logging
 import os
 import re
 import secrets
 import shutil
-import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -47,10 +51,13 @@ __all__ = [
     "MissingError",
     "Store",
     "default_folder",
+    "is_full",
     "read_json",
     "set_file_aside",
     "shown_name",
     "write_json",
+    "write_private",
+    "write_private_text",
 ]
 
 LEAST_TOKEN = 16
@@ -59,7 +66,7 @@ LEAST_TOKEN = 16
 Kind = Literal["pictures", "jobs"]
 
 _IDENTITY = re.compile(r"[0-9a-f]{16}")
-_DAY = 24 * 3600.0
+_LARGEST = 20 * 2**30
 
 _log = logging.getLogger(__name__)
 
@@ -70,6 +77,9 @@ class MissingError(LookupError):
 
 class FullError(OSError):
     """The disk has too little free space."""
+
+    def __init__(self, message: str = "the disk is full: free some space, or remove pictures and jobs") -> None:
+        super().__init__(message)
 
 
 class DamagedError(Exception):
@@ -82,6 +92,15 @@ class DamagedError(Exception):
     def __init__(self, path: Path, reason: str) -> None:
         super().__init__(f"{path.name} {reason}")
         self.path = path
+
+
+def is_full(error: BaseException | None) -> bool:
+    """Return whether an error, or one that caused it, is that the disk or the user's share of it is full."""
+    while error is not None:
+        if isinstance(error, FullError) or getattr(error, "errno", None) in (errno.ENOSPC, errno.EDQUOT):
+            return True
+        error = error.__cause__ or error.__context__
+    return False
 
 
 def default_folder() -> Path:
@@ -117,6 +136,22 @@ def write_json(path: Path, content: dict[str, Any]) -> None:
     write_text(path, json.dumps(content, indent=1) + "\n")
 
 
+def write_private(path: Path, content: dict[str, Any]) -> None:
+    """Write a JSON file of the store that nobody else can read."""
+    write_private_text(path, json.dumps(content) + "\n")
+
+
+def write_private_text(path: Path, text: str) -> None:
+    """Write a file that nobody else can read at any time."""
+    made = path.with_name(f".{path.name}-{secrets.token_hex(8)}")
+    try:
+        with os.fdopen(os.open(made, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w", encoding="utf-8") as file:
+            file.write(text)
+        made.replace(path)
+    finally:
+        made.unlink(missing_ok=True)
+
+
 def set_file_aside(path: Path, reason: object) -> None:
     """Rename a damaged file to NAME.damaged, so that a new one can be written, and log it."""
     with suppress(OSError):
@@ -137,23 +172,19 @@ class Store:
 
     Args:
         folder: made if it does not exist, readable by the user only.
-        largest: size of all entries in bytes; above it, the oldest entries that are not in use are removed.
-        oldest: age in seconds at which an entry is removed.
         spare: bytes of disk space that stay free.
     """
 
-    def __init__(
-        self, folder: Path, *, largest: int = 20 * 2**30, oldest: float = 60 * _DAY, spare: int = 2**30
-    ) -> None:
+    def __init__(self, folder: Path, *, spare: int = 2**30) -> None:
         self.folder = folder
-        self.largest = largest
-        self.oldest = oldest
         self.spare = spare
         folder.mkdir(parents=True, exist_ok=True, mode=0o700)
         for name in ("pictures", "jobs", "examples"):
             (folder / name).mkdir(exist_ok=True, mode=0o700)
         for unfinished in folder.glob("*/.new-*"):
             shutil.rmtree(unfinished, ignore_errors=True)
+        for packed in folder.glob(".results-*.zip"):
+            packed.unlink(missing_ok=True)
 
     def token(self) -> str:
         """Return this folder's token; it is made at the first start, and again if the file is damaged."""
@@ -163,9 +194,14 @@ class Store:
         except (FileNotFoundError, UnicodeDecodeError):
             token = ""
         if len(token) < LEAST_TOKEN:
-            token = secrets.token_urlsafe(24)
-            write_text(path, token)
-            path.chmod(0o600)
+            return self.renew_token()
+        path.chmod(0o600)
+        return token
+
+    def renew_token(self) -> str:
+        """Make a new token for this folder; the old one counts no longer."""
+        token = secrets.token_urlsafe(24)
+        write_private_text(self.folder / "token", token)
         return token
 
     @contextmanager
@@ -223,33 +259,30 @@ class Store:
             FullError: if the disk has too little free space.
         """
         if shutil.disk_usage(self.folder).free < self.spare + wanted:
-            raise FullError("the disk is almost full: free some space, or remove jobs")
+            raise FullError
 
-    def clear(self, in_use: set[str]) -> list[str]:
-        """Remove entries that are too old, then the oldest until the rest is small enough.
-
-        Args:
-            in_use: names of entries to keep.
-
-        Returns:
-            The names of the removed entries.
-        """
-        found: list[tuple[float, int, Kind, str]] = []
+    def contents(self) -> list[dict[str, Any]]:
+        """Return kind, name, size in bytes and time of the last change of every entry, the oldest first."""
+        found = []
         kinds: tuple[Kind, ...] = ("pictures", "jobs")
         for kind in kinds:
             for identity in self.entries(kind):
                 with suppress(OSError):  # it may be removed meanwhile
-                    found.append((*_age_and_size(self.folder / kind / identity), kind, identity))
-        found.sort()
-        total, removed, now = sum(size for _, size, _, _ in found), [], time.time()
-        for changed, size, kind, identity in found:
-            if identity in in_use or (now - changed < self.oldest and total <= self.largest):
-                continue
-            with suppress(MissingError):
-                self.remove(kind, identity)
-            total -= size
-            removed.append(identity)
-        return removed
+                    changed, size = _age_and_size(self.folder / kind / identity)
+                    found.append({"kind": kind, "id": identity, "bytes": size, "changed": changed})
+        return sorted(found, key=lambda one: one["changed"])
+
+    @property
+    def largest(self) -> int:
+        """Size of all entries in bytes from which on the page asks what to remove; the user can change it."""
+        try:
+            return max(0, int(read_json(self.folder / "settings.json")["largest"]))
+        except (DamagedError, KeyError, TypeError, ValueError):
+            return _LARGEST
+
+    @largest.setter
+    def largest(self, size: int) -> None:
+        write_json(self.folder / "settings.json", {"largest": size})
 
 
 def _age_and_size(folder: Path) -> tuple[float, int]:

@@ -65,14 +65,19 @@ def title(task: Task) -> str:
     return _TITLES.get(task.name, task.name.capitalize())
 
 
-def describe(task: Task) -> dict[str, Any]:
-    """A task as plain values; "settings" are the options that can be sent with a job."""
+def describe(task: Task, devices: Sequence[str] = ()) -> dict[str, Any]:
+    """A task as plain values; "settings" are the options that can be sent with a job.
+
+    Args:
+        task: the task.
+        devices: of this machine, to choose from; empty while they are not known.
+    """
     return {
         "name": task.name,
         "title": title(task),
         "about": task.about,
         "mask": mask_need(task),
-        "settings": [_describe(option, task) for option in _options(task)],
+        "settings": [_describe(option, task, devices) for option in _options(task)],
     }
 
 
@@ -83,11 +88,13 @@ def _options(task: Task) -> list[Option]:
     return [*(option for option in own if not isinstance(option.usage.metavar, tuple)), *common]
 
 
-def _describe(option: Option, task: Task) -> dict[str, Any]:
+def _describe(option: Option, task: Task, devices: Sequence[str]) -> dict[str, Any]:
     is_recipe = option.name == "recipe"
     choices = option.choices
     if is_recipe:
         choices = tuple(name for name in _QUALITIES if name in task.recipe_names) or task.recipe_names
+    elif option.name == "device":
+        choices = tuple(devices)
     return {
         "name": option.name,
         "title": "Quality" if is_recipe else option.name.replace("_", " ").capitalize(),

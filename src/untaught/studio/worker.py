@@ -9,30 +9,28 @@ makes the same calls as the command line. It writes to the job's folder only.
 
 from __future__ import annotations
 
+import json
 import logging
 import os
 import sys
 import threading
+from contextlib import suppress
 from pathlib import Path
 from typing import IO
 
-import numpy as np
-
+from untaught.backend.engine import usable_devices
 from untaught.errors import InputError, PictureError, StopFit, UntaughtError
 from untaught.fitting import checkpoint
 from untaught.fitting.observers import SafetyNet, Throttle
 from untaught.fitting.state import State, StopReason
-from untaught.imaging import reading, writing
 from untaught.imaging.files import write_text
-from untaught.imaging.picture import Picture
 from untaught.studio.job_files import JobRequest
+from untaught.studio.job_input import read_job
 from untaught.studio.job_log import ProgressWriter, open_log
 from untaught.studio.job_result import write_result
-from untaught.studio.previews import as_shown
-from untaught.studio.storage import DamagedError, set_file_aside
-from untaught.studio.worker_process import DONE, PAUSED
-from untaught.tasks.preparation import filled_in, prepare
-from untaught.tasks.registry import find_task
+from untaught.studio.storage import DamagedError, is_full, set_file_aside
+from untaught.studio.worker_process import DONE, FULL, PAUSED
+from untaught.tasks.preparation import filled_in
 
 __all__ = ["main"]
 
@@ -47,20 +45,27 @@ def main(lines: IO[str]) -> int:
     Args:
         lines: from the server.
     """
+    sys.stdout.write(json.dumps(usable_devices()) + "\n")
+    sys.stdout.flush()
     name = lines.readline().strip()
     if not name:
         return _GONE
     folder = Path(name)
+    with suppress(OSError), (folder / "worker.log").open("ab") as log:
+        os.dup2(log.fileno(), 2)
     try:
         return _fit(folder, _Wishes(lines))
     except MemoryError:
         return _fail(folder, "there is too little memory for a picture of this size: crop it or make it smaller")
-    except (UntaughtError, DamagedError) as error:
+    except (UntaughtError, DamagedError, OSError) as error:
+        if is_full(error):
+            return FULL
         return _fail(folder, str(error).replace(f"{folder}{os.sep}", ""), _BAD_INPUT)
 
 
 def _fail(folder: Path, message: str, code: int = _FAILED) -> int:
-    write_text(folder / "error.txt", message)
+    with suppress(OSError):
+        write_text(folder / "error.txt", message)
     return code
 
 
@@ -95,22 +100,7 @@ class _Wishes:
 
 def _fit(folder: Path, wishes: _Wishes) -> int:
     request = JobRequest.read(folder)
-    _cut_region(folder, request)
-    files = request.files
-    picture = reading.read(folder / files["picture"])
-    if request.crop is not None:
-        writing.write(folder / "before.png", as_shown(picture))
-    height, width = picture.pixels.shape[:2]
-    more = {
-        file.role: reading.read_input(folder / files.get(file.role, files["picture"]), file.kind, (height, width))
-        for file in find_task(request.task).files
-        if file.kind != "mask" and (file.in_picture_file or file.role in files)
-    }
-    settings = dict(request.settings)
-    if "mask" in files and (folder / files["mask"]).exists():
-        # The page and the server write it: white is known.
-        more["mask"], settings["mask_marks"] = reading.read(folder / files["mask"]).pixels > 127, "known"
-    job = prepare(request.task, picture.pixels, **more, hidden=picture.hidden, nodata=picture.nodata, **settings)
+    job, picture = read_job(folder, request)
     if picture.hidden is not None:
         picture = picture.with_holes_filled(filled_in(job.problem))
 
@@ -156,20 +146,6 @@ def _load_checkpoint(path: Path) -> checkpoint.Snapshot | None:
     except InputError as error:
         set_file_aside(path, error)
         return None
-
-
-def _cut_region(folder: Path, request: JobRequest) -> None:
-    """Cut the region to restore from the picture and the mask, unless an earlier worker has done it."""
-    if request.crop is None or request.whole is None:
-        return
-    left, top, width, height = request.crop
-    window = np.s_[top : top + height, left : left + width]
-    for source, target in ((request.whole, request.files["picture"]), ("whole-mask.png", "mask.png")):
-        if (folder / source).exists() and not (folder / target).exists():
-            whole = reading.read(folder / source)
-            alpha = None if whole.alpha is None else np.ascontiguousarray(whole.alpha[window])
-            metadata = whole.metadata.cut(height, width)
-            writing.write(folder / target, Picture(np.ascontiguousarray(whole.pixels[window]), alpha, metadata))
 
 
 if __name__ == "__main__":

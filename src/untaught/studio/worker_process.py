@@ -7,16 +7,17 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import json
 import sys
 from pathlib import Path
 from typing import Literal, Self
 
 from untaught.processes import environment
 
-__all__ = ["DONE", "PAUSED", "Wish", "WorkerProcess"]
+__all__ = ["DONE", "FULL", "PAUSED", "Wish", "WorkerProcess"]
 
-DONE, PAUSED = 0, 3
-"""Exit codes of a worker that has written the result, or has left the job at a checkpoint."""
+DONE, PAUSED, FULL = 0, 3, 5
+"""Exit codes of a worker that has written the result, has left the job at a checkpoint, or has found the disk full."""
 
 Wish = Literal["pause", "finish"]
 
@@ -33,6 +34,8 @@ class WorkerProcess:
     def __init__(self, process: asyncio.subprocess.Process) -> None:
         self._process = process
         self.device = ""
+        self.devices: tuple[str, ...] = ()
+        self._reading = asyncio.create_task(self._read_devices())
         self.wish: Wish | None = None
 
     @classmethod
@@ -40,7 +43,8 @@ class WorkerProcess:
         """Start a worker ahead of time: its imports are done when a job comes.
 
         Args:
-            log: file that its error output is appended to; it is renamed to NAME.old.log when it gets large.
+            log: file that its error output is appended to until it has a job, then in the job's folder;
+                it is renamed to NAME.old.log when it gets large.
         """
         with contextlib.suppress(OSError):
             if log.stat().st_size > _LARGEST_LOG:
@@ -49,12 +53,18 @@ class WorkerProcess:
             process = await asyncio.create_subprocess_exec(
                 *(sys.executable, "-P", "-m", "untaught.studio.worker"),
                 stdin=asyncio.subprocess.PIPE,
-                stdout=asyncio.subprocess.DEVNULL,
+                stdout=asyncio.subprocess.PIPE,
                 stderr=file,
                 env=environment(),
                 start_new_session=True,  # Ctrl-C in the terminal goes to the server, which tells its workers
             )
         return cls(process)
+
+    async def _read_devices(self) -> None:
+        """Note the devices of this machine: torch, which knows them, is in the worker only."""
+        if self._process.stdout is not None:
+            with contextlib.suppress(ValueError):
+                self.devices = tuple(json.loads(await self._process.stdout.readline()))
 
     @property
     def ended(self) -> bool:

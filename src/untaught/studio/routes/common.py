@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 import contextlib
+import hashlib
+import math
 import secrets
 import shutil
+import zlib
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Annotated, Any
+from urllib.parse import quote
 
 from fastapi import Depends, HTTPException, Request, Response
 from fastapi import Path as InPath
@@ -15,7 +19,7 @@ from fastapi.responses import FileResponse
 from starlette.datastructures import Headers as RequestHeaders
 from starlette.types import Receive, Scope, Send
 
-from untaught.studio.job_files import last_line
+from untaught.studio.job_files import JobResult, last_line
 from untaught.studio.services import Services
 from untaught.studio.storage import DamagedError, MissingError, Store, read_json, set_file_aside
 from untaught.studio.task_schema import command_line, find_offer, title
@@ -25,8 +29,10 @@ __all__ = [
     "Identity",
     "all_job_facts",
     "job_facts",
+    "mask_version",
     "original",
     "picture_info",
+    "send_content",
     "send_file",
     "temporary_folder",
 ]
@@ -52,12 +58,24 @@ def picture_info(store: Store, identity: str) -> dict[str, Any]:
     folder = store.entry("pictures", identity)
     try:
         info = read_json(folder / "info.json")
-        if {"id", "name", "width", "height", "result"} - set(info) or not list(folder.glob("original.*")):
+        if not _is_info(info, identity) or not list(folder.glob("original.*")):
             raise DamagedError(folder, "is incomplete")
     except DamagedError as error:
         store.set_aside("pictures", identity, error)
         raise MissingError(f"the files of this picture are damaged ({error}): upload it again") from None
     return info
+
+
+def _is_info(info: dict[str, Any], identity: str) -> bool:
+    created = info.setdefault("created", 0.0)
+    return (
+        info.get("id") == identity
+        and isinstance(info.get("name"), str)
+        and all(isinstance(info.get(side), int) and info[side] > 0 for side in ("width", "height"))
+        and info.get("result") in (".png", ".tif")
+        and isinstance(created, int | float)
+        and math.isfinite(created)
+    )
 
 
 def original(store: Store, identity: str) -> Path:
@@ -68,6 +86,17 @@ def original(store: Store, identity: str) -> Path:
     """
     picture_info(store, identity)
     return next(store.entry("pictures", identity).glob("original.*"))
+
+
+_MEDIA = {".jpg": "image/jpeg", ".png": "image/png"}
+
+
+def mask_version(folder: Path) -> str:
+    """Return a hash of the mask in a folder, the same for the same marks; empty if there is none."""
+    try:
+        return hashlib.sha256((folder / "mask.png").read_bytes()).hexdigest()[:32]
+    except FileNotFoundError:
+        return ""
 
 
 @contextlib.contextmanager
@@ -99,17 +128,18 @@ def job_facts(services: Services, identity: str) -> dict[str, Any]:
         "progress": last_line(folder / "log.jsonl"),
         "has_mask": (folder / "mask.png").exists() or (folder / "whole-mask.png").exists(),
         "has_uncertainty": (folder / "uncertainty.tif").exists(),
-        "result": _result(folder / "result.json"),
+        "result": _result(folder),
+        "full": services.queue.full,
     }
 
 
-def _result(path: Path) -> dict[str, Any] | None:
-    if not path.exists():
+def _result(folder: Path) -> dict[str, Any] | None:
+    if not (folder / "result.json").exists():
         return None
     try:
-        return read_json(path)
+        return JobResult.read(folder).model_dump(mode="json")
     except DamagedError as error:
-        set_file_aside(path, error)
+        set_file_aside(error.path, error)
         return None
 
 
@@ -131,6 +161,29 @@ class _File(FileResponse):
             await Response(status_code=304, headers=kept)(scope, receive, send)
             return
         await super().__call__(scope, receive, send)
+
+
+def send_content(path: Path, if_none_match: str = "", download_as: str | None = None) -> Response:
+    """Answer with a small file that may be replaced or deleted at any time; it is read at once.
+
+    Args:
+        path: of the file.
+        if_none_match: the client's etag of what it has already.
+        download_as: the name that a browser saves it under; None to show it instead.
+
+    Raises:
+        HTTPException: 404 if there is no such file.
+    """
+    try:
+        content = path.read_bytes()
+    except OSError:
+        raise HTTPException(404, "this file does not exist, or not yet") from None
+    headers = {"cache-control": "no-cache", "etag": f'"{zlib.crc32(content):08x}-{len(content)}"'}
+    if if_none_match == headers["etag"]:
+        return Response(status_code=304, headers=headers)
+    if download_as is not None:
+        headers["content-disposition"] = f"attachment; filename*=utf-8''{quote(download_as)}"
+    return Response(content, media_type=_MEDIA.get(path.suffix, "application/octet-stream"), headers=headers)
 
 
 def send_file(path: Path, download_as: str | None = None) -> Response:

@@ -1,18 +1,16 @@
-"""Server-sent events: the page learns of changes while they happen."""
+"""Server-sent events: clients learn of changes while they happen."""
 
 from __future__ import annotations
 
-import asyncio
 import json
 from collections.abc import AsyncIterator
-from typing import Annotated
+from typing import Annotated, Any
 
-from fastapi import APIRouter, Header
+from fastapi import APIRouter, Header, Query, Response
 from sse_starlette import EventSourceResponse
 
-from untaught.studio.job_files import new_lines
-from untaught.studio.routes.common import CurrentServices, Identity, all_job_facts, job_facts
-from untaught.studio.services import Services
+from untaught.studio.job_files import FINAL, new_lines
+from untaught.studio.routes.common import CurrentServices, Identity, job_facts
 from untaught.studio.storage import MissingError
 
 __all__ = ["routes"]
@@ -21,50 +19,57 @@ routes = APIRouter()
 
 _LONGEST_OFFSET = 15
 _PING = 10
+_LAST = 2**53
 
 
-@routes.get("/events", summary="Server-sent events: `jobs`, the list of all jobs after each change")
+@routes.get(
+    "/events",
+    summary="Server-sent events: `jobs`, all jobs; `masks`, versions of marks that changed; `progress`, lines of logs",
+)
 async def _events(services: CurrentServices) -> EventSourceResponse:
     async def events() -> AsyncIterator[dict[str, str]]:
-        seen: tuple[int, float] | None = None
-        async for tick in _ticks(services):
-            # The progress of running jobs is sent every two seconds.
-            queue = services.queue
-            now = (queue.changes, queue.last_activity() if tick % 10 == 0 or seen is None else seen[1])
-            if now != seen:
-                seen = now
-                yield {"event": "jobs", "data": json.dumps(all_job_facts(services))}
+        async for name, data in services.feed.listen():
+            yield {"event": name, "data": data}
 
     return EventSourceResponse(events(), ping=_PING)
 
 
-@routes.get("/jobs/{identity}/events", summary="Server-sent events: `progress`, new lines of the log; `job`, the job")
+@routes.get("/jobs/{identity}/log", summary="The lines of a job's log after an offset in bytes, and the next offset")
+async def _log(
+    services: CurrentServices, identity: Identity, after: Annotated[int, Query(ge=0, le=_LAST)] = 0
+) -> dict[str, Any]:
+    lines, offset = new_lines(services.store.entry("jobs", identity) / "log.jsonl", after)
+    return {"lines": [json.loads(line) for line in lines], "offset": offset}
+
+
+@routes.get(
+    "/jobs/{identity}/events",
+    summary="Server-sent events until a job has ended: `progress`, new lines of its log; `job`, the job",
+)
 async def _job_events(
     services: CurrentServices, identity: Identity, last_event_id: Annotated[str, Header()] = ""
-) -> EventSourceResponse:
+) -> Response:
     log = services.store.entry("jobs", identity) / "log.jsonl"
+    # The id of an event is an offset in the log, in bytes.
+    known = last_event_id.isdecimal() and len(last_event_id) <= _LONGEST_OFFSET
+    offset = int(last_event_id) if known else 0
+    if known and services.queue.state(identity).state in FINAL and new_lines(log, offset) == ([], offset):
+        return Response(status_code=204)  # a browser that connects again stops at this answer
 
     async def events() -> AsyncIterator[dict[str, str]]:
-        # The id of an event is an offset in the log, in bytes.
-        known = last_event_id.isdecimal() and len(last_event_id) <= _LONGEST_OFFSET
-        offset, seen = int(last_event_id) if known else 0, -1
-        async for _ in _ticks(services):
+        nonlocal offset
+        async for name, _ in services.feed.listen():
             lines, offset = new_lines(log, offset)
             if lines:
                 yield {"id": str(offset), "event": "progress", "data": f"[{','.join(lines)}]"}
-            if services.queue.changes != seen:
-                seen = services.queue.changes
-                try:
-                    yield {"event": "job", "data": json.dumps(job_facts(services, identity))}
-                except MissingError:
-                    return
+            if name != "jobs":
+                continue
+            try:
+                facts = job_facts(services, identity)
+            except MissingError:
+                return
+            yield {"event": "job", "data": json.dumps(facts)}
+            if facts["state"] in FINAL:
+                return
 
     return EventSourceResponse(events(), ping=_PING)
-
-
-async def _ticks(services: Services) -> AsyncIterator[int]:
-    tick = 0
-    while not services.queue.closing:
-        yield tick
-        tick += 1
-        await asyncio.sleep(0.2)

@@ -22,8 +22,9 @@ routes = APIRouter()
 
 
 @routes.get("/tasks", summary="The tasks and their settings")
-async def _tasks() -> dict[str, Any]:
-    return {"version": untaught.__version__, "tasks": [describe(task) for task in offers()], "proposals": KINDS}
+async def _tasks(services: CurrentServices) -> dict[str, Any]:
+    tasks = [describe(task, services.queue.devices) for task in offers()]
+    return {"version": untaught.__version__, "tasks": tasks, "proposals": KINDS}
 
 
 @routes.get("/examples", summary="The example pictures")
@@ -47,12 +48,12 @@ async def _example_thumbnail(services: CurrentServices, name: _ExampleName) -> R
 @routes.post("/examples/{name}", status_code=201, summary="Add an example as a picture with its mask")
 async def _add_example(services: CurrentServices, name: _ExampleName) -> dict[str, Any]:
     source = services.store.folder / "examples" / name
-    if not (source / "thumbnail.jpg").exists():
+    if not all((source / file).is_file() for file in ("picture.png", "mask.png", "thumbnail.jpg")):
         raise HTTPException(503, "the examples are not ready yet: try again in a second", headers={"retry-after": "1"})
     services.store.check_room()
     with services.store.adding("pictures") as (identity, folder):
         shutil.copyfile(source / "picture.png", folder / "file")
         shutil.copyfile(source / "mask.png", folder / "mask.png")
-        facts = await services.run_sandbox(folder, "picture")
+        facts = await services.readers.run(folder, "picture")
         write_json(folder / "info.json", {"id": identity, "name": name, "created": time.time(), **facts})
     return picture_facts(services, identity)

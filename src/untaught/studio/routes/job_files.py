@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
-import zlib
+import asyncio
+import secrets
+import zipfile
+from pathlib import Path
 from typing import Annotated, Literal
 
 from fastapi import APIRouter, Header, HTTPException, Response
 from fastapi import Path as InPath
+from fastapi.responses import FileResponse
+from starlette.background import BackgroundTask
 
 from untaught.studio.job_files import moments
-from untaught.studio.routes.common import CurrentServices, Identity, send_file
+from untaught.studio.routes.common import CurrentServices, Identity, send_content, send_file
 
 __all__ = ["routes"]
 
@@ -17,13 +22,28 @@ routes = APIRouter()
 
 
 _JobFile = Literal[
-    "thumbnail", "picture", "before", "mask", "preview", "view", "result", "record", "uncertainty", "uncertainty-view"
+    "thumbnail",
+    "picture",
+    "before",
+    "mask",
+    "preview",
+    "view",
+    "result",
+    "record",
+    "uncertainty",
+    "uncertainty-view",
+    "log",
 ]
 
 
 @routes.get("/jobs/{identity}/files/{which}", summary="A file of a job")
 async def _job_file(
-    services: CurrentServices, identity: Identity, which: _JobFile, *, download: bool = False
+    services: CurrentServices,
+    identity: Identity,
+    which: _JobFile,
+    *,
+    download: bool = False,
+    if_none_match: Annotated[str, Header()] = "",
 ) -> Response:
     folder = services.store.entry("jobs", identity)
     request = services.queue.request(identity)
@@ -41,8 +61,35 @@ async def _job_file(
         "record": (folder / "record.json", f"{request.name}-record.json"),
         "uncertainty": (folder / "uncertainty.tif", f"{request.name}-uncertainty.tif"),
         "uncertainty-view": (folder / "uncertainty.png", None),
+        "log": (folder / "worker.log", f"{request.name}-log.txt"),
     }[which]
+    if path.suffix == ".jpg":  # a preview, which the worker may delete meanwhile
+        return send_content(path, if_none_match)
     return send_file(path, name if download else None)
+
+
+@routes.get("/results.zip", summary="The results of all jobs that are done, as a ZIP file")
+async def _results(services: CurrentServices) -> Response:
+    found: dict[str, Path] = {}
+    for identity in reversed(services.queue.all()):
+        request = services.queue.request(identity)
+        path = services.store.folder / "jobs" / identity / request.files["result"]
+        if services.queue.state(identity).state == "done" and path.exists():
+            name = request.names["result"]
+            found[name if name not in found else f"{identity}-{name}"] = path
+    if not found:
+        raise HTTPException(404, "no job is done yet: the file would be empty")
+    services.store.check_room(sum(path.stat().st_size for path in found.values()))
+    packed = services.store.folder / f".results-{secrets.token_hex(8)}.zip"
+    await asyncio.to_thread(_pack, packed, found)
+    task = BackgroundTask(packed.unlink, missing_ok=True)
+    return FileResponse(packed, filename="results.zip", media_type="application/zip", background=task)
+
+
+def _pack(packed: Path, found: dict[str, Path]) -> None:
+    with zipfile.ZipFile(packed, "w") as archive:  # pictures are compressed already
+        for name, path in found.items():
+            archive.write(path, name)
 
 
 @routes.get("/jobs/{identity}/film", summary="The previews of a job as an animated GIF")
@@ -51,7 +98,7 @@ async def _film(services: CurrentServices, identity: Identity) -> Response:
     name = services.queue.request(identity).name
     made, previews = folder / "film.gif", folder / "moments"
     if not made.exists() or (previews.exists() and made.stat().st_mtime < previews.stat().st_mtime):
-        await services.run_sandbox(folder, "film")
+        await services.readers.run(folder, "film")
     return send_file(made, f"{name}-film.gif")
 
 
@@ -67,12 +114,5 @@ async def _moment(
     iteration: Annotated[int, InPath(ge=1, le=9999999)],
     if_none_match: Annotated[str, Header()] = "",
 ) -> Response:
-    # Read at once: the worker may delete this preview while the answer is sent.
-    try:
-        content = (services.store.entry("jobs", identity) / "moments" / f"{iteration:07d}.jpg").read_bytes()
-    except OSError:
-        raise HTTPException(404, "there is no preview of this iteration") from None
-    headers = {"cache-control": "no-cache", "etag": f'"{zlib.crc32(content):08x}-{len(content)}"'}
-    if if_none_match == headers["etag"]:
-        return Response(status_code=304, headers=headers)
-    return Response(content, media_type="image/jpeg", headers=headers)
+    folder = services.store.entry("jobs", identity)
+    return send_content(folder / "moments" / f"{iteration:07d}.jpg", if_none_match)

@@ -2,24 +2,30 @@
 
 from __future__ import annotations
 
+import asyncio
 import os
 import shutil
 from pathlib import Path
 from typing import Annotated, Any
 
-from fastapi import APIRouter, HTTPException
+from fastapi import APIRouter
 from pydantic import BaseModel, ConfigDict, Field
 
+from untaught.studio.job_checks import check_job
 from untaught.studio.job_files import JobRequest, JobState
+from untaught.studio.queue import RefusedError
 from untaught.studio.routes.common import (
     CurrentServices,
     Identity,
     all_job_facts,
     job_facts,
+    mask_version,
     original,
     picture_info,
+    temporary_folder,
 )
-from untaught.studio.task_schema import check_settings, find_offer, mask_need
+from untaught.studio.services import Services
+from untaught.studio.task_schema import find_offer, mask_need
 
 __all__ = ["routes"]
 
@@ -30,7 +36,9 @@ class NewJob(BaseModel):
     """What to do with a picture.
 
     Attributes:
-        picture: name of an uploaded picture; its present mask is used.
+        picture: name of an uploaded picture; its present marks are used.
+        mask: version of the marks that the client shows, empty if it shows none; the job is refused if they have
+            changed. Without it, whatever marks there are.
         task: name of the task.
         settings: of the task, by name; those left out have the default of the command line.
         crop: left, top, width and height of the region to try, in pixels; None for the whole picture.
@@ -42,6 +50,7 @@ class NewJob(BaseModel):
     task: Annotated[str, Field(max_length=40)]
     settings: dict[str, bool | int | float | str | None] = {}
     crop: tuple[int, int, int, int] | None = None
+    mask: Annotated[str, Field(pattern="^([0-9a-f]{32})?$")] | None = None
 
 
 class Continuation(BaseModel):
@@ -54,66 +63,84 @@ class Continuation(BaseModel):
 
 @routes.post("/jobs", status_code=201, summary="Queue a job")
 async def _add_job(services: CurrentServices, wanted: NewJob) -> dict[str, Any]:
+    settings = await _check(services, wanted)
+    services.queue.check_room()
+    services.store.check_room()
+    with services.store.adding("jobs") as (identity, folder):
+        request = _fill(services, wanted, settings, identity, folder)
+        state = JobState.queued(services.queue.next_turn())
+        state.write(folder)
+    services.queue.add(identity, request, state)
+    return job_facts(services, identity)
+
+
+@routes.post("/jobs/plan", summary="Tell what a job would take, and what is to be known of it; nothing is fitted")
+async def _plan(services: CurrentServices, wanted: NewJob) -> dict[str, Any]:
+    settings = await _check(services, wanted)
+    services.store.check_room()
+    with temporary_folder(services.store) as folder:
+        _fill(services, wanted, settings, "0" * 16, folder)
+        return await services.planner.ask(folder)
+
+
+async def _check(services: Services, wanted: NewJob) -> dict[str, Any]:
+    """Check a job and return its settings as plain values."""
     info = picture_info(services.store, wanted.picture)
     source = services.store.entry("pictures", wanted.picture)
     task = find_offer(wanted.task)
-    settings = check_settings(task, wanted.settings)
-    has_mask = mask_need(task) != "none" and (source / "mask.png").exists()
-    if mask_need(task) == "needed" and not has_mask:
-        raise HTTPException(422, "the picture has no mask, and this task needs one: mark what is missing first")
+    devices = services.queue.devices
+    return await asyncio.to_thread(check_job, task, wanted.settings, info, source, wanted.crop, devices)
+
+
+def _fill(services: Services, wanted: NewJob, settings: dict[str, Any], identity: str, folder: Path) -> JobRequest:
+    """Write the request and the input files of a job into its folder."""
+    info = picture_info(services.store, wanted.picture)
+    source = services.store.entry("pictures", wanted.picture)
+    task = find_offer(wanted.task)
+    version = mask_version(source) if mask_need(task) != "none" else ""
+    if mask_need(task) != "none" and wanted.mask not in (None, version):
+        raise RefusedError("the marks of this picture have changed in another window: look at them, then start again")
     crop = wanted.crop
-    if crop is not None and not _fits(crop, info["width"], info["height"]):
-        raise HTTPException(422, "the region must be inside the picture and at least 16 x 16 pixels: draw another")
     own = [file.role for file in task.files if file.in_picture_file]
     if crop is not None and own:
         crop = _whole_blocks(crop, info["width"], info["height"])
-    services.queue.check_room()
-    services.store.check_room()
     name = info["name"] if crop is None else f"{info['name']}-part"
     file = original(services.store, wanted.picture)
     suffix = file.suffix if crop is None else info["result"]
     names = {"picture": f"{name}{suffix}", "result": f"{name}-restored{info['result']}"}
     files = {"picture": f"picture{suffix}", "result": f"result{info['result']}"}
-    if has_mask:
+    if version:
         names["mask"], files["mask"] = f"{name}-mask.png", "mask.png"
     whole = None if crop is None else f"whole{file.suffix}"
     if whole is not None:
         # What a task reads from the picture's file itself is not in the file of a region.
         for role in own:
             names[role], files[role] = f"{info['name']}{file.suffix}", whole
-    with services.store.adding("jobs") as (identity, folder):
-        _link(file, folder / (whole or files["picture"]))
-        if has_mask:
-            # A copy, not a link: the user may go on painting on the mask of the picture.
-            shutil.copyfile(source / "mask.png", folder / ("whole-mask.png" if crop else "mask.png"))
-        if crop is None and (source / "view.png").exists():
-            _link(source / "view.png", folder / "before.png")
-        if (source / "thumbnail.jpg").exists():
-            _link(source / "thumbnail.jpg", folder / "thumbnail.jpg")
-        request = JobRequest(
-            id=identity,
-            picture=wanted.picture,
-            name=name,
-            task=task.name,
-            settings=settings,
-            crop=crop,
-            whole=whole,
-            width=info["width"] if crop is None else crop[2],
-            height=info["height"] if crop is None else crop[3],
-            names=names,
-            files=files,
-            continue_for=[],
-        )
-        state = JobState.queued()
-        request.write(folder)
-        state.write(folder)
-    services.queue.add(identity, request, state)
-    return job_facts(services, identity)
-
-
-def _fits(crop: tuple[int, int, int, int], width: int, height: int) -> bool:
-    left, top, wide, tall = crop
-    return min(wide, tall) >= 16 and min(left, top) >= 0 and left + wide <= width and top + tall <= height
+    _link(file, folder / (whole or files["picture"]))
+    if version:
+        # A copy, not a link: the user may go on painting on the mask of the picture.
+        shutil.copyfile(source / "mask.png", folder / ("whole-mask.png" if crop else "mask.png"))
+    if crop is None and (source / "view.png").exists():
+        _link(source / "view.png", folder / "before.png")
+    if (source / "thumbnail.jpg").exists():
+        _link(source / "thumbnail.jpg", folder / "thumbnail.jpg")
+    request = JobRequest(
+        id=identity,
+        picture=wanted.picture,
+        name=name,
+        task=task.name,
+        settings=settings,
+        crop=crop,
+        whole=whole,
+        width=info["width"] if crop is None else crop[2],
+        height=info["height"] if crop is None else crop[3],
+        names=names,
+        files=files,
+        continue_for=[],
+        mask=version,
+    )
+    request.write(folder)
+    return request
 
 
 def _whole_blocks(crop: tuple[int, int, int, int], width: int, height: int) -> tuple[int, int, int, int]:

@@ -2,23 +2,27 @@
 
 from __future__ import annotations
 
+import contextlib
 import time
 from typing import Annotated, Any, Literal
 
-from fastapi import APIRouter, Query, Request, Response
+from fastapi import APIRouter, HTTPException, Query, Request, Response
 
+from untaught.studio.queue import RefusedError
 from untaught.studio.routes.common import (
     CurrentServices,
     Identity,
+    mask_version,
     original,
     picture_info,
+    send_content,
     send_file,
     temporary_folder,
 )
 from untaught.studio.services import Services
-from untaught.studio.storage import shown_name, write_json
+from untaught.studio.storage import MissingError, shown_name, write_json
 
-__all__ = ["picture_facts", "routes"]
+__all__ = ["check_unused", "picture_facts", "routes"]
 
 routes = APIRouter()
 
@@ -31,16 +35,25 @@ async def _upload(
 ) -> dict[str, Any]:
     with services.store.adding("pictures") as (identity, folder):
         await services.receive(request, folder / "file")
-        facts = await services.run_sandbox(folder, "picture")
+        facts = await services.readers.run(folder, "picture")
         write_json(folder / "info.json", {"id": identity, "name": shown_name(name), "created": time.time(), **facts})
-    services.queue.forget(services.store.clear(services.queue.in_use() | {identity}))
     return picture_facts(services, identity)
 
 
 def picture_facts(services: Services, identity: str) -> dict[str, Any]:
     """Return a picture as clients see it."""
     info = picture_info(services.store, identity)
-    return {**info, "has_mask": (services.store.entry("pictures", identity) / "mask.png").exists()}
+    version = mask_version(services.store.entry("pictures", identity))
+    return {**info, "has_mask": bool(version), "mask": version}
+
+
+@routes.get("/pictures", summary="All pictures, the newest first")
+async def _pictures(services: CurrentServices) -> dict[str, Any]:
+    found = []
+    for identity in services.store.entries("pictures"):
+        with contextlib.suppress(MissingError):
+            found.append(picture_facts(services, identity))
+    return {"pictures": sorted(found, key=lambda facts: -facts["created"])}
 
 
 @routes.get("/pictures/{identity}", summary="Size, format and name of a picture")
@@ -48,8 +61,19 @@ async def _picture(services: CurrentServices, identity: Identity) -> dict[str, A
     return picture_facts(services, identity)
 
 
+def check_unused(services: Services, identity: str) -> None:
+    """Check that no job needs a picture any more.
+
+    Raises:
+        RefusedError: if one has not ended.
+    """
+    if services.queue.jobs_of(identity):
+        raise RefusedError("a job of this picture has not ended: cancel it, or wait for its end")
+
+
 @routes.delete("/pictures/{identity}", status_code=204, summary="Remove a picture; its jobs keep their own copy")
 async def _remove_picture(services: CurrentServices, identity: Identity) -> None:
+    check_unused(services, identity)
     services.store.remove("pictures", identity)
 
 
@@ -65,24 +89,46 @@ async def _thumbnail(services: CurrentServices, identity: Identity) -> Response:
 
 
 @routes.put("/pictures/{identity}/mask", summary="Upload the mask of a picture: white is known, black is missing")
-async def _put_mask(services: CurrentServices, request: Request, identity: Identity) -> dict[str, Any]:
+async def _put_mask(
+    services: CurrentServices,
+    request: Request,
+    identity: Identity,
+    after: Annotated[str | None, Query(max_length=32, description="the version that it replaces, else 412")] = None,
+) -> dict[str, Any]:
     info = picture_info(services.store, identity)
     with temporary_folder(services.store) as aside:
         await services.receive(request, aside / "file")
-        facts = await services.run_sandbox(aside, "mask", str(info["width"]), str(info["height"]))
-        (aside / "mask.png").replace(services.store.entry("pictures", identity) / "mask.png")
-    return facts
+        facts = await services.readers.run(aside, "mask", str(info["width"]), str(info["height"]))
+        folder = services.store.entry("pictures", identity)
+        if after is not None and after != mask_version(folder):
+            raise HTTPException(412, "the marks of this picture have changed in another window")
+        if facts["missing"]:
+            (aside / "mask.png").replace(folder / "mask.png")
+        else:  # nothing is marked any more
+            (folder / "mask.png").unlink(missing_ok=True)
+        services.masks[identity] = mask_version(folder)
+    return {**facts, "mask": services.masks[identity]}
 
 
 @routes.get("/pictures/{identity}/mask", summary="The mask of a picture")
 async def _get_mask(services: CurrentServices, identity: Identity, *, download: bool = False) -> Response:
     name = f"{picture_info(services.store, identity)['name']}-mask.png" if download else None
-    return send_file(services.store.entry("pictures", identity) / "mask.png", name)
+    folder = services.store.entry("pictures", identity)
+    answer = send_content(folder / "mask.png", download_as=name)
+    answer.headers["x-mask"] = mask_version(folder)
+    return answer
 
 
 @routes.delete("/pictures/{identity}/mask", status_code=204, summary="Remove the mask of a picture")
 async def _remove_mask(services: CurrentServices, identity: Identity) -> None:
     (services.store.entry("pictures", identity) / "mask.png").unlink(missing_ok=True)
+    services.masks[identity] = ""
+
+
+@routes.get("/pictures/{identity}/inspection", summary="What may be wrong with a picture, and the task that treats it")
+async def _inspection(services: CurrentServices, identity: Identity) -> dict[str, Any]:
+    source = original(services.store, identity)
+    return await services.readers.run(services.store.entry("pictures", identity), "inspection", str(source.resolve()))
 
 
 @routes.get("/pictures/{identity}/proposal", summary="A suggested mask of the damage, for the user to correct")
@@ -94,6 +140,6 @@ async def _proposal(
 ) -> Response:
     source = original(services.store, identity)
     with temporary_folder(services.store) as aside:
-        facts = await services.run_sandbox(aside, "proposal", str(source.resolve()), kind, str(strength))
+        facts = await services.readers.run(aside, "proposal", str(source.resolve()), kind, str(strength))
         content = (aside / "mask.png").read_bytes()
     return Response(content, media_type="image/png", headers={"x-missing": f"{facts['missing']:.6f}"})

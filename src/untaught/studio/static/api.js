@@ -1,7 +1,7 @@
 // Calls of the HTTP interface under /api.
 
 export class Refusal extends Error {
-  constructor(status, message) { super(message); this.status = status; }
+  constructor(status, message, field) { super(message); this.status = status; this.field = field; }
 }
 
 async function ask(path, options = {}) {
@@ -14,19 +14,23 @@ async function ask(path, options = {}) {
   if (answer.ok) return answer;
   const body = await answer.json().catch(() => ({}));
   const detail = Array.isArray(body.detail) ? body.detail.map((one) => one.msg).join("; ") : body.detail;
-  throw new Refusal(answer.status, sentence(detail || `The studio refused (${answer.status}).`));
+  throw new Refusal(answer.status, sentence(detail || `The studio refused (${answer.status}).`), body.field);
 }
 
 function sentence(text) {
   return text[0].toUpperCase() + text.slice(1) + (/[.!?]$/.test(text) ? "" : ".");
 }
 
+const json = (content) => ({ headers: { "content-type": "application/json" }, body: JSON.stringify(content) });
+
 export const get = async (path) => (await ask(path)).json();
+export const order = (path) => ask(path, { method: "POST" });
 export const remove = (path) => ask(path, { method: "DELETE" });
-export const put = async (path, body) => (await ask(path, { method: "PUT", body })).json();
+export const put = async (path, body, keepalive = false) => (await ask(path, { method: "PUT", body, keepalive })).json();
+export const set = (path, content) => ask(path, { method: "PUT", ...json(content) });
 export const upload = async (path, body) => (await ask(path, { method: "POST", body })).json();
 export const post = async (path, content) =>
-  (await ask(path, { method: "POST", headers: { "content-type": "application/json" }, body: JSON.stringify(content ?? {}) })).json();
+  (await ask(path, { method: "POST", ...json(content ?? {}) })).json();
 
 // Returns a picture from the server, decoded off the main thread, or null if it does not exist (yet).
 export async function bitmap(path) {
@@ -34,21 +38,29 @@ export async function bitmap(path) {
   return answer?.ok ? createImageBitmap(await answer.blob()) : null;
 }
 
-// Follows server-sent events: `handlers` has a function for each event name. The browser reconnects by itself, but not
-// after a refusal: then this does. Returns a function that ends it.
-export function follow(path, handlers, onConnection = () => {}) {
-  let source, ended = false;
-  const connect = () => {
-    source = new EventSource(`/api${path}`);
-    for (const [name, handle] of Object.entries(handlers)) {
-      source.addEventListener(name, (event) => handle(JSON.parse(event.data)));
-    }
-    source.addEventListener("open", () => onConnection(true));
+// Returns the marks of a picture and their version, null if it has none.
+export async function masked(identity) {
+  const answer = await ask(`/pictures/${identity}/mask`).catch((error) => { if (error.status !== 404) throw error; });
+  return answer ? { version: answer.headers.get("x-mask"), bitmap: await createImageBitmap(await answer.blob()) } : null;
+}
+
+// Follows the events of the server: `handlers` has a function for each name. One stream serves all tabs, where the browser
+// has shared workers.
+export function follow(handlers) {
+  const handle = (name, data) => handlers[name](typeof data === "string" ? JSON.parse(data) : data);
+  if (!window.SharedWorker) {
+    const source = new EventSource("/api/events");
+    for (const name of ["jobs", "masks", "progress"]) source.addEventListener(name, ({ data }) => handle(name, data));
+    source.addEventListener("open", () => handle("connection", true));
     source.addEventListener("error", () => {
-      onConnection(false);
-      if (source.readyState === EventSource.CLOSED && !ended) setTimeout(() => ended || connect(), 1500);
+      handle("connection", false);
+      if (source.readyState === EventSource.CLOSED) setTimeout(() => follow(handlers), 1500); // it was refused
     });
-  };
-  connect();
-  return () => { ended = true; source.close(); };
+    return;
+  }
+  const { port } = new SharedWorker("/static/events.js");
+  port.onmessage = ({ data: [name, data] }) => handle(name, data);
+  port.postMessage("hello");
+  addEventListener("pagehide", () => port.postMessage("bye"));
+  addEventListener("pageshow", (event) => { if (event.persisted) port.postMessage("hello"); });
 }

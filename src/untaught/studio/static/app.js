@@ -1,21 +1,31 @@
 // The page as a whole. It is in one of three modes: empty, painting a mask, or showing a job. The address names the
 // picture or job (#picture=..., #job=...), so a reload shows it again.
 
-import { bitmap, follow, get, post, upload } from "./api.js";
-import { JobView } from "./job.js";
+import { bitmap, follow, get, masked, order, post, upload } from "./api.js";
+import * as cards from "./cards.js";
+import { asRadios, make, sure } from "./dom.js";
+import { atField, chosenSettings, clearField, control, fill } from "./form.js";
+import { duration, JobView } from "./job.js";
 import { Painting } from "./painting.js";
 import { Stage } from "./stage.js";
+import { Storage } from "./storage.js";
 
 const $ = (id) => document.getElementById(id);
 const stage = new Stage($("canvas"));
 const painting = new Painting(stage, { onChange: maskChanged, onSelect: (box) => start(box), onError: complain });
+const storage = new Storage({ sure, onError: complain, onChange: () => { if (document.body.dataset.mode === "empty") cards.showPictures().catch(complain); } });
 const job = new JobView(stage, { onError: complain, onGone: () => go(""), onSubject: (text) => { $("subject").textContent = text; } });
+
+cards.begin({ go, complain, removeOne: job.remove });
 
 let offers = [];
 let picture = null;   // the facts from the server about the picture that is painted on
 let uploading = null; // a promise of these facts during the upload
+let wished = null;    // task and settings of a job that is to be changed
+let touched = false;  // whether the user has chosen anything for this picture
+let planning = 0, plans = 0;
+let dropped = 0;      // counts dropped files
 let opened = 0;       // counts what was opened, so that late answers for an earlier picture are ignored
-let saving = 0;
 
 // Modes ------------------------------------------------------------------------------------------------------------
 
@@ -29,6 +39,7 @@ function setMode(mode) {
   if (mode !== "job") job.close();
   if (mode !== "paint") painting.end();
   if (mode === "empty") {
+    cards.showPictures().catch(complain);
     stage.close();
     stage.onStroke = null;
     $("subject").textContent = "";
@@ -44,7 +55,7 @@ function go(address) {
 async function arrive() {
   const [, kind, identity] = /^#(picture|job)=([0-9a-f]{16})$/.exec(location.hash) ?? [];
   quieten();
-  showCurrent();
+  cards.showCurrent();
   if (kind === "job") {
     opened++;
     setMode("job");
@@ -59,6 +70,8 @@ async function arrive() {
 }
 
 function complain(error) {
+  const wrong = error.field && $("paint-panel").querySelector(`[data-option="${error.field}"]`);
+  if (wrong && document.body.dataset.mode === "paint") { atField(wrong, error.message); return; }
   const where = document.body.dataset.mode === "empty" ? $("empty-notice") : $("notice");
   where.textContent = error.message || String(error);
   where.hidden = false;
@@ -66,36 +79,50 @@ function complain(error) {
 }
 
 function quieten() {
+  clearField();
   for (const id of ["notice", "empty-notice"]) $(id).hidden = true;
 }
 
 // Opening a picture ------------------------------------------------------------------------------------------------
 
-// The picture is shown as soon as the browser has decoded it, while it is uploaded.
+// The picture is shown as soon as the browser has decoded it, while it is uploaded. What is on the page stays there if
+// the file turns out to be no picture.
 async function openFile(file) {
-  const turn = ++opened;
+  const drop = ++dropped;
   quieten();
   const sent = upload(`/pictures?name=${encodeURIComponent(file.name || "pasted.png")}`, file);
   sent.catch(() => {});
-  uploading = sent;
-  picture = null;
-  painting.end(); // the old mask is not for this picture
-  maskChanged();
   const decoded = /\.tiff?$/i.test(file.name) ? null : await createImageBitmap(file).catch(() => null);
-  if (decoded && turn === opened) await paint(decoded, decoded.width, decoded.height, file.name || "pasted.png");
+  if (drop !== dropped) return;
+  const turn = decoded ? ++opened : opened;
+  if (decoded) {
+    picture = null;
+    uploading = sent;
+    await paint(decoded, decoded.width, decoded.height, file.name || "pasted.png");
+  }
   try {
     const facts = await sent;
     if (turn !== opened) return;
+    uploading = sent;
     if (!decoded || decoded.width !== facts.width || decoded.height !== facts.height) {
       if (!await paint(await bitmap(`/pictures/${facts.id}/view`), facts.width, facts.height, facts.name)) return;
     }
     took(facts);
   } catch (error) {
     if (turn !== opened) return;
-    uploading = null;
-    setMode("empty");
+    if (decoded) await arrive(); // back to what the address names
     complain(error);
   }
+}
+
+// Opens the first of several files; the others wait under “Your pictures”.
+async function openFiles([first, ...others]) {
+  if (!first) return;
+  await openFile(first);
+  for (const file of others) {
+    await upload(`/pictures?name=${encodeURIComponent(file.name)}`, file).catch((error) => complain(new Error(`${file.name}: ${error.message}`)));
+  }
+  if (others.length && document.body.dataset.mode === "empty") cards.showPictures().catch(complain);
 }
 
 async function openExample(name, task) {
@@ -104,7 +131,7 @@ async function openExample(name, task) {
   try {
     const facts = await post(`/examples/${name}`);
     if (turn !== opened) return;
-    $("task").value = task;
+    wished = { task, settings: {} };
     await openStored(facts.id);
   } catch (error) {
     complain(error);
@@ -114,14 +141,15 @@ async function openExample(name, task) {
 async function openStored(identity) {
   const turn = ++opened;
   try {
+    await painting.left; // strokes that the picture may still get
     const facts = await get(`/pictures/${identity}`);
     // Both before painting begins: a mask that came later would replace what the user paints.
-    const [shown, mask] = await Promise.all(["view", "mask"].map((part) => bitmap(`/pictures/${identity}/${part}`)));
+    const [shown, mask] = await Promise.all([bitmap(`/pictures/${identity}/view`), masked(identity)]);
     if (turn !== opened) return;
-    uploading = Promise.resolve(facts);
     if (!await paint(shown, facts.width, facts.height, facts.name)) return;
-    if (mask) painting.restore(mask);
-    took(facts);
+    if (mask) painting.restore(mask.bitmap);
+    uploading = Promise.resolve(facts);
+    took({ ...facts, mask: mask?.version ?? "" });
   } catch (error) {
     if (turn !== opened) return;
     setMode("empty");
@@ -132,6 +160,7 @@ async function openStored(identity) {
 // Shows the picture with an empty mask, then the tools. Returns false if something else was opened meanwhile.
 async function paint(shown, width, height, name) {
   job.close();
+  painting.end(); // the old marks are not for this picture
   stage.view = "single";
   if (!await stage.open(shown, width, height)) return false;
   painting.begin(width, height);
@@ -139,7 +168,15 @@ async function paint(shown, width, height, name) {
   $("subject").textContent = `${name.replace(/\.[^.]*$/, "")} · ${width} × ${height}`;
   stage.onStroke = painting.stroke;
   painting.setTool("brush");
-  chooseTask();
+  $("inspected").hidden = true;
+  // The first worker tells the devices of this machine some seconds after the start.
+  if (offers.length && !offers[0].settings.find((one) => one.name === "device").choices.length) {
+    loadOffers().then(() => { if (!touched) chooseTask(); }).catch(() => {});
+  }
+  touched = wished !== null;
+  if (wished) fillIn(wished);
+  else chooseTask();
+  wished = null;
   return true;
 }
 
@@ -148,8 +185,10 @@ function took(facts) {
   const depth = { uint8: "8 bits", uint16: "16 bits", float32: "floats", float64: "floats" }[facts.depth] ?? facts.depth;
   $("subject").textContent = `${facts.name} · ${facts.width} × ${facts.height} · ${depth}`;
   history.replaceState(null, "", `#picture=${facts.id}`);
-  showCurrent();
+  cards.showCurrent();
+  painting.marks.begin(facts.id, facts.mask).catch(() => {});
   maskChanged();
+  if (!painting.mask.missing) inspect(facts.id).catch(() => {}); // what cannot be inspected is restored all the same
 }
 
 // The task and its options -----------------------------------------------------------------------------------------
@@ -158,46 +197,45 @@ function chooseTask() {
   const offer = offers.find((one) => one.name === $("task").value);
   if (!offer) return;
   $("task-about").textContent = offer.about;
+  $("marks-part").hidden = offer.mask === "none";
+  if (painting.mask) $("tools").hidden = offer.mask === "none";
+  stage.overlay = painting.mask && offer.mask !== "none" ? painting.mask.canvas : null;
+  painting.used = offer.mask !== "none";
+  stage.draw();
   $("options").replaceChildren(...offer.settings.filter((setting) => setting.common).map(control));
   $("more-options").replaceChildren(...offer.settings.filter((setting) => !setting.common).map(control));
   maskChanged();
 }
 
-function control(option) {
-  if (option.kind === "choice") {
-    const group = make("div", { className: "field" }, make("span", { textContent: option.title, id: `${option.name}-title` }));
-    const segments = make("div", { className: "segments", title: option.about });
-    segments.setAttribute("role", "radiogroup");
-    segments.setAttribute("aria-labelledby", `${option.name}-title`);
-    segments.dataset.option = option.name;
-    for (const choice of option.choices) {
-      const button = make("button", { type: "button", textContent: choice[0].toUpperCase() + choice.slice(1), value: choice });
-      button.setAttribute("role", "radio");
-      button.setAttribute("aria-checked", String(choice === option.default));
-      button.addEventListener("click", () => choose(segments, button));
-      segments.append(button);
-    }
-    asRadios(segments);
-    group.append(segments);
-    return group;
-  }
-  if (option.kind === "flag") {
-    const box = make("input", { type: "checkbox", checked: option.default });
-    box.dataset.option = option.name;
-    return make("label", { className: "check", title: option.about }, box, option.title);
-  }
-  const input = make("input", { type: "text", value: option.default ?? "", placeholder: "as needed", autocomplete: "off" });
-  input.dataset.option = option.name;
-  return make("label", { className: "field", title: option.about }, make("span", { textContent: option.title }), input);
+async function loadOffers() {
+  const chosen = $("task").value;
+  offers = (await get("/tasks")).tasks;
+  $("task").replaceChildren(...offers.map((offer) => make("option", { value: offer.name, textContent: offer.title })));
+  if (chosen) $("task").value = chosen;
 }
 
-function chosenSettings() {
-  const options = {};
-  for (const element of $("paint-panel").querySelectorAll("[data-option]")) {
-    const value = element.matches("[type=checkbox]") ? element.checked : element.matches("input") ? element.value.trim() : element.querySelector("[aria-checked=true]")?.value;
-    if (value !== "" && value !== undefined) options[element.dataset.option] = value;
-  }
-  return options;
+// Chooses the task that suits the picture, unless the user has begun with another one.
+async function inspect(identity) {
+  const { task, settings, sentences } = await get(`/pictures/${identity}/inspection`);
+  if (picture?.id !== identity || !painting.mask || painting.mask.missing || touched) return;
+  if (!offers.some((one) => one.name === task)) return;
+  $("findings").replaceChildren(...sentences.map((text) => make("li", { textContent: text })));
+  $("inspected").hidden = false;
+  fillIn({ task, settings });
+}
+
+// Back to the picture of a job, with the task and settings of that job, to change them.
+async function paintAgain({ picture: identity, task, settings }) {
+  await get(`/pictures/${identity}`);
+  wished = { task, settings };
+  go(`picture=${identity}`);
+}
+
+// Fills the form with the settings of an earlier job.
+function fillIn({ task, settings }) {
+  $("task").value = task;
+  chooseTask();
+  fill(settings);
 }
 
 function maskChanged() {
@@ -206,20 +244,43 @@ function maskChanged() {
   const ready = offer && !all && (marked || offer.mask !== "needed");
   $("start").disabled = $("try").disabled = !ready;
   $("start").title = ready ? "" : "Mark what is missing first";
-  clearTimeout(saving);
-  if (picture && painting.changed) saving = setTimeout(() => painting.save(picture.id).catch(() => {}), 2000);
+  plan(ready);
+}
+
+// Says what the job would take, some time after the last change.
+function plan(ready) {
+  clearTimeout(planning);
+  const turn = ++plans;
+  if (!ready || !picture) { $("plan").textContent = ""; return; }
+  planning = setTimeout(async () => {
+    const { marks } = painting;
+    if (!marks || !picture) return;
+    try {
+      await marks.save();
+      const wanted = { picture: picture.id, task: $("task").value, settings: chosenSettings(), mask: marks.version };
+      const { seconds, iterations, places, notes } = await post("/jobs/plan", wanted);
+      if (turn !== plans) return;
+      const where = places > 1 ? ` around ${places} marked places` : "";
+      const time = seconds === null ? "" : `At most about ${duration(seconds)} on this machine${where} (${iterations} iterations).`;
+      $("plan").textContent = [time, ...notes.map((note) => `${note[0].toUpperCase()}${note.slice(1)}.`)].filter(Boolean).join(" ");
+    } catch (error) {
+      if (turn === plans) $("plan").textContent = error.status === 409 ? "" : error.message;
+    }
+  }, 1000);
 }
 
 async function start(region = null) {
+  const { marks } = painting;
+  if (!marks) return;
   quieten();
   $("start").disabled = true;
   $("start").textContent = "Starting…";
+  if (window.Notification?.permission === "default") Notification.requestPermission().catch(() => {});
   try {
     const facts = await uploading;
-    clearTimeout(saving);
-    await painting.save(facts.id);
+    await marks.save();
     const crop = region && [region.left, region.top, region.right - region.left, region.bottom - region.top];
-    const added = await post("/jobs", { picture: facts.id, task: $("task").value, settings: chosenSettings(), crop });
+    const added = await post("/jobs", { picture: facts.id, task: $("task").value, settings: chosenSettings(), crop, mask: marks.version });
     go(`job=${added.id}`);
   } catch (error) {
     complain(error);
@@ -229,104 +290,7 @@ async function start(region = null) {
   if (painting.mask) maskChanged();
 }
 
-// The queue --------------------------------------------------------------------------------------------------------
-
-const SAID = { queued: "Waiting", running: "Running", paused: "Paused", done: "Done", failed: "Failed", cancelled: "Cancelled" };
-
-// Existing cards are updated, not replaced: one of them may have the keyboard focus.
-function showJobs(jobs) {
-  const list = $("jobs"), old = new Map([...list.querySelectorAll("[data-job]")].map((button) => [button.dataset.job, button.closest("li")]));
-  $("queue").hidden = !jobs.length;
-  if (!list.children.length) list.append(newCard());
-  jobs.forEach((facts, index) => {
-    const item = old.get(facts.id) ?? card(facts);
-    old.delete(facts.id);
-    update(item, facts);
-    if (list.children[index + 1] !== item) list.insertBefore(item, list.children[index + 1] ?? null);
-  });
-  for (const item of old.values()) item.remove();
-  showCurrent();
-}
-
-function newCard() {
-  const add = make("button", { className: "new", title: "A new picture" }, icon("plus"));
-  add.setAttribute("aria-label", "A new picture");
-  add.addEventListener("click", () => go(""));
-  return make("li", {}, add);
-}
-
-function card(facts) {
-  const thumbnail = make("img", { alt: "", width: 44, height: 44 });
-  const words = make("span", {}, make("b", { textContent: facts.name }), make("small"));
-  const button = make("button", { className: "job" }, thumbnail, words);
-  button.dataset.job = facts.id;
-  button.addEventListener("click", () => go(`job=${facts.id}`));
-  const away = make("button", { className: "icon remove", title: "Remove" }, icon("close"));
-  away.setAttribute("aria-label", `Remove ${facts.name}`);
-  away.addEventListener("click", () => removeJob(facts));
-  return make("li", {}, button, away);
-}
-
-function update(item, facts) {
-  const { progress, state } = facts, share = progress ? Math.round(100 * progress.iteration / progress.until) : 0;
-  const source = `/api/jobs/${facts.id}/files/thumbnail?at=${progress?.iteration ?? 0}`, image = item.querySelector("img");
-  item.firstElementChild.dataset.state = state;
-  item.querySelector("small").textContent = state === "running" && progress ? `Running · ${share} %` : SAID[state];
-  item.querySelector("small").title = facts.message;
-  if (image.getAttribute("src") !== source) image.src = source;
-}
-
-function removeJob(facts) {
-  $("sure-text").textContent = `Remove “${facts.name}” with its result? This cannot be undone.`;
-  $("sure").returnValue = "no";
-  $("sure").onclose = () => {
-    if ($("sure").returnValue === "yes") job.remove(facts.id).catch(complain);
-  };
-  $("sure").showModal();
-}
-
-function showCurrent() {
-  for (const button of document.querySelectorAll("[data-job]")) {
-    if (location.hash === `#job=${button.dataset.job}`) button.setAttribute("aria-current", "true");
-    else button.removeAttribute("aria-current");
-  }
-}
-
 // Helpers ----------------------------------------------------------------------------------------------------------
-
-function make(name, properties, ...children) {
-  const element = Object.assign(document.createElement(name), properties);
-  element.append(...children);
-  return element;
-}
-
-function icon(name) {
-  const svg = document.createElementNS("http://www.w3.org/2000/svg", "svg"), use = document.createElementNS(svg.namespaceURI, "use");
-  use.setAttribute("href", `/static/icons.svg#${name}`);
-  svg.append(use);
-  return svg;
-}
-
-function choose(group, button) {
-  for (const one of group.querySelectorAll("[role=radio]")) {
-    one.setAttribute("aria-checked", String(one === button));
-    one.tabIndex = one === button ? 0 : -1;
-  }
-}
-
-// Arrow keys move among the buttons of a group, as they do among radio buttons.
-function asRadios(group) {
-  const all = [...group.querySelectorAll("[role=radio]")];
-  for (const one of all) one.tabIndex = one.getAttribute("aria-checked") === "true" ? 0 : -1;
-  group.addEventListener("keydown", (event) => {
-    const step = { ArrowRight: 1, ArrowDown: 1, ArrowLeft: -1, ArrowUp: -1 }[event.key];
-    if (!step) return;
-    const next = all[(all.indexOf(event.target) + step + all.length) % all.length];
-    next.focus();
-    next.click();
-    event.preventDefault();
-  });
-}
 
 function setTheme(theme) {
   document.documentElement.dataset.theme = theme;
@@ -336,21 +300,36 @@ function setTheme(theme) {
 
 function listen() {
   addEventListener("hashchange", arrive);
+  addEventListener("visibilitychange", () => { if (!document.hidden) document.title = "untaught studio"; });
+  // Before its upload is done, a picture is nowhere else.
+  addEventListener("beforeunload", (event) => { if (uploading && !picture && painting.mask) event.preventDefault(); });
   $("home").addEventListener("click", (event) => { event.preventDefault(); go(""); });
   $("theme").addEventListener("click", () => {
     const theme = document.documentElement.dataset.theme === "dark" ? "light" : "dark";
     localStorage.setItem("theme", theme);
     setTheme(theme);
   });
+  $("log-out").addEventListener("click", () => { $("leaving").returnValue = "no"; $("leaving").showModal(); });
+  $("leaving").addEventListener("close", async () => {
+    const { returnValue } = $("leaving");
+    if (returnValue === "no") return;
+    try {
+      await painting.marks?.save();
+      await order(returnValue === "everywhere" ? "/logout/everywhere" : "/logout");
+      location.reload();
+    } catch (error) {
+      complain(error);
+    }
+  });
   $("choose").addEventListener("click", () => $("file").click());
-  $("file").addEventListener("change", () => { if ($("file").files[0]) openFile($("file").files[0]); $("file").value = ""; });
+  $("file").addEventListener("change", () => { openFiles([...$("file").files]); $("file").value = ""; });
 
   addEventListener("dragover", (event) => { event.preventDefault(); $("drop-hint").hidden = false; });
   addEventListener("dragleave", (event) => { if (!event.relatedTarget) $("drop-hint").hidden = true; });
   addEventListener("drop", (event) => {
     event.preventDefault();
     $("drop-hint").hidden = true;
-    if (event.dataTransfer.files[0]) openFile(event.dataTransfer.files[0]);
+    openFiles([...event.dataTransfer.files]);
   });
   addEventListener("paste", (event) => {
     const file = [...event.clipboardData.files].find((one) => one.type.startsWith("image/"));
@@ -372,7 +351,9 @@ function listen() {
     if (size) stage.draw();
   };
 
-  $("task").addEventListener("change", chooseTask);
+  $("task").addEventListener("change", () => { quieten(); chooseTask(); });
+  $("paint-panel").addEventListener("input", () => { touched = true; quieten(); maskChanged(); });
+  $("paint-panel").addEventListener("click", (event) => { if (event.target.closest("[data-option]")) { touched = true; maskChanged(); } });
   $("start").addEventListener("click", () => start());
   $("try").addEventListener("click", () => painting.setSelecting(!painting.selecting));
   $("propose").addEventListener("click", async () => { quieten(); if (uploading) painting.propose((await uploading).id); });
@@ -380,7 +361,8 @@ function listen() {
   $("load-mask").addEventListener("click", () => $("mask-file").click());
   $("mask-file").addEventListener("change", () => { if ($("mask-file").files[0]) loadMask($("mask-file").files[0]); $("mask-file").value = ""; });
   $("export-mask").addEventListener("click", exportMask);
-  for (const name of ["again", "whole"]) $(name).addEventListener("click", () => job[name]().then(go).catch(complain));
+  $("whole").addEventListener("click", () => job.whole().then(go).catch(complain));
+  for (const name of ["again", "change"]) $(name).addEventListener("click", () => paintAgain(job.facts).catch(complain));
   $("compare").querySelectorAll("[role=radiogroup]").forEach((group) => asRadios(group));
 }
 
@@ -415,17 +397,23 @@ async function begin() {
   setTheme(localStorage.getItem("theme") ?? (matchMedia("(prefers-color-scheme: dark)").matches ? "dark" : "light"));
   listen();
   try {
-    offers = (await get("/tasks")).tasks;
-    $("task").replaceChildren(...offers.map((offer) => make("option", { value: offer.name, textContent: offer.title })));
+    await loadOffers();
     chooseTask();
     showExamples().catch(() => {});
+    storage.look();
     // A picture that was dropped before the server answered stays open.
-    if (!opened) await arrive();
+    if (!opened && !dropped) await arrive();
   } catch (error) {
     setMode("empty");
     complain(error);
   }
-  follow("/events", { jobs: showJobs }, (connected) => { $("connection").hidden = connected; });
+  const showMasks = (masks) => { if (picture && painting.marks) painting.marks.hear(masks[picture.id] ?? painting.marks.heard).catch(() => {}); };
+  follow({
+    jobs: (jobs) => { cards.showJobs(jobs); cards.tellEnds(jobs); job.hear(jobs); },
+    masks: showMasks,
+    progress: (news) => job.progress(news),
+    connection: (connected) => { $("connection").hidden = connected; },
+  });
 }
 
 begin();

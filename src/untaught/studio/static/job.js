@@ -1,6 +1,6 @@
 // Showing a job: live figures and previews, earlier previews, before and after, and downloads.
 
-import { bitmap, follow, get, post, remove } from "./api.js";
+import { bitmap, get, post, remove } from "./api.js";
 import { Chart } from "./chart.js";
 
 const $ = (id) => document.getElementById(id);
@@ -13,7 +13,6 @@ export class JobView {
     this.onGone = onGone;
     this.onSubject = onSubject;
     this.chart = new Chart($("chart"));
-    this.stop = null;
     this.#listen();
   }
 
@@ -21,11 +20,13 @@ export class JobView {
     this.close();
     this.id = identity;
     this.facts = this.line = null;
+    this.offset = 0;        // of the log, in bytes, as far as it is shown
     this.opened = false;
     this.moments = [];
     this.following = true;  // the latest preview is shown as it comes
     this.shown = null;      // the after picture: an iteration, "result", or null
     this.chart.clear();
+    this.chart.draw();
     const { stage } = this;
     stage.onStroke = null;
     stage.canvas.style.cursor = "grab";
@@ -35,29 +36,21 @@ export class JobView {
     try {
       await this.#take(await get(`/jobs/${identity}`));
     } catch (error) {
+      if (this.id !== identity) return; // the user is elsewhere by now
       if (error.status === 404) this.onGone();
       this.onError(error);
       return;
     }
-    if (this.id === identity) {
-      this.stop = follow(`/jobs/${identity}/events`, { progress: (lines) => this.#progress(lines), job: (facts) => this.#take(facts) });
-    }
+    if (this.id === identity) await this.#catchUp();
   }
 
   close() {
-    this.stop?.();
-    this.stop = this.id = null;
+    this.id = null;
     $("time").hidden = $("divider").hidden = $("tag-before").hidden = $("tag-after").hidden = true;
     this.stage.heat = null;
   }
 
   remove = (identity) => remove(`/jobs/${identity}`).then(() => { if (identity === this.id) this.onGone(); });
-
-  // Returns the address of the picture, to paint on it again; fails if the picture was removed.
-  async again() {
-    await get(`/pictures/${this.facts.picture}`);
-    return `picture=${this.facts.picture}`;
-  }
 
   // Starts a job for the whole picture with the settings of a trial, and returns its address.
   async whole() {
@@ -66,6 +59,31 @@ export class JobView {
   }
 
   // Events from the server ------------------------------------------------------------------------------------------
+
+  // All jobs, as they are now.
+  hear(jobs) {
+    if (!this.facts || this.facts.id !== this.id) return;
+    const facts = jobs.find((one) => one.id === this.id);
+    if (!facts) this.onGone();
+    else if (JSON.stringify(facts) !== JSON.stringify(this.facts)) this.#take(facts).then(() => this.#catchUp());
+  }
+
+  // New lines of the log of a job.
+  progress({ job, from, to, lines }) {
+    if (job !== this.id || to <= this.offset) return;
+    if (from !== this.offset) { this.#catchUp(); return; }
+    this.offset = to;
+    this.#progress(lines);
+  }
+
+  async #catchUp() {
+    const { id, offset } = this;
+    if (!id) return;
+    const { lines, offset: end } = await get(`/jobs/${id}/log?after=${offset}`).catch(() => ({ lines: [] }));
+    if (id !== this.id || offset !== this.offset || !lines.length) return;
+    this.offset = end;
+    this.#progress(lines);
+  }
 
   async #take(facts) {
     if (facts.id !== this.id) return;
@@ -94,7 +112,7 @@ export class JobView {
     for (const line of lines) {
       this.moments = this.moments.filter((moment) => moment <= line.iteration);
       if (!line.moment) continue;
-      this.moments = [...this.moments.filter((moment) => moment !== line.moment && !line.dropped.includes(moment)), line.moment];
+      this.moments = [...this.moments.filter((moment) => moment !== line.moment && !line.dropped?.includes(moment)), line.moment];
     }
     this.line = lines.at(-1);
     this.#showFigures();
@@ -164,15 +182,19 @@ export class JobView {
     $("pause").disabled = $("finish").disabled = Boolean(wish) || state !== "running";
     $("pause").disabled &&= state !== "queued";
     $("resume").hidden = !["paused", "failed", "cancelled"].includes(state);
+    $("change").hidden = state !== "failed" && state !== "cancelled";
+    $("again").hidden = !$("change").hidden;
     $("resume").textContent = state === "failed" ? "Try again" : "Resume";
-    $("download").hidden = $("downloads").hidden = $("continue-part").hidden = state !== "done";
+    $("download").hidden = $("continue-part").hidden = state !== "done";
+    $("downloads").hidden = !["done", "failed"].includes(state);
     $("whole").hidden = state !== "done" || !facts.crop;
     $("download").classList.toggle("primary", !facts.crop);
     $("uncertainty-choice").hidden = state !== "done" || !facts.has_uncertainty;
     const path = `/api/jobs/${facts.id}`;
     $("download").href = `${path}/files/result?download=1`;
-    for (const name of ["mask", "uncertainty", "record"]) $(`download-${name}`).href = `${path}/files/${name}?download=1`;
+    for (const name of ["mask", "uncertainty", "record", "log"]) $(`download-${name}`).href = `${path}/files/${name}?download=1`;
     $("download-film").href = `${path}/film`;
+    $("download-record").parentElement.hidden = state !== "done";
     $("download-mask").parentElement.hidden = !facts.has_mask;
     $("download-uncertainty").parentElement.hidden = !facts.has_uncertainty;
     $("command").textContent = facts.command;
@@ -181,6 +203,7 @@ export class JobView {
       : "The same on the command line:";
     this.line = facts.progress ?? this.line;
     if (state === "failed") $("why").textContent = `${facts.message[0]?.toUpperCase() ?? ""}${facts.message.slice(1)}.`;
+    else if (state === "queued" && facts.full) $("why").textContent = "The disk is full. This job goes on by itself once there is space: see Storage.";
     else if (state === "queued") $("why").textContent = "Another job is using the device. This one starts by itself.";
     else if (state === "cancelled") $("why").textContent = "Its previews are kept. Resume continues from the last checkpoint.";
     else if (state === "paused") $("why").textContent = "You can resume it at any time, also after closing the studio.";
@@ -205,7 +228,7 @@ export class JobView {
     const expected = done && facts.result?.expected_psnr;
     $("expected-title").textContent = expected ? "Expected" : "Loss";
     $("expected-title").title = expected ? "PSNR on known pixels that were held out: an estimate for the missing ones" : "";
-    $("loss").textContent = expected ? `${expected.toFixed(1)} dB` : line ? line.loss.toExponential(1) : "–";
+    $("loss").textContent = expected ? `${expected.toFixed(1)} dB` : line ? (line.loss ?? 0).toExponential(1) : "–";
     if (state === "running") $("why").textContent = line?.why ?? "Setting up the network.";
   }
 
@@ -309,7 +332,7 @@ export class JobView {
   }
 }
 
-function duration(seconds) {
+export function duration(seconds) {
   if (seconds < 90) return `${Math.ceil(seconds)} s`;
   if (seconds < 5400) return `${Math.round(seconds / 60)} min`;
   return `${(seconds / 3600).toFixed(1)} h`;

@@ -16,6 +16,7 @@ export class Mask {
     this.canvas.height = height;
     this.context = this.canvas.getContext("2d");
     this.missing = 0;
+    this.steps = 0;                    // counts changes, also those undone
     this.past = [];
     this.future = [];
     this.box = null;
@@ -145,6 +146,7 @@ export class Mask {
     const step = { box, runs: Uint32Array.from([...runs, run]) };
     this.past.push(step);
     this.future = [];
+    this.steps++;
     this.#apply(step, this.committed);
     return true;
   }
@@ -156,6 +158,7 @@ export class Mask {
     const step = from.pop();
     if (!step) return false;
     to.push(step);
+    this.steps++;
     this.#apply(step, this.committed, this.data);
     this.#show(step.box);
     return true;
@@ -191,17 +194,42 @@ export class Mask {
     return new Promise((resolve) => canvas.toBlob(resolve, "image/png"));
   }
 
-  // Reads such a picture of the same size; with `adding`, what is marked stays marked.
+  // Takes such a picture of the same size; with `adding`, what is marked stays marked.
   load(bitmap, adding = false) {
+    const missing = this.read(bitmap);
+    if (adding) for (let at = 0; at < missing.length; at++) missing[at] |= this.data[at];
+    return this.replace(missing);
+  }
+
+  // Returns one byte per pixel of such a picture, 1 where it is dark.
+  read(bitmap) {
     const canvas = document.createElement("canvas");
     canvas.width = this.width;
     canvas.height = this.height;
     const context = canvas.getContext("2d");
     context.drawImage(bitmap, 0, 0);
     const { data } = context.getImageData(0, 0, this.width, this.height);
-    const missing = adding ? this.data.slice() : new Uint8Array(this.data.length);
-    for (let at = 0; at < missing.length; at++) missing[at] |= data[4 * at] + data[4 * at + 1] + data[4 * at + 2] < 383 ? 1 : 0;
-    return this.replace(missing);
+    const missing = new Uint8Array(this.data.length);
+    for (let at = 0; at < missing.length; at++) missing[at] = data[4 * at] + data[4 * at + 1] + data[4 * at + 2] < 383 ? 1 : 0;
+    return missing;
+  }
+
+  // Returns where this mask differs from another one, as runs: [first pixel, number of pixels, value].
+  differences(base) {
+    const runs = [];
+    for (let at = 0; at < base.length; at++) {
+      if (this.data[at] === base[at]) continue;
+      const last = runs.at(-1);
+      if (last && last[0] + last[1] === at && last[2] === this.data[at]) last[1]++;
+      else runs.push([at, 1, this.data[at]]);
+    }
+    return runs;
+  }
+
+  apply(runs) {
+    const data = this.data.slice();
+    for (const [at, count, value] of runs) data.fill(value, at, at + count);
+    return this.replace(data);
   }
 
   // Returns the smallest box around the missing pixels, null if there are none.

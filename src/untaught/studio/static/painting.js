@@ -1,6 +1,7 @@
 // Painting the mask: tools, keys, suggested masks, loading and exporting.
 
-import { bitmap, put } from "./api.js";
+import { bitmap } from "./api.js";
+import { Marks } from "./marks.js";
 import { Mask } from "./mask.js";
 
 const $ = (id) => document.getElementById(id);
@@ -15,6 +16,7 @@ export class Painting {
     this.onError = onError;
     this.tool = "brush";
     this.selecting = false;
+    this.used = true;       // whether the task uses marks
     this.mask = null;
     this.#listen();
   }
@@ -23,22 +25,26 @@ export class Painting {
   begin(width, height) {
     this.mask = new Mask(width, height);
     this.stage.overlay = this.mask.canvas;
-    this.saved = 0;
-    this.steps = 0;
+    const { mask } = this;
+    this.marks = new Marks(mask, {
+      show: (text, bad = false) => { if (mask === this.mask) this.#showSaved(text, bad); },
+      changed: () => { if (mask === this.mask) { this.stage.draw(); this.#changed(); } },
+    });
+    this.#showSaved("");
     this.proposed = "";
     this.setSize(Math.max(3, Math.round(Math.min(width, height) / 30)));
     $("brush-size").max = Math.max(40, Math.round(Math.min(width, height) / 4));
-    this.#changed(false);
+    this.#changed();
   }
 
   end() {
-    this.mask = null;
+    if (this.marks) this.left = this.marks.end();
+    this.mask = this.marks = null;
     this.stage.cursor = this.stage.outline = null;
     this.setSelecting(false);
   }
 
-  get active() { return this.mask !== null && this.stage.onStroke === this.stroke; }
-  get changed() { return this.steps !== this.saved; }
+  get active() { return this.mask !== null && (this.used || this.selecting) && this.stage.onStroke === this.stroke; }
 
   setTool(tool) {
     this.tool = tool;
@@ -74,7 +80,7 @@ export class Painting {
 
   stroke = (phase, points, event) => {
     const { mask, stage } = this;
-    if (!mask) return false;
+    if (!mask || (!this.used && !this.selecting)) return false;
     const round = (this.tool === "brush" || this.tool === "eraser") && !this.selecting;
     if (phase === "leave" || (phase === "hover" && !round)) {
       this.#cursor(null);
@@ -128,7 +134,10 @@ export class Painting {
   #select([x0, y0], [x1, y1]) {
     const { width, height } = this.mask, within = (value, most) => Math.round(Math.max(0, Math.min(most, value)));
     const box = { left: within(Math.min(x0, x1), width), top: within(Math.min(y0, y1), height), right: within(Math.max(x0, x1), width), bottom: within(Math.max(y0, y1), height) };
-    if (box.right - box.left < 16 || box.bottom - box.top < 16) return;
+    if (box.right - box.left < 16 || box.bottom - box.top < 16) {
+      this.onError(new Error("This region is too small. Draw one of at least 16 × 16 pixels."));
+      return;
+    }
     this.stage.selection = box;
     this.stage.draw();
     this.onSelect(box);
@@ -146,13 +155,18 @@ export class Painting {
 
   // The whole mask --------------------------------------------------------------------------------------------------
 
-  #changed(step = true) {
-    if (step) this.steps++;
+  #showSaved(text, bad) {
+    $("saved").textContent = text;
+    $("saved").classList.toggle("danger", bad);
+  }
+
+  #changed() {
     const { mask } = this, share = mask.missing / (mask.width * mask.height);
     $("undo").disabled = !mask.past.length;
     $("redo").disabled = !mask.future.length;
     const shown = share >= 0.1 ? share.toLocaleString("en", { style: "percent" }) : share.toLocaleString("en", { style: "percent", minimumSignificantDigits: 2, maximumSignificantDigits: 2 });
     $("missing").textContent = mask.missing ? `${shown} of the picture is marked` : "Nothing is marked yet";
+    this.marks.save().catch(() => {}); // what went wrong is shown, and tried again
     this.onChange();
   }
 
@@ -172,20 +186,11 @@ export class Painting {
     }
   }
 
-  // Sends the mask to the server if it has changed since the last time.
-  async save(identity) {
-    if (!this.mask || !this.changed || !this.mask.missing) return;
-    const steps = this.steps;
-    await put(`/pictures/${identity}/mask`, await this.mask.toBlob());
-    this.saved = steps;
-  }
-
-  // Shows a mask that was saved before, or that of an example.
+  // Shows the marks that the server has, before painting begins.
   restore(picture) {
     this.load(picture);
     this.mask.past = [];
-    this.saved = this.steps;
-    this.#changed(false);
+    this.#changed();
   }
 
   async propose(identity) {
@@ -206,10 +211,10 @@ export class Painting {
 
   #add(proposal, kind) {
     // With another strength: replaces the last suggestion.
-    if (this.proposed === `${kind} ${this.steps}`) this.mask.undo();
+    if (this.proposed === `${kind} ${this.mask.steps}`) this.mask.undo();
     this.mask.load(proposal, true);
     this.#changed();
-    this.proposed = `${kind} ${this.steps}`;
+    this.proposed = `${kind} ${this.mask.steps}`;
     this.stage.draw();
   }
 

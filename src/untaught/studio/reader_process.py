@@ -1,0 +1,88 @@
+"""The processes that read uploaded files, as the server sees them: started ahead of time, each for one file only.
+
+Their own side is `untaught.studio.sandbox`.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import json
+import os
+import sys
+from pathlib import Path
+from typing import Any
+
+from fastapi import HTTPException
+
+from untaught.studio.storage import FullError
+
+__all__ = ["Readers"]
+
+_MOST = 2
+_SECONDS = 120.0
+_REFUSED, _FULL = 2, 3
+
+
+class Readers:
+    """At most two processes that read, and one that has done its imports and waits for the next file."""
+
+    def __init__(self) -> None:
+        self._free = asyncio.Semaphore(_MOST)
+        self._spare: asyncio.Task[asyncio.subprocess.Process] | None = None
+        self._warm = False
+
+    def open(self) -> None:
+        """Keep a process ready from now on."""
+        self._warm = True
+        self._prepare()
+
+    def _prepare(self) -> None:
+        if self._warm and self._spare is None:
+            self._spare = asyncio.create_task(_start())
+
+    async def run(self, folder: Path, action: str, *words: str) -> dict[str, Any]:
+        """Run an action of `untaught.studio.sandbox` in a folder, and return its answer.
+
+        Raises:
+            HTTPException: 422 if the sandbox refuses the file or does not survive it.
+            FullError: if the disk is full.
+        """
+        async with self._free:
+            spare, self._spare = self._spare, None
+            process = await (spare or _start())
+            try:
+                question = json.dumps({"folder": str(folder), "action": action, "words": words})
+                output, _ = await asyncio.wait_for(process.communicate(f"{question}\n".encode()), _SECONDS)
+            finally:
+                with contextlib.suppress(ProcessLookupError):
+                    process.kill()
+                self._prepare()
+        if process.returncode == _FULL:
+            raise FullError
+        if process.returncode not in (0, _REFUSED):
+            raise HTTPException(422, "the file could not be read: it is damaged, or takes too much memory")
+        answer: dict[str, Any] = json.loads(output)
+        if process.returncode == _REFUSED:
+            raise HTTPException(422, answer["message"])
+        return answer
+
+    async def close(self) -> None:
+        """End the process that waits, and start no other one."""
+        self._warm = False
+        if self._spare is not None:
+            process = await self._spare
+            with contextlib.suppress(ProcessLookupError):
+                process.kill()
+            await process.communicate()
+
+
+async def _start() -> asyncio.subprocess.Process:
+    return await asyncio.create_subprocess_exec(
+        *(sys.executable, "-P", "-m", "untaught.studio.sandbox"),
+        env={**os.environ, "PYTHONPATH": os.pathsep.join(path for path in sys.path if path)},
+        stdin=asyncio.subprocess.PIPE,
+        stdout=asyncio.subprocess.PIPE,
+        stderr=asyncio.subprocess.DEVNULL,
+        start_new_session=True,  # Ctrl-C in the terminal is for the server
+    )

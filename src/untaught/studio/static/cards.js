@@ -1,0 +1,97 @@
+// The cards of jobs at the bottom, and of pictures on the first page.
+
+import { get, remove } from "./api.js";
+import { icon, make, sure } from "./dom.js";
+
+const $ = (id) => document.getElementById(id);
+const SAID = { queued: "Waiting", running: "Running", paused: "Paused", done: "Done", failed: "Failed", cancelled: "Cancelled" };
+const states = new Map(); // of the jobs, by name, as last heard
+let go, complain, removeOne;
+
+// What the cards need of the page: `go` to an address, `complain` of an error, `removeOne` job.
+export function begin(page) { ({ go, complain, removeOne } = page); }
+
+// Existing cards are updated, not replaced: one of them may have the keyboard focus.
+export function showJobs(jobs) {
+  const list = $("jobs"), old = new Map([...list.querySelectorAll("[data-job]")].map((button) => [button.dataset.job, button.closest("li")]));
+  $("queue").hidden = !jobs.length;
+  if (!list.children.length) list.append(newCard());
+  jobs.forEach((facts, index) => {
+    const item = old.get(facts.id) ?? card(facts);
+    old.delete(facts.id);
+    update(item, facts);
+    if (list.children[index + 1] !== item) list.insertBefore(item, list.children[index + 1] ?? null);
+  });
+  for (const item of old.values()) item.remove();
+  showCurrent();
+}
+
+// Tells of jobs that have ended while the user was elsewhere: in the tab's title, and by a notification if it is allowed.
+export function tellEnds(jobs) {
+  for (const { id, name, state } of jobs) {
+    const before = states.get(id);
+    states.set(id, state);
+    if (!["running", "queued"].includes(before) || !["done", "failed"].includes(state) || !document.hidden) continue;
+    const text = `${name}: ${state === "done" ? "restored" : "failed"}`;
+    document.title = `${text} · untaught studio`;
+    if (window.Notification?.permission === "granted") new Notification("untaught studio", { body: text, tag: id });
+  }
+}
+
+function newCard() {
+  const add = make("button", { className: "new", title: "A new picture" }, icon("plus"));
+  add.setAttribute("aria-label", "A new picture");
+  add.addEventListener("click", () => go(""));
+  return make("li", {}, add);
+}
+
+function card(facts) {
+  const thumbnail = make("img", { alt: "", width: 44, height: 44 });
+  const words = make("span", {}, make("b", { textContent: facts.name }), make("small"));
+  const button = make("button", { className: "job" }, thumbnail, words);
+  button.dataset.job = facts.id;
+  button.addEventListener("click", () => go(`job=${facts.id}`));
+  const away = make("button", { className: "icon remove", title: "Remove" }, icon("close"));
+  away.setAttribute("aria-label", `Remove ${facts.name}`);
+  away.addEventListener("click", () => removeJob(facts));
+  return make("li", {}, button, away);
+}
+
+function update(item, facts) {
+  const { progress, state } = facts, share = progress ? Math.round(100 * progress.iteration / progress.until) : 0;
+  const source = `/api/jobs/${facts.id}/files/thumbnail?at=${progress?.iteration ?? 0}`, image = item.querySelector("img");
+  item.firstElementChild.dataset.state = state;
+  item.querySelector("small").textContent = state === "running" && progress ? `Running · ${share} %` : SAID[state];
+  item.querySelector("small").title = facts.message;
+  if (image.getAttribute("src") !== source) image.src = source;
+}
+
+async function removeJob(facts) {
+  if (await sure(`Remove “${facts.name}” with its result? This cannot be undone.`)) removeOne(facts.id).catch(complain);
+}
+
+export async function showPictures() {
+  const { pictures } = await get("/pictures");
+  $("pictures-part").hidden = !pictures.length;
+  $("pictures").replaceChildren(...pictures.map((facts) => {
+    const image = make("img", { src: `/api/pictures/${facts.id}/thumbnail`, alt: "", width: 192, height: 192, loading: "lazy" });
+    const button = make("button", {}, image, make("span", { textContent: facts.name, dir: "auto" }));
+    button.dataset.picture = facts.id;
+    button.addEventListener("click", () => go(`picture=${facts.id}`));
+    const away = make("button", { className: "icon remove", title: "Remove" }, icon("close"));
+    away.setAttribute("aria-label", `Remove ${facts.name}`);
+    away.addEventListener("click", async () => {
+      if (!await sure(`Remove “${facts.name}” and its marks? Its results stay. This cannot be undone.`)) return;
+      await remove(`/pictures/${facts.id}`).catch(complain);
+      showPictures().catch(complain);
+    });
+    return make("li", {}, button, away);
+  }));
+}
+
+export function showCurrent() {
+  for (const button of document.querySelectorAll("[data-job]")) {
+    if (location.hash === `#job=${button.dataset.job}`) button.setAttribute("aria-current", "true");
+    else button.removeAttribute("aria-current");
+  }
+}

@@ -1,0 +1,119 @@
+"""The page on small screens, with long names, and with what the user is asked first."""
+
+import io
+import zipfile
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from studio_page import looks_of, open_photo, until
+
+playwright = pytest.importorskip("playwright.sync_api", reason="playwright is not installed")
+pytest.importorskip("fastapi", reason="the studio is an extra: pip install 'untaught[studio]'")
+pytestmark = [
+    # The browser's driver leaves an event loop open when it ends.
+    pytest.mark.filterwarnings("ignore::ResourceWarning", "ignore::pytest.PytestUnraisableExceptionWarning"),
+]
+
+LONG = "ANameWithoutAnySpacesThatGoesOnAndOnForSixtyLettersAndMoreOfThem.png"
+SIZES = {"phone": (390, 844), "200 % zoom": (640, 400), "tablet": (820, 1180), "narrow": (900, 700), "low": (1024, 600)}
+
+
+@pytest.fixture(scope="module")
+def places(studio, photo):
+    """Addresses of every state of the page, for a picture with a long name."""
+    picture = studio.upload((photo / "photo.png").read_bytes(), LONG)["id"]
+    studio.client.put(f"pictures/{picture}/mask", content=(photo / "mask.png").read_bytes())
+    body = {"picture": picture, "task": "inpaint", "settings": {"recipe": "fast", "iterations": 3}}
+    job = studio.post("jobs", body, 201)["id"]
+    studio.wait_for(job, "done")
+    return {"home": "", "paint": f"picture={picture}", "done": f"job={job}"}
+
+
+@pytest.mark.parametrize("size", SIZES)
+def test_nothing_is_out_of_sight_or_covered(page, studio, places, size):
+    width, height = SIZES[size]
+    page.set_viewport_size({"width": width, "height": height})
+    for place, address in places.items():
+        page.goto(f"{studio.home}/#{address}")
+        page.locator({"home": "#empty", "paint": "#task", "done": "#download"}[place]).wait_for()
+        assert page.evaluate("() => document.documentElement.scrollWidth") <= width, place
+        zoom = page.locator("#zoom").bounding_box()
+        for other in ("#tools", "#compare"):
+            box = page.locator(other).bounding_box() if page.locator(other).is_visible() else None
+            if box and zoom:
+                apart = box["x"] + box["width"] <= zoom["x"] or box["y"] + box["height"] <= zoom["y"]
+                assert apart, f"{place}: the zoom covers {other}"
+        if place == "paint" and width > 860:
+            box = page.locator("#task").bounding_box()
+            assert box["y"] + box["height"] < height, "the task cannot be seen"
+            assert page.locator("#start").bounding_box()["y"] < height - 40
+        for one in page.locator("#panel button:visible").all():
+            box = one.bounding_box()
+            assert box["x"] >= 0, place
+            assert box["x"] + box["width"] <= width, place
+
+
+def test_marks_are_asked_for_only_where_they_are_used(page, photo):
+    open_photo(page, photo)
+    for task, used in (("denoise", False), ("inpaint", True), ("deblur", False), ("restore", True)):
+        page.select_option("#task", task)
+        assert page.is_visible("#marks-part") == used
+        assert page.is_visible("#tools") == used
+        playwright.expect(page.locator("#start")).to_be_enabled(enabled=task != "inpaint")
+
+
+def test_the_task_is_chosen_by_what_the_picture_shows(page, tmp_path):
+    random = np.random.default_rng(0)
+    y, x = np.mgrid[0:96, 0:96] / 96
+    clean = np.stack([0.5 + 0.4 * np.sin(9 * x), y, x * y], -1) * 255
+    dropped = np.where(random.random((96, 96, 1)) < 0.5, clean.clip(1), 0)
+    Image.fromarray(dropped.astype(np.uint8)).save(tmp_path / "dropped.png")
+    open_photo(page, tmp_path, "dropped.png")
+    until(page, "document.getElementById('task').value === 'restore'")
+    assert page.is_visible("#inspected")
+    page.select_option("#task", "denoise")
+    page.wait_for_timeout(300)
+    assert page.input_value("#task") == "denoise"
+
+
+def test_a_failed_job_shows_no_curve_of_another_one(page, studio, places):
+    gray = io.BytesIO()
+    Image.new("L", (20, 20), 90).save(gray, "JPEG")
+    picture = studio.upload(gray.getvalue(), "gray.jpg")["id"]
+    body = {"picture": picture, "task": "denoise", "settings": {"recipe": "fast", "iterations": 2}}
+    job = studio.post("jobs", body, 201)["id"]
+    studio.post(f"jobs/{job}/cancel")
+    page.goto(f"{studio.home}/#job={job}")
+    page.locator("#resume").wait_for()
+    bare = looks_of(page, "chart")
+    page.goto(f"{studio.home}/#{places['done']}")
+    page.locator("#download").wait_for()
+    until(page, "!document.getElementById('moment').disabled")
+    assert looks_of(page, "chart") != bare
+    page.goto(f"{studio.home}/#job={job}")
+    page.locator("#resume").wait_for()
+    assert looks_of(page, "chart") == bare
+
+
+def test_several_pictures_at_once_and_their_results(page, studio, photo, places):
+    (photo / "other.png").write_bytes((photo / "photo.png").read_bytes())
+    page.set_input_files("#file", [photo / "photo.png", photo / "other.png"])
+    page.locator("#paint-panel").wait_for()
+    assert page.inner_text("#subject").startswith("photo")
+    studio.wait_until(lambda: {"photo", "other"} <= {one["name"] for one in studio.get("pictures")["pictures"]})
+    done = places["done"].removeprefix("job=")
+    archive = zipfile.ZipFile(io.BytesIO(studio.client.get("results.zip").content))
+    name = studio.get(f"jobs/{done}")["name"]
+    result = studio.client.get(f"jobs/{done}/files/result").content
+    assert archive.read(f"{name}-restored.png") == result
+    assert not list(studio.folder.glob(".results-*"))
+
+
+def test_the_end_of_a_job_is_told_in_the_title(page, studio, places):
+    job = places["done"].removeprefix("job=")
+    page.evaluate("() => Object.defineProperty(document, 'hidden', { value: true, configurable: true })")
+    studio.post(f"jobs/{job}/continue", {"iterations": 2})
+    studio.wait_for(job, "done")
+    until(page, "document.title.includes('restored')")
