@@ -66,6 +66,28 @@ def test_the_curve_follows_the_brightness():
     np.testing.assert_allclose(found, np.sqrt(0.01 * np.array([0.3, 0.5, 0.7])), rtol=0.2)
 
 
+def test_the_noise_of_few_photons_is_known_where_it_is_dark_and_where_it_is_bright():
+    """Its variance is a straight line, also between black and the first bright place, and content is no part of it."""
+    rows, columns = np.random.default_rng(1).integers(0, 128, (2, 60))
+    dots = np.zeros((128, 128))
+    np.add.at(dots, (rows, columns), 1)
+    clean = (0.02 + 0.35 * gaussian_filter(dots, 3) / gaussian_filter(dots, 3).max())[..., None]
+    noisy = np.random.default_rng(2).poisson(clean * 60) / 60
+    model = noise_model(noisy)
+    values = np.array([0.06, 0.12, 0.24])
+    np.testing.assert_allclose(model.deviation(0, values), np.sqrt(values / 60), rtol=0.2)
+    assert model.growth(noisy) > 1.4
+    assert psnr(remove_noise(noisy).picture, clean) > psnr(noisy, clean) + 7
+
+
+@pytest.mark.parametrize("level", [10, 25, 50])
+@pytest.mark.parametrize("clipped", [False, True])
+def test_even_noise_does_not_seem_to_grow(level, clipped):
+    noisy = PHOTO + level / 255 * white()
+    noisy = noisy.clip(0, 1) if clipped else noisy
+    assert estimate_noise_model(noisy).growth(noisy) < 1.25
+
+
 def test_grain_is_removed_from_a_photograph():
     noisy = (PHOTO + 0.1 * grain(0.8)).clip(0, 1)
     assert psnr(remove_noise(noisy).picture, PHOTO) > psnr(noisy, PHOTO) + 3.7

@@ -130,6 +130,14 @@ def test_noise_that_neighbours_share_gets_the_classical_answer():
     np.testing.assert_array_equal(untaught.denoise(seen, seed=2).picture, result.picture)
 
 
+def test_the_noise_of_light_gets_the_classical_answer():
+    clean, _ = grainy()
+    seen = np.random.default_rng(0).poisson(200 * clean**2) / 200
+    result = untaught.denoise(seen, seed=1)
+    assert any("that of light" in note for note in result.notes)
+    assert psnr(result.picture, clean**2) > psnr(seen, clean**2) + 8
+
+
 @pytest.mark.parametrize("options", [{"noise": 0.08, "recipe": "fast"}, {"recipe": "printed"}])
 def test_who_names_a_level_or_a_published_recipe_gets_the_network(options):
     _, seen = grainy()

@@ -14,7 +14,7 @@ from scipy import ndimage
 from untaught.errors import InputError
 from untaught.imaging.arrays import in_unit_range
 from untaught.imaging.jpeg_tables import Compression, compression_for_quality
-from untaught.imaging.noise import estimate_noise, impulses, noise_correlation
+from untaught.imaging.noise import CORRELATED, estimate_noise, impulses, noise_correlation
 from untaught.imaging.noise_model import NoiseModel, estimate_noise_model
 from untaught.imaging.patterns import mosaic_contrast, stripes, waves
 
@@ -23,7 +23,6 @@ __all__ = ["Finding", "Inspection", "inspect"]
 _NOISY = 0.012
 """Noise from this standard deviation on, in a range of 1, is worth removing: about 3 of 255."""
 
-_CORRELATED = 0.2
 _SMALLEST_MODELLED = 96
 _MIDDLE = 256
 """Side of the part whose noise is modelled, in pixels."""
@@ -151,7 +150,7 @@ def inspect(
     # Lost pixels are not noise.
     calm = whole if lost < _DROPPED and struck.mean() < _HIT else _filled(whole, scattered | dead | struck)
     finest, correlation = estimate_noise(calm), noise_correlation(calm)
-    model = _model(calm) if correlation > _CORRELATED and finest > 0 else None
+    model = _model(calm) if correlation > CORRELATED and finest > 0 else None
     noise = finest if model is None else model.level
     quality = None if compression is None else _quality(compression)
     scale = _scale(original, value_range)
@@ -177,7 +176,7 @@ def inspect(
         Finding(
             "noise_correlation",
             correlation,
-            f"the noise of neighbouring pixels is {'correlated' if correlation > _CORRELATED else 'independent'} "
+            f"the noise of neighbouring pixels is {'correlated' if correlation > CORRELATED else 'independent'} "
             f"(correlation {correlation:.2f})",
         ),
     ]

@@ -13,7 +13,21 @@ from numpy.typing import NDArray
 from scipy import ndimage
 from torch import Tensor
 
-__all__ = ["Stabilised", "declipped", "estimate_noise", "impulses", "noise_correlation"]
+__all__ = [
+    "CORRELATED",
+    "SURELY_CORRELATED",
+    "Stabilised",
+    "declipped",
+    "estimate_noise",
+    "impulses",
+    "noise_correlation",
+]
+
+CORRELATED = 0.2
+"""Noise counts as correlated from this correlation of neighbouring pixels on."""
+
+SURELY_CORRELATED = 0.5
+"""The same by the noise model, which takes some texture for noise."""
 
 # Daubechies' wavelet with two vanishing moments: a linear slope gives no detail.
 _DETAIL = np.array([-0.12940952, -0.22414387, 0.83651630, -0.48296291])

@@ -12,13 +12,13 @@ flat, and what is left of the noisy one there: `refined`.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
 from scipy import fft
 
-__all__ = ["NoiseModel", "estimate_noise_model", "refined"]
+__all__ = ["NoiseModel", "estimate_noise_model", "independent", "refined"]
 
 Array = NDArray[np.float64]
 
@@ -34,6 +34,8 @@ _FLAT = 0.3
 """Share that counts as flat once a denoised picture tells."""
 _KNOTS = 17
 """Points of a noise curve, evenly spaced from black to white."""
+_BEND, _SLOPE = 0.3, 0.02
+"""Weights of a noise curve's second and first differences, as shares of the curve."""
 _REACH = 8
 """Pixels, from 0, for which the covariance is given."""
 
@@ -42,6 +44,8 @@ _LOWEST = _U + _V < 2
 """The mean and the slopes, which are the picture's."""
 _LOW = _U + _V < 4
 """Coefficients that the content of a block reaches first."""
+_FINE = _U + _V >= _SIDE
+"""Coefficients that it reaches last."""
 
 
 @dataclass(frozen=True)
@@ -80,6 +84,16 @@ class NoiseModel:
                 factor = self.planes[:, first] * self.planes[:, second] * (1 if first == second else 2)
                 result += factor[:, None, None] * product
         return np.maximum(result, 1e-10)
+
+    def growth(self, picture: NDArray[np.floating]) -> float:
+        """How many times stronger the noise is in the bright parts of a picture, (H, W, C), than in the dark ones.
+
+        Parts that are so near to black or white that clipping weakens their noise do not count; 1 if none is left.
+        """
+        brightness = np.quantile(picture.mean(2), np.linspace(0.05, 0.95, 19))
+        deviation = np.sqrt(np.mean([self.deviation(c, brightness) ** 2 for c in range(picture.shape[2])], axis=0))
+        whole = deviation[(brightness > 2 * deviation) & (brightness < 1 - 2 * deviation)]
+        return float(whole[-1] / whole[0]) if len(whole) else 1.0
 
     def covariance(self) -> Array:
         """The planes' covariance at each distance, as a share of the variance: (C, 8, 8), down and to the right."""
@@ -145,6 +159,14 @@ def refined(noisy: Sequence[Array], denoised: Sequence[Array]) -> NoiseModel:
     rest = _Blocks(pilots.means, rest.coefficients, pilots.classes)
     measured = [(chosen, ~_LOWEST)]
     return _measure(rest, measured, _channel_spectra(rest, measured, robust=False), robust=False)
+
+
+def independent(model: NoiseModel) -> NoiseModel:
+    """The model of noise that is independent between pixels: what is coarse is content, and only the fine counts."""
+    share = float(model.spectra[:, _FINE].mean())
+    return replace(
+        model, curves=model.curves * share, spectra=np.ones_like(model.spectra), level=model.level * share**0.5
+    )
 
 
 def _blocks(pictures: Sequence[Array], subtract: Sequence[Array] | None = None) -> _Blocks:
@@ -262,17 +284,26 @@ def _fill_lowest(spectra: Array) -> None:
 
 
 def _curve(brightness: Array, variance: Array, weights: Array) -> Array:
-    """Fit a smooth curve to variances; classes without a flat block stick out upwards and count less."""
+    """Fit a smooth curve to variances; classes without a flat block stick out upwards and count less.
+
+    It bends little in the variance itself, as that of photons is a straight line: in its logarithm it falls too low
+    between black and the first bright class.
+    """
     position = brightness.clip(0, 1)[:, None] * (_KNOTS - 1) - np.arange(_KNOTS)
     hats = np.maximum(0, 1 - np.abs(position))
-    logs = np.log(np.maximum(variance, 1e-10))
+    variance = np.maximum(variance, 1e-10)
     bend, slope = (np.diff(np.eye(_KNOTS), order, axis=0) for order in (2, 1))
-    smooth = 0.3 * bend.T @ bend + 0.02 * slope.T @ slope + 1e-9 * np.eye(_KNOTS)
     weights = weights / weights.mean()
     now = weights
-    curve = np.zeros(_KNOTS)
-    for _ in range(10):
-        curve = np.linalg.solve(hats.T @ (now[:, None] * hats) + smooth, hats.T @ (now * logs))
-        above = np.maximum(logs - hats @ curve, 0)
+    curve = np.full(_KNOTS, float(np.average(variance, weights=weights)))
+    for _ in range(20):
+        # Errors are relative to the curve so far.
+        scale = np.maximum(curve, 0.05 * curve.mean())
+        bends, slopes = bend / scale[1:-1, None], slope / ((scale[1:] + scale[:-1]) / 2)[:, None]
+        smooth = _BEND * bends.T @ bends + _SLOPE * slopes.T @ slopes
+        inverse = now / (hats @ scale) ** 2
+        curve = np.linalg.solve(hats.T @ (inverse[:, None] * hats) + smooth, hats.T @ (inverse * variance))
+        curve = np.maximum(curve, 1e-3 * float(np.average(variance, weights=weights)))
+        above = np.maximum(np.log(variance / (hats @ curve)), 0)
         now = weights / (1 + (above / 0.2) ** 2)
-    return np.asarray(np.exp(curve))
+    return np.asarray(np.maximum(curve, 1e-10))

@@ -13,8 +13,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from untaught.imaging.correlated_filter import Strength, filter_correlated
-from untaught.imaging.noise import estimate_noise
-from untaught.imaging.noise_model import NoiseModel, estimate_noise_model, refined
+from untaught.imaging.noise import CORRELATED, SURELY_CORRELATED, estimate_noise, noise_correlation
+from untaught.imaging.noise_model import NoiseModel, estimate_noise_model, independent, refined
 
 __all__ = ["Denoised", "noise_model", "remove_noise"]
 
@@ -86,7 +86,8 @@ def noise_model(picture: Array) -> NoiseModel:
     windows = [np.ascontiguousarray(one) for one in _windows(picture)]
     for _ in range(_ROUNDS):
         model = refined(windows, [filter_correlated(one, model, _PILOT) for one in windows])
-    return model
+    shared = noise_correlation(picture) > CORRELATED or model.correlation[1] > SURELY_CORRELATED
+    return model if shared else independent(model)
 
 
 def _windows(picture: Array) -> list[Array]:

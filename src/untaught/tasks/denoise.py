@@ -25,16 +25,13 @@ if TYPE_CHECKING:
     from untaught.imaging.arrays import Layout
     from untaught.tasks.signatures import DenoiseOptions
 
-__all__ = ["CORRELATED", "DenoiseSettings", "correlation_of_noise", "denoise", "fill_in", "read", "read_normal"]
+__all__ = ["DenoiseSettings", "correlation_of_noise", "denoise", "fill_in", "read", "read_normal"]
 
 _STRONG = 0.14
 """Noise is strong from this standard deviation on, for values in [0, 1]."""
 
-CORRELATED = 0.2
-"""Noise counts as correlated from this correlation of neighbouring pixels on."""
-
-_SURELY_CORRELATED = 0.5
-"""The same by the noise model, which takes some texture for noise."""
+_GROWING = 1.4
+"""Noise counts as that of light if it is so many times stronger in the bright parts; even noise gave 1.1 at most."""
 
 _SMALLEST = 96
 """Side of the smallest picture, in pixels, whose noise can be modelled."""
@@ -104,6 +101,8 @@ def denoise(
 
 def read(picture: Tensor, layout: Layout, settings: DenoiseSettings) -> Problem:
     """Make a problem of a noisy picture, (N, C, H, W)."""
+    from untaught.imaging.noise import CORRELATED, SURELY_CORRELATED
+
     whole, finite = fill_in(picture)
     if settings.kind == "impulse":
         return _impulse(picture, finite, layout)
@@ -111,14 +110,17 @@ def read(picture: Tensor, layout: Layout, settings: DenoiseSettings) -> Problem:
         return _poisson(whole, finite, layout, settings)
     correlation = correlation_of_noise(whole)
     modelled = settings.noise is None and whole.ndim == 4 and min(whole.shape[-2:]) >= _SMALLEST
+    growth = 1.0
     if modelled and correlation <= CORRELATED:
         # The flattest blocks of a JPEG may hold nothing at all.
-        shared = _correlation_of_model(whole)
-        correlation = shared if shared > _SURELY_CORRELATED else correlation
+        shared, growth = _by_model(whole)
+        correlation = shared if shared > SURELY_CORRELATED else correlation
+    if modelled and correlation > CORRELATED:
+        return _modelled(whole, finite, layout, f"of neighbouring pixels is correlated (by about {correlation:.1f})")
+    if growth > _GROWING:
+        return _modelled(whole, finite, layout, f"is that of light: {growth:.1f} times stronger where it is bright")
     if correlation <= CORRELATED:
         return read_normal(whole, finite, layout, settings.noise)
-    if modelled:
-        return _correlated(whole, finite, layout, correlation)
     problem = read_normal(whole, finite, layout, settings.noise)
     warning = (
         f"the noise of neighbouring pixels is correlated (by about {correlation:.1f}) and its coarse part will stay: "
@@ -131,17 +133,21 @@ def read(picture: Tensor, layout: Layout, settings: DenoiseSettings) -> Problem:
     return dataclasses.replace(problem, notes=(*problem.notes, warning))
 
 
-def _correlation_of_model(picture: Tensor) -> float:
-    """Correlation of the noise of neighbouring pixels of (N, C, H, W), by the noise model."""
+def _by_model(picture: Tensor) -> tuple[float, float]:
+    """Of the noise of (N, C, H, W) by its model: the neighbours' correlation, and its growth with the brightness."""
     import numpy as np
 
     from untaught.imaging.noise_model import estimate_noise_model
 
-    return float(np.mean([estimate_noise_model(one).correlation[1] for one in _arrays(picture)]))
+    models = [(estimate_noise_model(one), one) for one in _arrays(picture)]
+    return (
+        float(np.mean([model.correlation[1] for model, _ in models])),
+        float(np.mean([model.growth(one) for model, one in models])),
+    )
 
 
-def _correlated(picture: Tensor, finite: Tensor, layout: Layout, correlation: float) -> Problem:
-    """Noise that neighbours share: the answer is the classical one. It is made when it is asked for."""
+def _modelled(picture: Tensor, finite: Tensor, layout: Layout, what: str) -> Problem:
+    """Noise that is not white: the answer is the classical one. It is made when it is asked for."""
     import numpy as np
     import torch
 
@@ -179,8 +185,8 @@ def _correlated(picture: Tensor, finite: Tensor, layout: Layout, correlation: fl
         answer=answer,
         answer_note=sentence,
         notes=(
-            f"the noise of neighbouring pixels is correlated (by about {correlation:.1f}): the recipes balanced, fast "
-            "and best remove it with a classical filter, the others leave its coarse part",
+            f"the noise {what}: the recipes balanced, fast and best go by a model of it, the others take it for even "
+            "and independent",
         ),
     )
 

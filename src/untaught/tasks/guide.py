@@ -10,7 +10,7 @@ from pydantic import Field
 
 from untaught.errors import InputError
 from untaught.settings import settings
-from untaught.tasks.denoise import CORRELATED, correlation_of_noise, fill_in, read_normal
+from untaught.tasks.denoise import correlation_of_noise, fill_in, read_normal
 from untaught.tasks.options import Positive, Usage
 from untaught.tasks.registry import InputFile, Task, register
 
@@ -94,6 +94,8 @@ def read(picture: Tensor, layout: Layout, settings: GuideSettings, guide: ArrayL
         )
     if not shown.isfinite().all():
         raise InputError("the guide has values that are not finite: fill them in first")
+    from untaught.imaging.noise import CORRELATED
+
     whole, finite = fill_in(picture)
     problem = read_normal(whole, finite, layout, settings.noise)
     problem = dataclasses.replace(problem, guide=shown.expand(len(picture), -1, -1, -1), recipe_row="")
