@@ -116,6 +116,19 @@ def test_the_darkening_of_a_tone_curve_is_undone():
     assert not remove_noise(SMOOTH + 0.1 * grain(0.6)).brightened
 
 
+def test_a_network_counts_where_there_is_structure_and_keeps_points():
+    clean = np.full((128, 128, 1), 0.3)
+    clean[:, 64:] += 0.3 * (np.arange(64)[:, None] // 4 % 2)
+    found = remove_noise(clean + 0.03 * grain(0.7, 1))
+    assert found.share[:, :40].max() < 0.25 < 0.6 < found.share[16:112, 72:].mean() < 0.8
+    network = found.filtered - 0.05
+    expected = found.filtered - 0.05 * found.share
+    assert np.abs(found.mixed(network) - expected).mean() < 0.002
+    # Nothing is hardly any noise: a network has no say in a clean picture.
+    clean = remove_noise(SMOOTH)
+    np.testing.assert_array_equal(clean.mixed(np.zeros_like(SMOOTH)), clean.picture)
+
+
 def test_single_bright_points_stay():
     sky = np.full((128, 128, 1), 0.1)
     places = np.random.default_rng(3).integers(8, 120, (2, 20))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import dataclasses
+import functools
 from typing import Any
 
 import torch
@@ -100,6 +101,7 @@ def _measurement(problem: Problem, number: int, device: torch.device, wanted: Te
         is_picture=problem.operator is None,
         noise=problem.noise,
         channel_noise=None if problem.channel_noise is None else problem.channel_noise.to(device),
+        modelled_noise=None if problem.modelled_noise is None else functools.partial(problem.modelled_noise, number),
         guide=None if problem.guide is None else problem.guide[one].to(device),
         wanted=wanted,
         strips=problem.strips,

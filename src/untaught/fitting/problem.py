@@ -12,6 +12,7 @@ from untaught.fitting.gaps import RADII, WIDE, width_classes
 from untaught.fitting.losses import MeanSquaredError, Objective
 from untaught.imaging.arrays import Layout
 from untaught.physics.operator import Operator
+from untaught.priors.modelled_noise import ModelledNoise
 from untaught.priors.patches import Strip, inside
 
 __all__ = ["Problem"]
@@ -47,8 +48,10 @@ class Problem:
         classical: fills in the unknown values of a picture, (N, C, H, W), by a classical method, from the values and
             what is known of them; the answer is at least as good on held-out values. None for no such method.
         classical_name: what that method is called in notes.
-        answer: makes the picture, (N, C, H, W), that a recipe with ``classical`` returns instead of the network's, in
-            up to some minutes; None for none.
+        modelled_noise: makes, for the picture of a number, what draws noise like its own, in up to some minutes; None
+            if the noise is white or unknown.
+        answer: makes the picture, (N, C, H, W), that a recipe with ``classical`` returns, from the network's, in up to
+            some minutes; None for none.
         answer_note: a sentence on that picture, once it is made.
         instead: makes the picture, (N, C, H, W), before the display step, that is returned where the network's is
             farther from the observation than ``noise`` explains; None for none.
@@ -81,7 +84,8 @@ class Problem:
     recipe_row: str = ""
     classical: Callable[[Tensor, Tensor], Tensor] | None = None
     classical_name: str = "classical"
-    answer: Callable[[], Tensor] | None = None
+    modelled_noise: Callable[[int], ModelledNoise] | None = None
+    answer: Callable[[Tensor], Tensor] | None = None
     answer_note: Callable[[], str] | None = None
     instead: Callable[[], Tensor] | None = None
     strips: tuple[Strip, ...] = ()

@@ -99,7 +99,7 @@ class Job:
         polish, finish = self.problem.final_step, self.problem.display_step
         picture, instead = state.picture, self.problem.instead
         if polished and self.problem.answer is not None and self.recipe.classical:
-            picture = self.problem.answer()
+            picture = self.problem.answer(picture)
         elif polished and instead is not None and unexplained(self.problem, state) is not None:
             picture = instead()
         elif polished and polish is not None:

@@ -1,4 +1,4 @@
-"""The classical answer for the noise of a camera, a microscope or a scan: model it, then filter with the model.
+"""The noise of a camera, a microscope or a scan: model it, filter with the model, and mix with a network's picture.
 
 A camera renders linear light with a concave tone curve. Noise that was even-handed in the light is then skewed, and its
 mean is too dark: the mean of a strongly noisy photograph is not the photograph. Where the residual shows that skew, the
@@ -7,10 +7,12 @@ result is brightened by what sRGB's curve makes of noise of that strength.
 
 from __future__ import annotations
 
+import functools
 from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy import ndimage
 
 from untaught.imaging.correlated_filter import Strength, filter_correlated
 from untaught.imaging.noise import CORRELATED, SURELY_CORRELATED, estimate_noise, noise_correlation
@@ -38,6 +40,10 @@ _TOUCH = 0.005
 """The most by which such a picture is changed, root mean square."""
 _POINT = (4.5, 6.5)
 """In standard deviations: a difference is no noise any more, and surely none from the second on."""
+_NEAR = 8
+"""Pixels around a place that tell whether there is structure."""
+_MOST = 0.8
+"""The most that a network's share can be."""
 _SKEWED = 0.3
 """Share of the expected skew from which on a tone curve is assumed: phones gave 0.5 to 0.8, normal noise 0.14."""
 
@@ -48,15 +54,42 @@ class Denoised:
 
     Attributes:
         picture: (H, W, C), in [0, 1].
+        noisy: the same shape: what was denoised.
+        filtered: the same shape: the filter's picture, before a tone curve's bias is undone.
         model: of the noise.
         little: whether there was hardly any noise.
         brightened: whether the bias of a tone curve was undone.
     """
 
     picture: Array
+    noisy: Array
+    filtered: Array
     model: NoiseModel
     little: bool
     brightened: bool
+
+    @functools.cached_property
+    def share(self) -> Array:
+        """The share of a network in the best mixture of both, (H, W, 1), 0 to 1.
+
+        What is flat the filter knows better. A network keeps more of structure, the more it stands out of the noise.
+        """
+        if self.little:
+            return np.zeros((*self.filtered.shape[:2], 1))
+        mean = ndimage.uniform_filter(self.filtered, (_NEAR, _NEAR, 0))
+        gray = self.filtered.mean(2)
+        variance = ndimage.uniform_filter(gray**2, _NEAR) - ndimage.uniform_filter(gray, _NEAR) ** 2
+        noise = np.mean([self.model.deviation(c, mean[..., c]) for c in range(mean.shape[2])], axis=0)
+        structure = np.sqrt(np.maximum(variance, 0))
+        share: Array = (_MOST * structure / (structure + noise))[..., None]
+        return share
+
+    def mixed(self, network: NDArray[np.floating]) -> Array:
+        """The picture with its share of a network's, (H, W, C), which was fitted to the noisy one."""
+        if self.little:
+            return self.picture
+        mixed = self.filtered + self.share * (network - self.filtered)
+        return _finished(_with_points(mixed, self.noisy, self.model), self.model, brightened=self.brightened)
 
 
 def remove_noise(picture: NDArray[np.floating]) -> Denoised:
@@ -67,17 +100,15 @@ def remove_noise(picture: NDArray[np.floating]) -> Denoised:
         filter_correlated(noisy, model, _strength(model, noisy.shape[0] * noisy.shape[1])), noisy, model
     )
     # Texture reaches less far down to the finest detail than noise does.
+    filtered = result
     little = model.level < _LITTLE or estimate_noise(noisy) < _FINEST * model.level
     brightened = False
     if little:
         change = float(np.sqrt(((result - noisy) ** 2).mean()))
         result = noisy + (result - noisy) * min(1.0, _TOUCH / max(change, 1e-12))
     elif noisy.shape[2] == 3:
-        tables = [_tone_table(model, channel) for channel in range(3)]
-        brightened = _is_skewed(noisy - result, result, model, tables)
-        if brightened:
-            result = np.stack([_look_up(result[..., c], tables[c]) for c in range(3)], axis=-1)
-    return Denoised(result.clip(0, 1), model, little, brightened)
+        brightened = _is_skewed(noisy - result, result, model)
+    return Denoised(_finished(result, model, brightened=brightened), noisy, filtered, model, little, brightened)
 
 
 def noise_model(picture: Array) -> NoiseModel:
@@ -117,7 +148,14 @@ def _with_points(result: Array, noisy: Array, model: NoiseModel) -> Array:
     return result + share * rest
 
 
-def _is_skewed(residual: Array, result: Array, model: NoiseModel, tables: list[tuple[Array, Array]]) -> bool:
+def _finished(picture: Array, model: NoiseModel, *, brightened: bool) -> Array:
+    """The picture in [0, 1], without the bias of a tone curve if it is to be brightened."""
+    if brightened:
+        picture = np.stack([_look_up(picture[..., c], _tone_table(model, c)) for c in range(3)], axis=-1)
+    return picture.clip(0, 1)
+
+
+def _is_skewed(residual: Array, result: Array, model: NoiseModel) -> bool:
     """Whether the residual is skewed towards the dark, as by a tone curve.
 
     If y = g + a z + b z² with a normal z, its mean is too bright by b, and b is the third moment over six variances.
@@ -132,7 +170,7 @@ def _is_skewed(residual: Array, result: Array, model: NoiseModel, tables: list[t
             continue
         rest = rest[inside] - rest[inside].mean()
         seen -= float((rest**3).sum() / (6 * np.maximum((rest**2).mean(), 1e-12)))
-        expected += float((_look_up(values[inside], tables[channel]) - values[inside]).sum())
+        expected += float((_look_up(values[inside], _tone_table(model, channel)) - values[inside]).sum())
     return expected > 0 and seen > _SKEWED * expected
 
 

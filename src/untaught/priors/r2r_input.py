@@ -3,7 +3,8 @@
 Let y be the picture with white normal noise of standard deviation s, and z noise of the same kind, drawn anew. Then
 y + a z and y - z / a have independent noise. A network that maps the first to the second learns the picture and not the
 noise, as if its target were clean (Pang, Zheng, Quan and Ji, 2021, "Recorrupted-to-Recorrupted", equation 8). Each
-iteration draws another z, so the network cannot learn the noise by heart.
+iteration draws another z, so the network cannot learn the noise by heart. The same holds for normal noise that is not
+white, if z is drawn from a model of it.
 """
 
 from __future__ import annotations
@@ -18,6 +19,7 @@ from untaught.errors import InputError
 from untaught.priors.first_guess import pull_push
 from untaught.priors.inputs import mirror
 from untaught.priors.masked_input import Width, gaussian, smooth
+from untaught.priors.modelled_noise import ModelledNoise
 from untaught.priors.patches import Patches
 from untaught.priors.sampler import Batch, InputSampler, Measurement
 from untaught.settings import settings
@@ -50,7 +52,11 @@ class R2RInput:
         if measurement.noise is None:
             raise InputError("the R2R input is for white noise, and its standard deviation is unknown here")
         observed = measurement.picture("R2R")
-        noise = measurement.noise if measurement.channel_noise is None else measurement.channel_noise
+        noise: float | Tensor | ModelledNoise = measurement.noise
+        if measurement.modelled_noise is not None:
+            noise = measurement.modelled_noise()
+        elif measurement.channel_noise is not None:
+            noise = measurement.channel_noise
         return R2RSampler(observed, measurement.known, noise, self, generator, measurement.guide)
 
 
@@ -60,7 +66,8 @@ class R2RSampler(InputSampler):
     Args:
         observed: (1, C, H, W), float32, finite.
         known: (1, C, H, W), bool: values that are compared. The others are filled in before the network sees them.
-        noise: standard deviation of the picture's noise, above 0, in its units; (1, C, 1, 1) for one per channel.
+        noise: standard deviation of the picture's white noise, above 0, in its units; (1, C, 1, 1) for one per channel;
+            or what draws noise like the picture's.
         settings: how much noise is added.
         generator: source of the random numbers, on the same device.
         guide: (1, channels, H, W), float32, finite: shown unchanged beside the picture; None if there is none.
@@ -70,7 +77,7 @@ class R2RSampler(InputSampler):
         self,
         observed: Tensor,
         known: Tensor,
-        noise: float | Tensor,
+        noise: float | Tensor | ModelledNoise,
         settings: R2RInput,
         generator: torch.Generator,
         guide: Tensor | None = None,
@@ -79,6 +86,8 @@ class R2RSampler(InputSampler):
         super().__init__(observed.shape[1] * (2 + len(settings.widths)) + extra, generator)
         self.guide = [] if guide is None else [guide]
         self.noise = noise
+        if isinstance(noise, ModelledNoise):
+            self._deviation = noise.deviation.to(observed)
         self.settings = settings
         self._all = observed
         widths = (settings.guess, *settings.widths)
@@ -97,10 +106,16 @@ class R2RSampler(InputSampler):
 
     def draw(self) -> Batch:
         """The next iteration's input, the guess to be corrected, and the target."""
-        (observed, known, *guide), patch = self._patches.cut(self.observed, self.known, *self.guide)
-        if isinstance(self.noise, Tensor):
+        if isinstance(self.noise, ModelledNoise):
+            (observed, known, deviation, *guide), patch = self._patches.cut(
+                self.observed, self.known, self._deviation, *self.guide
+            )
+            added = self.noise.draw(deviation, self.generator)
+        elif isinstance(self.noise, Tensor):
+            (observed, known, *guide), patch = self._patches.cut(self.observed, self.known, *self.guide)
             added = torch.empty_like(observed).normal_(generator=self.generator) * self.noise
         else:
+            (observed, known, *guide), patch = self._patches.cut(self.observed, self.known, *self.guide)
             added = torch.empty_like(observed).normal_(0, self.noise, generator=self.generator)
         shown = observed + self.settings.strength * added
         target = observed - added / self.settings.strength

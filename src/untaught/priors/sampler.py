@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any, NamedTuple, Protocol, runtime_checkable
 
@@ -10,6 +10,7 @@ import torch
 from torch import Generator, Tensor
 
 from untaught.errors import InputError
+from untaught.priors.modelled_noise import ModelledNoise
 from untaught.priors.patches import Strip
 
 __all__ = ["Batch", "InputSampler", "InputScheme", "Measurement", "NoiseKernel", "SideBySide"]
@@ -27,6 +28,7 @@ class Measurement:
         is_picture: whether ``observed`` is the picture itself, (1, C, H, W), and not the output of an operator.
         noise: standard deviation of the picture's white noise, in [0, 1]; None if unknown.
         channel_noise: the same of each channel, (1, C, 1, 1), where they differ; None where they do not.
+        modelled_noise: makes what draws noise like the picture's, which is not white; None for white noise.
         guide: (1, channels, H, W), float32: another picture that guides the network; None if there is none.
         wanted: (H, W), bool: the pixels that the network's output is used for; None for all of them.
         strips: the parts of the picture that belong together (`untaught.priors.patches`); empty for the whole.
@@ -39,6 +41,7 @@ class Measurement:
     is_picture: bool = True
     noise: float | None = None
     channel_noise: Tensor | None = None
+    modelled_noise: Callable[[], ModelledNoise] | None = None
     guide: Tensor | None = None
     wanted: Tensor | None = None
     strips: tuple[Strip, ...] = ()

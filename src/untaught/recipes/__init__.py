@@ -39,6 +39,7 @@ _ROWS: Mapping[str, tuple[Recipe, ...]] = {
     "denoise": (ours.BALANCED_DENOISE, ours.FAST_DENOISE, ours.BEST_DENOISE, *_DENOISE),
     "denoise-strong": (ours.BALANCED_STRONG, ours.FAST_STRONG, ours.BEST_STRONG, *_DENOISE),
     "denoise-correlated": (ours.BALANCED_CORRELATED, ours.FAST_CORRELATED, ours.BEST_CORRELATED, *_DENOISE),
+    "denoise-large": (ours.BALANCED_FILTERED, ours.FAST_FILTERED, ours.BEST_FILTERED, *_DENOISE),
     "guide": (ours.BALANCED_DENOISE, ours.FAST_DENOISE, ours.BEST_DENOISE, published.PRINTED, published.PAPER_GUIDE),
     "guide-correlated": (
         ours.BALANCED_GUIDE,
@@ -84,8 +85,8 @@ RECIPES: Mapping[str, Mapping[str, Recipe]] = MappingProxyType(
     {row: MappingProxyType({recipe.name: recipe for recipe in recipes}) for row, recipes in _ROWS.items()}
 )
 """The recipes of each task by name, the default first. "fit" is for operators of the user's own, "volume" for the
-volumes of every task; "inpaint-hole", "denoise-strong", "denoise-correlated" and "guide-correlated" are chosen by what
-the task finds."""
+volumes of every task; "inpaint-hole", "denoise-strong", "denoise-correlated", "denoise-large" and "guide-correlated"
+are chosen by what the task finds."""
 
 
 def find_recipe(row: str, name: str) -> Recipe:

@@ -157,21 +157,32 @@ FAST_STRONG = dataclasses.replace(FAST_DENOISE, iterations=180)
 
 BEST_STRONG = dataclasses.replace(BEST_DENOISE, iterations=300, runs=2)
 
-# Noise that neighbours share is removed by a classical filter, and the network, of one step, has no share in it:
-# docs/lab-notes/noise.md.
+# Noise that is not white: docs/lab-notes/noise.md.
 BALANCED_CORRELATED = dataclasses.replace(
     BALANCED_DENOISE,
+    source="untaught's own: docs/lab-notes/noise.md",
+    input=R2RInput(patch=128),
+    classical=True,
+    stopping=NeverStop(),
+    iterations=300,
+)
+
+FAST_CORRELATED = dataclasses.replace(BALANCED_CORRELATED, name="fast", iterations=150)
+
+BEST_CORRELATED = dataclasses.replace(BALANCED_CORRELATED, name="best", runs=2)
+
+# In a large picture a classical filter removes it, and the network, of one step, has no share in it.
+BALANCED_FILTERED = dataclasses.replace(
+    BALANCED_CORRELATED,
     source="untaught's own, without a fit: docs/lab-notes/noise.md",
     network=_small(8),
     input=R2RInput(patch=96),
-    classical=True,
-    stopping=NeverStop(),
     iterations=1,
 )
 
-FAST_CORRELATED = dataclasses.replace(BALANCED_CORRELATED, name="fast")
+FAST_FILTERED = dataclasses.replace(BALANCED_FILTERED, name="fast")
 
-BEST_CORRELATED = dataclasses.replace(BALANCED_CORRELATED, name="best")
+BEST_FILTERED = dataclasses.replace(BALANCED_FILTERED, name="best")
 
 # A random mask never hides what the filter mosaic hides, green at a red pixel, so held-out values say nothing of it.
 # No network was better than interpolation: docs/lab-notes/tasks.md.

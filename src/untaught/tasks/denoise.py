@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import functools
+import math
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Annotated, Any, Literal, Unpack
 
@@ -32,6 +33,9 @@ _STRONG = 0.14
 
 _GROWING = 1.4
 """Noise counts as that of light if it is so many times stronger in the bright parts; even noise gave 1.1 at most."""
+
+_FITTED = 1_000_000
+"""Pixels: a larger picture with noise that is not white is filtered only, and no network is fitted."""
 
 _SMALLEST = 96
 """Side of the smallest picture, in pixels, whose noise can be modelled."""
@@ -73,8 +77,9 @@ def denoise(
 ) -> Restoration:
     """Remove the noise of a picture.
 
-    A network is fitted where the noise is independent from pixel to pixel. Noise that neighbours share, as in a
-    photograph that a camera has processed, is modelled and removed by a classical filter; a note says so.
+    Noise that neighbours share, as in a photograph that a camera has processed, and noise that grows with the
+    brightness are modelled. The result then mixes the network's picture with that of a classical filter; a note says
+    how.
 
     Args:
         image: (H, W) or (H, W, C) array, uint8, uint16 or float in [0, 1]; or an (N, C, H, W) tensor; with the depth
@@ -147,31 +152,43 @@ def _by_model(picture: Tensor) -> tuple[float, float]:
 
 
 def _modelled(picture: Tensor, finite: Tensor, layout: Layout, what: str) -> Problem:
-    """Noise that is not white: the answer is the classical one. It is made when it is asked for."""
+    """Noise that is not white: a model of it for the network, and a classical picture to mix with the network's."""
     import numpy as np
     import torch
 
     from untaught.fitting.problem import Problem
     from untaught.imaging.noise import estimate_noise
     from untaught.imaging.real_noise import Denoised, remove_noise
+    from untaught.priors.modelled_noise import ModelledNoise
 
     scale = layout.high - layout.low
+    # The time of a fit grows with the picture: docs/lab-notes/noise.md.
+    fitted = math.prod(picture.shape[2:]) <= _FITTED
 
     @functools.cache
     def found() -> list[Denoised]:
         return [remove_noise(one) for one in _arrays(picture)]
 
-    def answer() -> Tensor:
-        return torch.from_numpy(np.stack([one.picture for one in found()])).movedim(-1, 1).float()
+    def modelled_noise(number: int) -> ModelledNoise:
+        one = found()[number]
+        return ModelledNoise(one.model, one.filtered)
+
+    def answer(network: Tensor) -> Tensor:
+        pictures = [
+            one.mixed(own) if fitted else one.picture for one, own in zip(found(), _arrays(network), strict=True)
+        ]
+        return torch.from_numpy(np.stack(pictures)).movedim(-1, 1).to(network)
 
     def sentence() -> str:
         model = found()[0].model
         if all(one.little for one in found()):
             return f"there is little noise (a standard deviation of {model.level * scale:.2g}), so little was changed"
+        share = float(np.mean([one.share.mean() for one in found()])) if fitted else 0.0
         tone = ", and the darkening of a tone curve was undone" if found()[0].brightened else ""
         return (
             f"the noise has a standard deviation of about {model.level * scale:.3g} and is shared over "
-            f"{model.correlation_length:.1f} pixels{tone}; a classical filter removed it: the network's share is 0 %"
+            f"{model.correlation_length:.1f} pixels{tone}; the network's share of the picture is "
+            f"{share:.0%}, the rest is a classical filter's"
         )
 
     return Problem(
@@ -181,7 +198,8 @@ def _modelled(picture: Tensor, finite: Tensor, layout: Layout, what: str) -> Pro
         size=tuple(picture.shape[2:]),
         layout=layout,
         noise=max(1e-4, float(np.mean([estimate_noise(one) for one in _arrays(picture)]))),
-        recipe_row="denoise-correlated",
+        recipe_row="denoise-correlated" if fitted else "denoise-large",
+        modelled_noise=modelled_noise,
         answer=answer,
         answer_note=sentence,
         notes=(
