@@ -83,6 +83,13 @@ def denoise_correlated(**options):
     return psnr(untaught.denoise((LARGER + LARGER_GRAIN).clip(0, 1), **options).picture, LARGER)
 
 
+def denoise_large(**options):
+    """As if it were a large one."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("untaught.tasks.denoise._FITTED", 1000)
+        return denoise_correlated(**options)
+
+
 def guide(**options):
     return psnr(untaught.guide(noisy(0.1), GUIDE, noise=0.1, **options).picture, PHOTO)
 
@@ -153,6 +160,7 @@ MEASURES = {
     "denoise": denoise,
     "denoise-strong": denoise_strong,
     "denoise-correlated": denoise_correlated,
+    "denoise-large": denoise_large,
     "guide": guide,
     "guide-correlated": guide_correlated,
     "upscale": upscale,

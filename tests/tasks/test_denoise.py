@@ -98,6 +98,7 @@ def test_values_that_are_not_finite_are_filled_in(small):
         ({"noise": 0}, "positive standard deviation"),
         ({"kind": "pink"}, "one of gaussian, poisson, impulse"),
         ({"gain": -1.0}, "gain is a positive"),
+        ({"strength": 1.6}, "strength"),
         ({"image": np.zeros((5, 9), np.uint8)}, "at least 8 pixels"),
         ({"image": np.full((16, 16), 7, np.uint8)}, "no noise is found"),
         ({"image": np.full((16, 16), np.nan)}, "no finite value"),
@@ -145,6 +146,42 @@ def test_the_noise_of_light_gets_the_classical_answer():
     result = untaught.denoise(seen, iterations=20)
     assert any("that of light" in note for note in result.notes)
     assert psnr(result.picture, clean**2) > psnr(seen, clean**2) + 8
+
+
+STRENGTHS = {
+    "white": lambda **options: (noisy(), untaught.denoise(noisy(), iterations=30, **options)),
+    "modelled": lambda **options: (
+        grainy()[1].astype(np.float32),
+        untaught.denoise(grainy()[1].astype(np.float32), iterations=2, **options),
+    ),
+    "poisson": lambda **options: (noisy(), untaught.denoise(noisy(), kind="poisson", iterations=2, **options)),
+    "impulse": lambda **options: (specks(), untaught.denoise(specks(), kind="impulse", iterations=2, **options)),
+    "volume": lambda **options: (
+        np.stack([noisy()[:16, :16]] * 8),
+        untaught.denoise(np.stack([noisy()[:16, :16]] * 8), noise=25, volume=True, iterations=2, **options),
+    ),
+}
+
+
+def specks():
+    seen = CAMERA.copy()
+    seen[::7, ::5] = 255
+    return seen
+
+
+def roughness(picture):
+    return np.abs(np.diff(picture.astype(float), axis=-1)).mean()
+
+
+@pytest.mark.parametrize("kind", STRENGTHS)
+def test_strength_goes_from_the_input_to_smoothness(kind):
+    make = STRENGTHS[kind]
+    given, none = make(strength=0.0)
+    np.testing.assert_array_equal(none.picture, given)
+    full, half, more = (make(strength=s)[1].picture.astype(float) for s in (1.0, 0.5, 1.5))
+    np.testing.assert_allclose(half, (given + full) / 2, atol=0.51 if given.dtype == np.uint8 else 1e-5)
+    # Of a picture with impulses, only these change.
+    assert kind == "impulse" or roughness(more) < roughness(full)
 
 
 @pytest.mark.parametrize("options", [{"noise": 0.08, "recipe": "fast"}, {"recipe": "printed"}])

@@ -34,7 +34,7 @@ _FLAT = 0.3
 """Share that counts as flat once a denoised picture tells."""
 _KNOTS = 17
 """Points of a noise curve, evenly spaced from black to white."""
-_BEND, _SLOPE = 0.3, 0.02
+_BEND, _SLOPE = 10.0, 0.02
 """Weights of a noise curve's second and first differences, as shares of the curve."""
 _REACH = 8
 """Pixels, from 0, for which the covariance is given."""
@@ -67,7 +67,7 @@ class NoiseModel:
     spectra: Array
     level: float
 
-    def deviation(self, channel: int, brightness: Array) -> Array:
+    def deviation(self, channel: int, brightness: NDArray[np.floating]) -> Array:
         """The standard deviation of a channel's noise at these values."""
         knots = np.linspace(0, 1, self.curves.shape[1])
         found: Array = np.sqrt(np.interp(brightness, knots, self.curves[channel]))

@@ -66,6 +66,16 @@ class DenoiseSettings:
     offset: Annotated[
         Number, Field(description="for poisson: value of no light, in the picture's units"), Usage(metavar="V")
     ] = 0.0
+    strength: Annotated[
+        float,
+        Field(
+            ge=0,
+            le=1.5,
+            description="how much of the noise is removed: 0 nothing, 1 what is found to be noise; above 1, up to 1.5, "
+            "weak detail too",
+        ),
+        Usage(metavar="S"),
+    ] = 1.0
 
     def __post_init__(self) -> None:
         if self.noise is not None and not (self.noise > 0 or (self.noise == 0 and self.kind == "poisson")):
@@ -106,13 +116,51 @@ def denoise(
 
 def read(picture: Tensor, layout: Layout, settings: DenoiseSettings) -> Problem:
     """Make a problem of a noisy picture, (N, C, H, W)."""
-    from untaught.imaging.noise import CORRELATED, SURELY_CORRELATED
-
     whole, finite = fill_in(picture)
     if settings.kind == "impulse":
-        return _impulse(picture, finite, layout)
-    if settings.kind == "poisson":
-        return _poisson(whole, finite, layout, settings)
+        problem = _impulse(picture, finite, layout)
+    elif settings.kind == "poisson":
+        problem = _poisson(whole, finite, layout, settings)
+    else:
+        problem = _gaussian(whole, finite, layout, settings)
+    return problem if settings.strength == 1 else _with_strength(problem, whole, settings.strength)
+
+
+def _with_strength(problem: Problem, noisy: Tensor, strength: float) -> Problem:
+    """The same problem, whose pictures are blended with the noisy one, or smoothed further."""
+
+    def blended(picture: Tensor) -> Tensor:
+        given = noisy.to(picture)
+        if strength <= 1:
+            return torch.lerp(given, picture, strength)
+        # A local Wiener filter: what varies less than the noise did is smoothed.
+        slices = _slices(picture)
+        mean = _local_mean(slices)
+        varies = (_local_mean(slices.square()) - mean.square()).clamp_min(0)
+        smooth = mean + varies / (varies + (given - picture).var() + 1e-12) * (slices - mean)
+        return torch.lerp(picture, _stacked(smooth, picture), 2 * (strength - 1))
+
+    import torch
+
+    display, answer = problem.display_step, problem.answer
+    return dataclasses.replace(
+        problem,
+        display_step=lambda picture: blended(picture if display is None else display(picture)),
+        answer=None if answer is None else lambda network: blended(answer(network)),
+    )
+
+
+def _local_mean(pictures: Tensor) -> Tensor:
+    """The mean of 5 x 5 values around each of (N, C, H, W)."""
+    from torch.nn import functional
+
+    return functional.avg_pool2d(functional.pad(pictures, (2, 2, 2, 2), mode="reflect"), 5, stride=1)
+
+
+def _gaussian(whole: Tensor, finite: Tensor, layout: Layout, settings: DenoiseSettings) -> Problem:
+    """Normal noise, or what a camera or a microscope makes of light, of a filled-in picture, (N, C, H, W)."""
+    from untaught.imaging.noise import CORRELATED, SURELY_CORRELATED
+
     correlation = correlation_of_noise(whole)
     modelled = settings.noise is None and whole.ndim == 4 and min(whole.shape[-2:]) >= _SMALLEST
     growth = 1.0

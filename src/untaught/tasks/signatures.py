@@ -112,12 +112,15 @@ class DenoiseOptions(FitKeywords, total=False):
             estimated, for poisson 0)
         gain: for poisson: units of the picture per photon (default: 1)
         offset: for poisson: value of no light, in the picture's units (default: 0)
+        strength: how much of the noise is removed: 0 nothing, 1 what is found to be noise; above 1, up to 1.5, weak
+            detail too (default: 1)
     """
 
     kind: Literal["gaussian", "poisson", "impulse"]
     noise: Number | None
     gain: Number
     offset: Number
+    strength: Number
 
 
 class GuideOptions(FitKeywords, total=False):
