@@ -131,7 +131,7 @@ def test_noise_that_neighbours_share_is_modelled():
 
 
 def test_a_large_picture_is_filtered_only(monkeypatch):
-    monkeypatch.setattr("untaught.tasks.denoise._FITTED", 1000)
+    monkeypatch.setattr("untaught.tasks.modelled_noise._FITTED", 1000)
     clean, seen = grainy()
     result = untaught.denoise(seen, seed=1)
     assert "the network's share of the picture is 0%" in result.notes[-1]

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import dataclasses
 import functools
-import math
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Annotated, Any, Literal, Unpack
 
@@ -13,12 +12,12 @@ from pydantic import Field
 from untaught.errors import InputError, SettingError
 from untaught.settings import settings
 from untaught.tasks.channels import by_channels, channels_of_their_own
+from untaught.tasks.modelled_noise import arrays, by_model, modelled, slices, stacked, with_strength
 from untaught.tasks.options import Number, Positive, Usage
 from untaught.tasks.registry import Task, register
 
 if TYPE_CHECKING:
-    import numpy as np
-    from numpy.typing import ArrayLike, NDArray
+    from numpy.typing import ArrayLike
     from torch import Tensor
 
     from untaught.fitting.problem import Problem
@@ -33,9 +32,6 @@ _STRONG = 0.14
 
 _GROWING = 1.4
 """Noise counts as that of light if it is so many times stronger in the bright parts; even noise gave 1.1 at most."""
-
-_FITTED = 1_000_000
-"""Pixels: a larger picture with noise that is not white is filtered only, and no network is fitted."""
 
 _SMALLEST = 96
 """Side of the smallest picture, in pixels, whose noise can be modelled."""
@@ -123,38 +119,7 @@ def read(picture: Tensor, layout: Layout, settings: DenoiseSettings) -> Problem:
         problem = _poisson(whole, finite, layout, settings)
     else:
         problem = _gaussian(whole, finite, layout, settings)
-    return problem if settings.strength == 1 else _with_strength(problem, whole, settings.strength)
-
-
-def _with_strength(problem: Problem, noisy: Tensor, strength: float) -> Problem:
-    """The same problem, whose pictures are blended with the noisy one, or smoothed further."""
-
-    def blended(picture: Tensor) -> Tensor:
-        given = noisy.to(picture)
-        if strength <= 1:
-            return torch.lerp(given, picture, strength)
-        # A local Wiener filter: what varies less than the noise did is smoothed.
-        slices = _slices(picture)
-        mean = _local_mean(slices)
-        varies = (_local_mean(slices.square()) - mean.square()).clamp_min(0)
-        smooth = mean + varies / (varies + (given - picture).var() + 1e-12) * (slices - mean)
-        return torch.lerp(picture, _stacked(smooth, picture), 2 * (strength - 1))
-
-    import torch
-
-    display, answer = problem.display_step, problem.answer
-    return dataclasses.replace(
-        problem,
-        display_step=lambda picture: blended(picture if display is None else display(picture)),
-        answer=None if answer is None else lambda network: blended(answer(network)),
-    )
-
-
-def _local_mean(pictures: Tensor) -> Tensor:
-    """The mean of 5 x 5 values around each of (N, C, H, W)."""
-    from torch.nn import functional
-
-    return functional.avg_pool2d(functional.pad(pictures, (2, 2, 2, 2), mode="reflect"), 5, stride=1)
+    return problem if settings.strength == 1 else with_strength(problem, whole, settings.strength)
 
 
 def _gaussian(whole: Tensor, finite: Tensor, layout: Layout, settings: DenoiseSettings) -> Problem:
@@ -162,16 +127,16 @@ def _gaussian(whole: Tensor, finite: Tensor, layout: Layout, settings: DenoiseSe
     from untaught.imaging.noise import CORRELATED, SURELY_CORRELATED
 
     correlation = correlation_of_noise(whole)
-    modelled = settings.noise is None and whole.ndim == 4 and min(whole.shape[-2:]) >= _SMALLEST
+    has_model = settings.noise is None and whole.ndim == 4 and min(whole.shape[-2:]) >= _SMALLEST
     growth = 1.0
-    if modelled and correlation <= CORRELATED:
+    if has_model and correlation <= CORRELATED:
         # The flattest blocks of a JPEG may hold nothing at all.
-        shared, growth = _by_model(whole)
+        shared, growth = by_model(whole)
         correlation = shared if shared > SURELY_CORRELATED else correlation
-    if modelled and correlation > CORRELATED:
-        return _modelled(whole, finite, layout, f"of neighbouring pixels is correlated (by about {correlation:.1f})")
+    if has_model and correlation > CORRELATED:
+        return modelled(whole, finite, layout, f"of neighbouring pixels is correlated (by about {correlation:.1f})")
     if growth > _GROWING:
-        return _modelled(whole, finite, layout, f"is that of light: {growth:.1f} times stronger where it is bright")
+        return modelled(whole, finite, layout, f"is that of light: {growth:.1f} times stronger where it is bright")
     if correlation <= CORRELATED:
         return read_normal(whole, finite, layout, settings.noise)
     problem = read_normal(whole, finite, layout, settings.noise)
@@ -184,77 +149,6 @@ def _gaussian(whole: Tensor, finite: Tensor, layout: Layout, settings: DenoiseSe
         )
     )
     return dataclasses.replace(problem, notes=(*problem.notes, warning))
-
-
-def _by_model(picture: Tensor) -> tuple[float, float]:
-    """Of the noise of (N, C, H, W) by its model: the neighbours' correlation, and its growth with the brightness."""
-    import numpy as np
-
-    from untaught.imaging.noise_model import estimate_noise_model
-
-    models = [(estimate_noise_model(one), one) for one in _arrays(picture)]
-    return (
-        float(np.mean([model.correlation[1] for model, _ in models])),
-        float(np.mean([model.growth(one) for model, one in models])),
-    )
-
-
-def _modelled(picture: Tensor, finite: Tensor, layout: Layout, what: str) -> Problem:
-    """Noise that is not white: a model of it for the network, and a classical picture to mix with the network's."""
-    import numpy as np
-    import torch
-
-    from untaught.fitting.problem import Problem
-    from untaught.imaging.noise import estimate_noise
-    from untaught.imaging.real_noise import Denoised, remove_noise
-    from untaught.priors.modelled_noise import ModelledNoise
-
-    scale = layout.high - layout.low
-    # The time of a fit grows with the picture: docs/lab-notes/noise.md.
-    fitted = math.prod(picture.shape[2:]) <= _FITTED
-
-    @functools.cache
-    def found() -> list[Denoised]:
-        return [remove_noise(one) for one in _arrays(picture)]
-
-    def modelled_noise(number: int) -> ModelledNoise:
-        one = found()[number]
-        return ModelledNoise(one.model, one.filtered)
-
-    def answer(network: Tensor) -> Tensor:
-        pictures = [
-            one.mixed(own) if fitted else one.picture for one, own in zip(found(), _arrays(network), strict=True)
-        ]
-        return torch.from_numpy(np.stack(pictures)).movedim(-1, 1).to(network)
-
-    def sentence() -> str:
-        model = found()[0].model
-        if all(one.little for one in found()):
-            return f"there is little noise (a standard deviation of {model.level * scale:.2g}), so little was changed"
-        share = float(np.mean([one.share.mean() for one in found()])) if fitted else 0.0
-        tone = ", and the darkening of a tone curve was undone" if found()[0].brightened else ""
-        return (
-            f"the noise has a standard deviation of about {model.level * scale:.3g} and is shared over "
-            f"{model.correlation_length:.1f} pixels{tone}; the network's share of the picture is "
-            f"{share:.0%}, the rest is a classical filter's"
-        )
-
-    return Problem(
-        observed=picture,
-        known=finite,
-        channels=picture.shape[1],
-        size=tuple(picture.shape[2:]),
-        layout=layout,
-        noise=max(1e-4, float(np.mean([estimate_noise(one) for one in _arrays(picture)]))),
-        recipe_row="denoise-correlated" if fitted else "denoise-large",
-        modelled_noise=modelled_noise,
-        answer=answer,
-        answer_note=sentence,
-        notes=(
-            f"the noise {what}: the recipes balanced, fast and best go by a model of it, the others take it for even "
-            "and independent",
-        ),
-    )
 
 
 def fill_in(picture: Tensor) -> tuple[Tensor, Tensor]:
@@ -277,8 +171,8 @@ def fill_in(picture: Tensor) -> tuple[Tensor, Tensor]:
         raise InputError("the picture has no finite value: every one is NaN or infinite")
     if finite.all():
         return picture, finite
-    filled = pull_push(_slices(torch.where(finite, picture, 0)), _slices(finite.float()))
-    return _stacked(filled, picture), finite
+    filled = pull_push(slices(torch.where(finite, picture, 0)), slices(finite.float()))
+    return stacked(filled, picture), finite
 
 
 def read_normal(picture: Tensor, finite: Tensor, layout: Layout, noise: float | None) -> Problem:
@@ -303,7 +197,7 @@ def read_normal(picture: Tensor, finite: Tensor, layout: Layout, noise: float | 
     if own is not None:
         return by_channels(picture, finite, layout, own, None if noise is None else noise / scale)
     if noise is None:
-        deviation = float(np.mean([estimate_noise(one) for one in _arrays(flattened)]))
+        deviation = float(np.mean([estimate_noise(one) for one in arrays(flattened)]))
         notes = (f"the noise is estimated to have a standard deviation of {deviation * scale:.3g}",)
         if deviation < 1e-4:
             raise InputError(
@@ -333,8 +227,8 @@ def _flattened(picture: Tensor, finite: Tensor) -> Tensor:
 
     if finite.all():
         return picture
-    known = functional.max_pool2d(_slices(finite.float()), 3, stride=1, padding=1)
-    return picture * (_stacked(known, picture) > 0)
+    known = functional.max_pool2d(slices(finite.float()), 3, stride=1, padding=1)
+    return picture * (stacked(known, picture) > 0)
 
 
 def correlation_of_noise(picture: Tensor) -> float:
@@ -343,14 +237,7 @@ def correlation_of_noise(picture: Tensor) -> float:
 
     from untaught.imaging.noise import noise_correlation
 
-    return float(np.mean([noise_correlation(one) for one in _arrays(picture)]))
-
-
-def _arrays(picture: Tensor) -> NDArray[np.float32]:
-    """The pictures, or the slices of the volumes, as (N, H, W, C)."""
-    import numpy as np
-
-    return np.moveaxis(_slices(picture).numpy(), 1, -1)
+    return float(np.mean([noise_correlation(one) for one in arrays(picture)]))
 
 
 def _final_step_of(layout: Layout, noisy: Tensor, noise: float) -> Callable[[Tensor], Tensor] | None:
@@ -363,16 +250,6 @@ def _polish(average: Tensor, *, noisy: Tensor, noise: float) -> Tensor:
     from untaught.imaging.collaborative_filter import collaborative_filter
 
     return ((average + collaborative_filter(average, noisy.to(average.device), noise)) / 2).clamp(0, 1)
-
-
-def _slices(volume: Tensor) -> Tensor:
-    """The slices of (N, C, D, H, W) as pictures, (N D, C, H, W); pictures as they are."""
-    return volume if volume.ndim == 4 else volume.transpose(1, 2).flatten(0, 1)
-
-
-def _stacked(slices: Tensor, like: Tensor) -> Tensor:
-    """The inverse of `_slices`, for a volume of the shape of ``like``."""
-    return slices if like.ndim == 4 else slices.view(like.shape[0], like.shape[2], *slices.shape[1:]).transpose(1, 2)
 
 
 def _is_clipped(picture: Tensor) -> bool:
@@ -417,8 +294,8 @@ def _impulse(picture: Tensor, finite: Tensor, layout: Layout) -> Problem:
     from untaught.fitting.problem import Problem
     from untaught.imaging.noise import impulses
 
-    hit: Any = np.stack([impulses(np.moveaxis(np.nan_to_num(one), 0, -1)) for one in _slices(picture).numpy()])
-    known = finite & ~_stacked(torch.from_numpy(hit)[:, None], picture)
+    hit: Any = np.stack([impulses(np.moveaxis(np.nan_to_num(one), 0, -1)) for one in slices(picture).numpy()])
+    known = finite & ~stacked(torch.from_numpy(hit)[:, None], picture)
     # A lone value far beyond all others is an impulse too.
     layout = layout.without_beyond()
     share = 1 - known.float().mean().item()

@@ -1,0 +1,139 @@
+"""Denoising by a model of the noise, and how much of the noise is removed."""
+
+from __future__ import annotations
+
+import dataclasses
+import functools
+import math
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+    from torch import Tensor
+
+    from untaught.fitting.problem import Problem
+    from untaught.imaging.arrays import Layout
+
+__all__ = ["arrays", "by_model", "modelled", "slices", "stacked", "with_strength"]
+
+_FITTED = 1_000_000
+"""Pixels: a larger picture with noise that is not white is filtered only, and no network is fitted."""
+
+
+def with_strength(problem: Problem, noisy: Tensor, strength: float) -> Problem:
+    """The same problem, whose pictures are blended with the noisy one, or smoothed further."""
+
+    def blended(picture: Tensor) -> Tensor:
+        given = noisy.to(picture)
+        if strength <= 1:
+            return torch.lerp(given, picture, strength)
+        # A local Wiener filter: what varies less than the noise did is smoothed.
+        flat = slices(picture)
+        mean = _local_mean(flat)
+        varies = (_local_mean(flat.square()) - mean.square()).clamp_min(0)
+        smooth = mean + varies / (varies + (given - picture).var() + 1e-12) * (flat - mean)
+        return torch.lerp(picture, stacked(smooth, picture), 2 * (strength - 1))
+
+    import torch
+
+    display = problem.display_step
+    return dataclasses.replace(
+        problem,
+        display_step=lambda picture: blended(picture if display is None else display(picture)),
+    )
+
+
+def _local_mean(pictures: Tensor) -> Tensor:
+    """The mean of 5 x 5 values around each of (N, C, H, W)."""
+    from torch.nn import functional
+
+    return functional.avg_pool2d(functional.pad(pictures, (2, 2, 2, 2), mode="reflect"), 5, stride=1)
+
+
+def by_model(picture: Tensor) -> tuple[float, float]:
+    """Of the noise of (N, C, H, W) by its model: the neighbours' correlation, and its growth with the brightness."""
+    import numpy as np
+
+    from untaught.imaging.noise_model import estimate_noise_model
+
+    models = [(estimate_noise_model(one), one) for one in arrays(picture)]
+    return (
+        float(np.mean([model.correlation[1] for model, _ in models])),
+        float(np.mean([model.growth(one) for model, one in models])),
+    )
+
+
+def modelled(picture: Tensor, finite: Tensor, layout: Layout, what: str) -> Problem:
+    """Noise that is not white: a model of it for the network, and a classical picture to mix with the network's."""
+    import numpy as np
+    import torch
+
+    from untaught.fitting.problem import Problem
+    from untaught.imaging.noise import estimate_noise
+    from untaught.imaging.real_noise import Denoised, remove_noise
+    from untaught.priors.modelled_noise import ModelledNoise
+
+    scale = layout.high - layout.low
+    # The time of a fit grows with the picture: docs/lab-notes/noise.md.
+    fitted = math.prod(picture.shape[2:]) <= _FITTED
+
+    @functools.cache
+    def found() -> list[Denoised]:
+        return [remove_noise(one) for one in arrays(picture)]
+
+    def modelled_noise(number: int) -> ModelledNoise:
+        one = found()[number]
+        return ModelledNoise(one.model, one.filtered)
+
+    def answer(network: Tensor) -> Tensor:
+        pictures = [
+            one.mixed(own) if fitted else one.picture for one, own in zip(found(), arrays(network.cpu()), strict=True)
+        ]
+        return torch.from_numpy(np.stack(pictures)).movedim(-1, 1).to(network)
+
+    def sentence() -> str:
+        model = found()[0].model
+        if all(one.little for one in found()):
+            return f"there is little noise (a standard deviation of {model.level * scale:.2g}), so little was changed"
+        share = float(np.mean([one.share.mean() for one in found()])) if fitted else 0.0
+        tone = ", and the darkening of a tone curve was undone" if found()[0].brightened else ""
+        return (
+            f"the noise has a standard deviation of about {model.level * scale:.3g} and is shared over "
+            f"{model.correlation_length:.1f} pixels{tone}; the network's share of the picture is "
+            f"{share:.0%}, the rest is a classical filter's"
+        )
+
+    return Problem(
+        observed=picture,
+        known=finite,
+        channels=picture.shape[1],
+        size=tuple(picture.shape[2:]),
+        layout=layout,
+        noise=max(1e-4, float(np.mean([estimate_noise(one) for one in arrays(picture)]))),
+        recipe_row="denoise-correlated" if fitted else "denoise-large",
+        modelled_noise=modelled_noise,
+        answer=answer,
+        answer_note=sentence,
+        notes=(
+            f"the noise {what}: the recipes balanced, fast and best go by a model of it, the others take it for even "
+            "and independent",
+        ),
+    )
+
+
+def arrays(picture: Tensor) -> NDArray[np.float32]:
+    """The pictures, or the slices of the volumes, as (N, H, W, C)."""
+    import numpy as np
+
+    return np.moveaxis(slices(picture).numpy(), 1, -1)
+
+
+def slices(volume: Tensor) -> Tensor:
+    """The slices of (N, C, D, H, W) as pictures, (N D, C, H, W); pictures as they are."""
+    return volume if volume.ndim == 4 else volume.transpose(1, 2).flatten(0, 1)
+
+
+def stacked(slices: Tensor, like: Tensor) -> Tensor:
+    """The inverse of `slices`, for a volume of the shape of ``like``."""
+    return slices if like.ndim == 4 else slices.view(like.shape[0], like.shape[2], *slices.shape[1:]).transpose(1, 2)
