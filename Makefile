@@ -1,7 +1,8 @@
 # The everyday commands, the same everywhere. `make check` is what a change has to pass.
 PYTHON ?= python3
 BIN := .venv/bin
-PYTEST := $(BIN)/python -m pytest
+# A process for each processor, and one thread in each: several threads in each would wait for one another.
+PYTEST := env OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n auto --dist worksteal
 # Tests that depend on the machine: they run in every mode of `make modes`.
 CHOSEN := tests/backend tests/priors tests/fitting tests/test_guest.py tests/test_seams.py
 KERNELS := src/untaught/backend/kernels
@@ -26,7 +27,7 @@ lint: .venv/installed  ## lint, format and types
 modes: .venv/installed  ## the chosen tests in float32, without kernels, with one thread, and beside two busy processes
 	UNTAUGHT_PRECISION=float32 $(PYTEST) $(CHOSEN)
 	UNTAUGHT_KERNELS=off $(PYTEST) $(CHOSEN)
-	OMP_NUM_THREADS=1 $(PYTEST) $(CHOSEN)
+	$(BIN)/python -m pytest $(CHOSEN)  # one process, all threads
 	$(BIN)/python -m benchmarks.busy 2 $(PYTEST) tests/fitting tests/backend
 
 browser:  ## a Chromium by Debian's package manager, for the tests of the studio's page (needs root)

@@ -367,3 +367,29 @@ def test_a_recipe_and_its_name_give_the_same_bits_for_a_picture_larger_than_a_pa
     adapted = recipe.for_size(picture.shape, torch.from_numpy(~known))
     assert adapted != recipe
     assert by_value.recipe["stopping"]["patience"] == adapted.stopping.patience
+
+
+RANDOM = np.random.default_rng(0)
+GRAY = RANDOM.integers(60, 200, (24, 28), np.uint8)
+GRAIN = np.clip(128 + 30 * (RANDOM.normal(0, 1, (65, 65))[1:, 1:] + RANDOM.normal(0, 1, (65, 65))[:-1, 1:]), 0, 255)
+EVERY = {
+    "inpaint": {"image": GRAY, "mask": GRAY > 70},
+    "restore": {"image": GRAY, "mask": GRAY > 100},
+    "denoise": {"image": GRAY, "noise": 20, "strength": 1.2},
+    "denoise by a model": {"image": GRAIN.astype(np.uint8)},
+    "denoise photons": {"image": GRAY, "kind": "poisson"},
+    "upscale": {"image": GRAY, "factor": 2},
+    "deblur": {"image": GRAY, "blur": "gaussian", "radius": 1},
+    "dejpeg": {"image": GRAY, "quality": 30},
+    "demosaic": {"image": GRAY},
+    "guide": {"image": GRAY, "guide": GRAY[::-1].copy(), "noise": 20},
+    "separate": {"image": GRAY, "other": GRAY[::-1].copy()},
+}
+
+
+@pytest.mark.parametrize("name", EVERY)
+def test_a_run_of_every_task_pickles(name):
+    run = prepare(name.split()[0], **EVERY[name], device="cpu", iterations=2).begin()
+    next(iter(run))
+    copy = pickle.loads(pickle.dumps(run))
+    assert np.array_equal(run.finish().picture, copy.finish().picture)

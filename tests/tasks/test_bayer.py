@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import pickle
-
 import numpy as np
 import pytest
 import torch
@@ -61,9 +59,3 @@ def test_a_dead_pixel_spreads_no_colour():
     assert without.isfinite().all()
     assert (without - whole).abs().max() < 0.2
     assert (without - whole)[..., 60:, :].abs().max() < 0.02
-
-
-def test_a_run_of_it_pickles():
-    run = prepare("demosaic", mosaic(PHOTO), device="cpu").begin()
-    again = pickle.loads(pickle.dumps(run))
-    assert np.array_equal(run.finish().picture, again.finish().picture)

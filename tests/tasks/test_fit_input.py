@@ -1,5 +1,7 @@
 """Whatever is given to `untaught.fit` works, or is refused before the first iteration in our own words."""
 
+import re
+
 import numpy as np
 import pytest
 import torch
@@ -62,7 +64,7 @@ OPTIONS = [
 ]
 
 
-@pytest.mark.parametrize("options", OPTIONS, ids=lambda options: str(options)[:40])
+@pytest.mark.parametrize("options", OPTIONS, ids=lambda options: re.sub(r" at 0x.*", "", str(options)[:40]))
 def test_options_that_are_refused_before_the_first_iteration(options, tiny, monkeypatch):
     monkeypatch.setattr("untaught.fitting.run.iterate", None)
     with pytest.raises(UntaughtError) as caught:

@@ -187,7 +187,7 @@ BEST_FILTERED = dataclasses.replace(BALANCED_FILTERED, name="best")
 # A random mask never hides what the filter mosaic hides, green at a red pixel, so held-out values say nothing of it.
 # No network was better than interpolation: docs/lab-notes/tasks.md.
 BALANCED_MOSAIC = dataclasses.replace(
-    BALANCED_CORRELATED,
+    BALANCED_FILTERED,
     source="untaught's own, without a fit: docs/lab-notes/tasks.md",
     input=MaskedInput(patch=96),
 )

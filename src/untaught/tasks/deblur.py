@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import math
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Annotated, Literal, Unpack
@@ -108,10 +109,6 @@ def read(picture: Tensor, layout: Layout, settings: DeblurSettings, kernel: Arra
     known = picture.isfinite()
     # The sharp picture is larger by the kernel: the edges of the blurred one show what lies beyond them.
     top, left = (height - 1) // 2, (width - 1) // 2
-
-    def cut(average: Tensor) -> Tensor:
-        return average[..., top : top + picture.shape[2], left : left + picture.shape[3]]
-
     return Problem(
         observed=torch.where(known, picture, 0),
         known=known,
@@ -119,9 +116,14 @@ def read(picture: Tensor, layout: Layout, settings: DeblurSettings, kernel: Arra
         channels=picture.shape[1],
         size=(picture.shape[2] + height - 1, picture.shape[3] + width - 1),
         layout=layout,
-        display_step=cut,
+        display_step=functools.partial(_cut, top=top, left=left, size=(picture.shape[2], picture.shape[3])),
         further_results=_kernel if isinstance(operator, UnknownBlur) else None,
     )
+
+
+def _cut(average: Tensor, *, top: int, left: int, size: tuple[int, int]) -> Tensor:
+    """The part of the sharp picture that the blurred one shows."""
+    return average[..., top : top + size[0], left : left + size[1]]
 
 
 def _check_fits(height: int, width: int, picture: Tensor) -> None:

@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from untaught.fitting.problem import Problem
     from untaught.fitting.state import Observer, Restoration
     from untaught.imaging.arrays import Layout
+    from untaught.imaging.noise import Stabilised
     from untaught.tasks.signatures import DenoiseOptions
 
 __all__ = ["DenoiseSettings", "correlation_of_noise", "denoise", "fill_in", "read", "read_normal"]
@@ -267,11 +268,6 @@ def _poisson(picture: Tensor, finite: Tensor, layout: Layout, settings: DenoiseS
     scale = layout.high - layout.low
     photons = (picture.double() * scale + layout.low - settings.offset) / settings.gain
     stabilised = Stabilised(photons, (settings.noise or 0.0) / settings.gain)
-
-    def in_units(average: Tensor) -> Tensor:
-        units = stabilised.counts(average) * settings.gain + settings.offset
-        return ((units - layout.low) / scale).float()
-
     return Problem(
         observed=stabilised.values,
         known=finite,
@@ -280,10 +276,16 @@ def _poisson(picture: Tensor, finite: Tensor, layout: Layout, settings: DenoiseS
         layout=layout,
         noise=stabilised.noise,
         final_step=_final_step_of(layout, stabilised.values, stabilised.noise),
-        display_step=in_units,
+        display_step=functools.partial(_in_units, stabilised=stabilised, settings=settings, layout=layout),
         instead=functools.partial(non_local_means, stabilised.values, stabilised.noise),
         recipe_row="denoise-strong" if stabilised.noise > _STRONG else "",
     )
+
+
+def _in_units(average: Tensor, *, stabilised: Stabilised, settings: DenoiseSettings, layout: Layout) -> Tensor:
+    """Stabilised values as a picture again."""
+    units = stabilised.counts(average) * settings.gain + settings.offset
+    return ((units - layout.low) / (layout.high - layout.low)).float()
 
 
 def _impulse(picture: Tensor, finite: Tensor, layout: Layout) -> Problem:

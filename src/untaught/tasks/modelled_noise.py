@@ -8,12 +8,16 @@ import math
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     import numpy as np
     from numpy.typing import NDArray
     from torch import Tensor
 
     from untaught.fitting.problem import Problem
     from untaught.imaging.arrays import Layout
+    from untaught.imaging.real_noise import Denoised
+    from untaught.priors.modelled_noise import ModelledNoise
 
 __all__ = ["arrays", "by_model", "modelled", "slices", "stacked", "with_strength"]
 
@@ -23,25 +27,24 @@ _FITTED = 1_000_000
 
 def with_strength(problem: Problem, noisy: Tensor, strength: float) -> Problem:
     """The same problem, whose pictures are blended with the noisy one, or smoothed further."""
+    blended = functools.partial(_blended, noisy=noisy, strength=strength, before=problem.display_step)
+    return dataclasses.replace(problem, display_step=blended)
 
-    def blended(picture: Tensor) -> Tensor:
-        given = noisy.to(picture)
-        if strength <= 1:
-            return torch.lerp(given, picture, strength)
-        # A local Wiener filter: what varies less than the noise did is smoothed.
-        flat = slices(picture)
-        mean = _local_mean(flat)
-        varies = (_local_mean(flat.square()) - mean.square()).clamp_min(0)
-        smooth = mean + varies / (varies + (given - picture).var() + 1e-12) * (flat - mean)
-        return torch.lerp(picture, stacked(smooth, picture), 2 * (strength - 1))
 
+def _blended(picture: Tensor, *, noisy: Tensor, strength: float, before: Callable[[Tensor], Tensor] | None) -> Tensor:
+    """A picture, (N, C, H, W), with as much of the noise as the strength leaves."""
     import torch
 
-    display = problem.display_step
-    return dataclasses.replace(
-        problem,
-        display_step=lambda picture: blended(picture if display is None else display(picture)),
-    )
+    picture = picture if before is None else before(picture)
+    given = noisy.to(picture)
+    if strength <= 1:
+        return torch.lerp(given, picture, strength)
+    # A local Wiener filter: what varies less than the noise did is smoothed.
+    flat = slices(picture)
+    mean = _local_mean(flat)
+    varies = (_local_mean(flat.square()) - mean.square()).clamp_min(0)
+    smooth = mean + varies / (varies + (given - picture).var() + 1e-12) * (flat - mean)
+    return torch.lerp(picture, stacked(smooth, picture), 2 * (strength - 1))
 
 
 def _local_mean(pictures: Tensor) -> Tensor:
@@ -67,43 +70,15 @@ def by_model(picture: Tensor) -> tuple[float, float]:
 def modelled(picture: Tensor, finite: Tensor, layout: Layout, what: str) -> Problem:
     """Noise that is not white: a model of it for the network, and a classical picture to mix with the network's."""
     import numpy as np
-    import torch
 
     from untaught.fitting.problem import Problem
     from untaught.imaging.noise import estimate_noise
-    from untaught.imaging.real_noise import Denoised, remove_noise
-    from untaught.priors.modelled_noise import ModelledNoise
 
     scale = layout.high - layout.low
     # The time of a fit grows with the picture: docs/lab-notes/noise.md.
     fitted = math.prod(picture.shape[2:]) <= _FITTED
 
-    @functools.cache
-    def found() -> list[Denoised]:
-        return [remove_noise(one) for one in arrays(picture)]
-
-    def modelled_noise(number: int) -> ModelledNoise:
-        one = found()[number]
-        return ModelledNoise(one.model, one.filtered)
-
-    def answer(network: Tensor) -> Tensor:
-        pictures = [
-            one.mixed(own) if fitted else one.picture for one, own in zip(found(), arrays(network.cpu()), strict=True)
-        ]
-        return torch.from_numpy(np.stack(pictures)).movedim(-1, 1).to(network)
-
-    def sentence() -> str:
-        model = found()[0].model
-        if all(one.little for one in found()):
-            return f"there is little noise (a standard deviation of {model.level * scale:.2g}), so little was changed"
-        share = float(np.mean([one.share.mean() for one in found()])) if fitted else 0.0
-        tone = ", and the darkening of a tone curve was undone" if found()[0].brightened else ""
-        return (
-            f"the noise has a standard deviation of about {model.level * scale:.3g} and is shared over "
-            f"{model.correlation_length:.1f} pixels{tone}; the network's share of the picture is "
-            f"{share:.0%}, the rest is a classical filter's"
-        )
-
+    made = _Made(picture, fitted=fitted, scale=scale)
     return Problem(
         observed=picture,
         known=finite,
@@ -112,14 +87,68 @@ def modelled(picture: Tensor, finite: Tensor, layout: Layout, what: str) -> Prob
         layout=layout,
         noise=max(1e-4, float(np.mean([estimate_noise(one) for one in arrays(picture)]))),
         recipe_row="denoise-correlated" if fitted else "denoise-large",
-        modelled_noise=modelled_noise,
-        answer=answer,
-        answer_note=sentence,
+        modelled_noise=made.modelled_noise,
+        answer=made.answer,
+        answer_note=made.sentence,
         notes=(
             f"the noise {what}: the recipes balanced, fast and best go by a model of it, the others take it for even "
             "and independent",
         ),
     )
+
+
+class _Made:
+    """What the filter makes of noisy pictures, (N, C, H, W), when it is first asked for.
+
+    Args:
+        picture: the noisy pictures.
+        fitted: whether a network is fitted too.
+        scale: one unit of the fit, in the picture's units.
+    """
+
+    def __init__(self, picture: Tensor, *, fitted: bool, scale: float) -> None:
+        self._picture, self._fitted, self._scale = picture, fitted, scale
+
+    @functools.cached_property
+    def found(self) -> list[Denoised]:
+        """For each picture."""
+        from untaught.imaging.real_noise import remove_noise
+
+        return [remove_noise(one) for one in arrays(self._picture)]
+
+    def modelled_noise(self, number: int) -> ModelledNoise:
+        """What the network's fit needs to know of a picture's noise."""
+        from untaught.priors.modelled_noise import ModelledNoise
+
+        one = self.found[number]
+        return ModelledNoise(one.model, one.filtered)
+
+    def answer(self, network: Tensor) -> Tensor:
+        """The filter's picture, mixed with the network's, (N, C, H, W)."""
+        import numpy as np
+        import torch
+
+        pictures = [
+            one.mixed(own) if self._fitted else one.picture
+            for one, own in zip(self.found, arrays(network.cpu()), strict=True)
+        ]
+        return torch.from_numpy(np.stack(pictures)).movedim(-1, 1).to(network)
+
+    def sentence(self) -> str:
+        """What was found, and which share is the network's."""
+        import numpy as np
+
+        model = self.found[0].model
+        if all(one.little for one in self.found):
+            level = f"{model.level * self._scale:.2g}"
+            return f"there is little noise (a standard deviation of {level}), so little was changed"
+        share = float(np.mean([one.share.mean() for one in self.found])) if self._fitted else 0.0
+        tone = ", and the darkening of a tone curve was undone" if self.found[0].brightened else ""
+        return (
+            f"the noise has a standard deviation of about {model.level * self._scale:.3g} and is shared over "
+            f"{model.correlation_length:.1f} pixels{tone}; the network's share of the picture is "
+            f"{share:.0%}, the rest is a classical filter's"
+        )
 
 
 def arrays(picture: Tensor) -> NDArray[np.float32]:
