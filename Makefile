@@ -17,7 +17,7 @@ test: .venv/installed  ## the tests, but for the slow ones; those of the studio'
 	$(PYTEST)
 
 check: lint test modes  ## lint, types, all tests, and the chosen ones as on other machines
-	$(PYTEST) -m slow
+	$(BIN)/python -m pytest -m slow  # one after the other: some of them measure time
 
 lint: .venv/installed  ## lint, format and types
 	$(BIN)/ruff check .

@@ -66,19 +66,14 @@ def test_api_08_fit_says_what_is_wrong(tiny):
 @pytest.mark.slow
 @pytest.mark.usefixtures("case")
 def test_api_09_errors_are_our_own():
+    ours = ("InputError", "SettingError", "UntaughtError", "FieldError")
     for line in python("repro.py").splitlines():
-        name, _, rest = line.partition(": ")
-        assert line.startswith("ok ") or any(
-            kind in rest for kind in ("InputError", "SettingError", "UntaughtError")
-        ), (
-            name,
-            line,
-        )
+        assert line.startswith("ok ") or any(kind in line for kind in ours), line
 
 
 SCRIPTS = {
     # The exit codes that the script prints, in its order, and words of its output.
-    "10": ([0, 0, 2, 0, 2], "read-only"),
+    # That of 10 calls itself by another path; tests/cli/test_no_run_is_lost.py has its situations.
     "11": ([2, 2, 2, 0, 0, 0], "the output and --record are the same file"),
     "12": ([0, 0, 0, 0], "character special file"),
     "14": ([0, 0, 0, 2, 2, 0, 2], "is larger than the picture"),
@@ -101,14 +96,6 @@ def script(tmp_path, number):
     assert [int(code) for code in re.findall(r"^exit (\d+):", said, re.MULTILINE)] == codes, said
     assert words in said
     assert "untaught/" not in "".join(line for line in said.splitlines() if line.lstrip().startswith("File "))
-
-
-@pytest.mark.slow
-@pytest.mark.usefixtures("case")
-def test_api_10_safety_nets(tmp_path):
-    if subprocess.run(["unshare", "-m", "true"], check=False, capture_output=True).returncode:
-        pytest.skip("no disks can be mounted here")
-    script(tmp_path, "10")
 
 
 @pytest.mark.slow
