@@ -20,7 +20,9 @@ def visit(page, studio):
 
 
 def start(page, iterations):
-    page.locator("#more summary").click()
+    # A click would fold it again.
+    if page.locator("#more").get_attribute("open") is None:
+        page.locator("#more summary").click()
     page.locator("#option-iterations, [data-option=iterations] input, [data-option=iterations]").first.fill(
         str(iterations)
     )
