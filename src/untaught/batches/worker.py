@@ -15,6 +15,7 @@ from typing import Any, Protocol
 
 from untaught.errors import UntaughtError
 from untaught.processes import environment
+from untaught.settings import plain
 
 __all__ = ["Order", "Stopping", "prepare_process", "restore"]
 
@@ -124,9 +125,7 @@ def _restored(order: Order) -> dict[str, Any] | None:
             return None
     restoration = run.restoration()
     writing.write(order.output, picture.with_pixels(restoration.picture))
-    request = record.make_request(
-        job, command="", files=order.files, options={name: _plain(one) for name, one in options.items()}
-    )
+    request = record.make_request(job, command="", files=order.files, options=plain(options))
     made = record.make_record(request, restoration, {})
     facts = {
         "seconds": round(restoration.seconds, 2),
@@ -169,9 +168,3 @@ def _record(order: Order) -> Path:
 
 def _sha256(path: Path) -> str:
     return hashlib.sha256(path.read_bytes()).hexdigest()
-
-
-def _plain(value: Any) -> Any:
-    from untaught.settings import plain
-
-    return plain(value)
