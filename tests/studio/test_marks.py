@@ -34,12 +34,13 @@ def agree(studio, *pages):
     """Wait until the pages show the marks of the server, and return these."""
 
     def now():
-        marks = stored(studio, picture_of(pages[0]))
+        # The server's marks are read last: what was on its way when a page said that all is saved has arrived by then.
+        labels = [page.inner_text("#saved") for page in pages]
         shown = [share(page) for page in pages]
-        settled = {page.inner_text("#saved") for page in pages} <= {"", "Marks saved"}
+        marks = stored(studio, picture_of(pages[0]))
         close = all(abs(one - 100 * marks.mean()) <= 0.05 * one for one in shown)
-        seen[:] = [shown, 100 * marks.mean(), [page.inner_text("#saved") for page in pages]]
-        return [marks] if settled and close else None
+        seen[:] = [shown, 100 * marks.mean(), labels]
+        return [marks] if set(labels) <= {"", "Marks saved"} and close else None
 
     seen = []
     try:
@@ -310,7 +311,7 @@ def walk(page, other, studio, photo, steps, seed=0):
     any_ = {"undo": lambda: page.keyboard.press("Control+z"), "redo": lambda: page.keyboard.press("Control+y"),
             "clear": lambda: page.click("#clear")}  # fmt: skip
     done, started = [], []
-    for step in range(steps):
+    for _ in range(steps):
         page.bring_to_front()
         weights = {**dict.fromkeys(more, 4), **dict.fromkeys(same, 2), **dict.fromkeys(any_, 1), "job": 0.3}
         name = draw.choices(list(weights), list(weights.values()))[0]
@@ -320,8 +321,9 @@ def walk(page, other, studio, photo, steps, seed=0):
             now = agree(studio, page, other)
         except AssertionError as error:
             raise AssertionError(f"{error} after {done}") from None
-        assert name in any_ or (now[marks]).all(), f"step {step}, {name}: a mark is lost"
-        assert name not in same or (now == marks).all(), f"step {step}, {name}: a mark came back"
+        lost, back = (marks & ~now).sum(), (now & ~marks).sum()
+        assert name in any_ or not lost, f"{lost} marks are lost at the end of {done}"
+        assert name not in same or not back, f"{back} marks came back at the end of {done}"
         marks = now
     for shown in (page, other):
         shown.bring_to_front()

@@ -113,8 +113,7 @@ def _restored(order: Order) -> dict[str, Any] | None:
     run = job.begin(_saved(path, order.fingerprint))
 
     def keep() -> None:
-        moment = run.snapshot()
-        checkpoint.save(path, checkpoint.Snapshot(moment.tensors, {**moment.values, "fingerprint": order.fingerprint}))
+        checkpoint.save(path, run.snapshot().beside(fingerprint=order.fingerprint))
 
     complaints: list[str] = []
     net = SafetyNet(Throttle(keep, order.checkpoint_every), "checkpoints are", complaints.append)

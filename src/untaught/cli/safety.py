@@ -45,8 +45,7 @@ class Checkpoints:
 
         if self.path is None:
             return
-        moment = self.run.snapshot()
-        checkpoint.save(self.path, checkpoint.Snapshot(moment.tensors, {**moment.values, "request": self.request}))
+        checkpoint.save(self.path, self.run.snapshot().beside(request=self.request))
         self.written = True
 
     def keep_last(self) -> None:

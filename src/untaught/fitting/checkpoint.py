@@ -7,7 +7,9 @@ checksum of both. It is written under a temporary name and renamed, so a killed 
 from __future__ import annotations
 
 import hashlib
+import itertools
 import json
+import math
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -22,7 +24,7 @@ from typing_extensions import TypedDict
 
 from untaught.errors import InputError
 from untaught.fitting.tiles import Tiles
-from untaught.imaging.files import read_bytes, write_bytes
+from untaught.imaging.files import read_bytes, write_parts
 
 __all__ = ["Snapshot", "check_averages", "check_values", "load", "part", "save"]
 
@@ -30,6 +32,14 @@ _T = TypeVar("_T")
 
 _VERSION = 2
 """1 had no checksum."""
+
+_DTYPES = {
+    torch.float64: "F64", torch.float32: "F32", torch.float16: "F16", torch.bfloat16: "BF16",
+    torch.complex64: "C64",
+    torch.int64: "I64", torch.int32: "I32", torch.int16: "I16", torch.int8: "I8",
+    torch.uint64: "U64", torch.uint32: "U32", torch.uint16: "U16", torch.uint8: "U8", torch.bool: "BOOL",
+}  # fmt: skip
+"""Their names in a safetensors file."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,6 +67,14 @@ class Snapshot:
         """The same moment in tensors alone."""
         return Snapshot({**self.tensors, **{name: one.whole() for name, one in self.tiles.items()}}, self.values)
 
+    def below(self, name: str, values: Mapping[str, Any]) -> Snapshot:
+        """The part of it below a name, with values of its own."""
+        return Snapshot(part(self.tensors, name), values, part(self.tiles, name))
+
+    def beside(self, **values: Any) -> Snapshot:
+        """The same moment with more values."""
+        return Snapshot(self.tensors, {**self.values, **values}, self.tiles)
+
 
 def part(tensors: Mapping[str, _T], name: str) -> dict[str, _T]:
     """The tensors below a name, under their names below it."""
@@ -70,11 +88,29 @@ def save(path: Path, snapshot: Snapshot) -> None:
     Raises:
         PictureError: when it cannot be written.
     """
-    # Memory that is shared or not in one piece cannot be stored, so each tensor is given its own.
-    tensors = {name: tensor.cpu().contiguous() for name, tensor in snapshot.tensors.items()}
+    # One tensor after the other, because those of a large picture together may not fit beside the fit.
+    sources: dict[str, Tensor | Tiles] = {**snapshot.tensors, **snapshot.tiles}
+    names = sorted(sources, key=lambda name: (-sources[name].dtype.itemsize, name))  # numbers stay aligned
     values = json.dumps(snapshot.values)
-    header = {"untaught": json.dumps({"version": _VERSION, "values": values, "sha256": _checksum(values, tensors)})}
-    write_bytes(path, safetensors.torch.save(tensors, header))
+    facts = {"version": _VERSION, "values": values, "sha256": _checksum(values, sources)}
+    header: dict[str, Any] = {"__metadata__": {"untaught": json.dumps(facts)}}
+    end = 0
+    for name in names:
+        dtype, shape = sources[name].dtype, list(sources[name].shape)
+        start, end = end, end + math.prod(shape) * dtype.itemsize
+        header[name] = {"dtype": _DTYPES[dtype], "shape": shape, "data_offsets": [start, end]}
+    text = json.dumps(header).encode()
+    text += b" " * (-len(text) % 8)
+    write_parts(
+        path, itertools.chain((len(text).to_bytes(8, "little"), text), (_data(sources[name]) for name in names))
+    )
+
+
+def _data(source: Tensor | Tiles) -> memoryview:
+    """The bytes of a tensor, row by row."""
+    tensor = source.whole() if isinstance(source, Tiles) else source
+    data: memoryview = tensor.cpu().contiguous().reshape(-1).view(torch.uint8).numpy().data
+    return data
 
 
 def load(path: Path) -> Snapshot:
@@ -86,7 +122,9 @@ def load(path: Path) -> Snapshot:
     try:
         content = read_bytes(path)
         header = json.loads(_metadata(content)["untaught"])
-        tensors = {name: tensor.clone() for name, tensor in safetensors.torch.load(content).items()}
+        loaded = safetensors.torch.load(content)
+        del content
+        tensors = {name: loaded.pop(name).clone() for name in list(loaded)}
         version, values = header["version"], header["values"]
         if version == _VERSION:
             intact = header["sha256"] == _checksum(values, tensors)
@@ -114,13 +152,13 @@ def _metadata(content: bytes) -> dict[str, str]:
     return texts
 
 
-def _checksum(values: str, tensors: Mapping[str, Tensor]) -> str:
+def _checksum(values: str, tensors: Mapping[str, Tensor | Tiles]) -> str:
     """SHA-256 of the values and of all tensors with their names, types and shapes."""
     summed = hashlib.sha256(values.encode())
     for name in sorted(tensors):
         tensor = tensors[name]
         summed.update(f"{name} {tensor.dtype} {tuple(tensor.shape)}".encode())
-        summed.update(tensor.contiguous().reshape(-1).view(torch.uint8).numpy().data)
+        summed.update(_data(tensor))
     return summed.hexdigest()
 
 
@@ -188,7 +226,7 @@ def check_values(values: Mapping[str, Any]) -> None:
         raise ValueError("a history has as many points in each of its lists")
 
 
-def check_averages(tensors: Mapping[str, Tensor], shape: tuple[int, ...]) -> None:
+def check_averages(tensors: Mapping[str, Tensor | Tiles], shape: tuple[int, ...]) -> None:
     """Check the averages of a snapshot, which no network checks.
 
     Args:
@@ -204,7 +242,7 @@ def check_averages(tensors: Mapping[str, Tensor], shape: tuple[int, ...]) -> Non
             raise ValueError(f"the average is {wanted}: found {tuple(tensor.shape)}")
 
 
-def _averages(tensors: Mapping[str, Tensor]) -> Iterator[tuple[str, Tensor]]:
+def _averages(tensors: Mapping[str, _T]) -> Iterator[tuple[str, _T]]:
     for key, tensor in tensors.items():
         level, _, name = key.rpartition(".")
         if level in ("now.averages", "best.averages"):

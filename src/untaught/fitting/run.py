@@ -434,8 +434,10 @@ class Run:
     @undisturbed()
     def snapshot(self) -> Snapshot:
         """Everything that is needed to continue to the same result, to the bit. Take it between two states."""
-        now = self._fit.snapshot().whole()
-        tensors = {f"now.{name}": tensor for name, tensor in now.tensors.items()}
+        now = self._fit.snapshot()
+        moments = {"now": now} if self._best is None else {"now": now, "best": self._best}
+        tensors = {f"{key}.{name}": one for key, moment in moments.items() for name, one in moment.tensors.items()}
+        tiles = {f"{key}.{name}": one for key, moment in moments.items() for name, one in moment.tiles.items()}
         values: dict[str, Any] = {
             "now": now.values,
             "in_search": self._in_search,
@@ -451,12 +453,11 @@ class Run:
             if self._stacking.evaluated is not None:
                 tensors["evaluated.picture"] = self._stacking.evaluated
         if self._best is not None:
-            tensors |= {f"best.{name}": tensor for name, tensor in self._best.whole().tensors.items()}
             values["best"] = dict(self._best.values)
         if self._patience is not None:
             values["patience"] = self._patience.facts()
             tensors |= {f"score.{name}": tensor for name, tensor in self._patience.tensors().items()}
-        return Snapshot(tensors, values)
+        return Snapshot(tensors, values, tiles)
 
     def save(self, path: str | Path) -> None:
         """Write a checkpoint, whole or not at all; ``untaught.fit(..., resume=path)`` continues from it.
@@ -467,7 +468,7 @@ class Run:
         save(Path(path), self.snapshot())
 
     def __reduce__(self) -> tuple[Callable[..., Run], tuple[Any, ...]]:
-        return Run, (self.job, None if self.last is None else self.snapshot())
+        return Run, (self.job, None if self.last is None else self.snapshot().whole())
 
     def _looks_every(self, iteration: int) -> int:
         """Often at first, while the network's picture improves fast, and later as often as the rule looks."""
@@ -612,15 +613,15 @@ class Run:
 
     def _restore(self, saved: Snapshot) -> None:
         values, device, problem = saved.values, self._observed.device, self.job.problem
-        saved = Snapshot({name: tensor.to(device) for name, tensor in saved.tensors.items()}, values)
+        saved = Snapshot({name: tensor.to(device) for name, tensor in saved.tensors.items()}, values, saved.tiles)
         try:
             check_values(values)
             pictures = len(self._observed) * self.job.recipe.runs
-            check_averages(saved.tensors, (pictures, problem.channels, *problem.size))
+            check_averages({**saved.tensors, **saved.tiles}, (pictures, problem.channels, *problem.size))
             self._in_search, self._until, self._finished = values["in_search"], values["until"], values["finished"]
             if not self._in_search:
                 self._fit.sampler.set_known(self._known)
-            self._fit.restore(Snapshot(part(saved.tensors, "now"), values["now"]))
+            self._fit.restore(saved.below("now", values["now"]))
             self._factor, self.stop_reason = values["factor"], StopReason[values["stop_reason"]]
             self._expected = values.get("expected")
             points = values["points"]
@@ -633,7 +634,7 @@ class Run:
                 if evaluated is not None and evaluated.shape != self._observed.shape:
                     raise ValueError("the evaluated picture has another shape")
             if "best" in values:
-                self._best = Snapshot(part(saved.tensors, "best"), values["best"])
+                self._best = saved.below("best", values["best"])
             if self._factor is not None and self._best is None:
                 raise ValueError("an interval belongs to the best moment")
             if self._patience is not None:

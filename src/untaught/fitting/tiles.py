@@ -19,12 +19,13 @@ class Tiles:
 
     def __init__(self, picture: Tensor) -> None:
         self.shape = picture.shape
+        self.dtype = picture.dtype
         self._rows = [list(torch.split(row, _SIDE, -1)) for row in torch.split(picture, _SIDE, -2)]
 
     def version(self) -> Tiles:
         """The picture as it is now, whatever changes later."""
         frozen = object.__new__(Tiles)
-        frozen.shape = self.shape
+        frozen.shape, frozen.dtype = self.shape, self.dtype
         frozen._rows = [list(row) for row in self._rows]
         return frozen
 

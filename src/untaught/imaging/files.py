@@ -229,20 +229,27 @@ def _read_stream(path: Path) -> bytes:
 
 
 def write_bytes(path: str | os.PathLike[str], content: bytes) -> None:
-    """Write a file. An existing file is replaced only once the new one is complete on disk.
+    """Write a file; see `write_parts`."""
+    write_parts(path, (content,))
+
+
+def write_parts(path: str | os.PathLike[str], parts: Iterable[bytes | memoryview]) -> None:
+    """Write a file of parts, each made when its turn comes.
+
+    An existing file is replaced only once the new one is complete on disk.
 
     Raises:
         PictureError: if it cannot be written, with the reason.
     """
     try:
         if is_special(path):
-            _write_special(path, content)
+            _write_special(path, parts)
             return
         target = _target(path)  # replace the target of a link, not the link
         temporary = _temporary(target)
         try:
             with temporary.open("xb") as file:
-                file.write(content)
+                file.writelines(parts)
                 file.flush()
                 os.fsync(file.fileno())
             temporary.replace(target)
@@ -269,7 +276,7 @@ def _check_special(path: Path) -> None:
         raise PermissionError(errno.EACCES, "")
 
 
-def _write_special(path: str | os.PathLike[str], content: bytes) -> None:
+def _write_special(path: str | os.PathLike[str], parts: Iterable[bytes | memoryview]) -> None:
     """Write into what is there."""
     number = _descriptor(path)
     # Without blocking, because to open a pipe that nobody reads from would take for ever.
@@ -277,9 +284,10 @@ def _write_special(path: str | os.PathLike[str], content: bytes) -> None:
     try:
         if number is None:
             os.set_blocking(opened, True)
-        rest = memoryview(content)
-        while rest:
-            rest = rest[os.write(opened, rest) :]
+        for part in parts:
+            rest = memoryview(part)
+            while rest:
+                rest = rest[os.write(opened, rest) :]
     finally:
         os.close(opened)
 

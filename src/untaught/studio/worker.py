@@ -112,9 +112,8 @@ def _fit(folder: Path, wishes: _Wishes) -> int:
         run.continue_for(iterations)
 
     def save() -> None:
-        snapshot = run.snapshot()
-        values = {**snapshot.values, "continued": len(request.continue_for), "repeatable": repeatable}
-        checkpoint.save(checkpoint_path, checkpoint.Snapshot(snapshot.tensors, values))
+        moment = run.snapshot().beside(continued=len(request.continue_for), repeatable=repeatable)
+        checkpoint.save(checkpoint_path, moment)
 
     with open_log(folder / "log.jsonl") as log:
         progress = ProgressWriter(job, run, picture, folder, log)
