@@ -221,6 +221,22 @@ def test_a_mask_of_a_photograph_that_was_turned_is_turned_too(tmp_path, photo, h
     assert other.notes == ()
 
 
+@pytest.mark.parametrize(("orientation", "side"), [(2, 20), (3, 20), (4, 20), (6, 20), (8, 20), (3, 30)])
+def test_a_mask_without_orientation_of_the_same_size_is_told(tmp_path, orientation, side):
+    exif = Image.Exif()
+    exif[0x0112] = orientation
+    Image.new("L", (20, side), 128).save(tmp_path / "photo.png", exif=exif)
+    mask = Image.new("L", (20, side), 255)
+    mask.paste(0, (2, 3, 6, 7))
+    mask.save(tmp_path / "mask.png")
+    mask.save(tmp_path / "turned.png", exif=exif)
+    picture = reading.read(tmp_path / "photo.png")
+    told, plain = (reading.read_mask(tmp_path / name, picture.size, picture) for name in ("mask.png", "turned.png"))
+    assert "as drawn on the picture as shown" in told.notes[0]
+    assert plain.notes == ()
+    assert not told.known[4, 4]
+
+
 @pytest.mark.parametrize("pixels", [0, 1, 3])
 def test_a_mask_grows(pixels):
     one = np.zeros((11, 11), bool)

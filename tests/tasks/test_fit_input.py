@@ -216,3 +216,25 @@ def test_what_fails_during_the_fit_is_named(name, error, tiny):
         run.finish()
     assert caught.value.__cause__ is error or isinstance(caught.value.__cause__, type(error))
     assert len(str(caught.value).splitlines()) == 1
+
+
+class FailingBackward(torch.autograd.Function):
+    @staticmethod
+    def forward(context, x, failing):
+        context.failing = failing
+        return x.clone()
+
+    @staticmethod
+    def backward(context, gradient):
+        context.failing.count()
+        return gradient, None
+
+
+@pytest.mark.parametrize("others", [{}, {"loss": lambda x, y: (x - y).square()}], ids=["alone", "beside a loss"])
+def test_what_fails_in_a_backward_is_named(others, tiny):
+    failing = Failing(ValueError("no gradient"))
+    run = untaught.fit(PICTURE, lambda x: FailingBackward.apply(x, failing), recipe=tiny, iterations=12, **others)
+    # Both are defined in this module, and nothing more is known of a frame of a function of torch's.
+    name = "operator or loss" if others else "operator"
+    with pytest.raises(UntaughtError, match=f"the {name} raised ValueError after .*: no gradient"):
+        run.finish()

@@ -157,15 +157,23 @@ def blame_code(error: Exception, operator: Operator, network: nn.Module, recipe:
     }
     trace, found = error.__traceback__, None
     while trace is not None:
-        code, own = trace.tb_frame.f_code, trace.tb_frame.f_locals.get("self")
-        found = next((name for name, one in objects.items() if _is_of(code, own, one)), found)
-        trace = trace.tb_next
+        frame, trace = trace.tb_frame, trace.tb_next
+        code, own, module = frame.f_code, frame.f_locals.get("self"), frame.f_globals.get("__name__")
+        # What an object calls, such as the backward() of a function of torch's, is known by its module.
+        inside = " or ".join(name for name, one in objects.items() if _module(one) == module)
+        found = next((name for name, one in objects.items() if _is_of(code, own, one)), found or inside or None)
     if found is not None:
         said = " ".join(str(error).split()) or "no message"
         raise UserCodeError(
             f"the {found} raised {type(error).__name__} after {iteration} iterations: {said[:200]}; the original error "
             "is the cause of this one"
         ) from error
+
+
+def _module(one: object) -> str | None:
+    """The user's module that a function or the class of an object is defined in; None for a shipped one."""
+    name = getattr(one if isinstance(one, FunctionType) else type(one), "__module__", "")
+    return None if name.partition(".")[0] in ("untaught", "torch", "builtins") else name
 
 
 def _is_of(code: CodeType, own: object, one: object) -> bool:

@@ -190,6 +190,10 @@ def read_mask(
     if picture is not None and mask.size != size and (fitting := turned(mask, picture)) is not None:
         mask = fitting
         notes = ("the mask is turned as the picture's EXIF orientation turns the picture",)
+    elif picture is not None and picture.orientation != 1 and mask.orientation == 1 and mask.size == size:
+        notes = (
+            "the picture has an EXIF orientation, and the mask has none: it is taken as drawn on the picture as shown",
+        )
     if mask.size not in (shape, size):
         raise _wrong_size("mask", path, mask, shape)
     understood = file_mask(mask, picture=picture, marks=marks, grow=grow, jpeg=kind == "JPEG")
