@@ -15,7 +15,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-__all__ = ["collaborative_filter", "cosines", "find_groups", "haar"]
+__all__ = ["collaborative_filter", "cosines", "find_groups", "haar", "overlaid"]
 
 _BLOCK = 8
 """Side of a block, in pixels."""
@@ -69,13 +69,10 @@ def _tile(pilot: Tensor, noisy: Tensor, variance: float) -> Tensor:
     together = haar(_GROUP, noisy.device)
     lines = cosines(_BLOCK, noisy.device)
     blocks = torch.einsum("ai,bj->abij", lines, lines).reshape(_BLOCK**2, 1, _BLOCK, _BLOCK)
-    # Blocks fade out towards their edges, so that the edges do not show.
-    window = torch.kaiser_window(_BLOCK, periodic=False, beta=2.0, device=noisy.device, dtype=torch.float32)
-    faded = blocks * window[:, None] * window
+    places = (noisy.shape[-2] - _BLOCK + 1, noisy.shape[-1] - _BLOCK + 1)
     filtered = []
     for p, y in zip(pilots, planes, strict=True):
         spectra = (F.conv2d(x[None, None], blocks)[0] for x in (p, y))
-        places = tuple(noisy.shape[-1 - axis] - _BLOCK + 1 for axis in (1, 0))
         expected, seen = (
             torch.einsum("kl,glp->gkp", together, spectrum.flatten(1).T.contiguous()[groups]) for spectrum in spectra
         )
@@ -87,9 +84,7 @@ def _tile(pilot: Tensor, noisy: Tensor, variance: float) -> Tensor:
         count = places[0] * places[1]
         summed = noisy.new_zeros(count, _BLOCK**2).index_add_(0, groups.flatten(), back.flatten(0, 1))
         weights = noisy.new_zeros(count).index_add_(0, groups.flatten(), weight[:, None].expand(-1, _GROUP).flatten())
-        top = F.conv_transpose2d(summed.T.reshape(1, _BLOCK**2, *places), faded)
-        bottom = F.conv_transpose2d(weights.view(1, 1, *places), (window[:, None] * window)[None, None])
-        filtered.append((top / bottom.clamp_min(1e-9))[0, 0])
+        filtered.append(overlaid(summed, weights, places))
     return torch.einsum("kc,khw->chw", colours, torch.stack(filtered))
 
 
@@ -137,6 +132,33 @@ def find_groups(guide: Tensor, size: int, step: int, moves: Sequence[tuple[int, 
     right_edge = torch.arange(high, device=device) * wide + wide - 1
     last = torch.cat([bottom, right_edge])
     return torch.cat([found.T, last[:, None].expand(-1, size)])
+
+
+def overlaid(spectra: Tensor, weights: Tensor, places: tuple[int, int]) -> Tensor:
+    """Put blocks back to their places, where each pixel is the weighted mean of the blocks that hold it.
+
+    Args:
+        spectra: (places, 64): the sum of the cosine coefficients of all blocks at a place, each times its weight.
+        weights: (places,): the sum of these weights.
+        places: rows and columns of places.
+
+    Returns:
+        The picture, 7 pixels higher and wider than there are places.
+    """
+    (high, wide), lines = places, cosines(_BLOCK, spectra.device)
+    # Blocks fade out towards their edges, so that the edges do not show.
+    window = torch.kaiser_window(_BLOCK, periodic=False, beta=2.0, device=spectra.device, dtype=torch.float32)
+    across = torch.einsum("pab,bj->jpa", spectra.view(-1, _BLOCK, _BLOCK), lines * window)
+    half = spectra.new_zeros(high, wide + _BLOCK - 1, _BLOCK)
+    for right, part in enumerate(across):
+        half[:, right : right + wide] += part.view(high, wide, _BLOCK)
+    down = torch.einsum("hwa,ai->ihw", half, lines * window)
+    top = spectra.new_zeros(high + _BLOCK - 1, wide + _BLOCK - 1)
+    for below, part in enumerate(down):
+        top[below : below + high] += part
+    padded = F.pad(weights.view(1, 1, high, wide), (_BLOCK - 1,) * 4)
+    bottom = F.conv2d(F.conv2d(padded, window.view(1, 1, -1, 1)), window.view(1, 1, 1, -1))[0, 0]
+    return top / bottom.clamp_min(1e-30)
 
 
 def cosines(size: int, device: torch.device) -> Tensor:

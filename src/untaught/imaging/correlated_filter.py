@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from scipy import fft, ndimage, signal
 from torch import Tensor
 
-from untaught.imaging.collaborative_filter import cosines, find_groups, haar
+from untaught.imaging.collaborative_filter import cosines, find_groups, haar, overlaid
 from untaught.imaging.noise_model import NoiseModel
 
 __all__ = ["Strength", "filter_correlated"]
@@ -34,8 +34,8 @@ _REACH = 15
 """Blocks so far apart, in pixels, share no noise."""
 _SMALLEST = 48
 """A smaller picture is not made smaller still."""
-_CHUNK = 1024
-"""Groups whose variances are computed at once, to spare memory."""
+_CHUNK = 256
+"""Groups whose variances are computed at once: what a processor keeps at hand."""
 
 
 @dataclass(frozen=True)
@@ -155,7 +155,6 @@ def _filter_groups(
     """Filter the groups of one plane, (H, W): by a threshold, or guided by a pilot."""
     together, lines = haar(_GROUP, plane.device), cosines(_BLOCK, plane.device)
     blocks = torch.einsum("ai,bj->abij", lines, lines).reshape(_BLOCK**2, 1, _BLOCK, _BLOCK)
-    window = torch.kaiser_window(_BLOCK, periodic=False, beta=2.0)
     places = (plane.shape[0] - _BLOCK + 1, plane.shape[1] - _BLOCK + 1)
     count = places[0] * places[1]
     spectra = [F.conv2d(x[None, None], blocks)[0].flatten(1).T.contiguous() for x in (plane, pilot) if x is not None]
@@ -177,9 +176,7 @@ def _filter_groups(
         back = torch.einsum("kl,gkp->glp", together, seen * gain) * weight[:, None, None]
         summed.index_add_(0, group.flatten(), back.flatten(0, 1))
         weights.index_add_(0, group.flatten(), weight[:, None].expand(-1, _GROUP).flatten())
-    top = F.conv_transpose2d(summed.T.reshape(1, _BLOCK**2, *places), blocks * window[:, None] * window)
-    bottom = F.conv_transpose2d(weights.view(1, 1, *places), (window[:, None] * window)[None, None])
-    return (top / bottom.clamp_min(1e-30))[0, 0]
+    return overlaid(summed, weights, places)
 
 
 def _group_variances(groups: Tensor, wide: int, table: Tensor, together: Tensor) -> Tensor:
@@ -190,8 +187,18 @@ def _group_variances(groups: Tensor, wide: int, table: Tensor, together: Tensor)
     down, right = rows[:, first] - rows[:, second], columns[:, first] - columns[:, second]
     index = (down + _REACH) * (2 * _REACH + 1) + right + _REACH
     far = (down.abs() > _REACH) | (right.abs() > _REACH)
-    shared = table[torch.where(far, len(table) - 1, index)]
-    noise = torch.einsum("kp,gpr->gkr", weights, shared)
+    index = torch.where(far, len(table) - 1, index)
+    # Most coefficients compare a few blocks only, so what weighs nothing is left out of the sums.
+    coefficient, pair = weights.nonzero(as_tuple=True)
+    ends = torch.bincount(coefficient, minlength=_GROUP).repeat(len(groups)).cumsum(0)
+    noise = F.embedding_bag(
+        index[:, pair].flatten(),
+        table,
+        F.pad(ends, (1, 0)),
+        mode="sum",
+        per_sample_weights=weights[coefficient, pair].repeat(len(groups)),
+        include_last_offset=True,
+    ).view(-1, _GROUP, _BLOCK**2)
     # Nothing is free of noise: rounding alone leaves some.
     alone = table[(len(table) - 1) // 2]
     return torch.maximum(noise, 0.03 * alone.clamp_min(1e-4))
