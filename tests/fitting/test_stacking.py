@@ -1,10 +1,13 @@
 """The answer so far is never worse on held-out values than the classical picture or the network's."""
 
+import numpy as np
 import pytest
 import torch
 
 from untaught.fitting.gaps import width_classes
-from untaught.fitting.stacking import Stacking
+from untaught.fitting.stacking import Blend, Stacking
+from untaught.tasks.classical import fill
+from untaught.tasks.preparation import prepare
 
 
 @pytest.fixture
@@ -98,3 +101,42 @@ def test_a_large_picture_is_measured_in_bands():
     known[..., 240:280, 10:50] = False
     turned = width_classes(known.transpose(-2, -1)).transpose(-2, -1)
     assert torch.equal(width_classes(known), turned)
+
+
+def test_a_blend_begins_with_the_classical_picture_and_gives_a_network_that_fits_less_than_half(case):
+    observed, known, _ = case
+    classical = wrong_by(observed, 0.1, 1)
+    blend = Blend(lambda values, shown: torch.where(shown, values, classical), observed, known)
+    network = torch.zeros_like(observed)
+    assert torch.equal(blend.frozen()(network), blend.classical)
+    shares = []
+    for loss in (10.0, 0.05, 0.01, 0.0):
+        blend.look(torch.tensor(loss))
+        shares.append(blend.share)
+    assert shares[0] == 0
+    assert shares == sorted(shares)
+    assert 0.25 < shares[-1] <= 0.5
+    torch.testing.assert_close(blend.frozen()(network), blend.classical * (1 - shares[-1]))
+
+
+@pytest.mark.parametrize("moment", [1, 3])
+def test_a_large_hole_is_a_mean_of_both_and_goes_on_to_the_same_bits(moment):
+    y, x = np.mgrid[:64, :64] / 64
+    picture = (0.5 + 0.4 * np.sin(9 * x + 4 * y)).astype(np.float32)
+    known = np.ones((64, 64), bool)
+    known[8:56, 8:56] = False
+    job = prepare("inpaint", picture, known, recipe="fast", iterations=4, device="cpu")
+    run = job.begin()
+    moments = []
+    for state in run:
+        average, answer = state.average[0, 0].numpy(), state.picture[0, 0].numpy()
+        moments.append((average, answer, run.snapshot()))
+    average, answer, saved = moments[moment]
+    classical = fill(torch.from_numpy(np.where(known, picture, 0))[None, None], torch.from_numpy(known)[None, None])
+    both = np.stack([average, classical[0, 0].numpy()])
+    assert (answer >= both.min(0) - 1e-6).all()
+    assert (answer <= both.max(0) + 1e-6).all()
+    assert "biharmonic" in " ".join(run.restoration().notes)
+    again = job.begin(saved)
+    np.testing.assert_array_equal(again.last.picture[0, 0].numpy(), answer)
+    np.testing.assert_array_equal(again.finish().picture, run.restoration().picture)

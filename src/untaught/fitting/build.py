@@ -77,7 +77,7 @@ def build_fit(
         operator=learnt,
         clip=problem.clip,
         rim=_RIM if recipe.classical else 0,
-        mean=MeanWeights(network) if recipe.classical and problem.classical is not None else None,
+        mean=MeanWeights(network) if recipe.classical and problem.classical and held is not None else None,
     )
 
 

@@ -45,7 +45,7 @@ from untaught.fitting.optimisers import OptimiserSettings, scheduled_rate
 from untaught.fitting.problem import Problem
 from untaught.fitting.recipe import Recipe
 from untaught.fitting.results import further_results, interval, residual_note, unexplained, unexplained_note
-from untaught.fitting.stacking import Stacking
+from untaught.fitting.stacking import Blend, Stacking
 from untaught.fitting.state import Observer, Restoration, State, StopReason
 from untaught.fitting.stopping import EarlyStopping, Evidence, HeldOut, NeverStop
 from untaught.imaging.arrays import from_tensor, in_unit_range
@@ -57,6 +57,8 @@ __all__ = ["Job", "Progress", "Run"]
 
 _WINDOW, _MARGIN = 256, 16
 """Side of the windows in which the mean network is evaluated, and of their rim that is not used, in pixels."""
+
+_NO_TELLING = "nothing in the picture tells which is nearer, and their mean is nearer than either more often than not"
 
 _HELD_OUT_SEED = 1_000_003
 """Distance of the seed of the held-out values from that of the fit."""
@@ -204,6 +206,7 @@ class Run:
         if job.start is not None:
             self._fit.start_from(job.start)
         self._stacking: Stacking | None = None
+        self._blend: Blend | None = None
         # Who wants the network's own output gets it unmixed.
         stacked = job.recipe.classical and problem.kept is not None
         if stacked and problem.classical is not None and self._held is not None:
@@ -215,6 +218,8 @@ class Run:
             )
             seen = math.prod(problem.size if job.recipe.patch is None else patch_size(problem.size, job.recipe.patch))
             self._evaluates_every = evaluation_interval(self._windows, seen)
+        elif stacked and problem.classical is not None:
+            self._blend = Blend(problem.classical, self._observed, self._known)
         if self._held is not None:
             self._fit.sampler.set_known(self._known & ~self._held)
         criterion = rule.criterion(Evidence(self._observed, self._known, self._held, self._operator))
@@ -270,6 +275,9 @@ class Run:
             for state in self._stage(limit):
                 if self._stacking is not None:
                     state = self._stacked(state)
+                elif self._blend is not None:
+                    self._blend.look(state.loss)
+                    state = state.stacked_by(self._blend.frozen())
                 self.last = state
                 self._note(state)
                 turn = self._look(state) or state.iteration >= limit
@@ -421,6 +429,9 @@ class Run:
         answer_note = self.job.problem.answer_note
         if answer_note is not None and self.job.recipe.classical:
             return (answer_note(),)
+        if self._blend is not None:
+            share, name = self._blend.share, self.job.problem.classical_name
+            return (f"the network's share of what was filled in is {share:.0%}, the rest is {name}: {_NO_TELLING}",)
         if self._stacking is None:
             return ()
         share, name = self._stacking.share, self.job.problem.classical_name
@@ -446,7 +457,7 @@ class Run:
             "factor": self._factor,
             "expected": self._expected,
             "stop_reason": self.stop_reason.name,
-            "points": {**self._points, "loss": self._loss_history()},
+            "points": {name: [*some] for name, some in self._points.items()} | {"loss": self._loss_history()},
         }
         if self._stacking is not None:
             values["stacking"], values["mixture"] = self._stacking.weights.tolist(), self._stacking.mixture
@@ -648,6 +659,9 @@ class Run:
         if fit.average is None:
             return None
         loss, (average, square) = self._losses[-1], fit.averages
+        if self._blend is not None:
+            self._blend.look(loss)
+        answer = self._stacking or self._blend
         return State(
             iteration=fit.iteration,
             iterations=self._until,
@@ -655,7 +669,7 @@ class Run:
             losses=loss.expand(len(self._observed)),
             average=average,
             square=square,
-            stacked=None if self._stacking is None else self._stacking.frozen(),
+            stacked=None if answer is None else answer.frozen(),
             elapsed=fit.elapsed,
             rollbacks=fit.guard.rollbacks,
             network=fit.network,

@@ -16,7 +16,7 @@ from torch import Tensor
 
 from untaught.fitting.gaps import RADII, WIDE, width_classes
 
-__all__ = ["Stacking"]
+__all__ = ["Blend", "Stacking"]
 
 _PRIOR = 50
 """A class trusts its own held-out values as much as its neighbour's weight if it has so many independent ones."""
@@ -24,6 +24,10 @@ _PRIOR = 50
 
 _TOGETHER = 9
 """Errors of so many neighbouring pixels go together."""
+
+
+_BLENDED = 0.3
+"""A network's share in a large hole: less than half, because it is farther off where it is wrong."""
 
 
 class Stacking:
@@ -153,6 +157,41 @@ class Stacking:
             return 0.0
         counts = torch.bincount(gaps.flatten().cpu().long(), minlength=len(self.weights)).double()
         return float((counts * self.weights).sum() / counts.sum())
+
+
+class Blend:
+    """A classical picture and a network's in fixed shares, where nothing tells which of them is nearer.
+
+    Both are wrong inside a large hole, in different ways, so their mean is nearer than either more often than not:
+    docs/lab-notes/anytime.md. The network has less as long as it has not learnt what is known.
+
+    Args:
+        classical: fills in a picture, (N, C, H, W), from its values and what is known of them.
+        observed: (N, C, H, W), float32.
+        known: the same shape, bool.
+
+    Attributes:
+        classical: the classical picture, (N, C, H, W).
+    """
+
+    def __init__(self, classical: Callable[[Tensor, Tensor], Tensor], observed: Tensor, known: Tensor) -> None:
+        self.classical = classical(observed, known).to(observed)
+        self._variance = observed[known].var(correction=0).clamp_min(1e-30)
+        self._share = torch.zeros_like(self._variance)
+
+    def look(self, loss: Tensor) -> None:
+        """Weigh again, by the mean squared error on what is known, scalar."""
+        self._share = _BLENDED * (1 - loss / self._variance).clamp_min(0)
+
+    def frozen(self) -> Callable[[Tensor], Tensor]:
+        """A function from an averaged output, (N, C, H, W), to the answer with the share of now."""
+        share, classical = self._share, self.classical
+        return lambda average: torch.lerp(classical.to(average), average, share.to(average))
+
+    @property
+    def share(self) -> float:
+        """The network's share, from 0."""
+        return float(self._share)
 
 
 def _chance(step: Tensor, rest: Tensor) -> float:

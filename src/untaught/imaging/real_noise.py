@@ -134,7 +134,7 @@ def _windows(picture: Array) -> list[Array]:
 
 def _strength(model: NoiseModel, pixels: int) -> Strength:
     """How much to remove: noise that a camera has smoothed is weaker in flat blocks than elsewhere."""
-    step = 4 if pixels <= _LARGE else 6
+    step = 3 if pixels <= _LARGE else 4
     smoothed = float(np.clip((model.correlation[1] - _FREE) / (_SMOOTHED - _FREE), 0, 1))
     return Strength(threshold=2.8 + 1.2 * smoothed, excess=1 + 2 * smoothed, colour=smoothed, step=step)
 

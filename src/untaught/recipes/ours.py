@@ -120,6 +120,7 @@ HOLE = dataclasses.replace(
         PAPER_HOLE.network, down_channels=(32, 64, 128, 128, 128), up_channels=(32, 64, 128, 128, 128)
     ),
     optimiser=OptimiserSettings(name="muon", learning_rate=0.01),
+    classical=True,
     averaging=0.97,
     iterations=500,
 )

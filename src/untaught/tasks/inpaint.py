@@ -131,7 +131,7 @@ def read(picture: Tensor, layout: Layout, settings: FillSettings, mask: NDArray[
         layout=layout,
         kept=kept if settings.keep_known else None,
         recipe_row="inpaint-hole" if large else "",
-        classical=None if large or layout.volume else functools.partial(fill, strips=strips),
+        classical=None if layout.volume else functools.partial(fill, strips=strips),
         classical_name="biharmonic",
         strips=strips,
         notes=notes,
