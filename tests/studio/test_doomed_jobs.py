@@ -108,7 +108,7 @@ def test_settings_of_a_job_can_be_changed(page, studio, painted):
     page.locator("#paint-panel").wait_for()
     assert page.input_value("#task") == "denoise"
     assert page.input_value("[data-option=iterations]") == "7"
-    assert page.locator("[data-option=kind] [aria-checked=true]").inner_text() == "Poisson"
+    assert page.locator("[data-option=kind] [aria-checked=true]").text_content() == "Poisson"
     assert page.locator("[data-option=recipe] [aria-checked=true]").inner_text() == "Fast"
 
 

@@ -81,7 +81,7 @@ def test_a_job_to_its_end_and_its_download(page):
         page.click("#download")
     picture = Image.open(download.value.path())
     assert picture.size[0] > 100
-    assert page.locator("#command").inner_text().startswith("untaught inpaint")
+    assert page.text_content("#command").startswith("untaught inpaint")
 
 
 def test_a_photograph_of_twelve_megapixels_can_be_painted_on(page):
@@ -150,7 +150,7 @@ def test_the_download_is_what_the_command_line_gives(page, photo, tmp_path):
     with page.expect_download() as download:
         page.click("#download")
     assert download.value.suggested_filename == "photo-restored.png"
-    words = page.inner_text("#command").split()
+    words = page.text_content("#command").split()
     shutil.copy(photo / "photo.png", tmp_path)
     shutil.copy(photo / "mask.png", tmp_path / "photo-mask.png")
     subprocess.run(
@@ -167,11 +167,12 @@ def test_a_stopped_job_says_that_it_cannot_be_repeated(page, studio, photo):
     studio.wait_until(lambda: studio.get(f"jobs/{job}")["progress"])
     page.click("#finish")
     finished_picture(page)
-    assert "another picture" in page.inner_text("#command-about")
+    assert "another picture" in page.text_content("#command-about")
+    page.click("#details summary")
     page.fill("#more-iterations", "2")
     page.click("#continue")
-    playwright.expect(page.locator("#why")).to_contain_text("iteration limit", timeout=60_000)
-    assert "another picture" in page.inner_text("#command-about")
+    playwright.expect(page.locator("#notes")).to_contain_text("iteration limit", timeout=60_000)
+    assert "another picture" in page.text_content("#command-about")
 
 
 def test_a_refused_file_is_explained(page, tmp_path):
@@ -446,6 +447,7 @@ def test_uncertainty_is_laid_over(page, photo):
     while looks_of(page) != without:
         assert time.monotonic() < deadline + 30, "the map did not disappear"
     with page.expect_download() as download:
+        page.click("#downloads summary")
         page.click("#download-uncertainty")
     assert download.value.suggested_filename == "photo-uncertainty.tif"
     assert over != without

@@ -15,20 +15,14 @@ from untaught.settings import check_names
 from untaught.tasks.options import FitOptions, Option, build
 from untaught.tasks.registry import TASKS, Task, find_task
 
-__all__ = ["check_settings", "command_line", "describe", "find_offer", "mask_need", "offers", "title"]
+__all__ = ["check_settings", "command_line", "describe", "find_offer", "mask_need", "offers"]
 
-_TITLES = {
-    "inpaint": "Fill in what is painted over",
-    "restore": "Fill in scattered pixels",
-    "denoise": "Take the noise off",
-    "upscale": "Make it larger",
-    "deblur": "Sharpen a blur",
-    "demosaic": "Fill in a sensor's mosaic",
-}
 _QUALITIES = ("fast", "balanced", "best")
 # The page shows these common options; the rest is for the command line. White always means known here.
 _SHOWN = ("recipe", "time_budget", "iterations", "runs", "seed", "device")
 _NOT_SHOWN = ("mask_marks",)
+# What is asked first; the rest is under "More settings".
+_FIRST = ("recipe", "strength", "factor", "blur", "radius", "pattern")
 
 
 def offers() -> list[Task]:
@@ -60,11 +54,6 @@ def mask_need(task: Task) -> str:
     return "none" if not masks else "needed" if masks[0].required else "optional"
 
 
-def title(task: Task) -> str:
-    """The title of a task on the page."""
-    return _TITLES.get(task.name, task.name.capitalize())
-
-
 def describe(task: Task, devices: Sequence[str] = ()) -> dict[str, Any]:
     """A task as plain values; "settings" are the options that can be sent with a job.
 
@@ -74,7 +63,6 @@ def describe(task: Task, devices: Sequence[str] = ()) -> dict[str, Any]:
     """
     return {
         "name": task.name,
-        "title": title(task),
         "about": task.about,
         "mask": mask_need(task),
         "settings": [_describe(option, task, devices) for option in _options(task)],
@@ -97,13 +85,22 @@ def _describe(option: Option, task: Task, devices: Sequence[str]) -> dict[str, A
         choices = tuple(devices)
     return {
         "name": option.name,
-        "title": "Quality" if is_recipe else option.name.replace("_", " ").capitalize(),
-        "about": "Fast is a usable picture, best takes longer." if is_recipe else option.text,
-        "kind": "choice" if choices else "flag" if option.is_switch else "word",
+        "about": option.text,
+        "kind": _kind(option, choices),
         "default": option.default,
         "choices": choices,
-        "common": option.name not in (*_SHOWN[1:], "keep_known"),
+        "least": option.schema.get("minimum"),
+        "most": option.schema.get("maximum"),
+        "common": option.name in _FIRST or option.required,
     }
+
+
+def _kind(option: Option, choices: Sequence[str]) -> str:
+    if choices:
+        return "choice"
+    if option.schema.get("type") == "number" and option.schema.get("minimum") == 0 and "maximum" in option.schema:
+        return "range"
+    return "flag" if option.is_switch else "word"
 
 
 def check_settings(task: Task, given: Mapping[str, object]) -> dict[str, Any]:

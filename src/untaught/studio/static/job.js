@@ -2,16 +2,16 @@
 
 import { bitmap, get, post, remove } from "./api.js";
 import { Chart } from "./chart.js";
+import { showSubject } from "./dom.js";
+import { duration, knows, say, taskTitle } from "./words.js";
 
 const $ = (id) => document.getElementById(id);
-const TITLES = { queued: "Waiting for its turn", running: "Restoring", paused: "Paused", done: "Restored", failed: "Failed", cancelled: "Cancelled" };
 
 export class JobView {
-  constructor(stage, { onError, onGone, onSubject }) {
+  constructor(stage, { onError, onGone }) {
     this.stage = stage;
     this.onError = onError;
     this.onGone = onGone;
-    this.onSubject = onSubject;
     this.chart = new Chart($("chart"));
     this.#listen();
   }
@@ -98,7 +98,7 @@ export class JobView {
   async #openBefore() {
     const { id, facts } = this;
     this.opened = true;
-    this.onSubject(`${facts.name} · ${facts.width} × ${facts.height}`);
+    showSubject(facts.name, `${facts.width} × ${facts.height}`);
     const before = await bitmap(`/jobs/${id}/files/before`);
     if (id !== this.id) return;
     if (before) await this.stage.open(before, facts.width, facts.height);
@@ -165,8 +165,8 @@ export class JobView {
 
   // Clears what the last job has left, until the facts of this one come.
   #showNothing() {
-    $("job-title").textContent = "Opening…";
-    for (const id of ["job-about", "why"]) $(id).textContent = "";
+    $("job-title").textContent = say("job.opening");
+    for (const id of ["job-about", "why", "notes"]) $(id).textContent = "";
     for (const id of ["bar", "running-actions", "ended-actions", "continue-part", "downloads", "uncertainty-choice"]) $(id).hidden = true;
     for (const id of ["iteration", "left", "loss"]) $(id).textContent = "–";
   }
@@ -174,9 +174,9 @@ export class JobView {
   #showState() {
     const { facts } = this, { state, result, wish } = facts, running = state === "running" || state === "queued";
     $("job-panel").dataset.state = state;
-    $("job-title").textContent = wish ? { pause: "Pausing…", finish: "Finishing…" }[wish] : TITLES[state];
+    $("job-title").textContent = say(wish ? `job.${wish}-wish` : `job.${state}`);
     const quality = facts.settings.recipe ?? "";
-    $("job-about").textContent = [facts.title, quality, facts.crop && "part of the picture"].filter(Boolean).join(" · ");
+    $("job-about").textContent = [taskTitle(facts.task), quality, facts.crop && say("job.part")].filter(Boolean).join(" · ");
     $("running-actions").hidden = !running;
     $("ended-actions").hidden = running;
     $("pause").disabled = $("finish").disabled = Boolean(wish) || state !== "running";
@@ -184,7 +184,7 @@ export class JobView {
     $("resume").hidden = !["paused", "failed", "cancelled"].includes(state);
     $("change").hidden = state !== "failed" && state !== "cancelled";
     $("again").hidden = !$("change").hidden;
-    $("resume").textContent = state === "failed" ? "Try again" : "Resume";
+    $("resume").textContent = say(state === "failed" ? "job.again" : "job.resume");
     $("download").hidden = $("continue-part").hidden = state !== "done";
     $("downloads").hidden = !["done", "failed"].includes(state);
     $("whole").hidden = state !== "done" || !facts.crop;
@@ -198,18 +198,21 @@ export class JobView {
     $("download-mask").parentElement.hidden = !facts.has_mask;
     $("download-uncertainty").parentElement.hidden = !facts.has_uncertainty;
     $("command").textContent = facts.command;
-    $("command-about").textContent = result?.repeatable === false
-      ? "You or the time limit stopped this job, so the command line gives another picture."
-      : "The same on the command line:";
+    $("command-about").textContent = say(result?.repeatable === false ? "job.command-differs" : "job.command");
+    if (this.state !== state) $("details").open = state === "running";
+    this.state = state;
+    $("notes").textContent = "";
     this.line = facts.progress ?? this.line;
     if (state === "failed") $("why").textContent = `${facts.message[0]?.toUpperCase() ?? ""}${facts.message.slice(1)}.`;
-    else if (state === "queued" && facts.full) $("why").textContent = "The disk is full. This job goes on by itself once there is space: see Storage.";
-    else if (state === "queued") $("why").textContent = "Another job is using the device. This one starts by itself.";
-    else if (state === "cancelled") $("why").textContent = "Its previews are kept. Resume continues from the last checkpoint.";
-    else if (state === "paused") $("why").textContent = "You can resume it at any time, also after closing the studio.";
+    else if (state === "queued" && facts.full) $("why").textContent = say("job.full");
+    else if (state === "queued") $("why").textContent = say("job.waits");
+    else if (state === "cancelled") $("why").textContent = say("job.cancelled-about");
+    else if (state === "paused") $("why").textContent = say("job.paused-about");
     else if (state === "done" && result) {
       const notes = result.notes.map((note) => `${note[0].toUpperCase()}${note.slice(1)}.`);
-      $("why").textContent = [`It ended because ${["it was cancelled", "it was interrupted"].includes(result.stop_reason) ? "you stopped it" : result.stop_reason}.`, ...notes].join(" ");
+      const reason = `reason.${result.stop_reason}`;
+      $("why").textContent = say("job.took", { time: duration(result.seconds ?? 0) });
+      $("notes").textContent = [say("job.ended", { reason: knows(reason) ? say(reason) : result.stop_reason }), ...notes].join(" ");
     } else $("why").textContent = "";
     this.#showFigures();
     this.#showTime();
@@ -223,13 +226,13 @@ export class JobView {
     $("bar").firstElementChild.style.width = `${share}%`;
     $("bar").setAttribute("aria-valuenow", Math.round(share));
     $("iteration").textContent = line ? (done ? line.iteration : `${line.iteration} / ${line.until}`) : "–";
-    $("left-title").textContent = done ? "Time" : "Time left";
-    $("left").textContent = line ? (done ? duration(facts.result?.seconds ?? line.elapsed) : `≤ ${duration(line.left)}`) : "–";
+    $("left-title").textContent = say(done ? "job.time" : "job.left");
+    $("left").textContent = line ? (done ? duration(facts.result?.seconds ?? line.elapsed) : say("time.at-most", { time: duration(line.left) })) : "–";
     const expected = done && facts.result?.expected_psnr;
-    $("expected-title").textContent = expected ? "Expected" : "Loss";
-    $("expected-title").title = expected ? "PSNR on known pixels that were held out: an estimate for the missing ones" : "";
+    $("expected-title").textContent = say(expected ? "job.expected" : "job.loss");
+    $("expected-title").title = expected ? say("job.expected-about") : "";
     $("loss").textContent = expected ? `${expected.toFixed(1)} dB` : line ? (line.loss ?? 0).toExponential(1) : "–";
-    if (state === "running") $("why").textContent = line?.why ?? "Setting up the network.";
+    if (state === "running") $("why").textContent = line?.why ?? say("job.setting-up");
   }
 
   #showTime() {
@@ -240,7 +243,7 @@ export class JobView {
     const index = slider.disabled ? 1 : this.following ? moments.length - 1 : Math.max(0, moments.findLastIndex((moment) => moment <= this.shown));
     slider.value = index;
     const done = this.facts?.state === "done" && this.following;
-    $("moment-shown").textContent = done ? "Result" : this.following ? "Now" : `Iteration ${moments[index] ?? 0}`;
+    $("moment-shown").textContent = done ? say("moment.result") : this.following ? say("moment.now") : say("moment.iteration", { iteration: moments[index] ?? 0 });
     slider.setAttribute("aria-valuetext", $("moment-shown").textContent);
     const best = line?.best ? nearest(moments, line.best) : -1;
     $("best-mark").hidden = $("to-best").hidden = best < 0;
@@ -298,8 +301,8 @@ export class JobView {
     $("continue").addEventListener("click", () => this.#ask("continue", { iterations: Number($("more-iterations").value) || 200 }));
     $("copy").addEventListener("click", async () => {
       await navigator.clipboard.writeText(this.facts.command).catch(() => getSelection().selectAllChildren($("command")));
-      $("copy").textContent = "Copied";
-      setTimeout(() => { $("copy").textContent = "Copy"; }, 1500);
+      $("copy").textContent = say("job.copied");
+      setTimeout(() => { $("copy").textContent = say("job.copy"); }, 1500);
     });
     $("moment").addEventListener("input", () => this.#setMoment(Number($("moment").value)));
     $("to-best").addEventListener("click", () => this.#setMoment(this.bestIndex));
@@ -330,12 +333,6 @@ export class JobView {
     hold.addEventListener("keydown", (event) => { if (event.key === " " || event.key === "Enter") this.#hold(true); });
     hold.addEventListener("keyup", () => this.#hold(false));
   }
-}
-
-export function duration(seconds) {
-  if (seconds < 90) return `${Math.ceil(seconds)} s`;
-  if (seconds < 5400) return `${Math.round(seconds / 60)} min`;
-  return `${(seconds / 3600).toFixed(1)} h`;
 }
 
 function nearest(moments, wanted) {

@@ -3,6 +3,7 @@
 import { bitmap } from "./api.js";
 import { Marks } from "./marks.js";
 import { Mask } from "./mask.js";
+import { say } from "./words.js";
 
 const $ = (id) => document.getElementById(id);
 const KEYS = { b: "brush", e: "eraser", r: "rectangle", l: "lasso", h: "hand" };
@@ -42,6 +43,11 @@ export class Painting {
     this.mask = this.marks = null;
     this.stage.cursor = this.stage.outline = null;
     this.setSelecting(false);
+  }
+
+  use(used) {
+    this.used = used;
+    this.stage.overlay = this.mask && used ? this.mask.canvas : null;
   }
 
   get active() { return this.mask !== null && (this.used || this.selecting) && this.stage.onStroke === this.stroke; }
@@ -135,7 +141,7 @@ export class Painting {
     const { width, height } = this.mask, within = (value, most) => Math.round(Math.max(0, Math.min(most, value)));
     const box = { left: within(Math.min(x0, x1), width), top: within(Math.min(y0, y1), height), right: within(Math.max(x0, x1), width), bottom: within(Math.max(y0, y1), height) };
     if (box.right - box.left < 16 || box.bottom - box.top < 16) {
-      this.onError(new Error("This region is too small. Draw one of at least 16 × 16 pixels."));
+      this.onError(new Error(say("start.too-small")));
       return;
     }
     this.stage.selection = box;
@@ -165,7 +171,7 @@ export class Painting {
     $("undo").disabled = !mask.past.length;
     $("redo").disabled = !mask.future.length;
     const shown = share >= 0.1 ? share.toLocaleString("en", { style: "percent" }) : share.toLocaleString("en", { style: "percent", minimumSignificantDigits: 2, maximumSignificantDigits: 2 });
-    $("missing").textContent = mask.missing ? `${shown} of the picture is marked` : "Nothing is marked yet";
+    $("missing").textContent = mask.missing ? say("marks.share", { share: shown }) : say("marks.none");
     this.marks.save().catch(() => {}); // what went wrong is shown, and tried again
     this.onChange();
   }
@@ -179,7 +185,7 @@ export class Painting {
 
   load(picture) {
     if (picture.width !== this.mask.width || picture.height !== this.mask.height) {
-      this.onError(new Error(`The mask is ${picture.width} × ${picture.height} pixels and the picture ${this.mask.width} × ${this.mask.height}: they must have the same size.`));
+      this.onError(new Error(say("marks.wrong-size", { width: picture.width, height: picture.height, wide: this.mask.width, high: this.mask.height })));
     } else if (this.mask.load(picture)) {
       this.stage.draw();
       this.#changed();
@@ -196,17 +202,17 @@ export class Painting {
   async propose(identity) {
     const button = $("propose"), { mask } = this;
     button.disabled = true;
-    button.textContent = "Looking…";
+    button.textContent = say("marks.looking");
     try {
       const kind = $("proposal").value, strength = $("strength").value / 100;
       const answer = await bitmap(`/pictures/${identity}/proposal?kind=${kind}&strength=${strength}`);
-      if (!answer) throw new Error("No damage of this kind could be suggested for this picture.");
+      if (!answer) throw new Error(say("marks.not-found"));
       if (mask === this.mask) this.#add(answer, kind);
     } catch (error) {
       this.onError(error);
     }
     button.disabled = false;
-    button.textContent = "Mark";
+    button.textContent = say("marks.propose");
   }
 
   #add(proposal, kind) {
