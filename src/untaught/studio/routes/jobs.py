@@ -25,7 +25,7 @@ from untaught.studio.routes.common import (
     temporary_folder,
 )
 from untaught.studio.services import Services
-from untaught.studio.task_schema import find_offer, mask_need
+from untaught.studio.task_schema import check_settings, find_offer, mask_need
 
 __all__ = ["routes"]
 
@@ -59,6 +59,14 @@ class Continuation(BaseModel):
     model_config = ConfigDict(extra="forbid")
 
     iterations: Annotated[int, Field(ge=1, le=1_000_000)]
+
+
+class Strength(BaseModel):
+    """How much of the noise is removed."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    strength: float
 
 
 @routes.post("/jobs", status_code=201, summary="Queue a job")
@@ -194,6 +202,15 @@ async def _finish(services: CurrentServices, identity: Identity) -> dict[str, An
 @routes.post("/jobs/{identity}/cancel", summary="End a job at once, without a result")
 async def _cancel(services: CurrentServices, identity: Identity) -> dict[str, Any]:
     services.queue.cancel(identity)
+    return job_facts(services, identity)
+
+
+@routes.post("/jobs/{identity}/strength", summary="Set the strength of a denoised picture; nothing is fitted again")
+async def _strength(services: CurrentServices, identity: Identity, wanted: Strength) -> dict[str, Any]:
+    request = services.queue.request(identity)
+    task = find_offer(request.task)
+    settings = check_settings(task, {**request.settings, "strength": wanted.strength})
+    services.queue.set_strength(identity, settings)
     return job_facts(services, identity)
 
 

@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import contextlib
+import inspect
 import time
+from collections.abc import Callable
+from pathlib import Path
 from typing import Annotated, Any, Literal
 
 from fastapi import APIRouter, HTTPException, Query, Request, Response
@@ -22,7 +25,7 @@ from untaught.studio.routes.common import (
 from untaught.studio.services import Services
 from untaught.studio.storage import MissingError, shown_name, write_json
 
-__all__ = ["check_unused", "picture_facts", "routes"]
+__all__ = ["add_picture", "check_unused", "picture_facts", "routes"]
 
 routes = APIRouter()
 
@@ -33,8 +36,24 @@ async def _upload(
     request: Request,
     name: Annotated[str, Query(max_length=255, description="name of the file")] = "",
 ) -> dict[str, Any]:
+    return await add_picture(services, name, lambda path: services.receive(request, path))
+
+
+async def add_picture(services: Services, name: str, write: Callable[[Path], Any]) -> dict[str, Any]:
+    """Add a picture to the store.
+
+    Args:
+        services: of the studio.
+        name: of its file.
+        write: writes the file, or returns what to wait for.
+
+    Returns:
+        The picture as clients see it.
+    """
     with services.store.adding("pictures") as (identity, folder):
-        await services.receive(request, folder / "file")
+        written = write(folder / "file")
+        if inspect.isawaitable(written):
+            await written
         facts = await services.readers.run(folder, "picture")
         write_json(folder / "info.json", {"id": identity, "name": shown_name(name), "created": time.time(), **facts})
     return picture_facts(services, identity)

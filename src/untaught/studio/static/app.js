@@ -1,7 +1,7 @@
 // The page as a whole. It is in one of three modes: empty, painting a mask, or showing a job. The address names the
 // picture or job (#picture=..., #job=...), so a reload shows it again.
 
-import { follow, order } from "./api.js";
+import { follow, order, post } from "./api.js";
 import * as asking from "./asking.js";
 import * as cards from "./cards.js";
 import { asRadios, make, sure } from "./dom.js";
@@ -104,6 +104,7 @@ function listen() {
   $("log-out").addEventListener("click", () => { $("leaving").returnValue = "no"; $("leaving").showModal(); });
   $("leaving").addEventListener("close", logOut);
   for (const name of ["again", "change"]) $(name).addEventListener("click", () => opening.paintAgain(job.facts).catch(complain));
+  $("use").addEventListener("click", () => post(`/jobs/${job.id}/picture`).then(({ id }) => go(`picture=${id}`)).catch(complain));
   $("whole").addEventListener("click", () => job.whole().then(go).catch(complain));
   $("compare").querySelectorAll("[role=radiogroup]").forEach((group) => asRadios(group));
   listenForFiles();
@@ -168,11 +169,13 @@ function listenForZoom() {
     if (event.target.closest("input:not([type=range], [type=checkbox]), select, dialog, textarea")) return;
     if (event.key === " " && !event.target.closest("button, a, summary")) { stage.space = true; stage.canvas.classList.add("moving"); event.preventDefault(); }
     if (event.key === "0" && !event.ctrlKey && !event.metaKey) stage.fit();
+    if (event.key === "1" && !event.ctrlKey && !event.metaKey) stage.zoomToPixels();
     if (event.key === "+" || event.key === "=") stage.zoom(1.25, stage.canvas.clientWidth / 2, stage.canvas.clientHeight / 2);
     if (event.key === "-") stage.zoom(0.8, stage.canvas.clientWidth / 2, stage.canvas.clientHeight / 2);
   });
   addEventListener("keyup", (event) => { if (event.key === " ") { stage.space = false; stage.canvas.classList.remove("moving"); } });
   $("fit").addEventListener("click", () => stage.fit());
+  $("pixels").addEventListener("click", () => stage.zoomToPixels());
   stage.onChange = () => {
     $("zoom-shown").value = `${Math.round(100 * stage.camera.scale * devicePixelRatio)} %`;
     if (stage.cursor?.radius) stage.draw();

@@ -1,14 +1,13 @@
 // The fields of a task: made from what the server offers, read, filled, and marked as wrong.
 
 import { asRadios, choose, make } from "./dom.js";
-import { knows, named, say } from "./words.js";
+import { knows, named, optionTitle, say } from "./words.js";
 
 const $ = (id) => document.getElementById(id);
 
 export function control(described) {
-  const titled = `option.${described.name}`, told = `option.${described.name}-about`;
-  const title = knows(titled) ? say(titled) : named(described.name), about = knows(told) ? say(told) : described.about;
-  const option = { ...described, title, about };
+  const told = `option.${described.name}-about`;
+  const option = { ...described, title: optionTitle(described.name), about: knows(told) ? say(told) : described.about };
   if (option.kind === "choice" && option.name === "device") {
     const list = make("select", {}, ...option.choices.map((choice) => make("option", { value: choice, textContent: choice })));
     mark(list, option);

@@ -1,9 +1,11 @@
-// Showing a job: live figures and previews, earlier previews, before and after, and downloads.
+// Showing a job: live figures and previews, earlier previews, and what can be done with it.
 
 import { bitmap, get, post, remove } from "./api.js";
 import { Chart } from "./chart.js";
+import { Compare } from "./compare.js";
 import { showSubject } from "./dom.js";
-import { duration, knows, say, taskTitle } from "./words.js";
+import { Outputs } from "./outputs.js";
+import { aboutJob, duration, knows, say } from "./words.js";
 
 const $ = (id) => document.getElementById(id);
 
@@ -13,6 +15,8 @@ export class JobView {
     this.onError = onError;
     this.onGone = onGone;
     this.chart = new Chart($("chart"));
+    this.compare = new Compare(stage, { setStrength: (strength) => this.#ask("strength", { strength }) });
+    this.outputs = new Outputs({ onError });
     this.#listen();
   }
 
@@ -30,8 +34,7 @@ export class JobView {
     const { stage } = this;
     stage.onStroke = null;
     stage.canvas.style.cursor = "grab";
-    this.#setView("divider");
-    this.#setDivide(0.5);
+    this.compare.begin();
     this.#showNothing();
     try {
       await this.#take(await get(`/jobs/${identity}`));
@@ -46,8 +49,8 @@ export class JobView {
 
   close() {
     this.id = null;
-    $("time").hidden = $("divider").hidden = $("tag-before").hidden = $("tag-after").hidden = true;
-    this.stage.heat = null;
+    $("time").hidden = true;
+    this.compare.end();
   }
 
   remove = (identity) => remove(`/jobs/${identity}`).then(() => { if (identity === this.id) this.onGone(); });
@@ -64,6 +67,7 @@ export class JobView {
   hear(jobs) {
     if (!this.facts || this.facts.id !== this.id) return;
     const facts = jobs.find((one) => one.id === this.id);
+    this.compare.offer(facts, jobs);
     if (!facts) this.onGone();
     else if (JSON.stringify(facts) !== JSON.stringify(this.facts)) this.#take(facts).then(() => this.#catchUp());
   }
@@ -90,9 +94,17 @@ export class JobView {
     this.facts = facts;
     if (!this.opened) await this.#openBefore();
     if (facts.id !== this.id) return;
+    if (this.#settles()) {
+      $("why").textContent = say("job.settling");
+      $("ended-actions").hidden = $("downloads").hidden = true;
+      return;
+    }
     this.#showState();
     if (facts.state === "done" && this.following) await this.#showResult();
   }
+
+  // The result is made anew with another strength, which the page shows already.
+  #settles() { return this.compare.wanted !== null && ["queued", "running"].includes(this.facts?.state); }
 
   // The picture before restoration. That of a trial region is made when its job begins.
   async #openBefore() {
@@ -103,11 +115,14 @@ export class JobView {
     if (id !== this.id) return;
     if (before) await this.stage.open(before, facts.width, facts.height);
     else this.stage.close();
+    const mask = before && facts.has_mask && facts.settings.keep_known !== false ? await bitmap(`/jobs/${id}/files/mask`) : null;
+    if (id !== this.id) return;
+    this.compare.take(facts, before, mask);
     this.opened = Boolean(before);
   }
 
   #progress(lines) {
-    if (!this.id) return;
+    if (!this.id || this.#settles()) return;
     this.chart.add(lines);
     for (const line of lines) {
       this.moments = this.moments.filter((moment) => moment <= line.iteration);
@@ -132,7 +147,7 @@ export class JobView {
       this.shown = wanted;
       if (!picture) continue;
       this.stage.heat = null;
-      await this.stage.setAfter(picture);
+      await this.stage.setAfter(this.compare.composed(picture));
       this.chart.shown = this.following ? 0 : wanted;
       this.chart.draw();
       document.body.dataset.shown = wanted;
@@ -150,6 +165,7 @@ export class JobView {
     this.chart.shown = 0;
     this.chart.draw();
     this.#showUncertainty();
+    this.compare.offerStrength(this.facts);
     document.body.dataset.shown = "result";
   }
 
@@ -173,10 +189,10 @@ export class JobView {
 
   #showState() {
     const { facts } = this, { state, result, wish } = facts, running = state === "running" || state === "queued";
+    this.outputs.show(facts);
     $("job-panel").dataset.state = state;
     $("job-title").textContent = say(wish ? `job.${wish}-wish` : `job.${state}`);
-    const quality = facts.settings.recipe ?? "";
-    $("job-about").textContent = [taskTitle(facts.task), quality, facts.crop && say("job.part")].filter(Boolean).join(" · ");
+    $("job-about").textContent = aboutJob(facts);
     $("running-actions").hidden = !running;
     $("ended-actions").hidden = running;
     $("pause").disabled = $("finish").disabled = Boolean(wish) || state !== "running";
@@ -186,19 +202,9 @@ export class JobView {
     $("again").hidden = !$("change").hidden;
     $("resume").textContent = say(state === "failed" ? "job.again" : "job.resume");
     $("download").hidden = $("continue-part").hidden = state !== "done";
-    $("downloads").hidden = !["done", "failed"].includes(state);
     $("whole").hidden = state !== "done" || !facts.crop;
     $("download").classList.toggle("primary", !facts.crop);
     $("uncertainty-choice").hidden = state !== "done" || !facts.has_uncertainty;
-    const path = `/api/jobs/${facts.id}`;
-    $("download").href = `${path}/files/result?download=1`;
-    for (const name of ["mask", "uncertainty", "record", "log"]) $(`download-${name}`).href = `${path}/files/${name}?download=1`;
-    $("download-film").href = `${path}/film`;
-    $("download-record").parentElement.hidden = state !== "done";
-    $("download-mask").parentElement.hidden = !facts.has_mask;
-    $("download-uncertainty").parentElement.hidden = !facts.has_uncertainty;
-    $("command").textContent = facts.command;
-    $("command-about").textContent = say(result?.repeatable === false ? "job.command-differs" : "job.command");
     if (this.state !== state) $("details").open = state === "running";
     this.state = state;
     $("notes").textContent = "";
@@ -260,37 +266,13 @@ export class JobView {
     this.#showTime();
   }
 
-  #setView(view) {
-    const { stage } = this, wasSide = stage.view === "side";
-    stage.view = view;
-    for (const button of document.querySelectorAll("[data-view]")) {
-      button.setAttribute("aria-checked", String(button.dataset.view === view));
-      button.tabIndex = button.dataset.view === view ? 0 : -1;
-    }
-    $("divider").hidden = view !== "divider" || !this.id;
-    $("tag-before").hidden = $("tag-after").hidden = view === "after" || !this.id;
-    if (wasSide !== (view === "side")) stage.fit();
-    stage.draw();
-  }
-
-  #setDivide(share) {
-    this.stage.divide = Math.min(1, Math.max(0, share));
-    $("divider").style.left = `${100 * this.stage.divide}%`;
-    $("divider").setAttribute("aria-valuenow", Math.round(100 * this.stage.divide));
-    this.stage.draw();
-  }
-
-  #hold(holding) {
-    this.stage.holding = holding;
-    this.stage.draw();
-  }
-
   // Actions ---------------------------------------------------------------------------------------------------------
 
   async #ask(what, content) {
     try {
+      if (what === "strength" && this.facts.state !== "done") return; // it is asked for again at the end
       await post(`/jobs/${this.id}/${what}`, content);
-      if (what === "continue" || what === "resume") { this.following = true; this.shown = null; }
+      if (["continue", "resume", "strength"].includes(what)) { this.following = true; this.shown = null; }
     } catch (error) {
       this.onError(error);
     }
@@ -299,39 +281,10 @@ export class JobView {
   #listen() {
     for (const what of ["pause", "resume", "finish", "cancel"]) $(what).addEventListener("click", () => this.#ask(what));
     $("continue").addEventListener("click", () => this.#ask("continue", { iterations: Number($("more-iterations").value) || 200 }));
-    $("copy").addEventListener("click", async () => {
-      await navigator.clipboard.writeText(this.facts.command).catch(() => getSelection().selectAllChildren($("command")));
-      $("copy").textContent = say("job.copied");
-      setTimeout(() => { $("copy").textContent = say("job.copy"); }, 1500);
-    });
     $("moment").addEventListener("input", () => this.#setMoment(Number($("moment").value)));
     $("to-best").addEventListener("click", () => this.#setMoment(this.bestIndex));
     $("to-latest").addEventListener("click", () => this.#setMoment(this.moments.length - 1));
     $("uncertainty").addEventListener("change", () => this.#showUncertainty());
-    for (const button of document.querySelectorAll("[data-view]")) button.addEventListener("click", () => this.#setView(button.dataset.view));
-
-    const divider = $("divider");
-    divider.addEventListener("pointerdown", (event) => divider.setPointerCapture(event.pointerId));
-    divider.addEventListener("pointermove", (event) => {
-      if (!divider.hasPointerCapture(event.pointerId)) return;
-      const box = this.stage.canvas.getBoundingClientRect();
-      this.#setDivide((event.clientX - box.left) / box.width);
-    });
-    divider.addEventListener("keydown", (event) => {
-      const step = { ArrowLeft: -0.02, ArrowRight: 0.02, Home: -1, End: 1 }[event.key];
-      if (!step) return;
-      this.#setDivide(this.stage.divide + step);
-      event.preventDefault();
-    });
-
-    const hold = $("hold");
-    for (const name of ["pointerdown", "pointerup", "pointerleave", "blur"]) hold.addEventListener(name, () => this.#hold(name === "pointerdown"));
-    addEventListener("keydown", (event) => {
-      if (this.id && event.key.toLowerCase() === "b" && !event.ctrlKey && !event.metaKey && !event.target.closest("input[type=number]")) this.#hold(true);
-    });
-    addEventListener("keyup", (event) => { if (this.id && event.key.toLowerCase() === "b") this.#hold(false); });
-    hold.addEventListener("keydown", (event) => { if (event.key === " " || event.key === "Enter") this.#hold(true); });
-    hold.addEventListener("keyup", () => this.#hold(false));
   }
 }
 

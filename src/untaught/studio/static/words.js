@@ -13,6 +13,14 @@ export function named(name) {
   return name[0].toUpperCase() + name.slice(1).replaceAll("_", " ");
 }
 
+export const optionTitle = (name) => (knows(`option.${name}`) ? say(`option.${name}`) : named(name));
+
+// What a job does, with the settings that were changed.
+export function aboutJob({ task, settings, crop }) {
+  const changed = Object.entries(settings).map(([name, value]) => (name === "recipe" ? named(value) : `${optionTitle(name)}: ${value}`));
+  return [taskTitle(task), ...changed, crop && say("job.part")].filter(Boolean).join(" · ");
+}
+
 export const taskTitle = (name) => (knows(`task.${name}`) ? say(`task.${name}`) : named(name));
 
 export function duration(seconds) {
