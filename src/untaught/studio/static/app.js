@@ -7,6 +7,7 @@ import * as cards from "./cards.js";
 import { asRadios, make, sure } from "./dom.js";
 import { clearField } from "./form.js";
 import { JobView } from "./job.js";
+import { listenForKeys } from "./keys.js";
 import * as opening from "./opening.js";
 import { Painting } from "./painting.js";
 import { Stage } from "./stage.js";
@@ -110,6 +111,7 @@ function listen() {
   listenForFiles();
   listenForMasks();
   listenForZoom();
+  listenForKeys();
 }
 
 async function logOut() {

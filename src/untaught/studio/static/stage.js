@@ -17,6 +17,7 @@ export class Stage {
     this.loupe = false;                // whether what is under the pointer is enlarged
     this.pointer = null;               // where the pointer was last, on the screen
     this.overlay = null;               // a canvas over the before picture, such as the mask
+    this.opacity = 1;                  // of the overlay
     this.heat = null;                  // a bitmap over the after picture
     this.selection = null;             // a box in picture coordinates
     this.outline = null;               // points of an unfinished lasso or rectangle
@@ -67,7 +68,8 @@ export class Stage {
   get paneWidth() { return this.canvas.clientWidth / (this.view === "side" ? 2 : 1); }
 
   fit() {
-    const margin = 24, above = 64, wide = this.paneWidth - 2 * margin, tall = this.canvas.clientHeight - margin - above;
+    const bars = [...this.canvas.parentElement.querySelectorAll(".toolbar:not(.zoom)")].map((bar) => bar.offsetHeight);
+    const margin = 24, above = 20 + Math.max(44, ...bars), wide = this.paneWidth - 2 * margin, tall = this.canvas.clientHeight - margin - above;
     if (!this.width || wide <= 0 || tall <= 0) return;
     const scale = Math.min(wide / this.width, tall / this.height, 8);
     this.camera = { scale, x: (this.paneWidth - this.width * scale) / 2, y: above + (tall - this.height * scale) / 2 };
@@ -182,7 +184,7 @@ export class Stage {
     this.#layer(this.#level(picture, pixel), box);
     if (isAfter && this.heat) this.#layer(this.heat, box);
     if (!isAfter && this.overlay) {
-      context.globalAlpha = 0.72;
+      context.globalAlpha = this.opacity;
       this.#layer(this.overlay, box);
       context.globalAlpha = 1;
     }
