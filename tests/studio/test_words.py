@@ -11,7 +11,10 @@ STATIC = Path(untaught.__file__).parent / "studio" / "static"
 KEYS = set(re.findall(r'^  "([^"]+)":', (STATIC / "strings.js").read_text(encoding="utf-8"), re.MULTILINE))
 CODE = sorted(path for path in STATIC.glob("*.js") if path.name != "strings.js")
 # Names of keys and of events, which are no words of the page.
-NAMES = re.compile(r"(Arrow\w+|Enter|Home|End|Escape|Shift|Alt|Control|Tab|Delete|GET|POST|PUT|DELETE|Infinity)")
+NAMES = re.compile(
+    r"Arrow\w+|Enter|Home|End|Escape|Shift|Alt|Control|Tab|Delete|Ctrl [A-Z]|Ctrl Shift [A-Z]"
+    r"|GET|POST|PUT|DELETE|Infinity"
+)
 
 
 def literals(text):

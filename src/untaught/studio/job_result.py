@@ -46,6 +46,8 @@ def write_result(
     write(folder / files["result"], result)
     if result.pixels.dtype != np.uint8 or not files["result"].endswith(".png"):
         write(folder / "view.png", as_shown(result))
+    for name, found in restoration.found.items():
+        write(folder / f"{name}{Path(files['result']).suffix}", picture.with_pixels(found))
     if restoration.uncertainty is not None:
         write(folder / "uncertainty.tif", Picture(restoration.uncertainty.astype("float32")))
         write_bytes(folder / "uncertainty.png", heat(restoration.uncertainty))

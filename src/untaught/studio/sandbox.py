@@ -89,6 +89,19 @@ def _png_can_hold(picture: Picture) -> bool:
     return True
 
 
+def read_second(role: str, kind: str, width: str, height: str) -> dict[str, Any]:
+    """Check an uploaded second picture for a picture of this size, and rename it by its role and format.
+
+    Raises:
+        InputError: if the file is not a picture of this size.
+    """
+    reading.read_input("file", kind, (int(height), int(width)))
+    picture = reading.read("file")
+    kind = reading.format_of(Path("file").read_bytes())
+    Path("file").rename(f"{role}{_EXTENSIONS[kind]}")
+    return {"result": ".png" if kind != "TIFF" and _png_can_hold(picture) else ".tif"}
+
+
 def read_mask(width: str, height: str) -> dict[str, Any]:
     """Check the uploaded mask for a picture of this size, and write ``mask.png``.
 
@@ -172,6 +185,7 @@ def make_examples() -> dict[str, Any]:
 _ACTIONS: dict[str, Callable[..., dict[str, Any]]] = {
     "picture": read_picture,
     "mask": read_mask,
+    "second": read_second,
     "proposal": propose_mask,
     "inspection": inspect_picture,
     "film": make_film,

@@ -13,25 +13,28 @@ from typing import Any
 from untaught.errors import SettingError
 from untaught.settings import check_names
 from untaught.tasks.options import FitOptions, Option, build
-from untaught.tasks.registry import TASKS, Task, find_task
+from untaught.tasks.registry import TASKS, InputFile, Task, find_task
 
-__all__ = ["check_settings", "command_line", "describe", "find_offer", "mask_need", "offers"]
+__all__ = ["check_settings", "command_line", "describe", "find_offer", "mask_need", "offers", "second_files"]
 
 _QUALITIES = ("fast", "balanced", "best")
 # The page shows these common options; the rest is for the command line. White always means known here.
-_SHOWN = ("recipe", "time_budget", "iterations", "runs", "seed", "device")
+_SHOWN = ("recipe", "time_budget", "iterations", "runs", "seed", "device", "precision")
 _NOT_SHOWN = ("mask_marks",)
 # What is asked first; the rest is under "More settings".
 _FIRST = ("recipe", "strength", "factor", "blur", "radius", "pattern")
 
 
+_SECOND = ("guide", "other", "kernel")
+
+
 def offers() -> list[Task]:
-    """The tasks that need only a picture and a mask."""
+    """The tasks that need only pictures and a mask."""
     return [
         task
         for task in TASKS.values()
         if task.picture
-        and all(file.role == "mask" or not file.required for file in task.files)
+        and all(file.role in ("mask", *_SECOND) or not file.required for file in task.files)
         and not any(option.required for option in task.own_options)
     ]
 
@@ -44,7 +47,7 @@ def find_offer(name: str) -> Task:
     """
     task = find_task(name)
     if task not in offers():
-        raise SettingError(f"{name} needs more than a picture and a mask: use the command line")
+        raise SettingError(f"{name} needs more than pictures and a mask: use the command line")
     return task
 
 
@@ -52,6 +55,11 @@ def mask_need(task: Task) -> str:
     """Whether a mask is "needed", "optional", or of no use, "none"."""
     masks = [file for file in task.files if file.role == "mask"]
     return "none" if not masks else "needed" if masks[0].required else "optional"
+
+
+def second_files(task: Task) -> list[InputFile]:
+    """The pictures that a task takes besides the first one."""
+    return [file for file in task.files if file.role in _SECOND]
 
 
 def describe(task: Task, devices: Sequence[str] = ()) -> dict[str, Any]:
@@ -65,6 +73,7 @@ def describe(task: Task, devices: Sequence[str] = ()) -> dict[str, Any]:
         "name": task.name,
         "about": task.about,
         "mask": mask_need(task),
+        "files": [{"role": file.role, "about": file.about, "required": file.required} for file in second_files(task)],
         "settings": [_describe(option, task, devices) for option in _options(task)],
     }
 

@@ -127,6 +127,7 @@ def job_facts(services: Services, identity: str) -> dict[str, Any]:
         "progress": last_line(folder / "log.jsonl"),
         "has_mask": (folder / "mask.png").exists() or (folder / "whole-mask.png").exists(),
         "has_uncertainty": (folder / "uncertainty.tif").exists(),
+        "has_layer": (folder / f"layer{Path(request.files['result']).suffix}").exists(),
         "has_strengths": (folder / "smoothed.png").exists(),
         "result": _result(folder),
         "full": services.queue.full,

@@ -37,6 +37,7 @@ _JobFile = Literal[
     "uncertainty-view",
     "denoised",
     "smoothed",
+    "layer",
     "log",
 ]
 
@@ -68,6 +69,7 @@ async def _job_file(
         "uncertainty-view": (folder / "uncertainty.png", None),
         "denoised": (folder / "denoised.png", None),
         "smoothed": (folder / "smoothed.png", None),
+        "layer": (folder / f"layer{result.suffix}", f"{names['result'].rpartition('.')[0]}.layer{result.suffix}"),
         "log": (folder / "worker.log", f"{request.name}-log.txt"),
     }[which]
     if path.suffix == ".jpg":  # a preview, which the worker may delete meanwhile

@@ -25,7 +25,8 @@ from untaught.studio.routes.common import (
     temporary_folder,
 )
 from untaught.studio.services import Services
-from untaught.studio.task_schema import check_settings, find_offer, mask_need
+from untaught.studio.storage import read_json
+from untaught.studio.task_schema import check_settings, find_offer, mask_need, second_files
 
 __all__ = ["routes"]
 
@@ -125,6 +126,14 @@ def _fill(services: Services, wanted: NewJob, settings: dict[str, Any], identity
         for role in own:
             names[role], files[role] = f"{info['name']}{file.suffix}", whole
     _link(file, folder / (whole or files["picture"]))
+    for second in second_files(task):
+        role, path = second.role, next((one for one in source.glob(f"{second.role}.*") if one.suffix != ".json"), None)
+        if path is None:
+            continue
+        cut = crop is not None and second.kind != "kernel"
+        files[role] = f"{role}{read_json(source / f'{role}.json')['result'] if cut else path.suffix}"
+        names[role] = f"{name}-{files[role]}"
+        _link(path, folder / (f"whole-{path.name}" if cut else files[role]))
     if version:
         # A copy, not a link: the user may go on painting on the mask of the picture.
         shutil.copyfile(source / "mask.png", folder / ("whole-mask.png" if crop else "mask.png"))

@@ -3,6 +3,7 @@
 import { get, post } from "./api.js";
 import { make } from "./dom.js";
 import { atField, chosenSettings, clearField, control, fill } from "./form.js";
+import * as second from "./second.js";
 import { duration, knows, say, taskTitle } from "./words.js";
 
 const $ = (id) => document.getElementById(id);
@@ -13,6 +14,7 @@ let planning = 0, plans = 0;
 // `shared` has the stage, the painting, the current picture and the functions of the page.
 export function begin(shared) {
   page = shared;
+  second.begin(shared, () => { touched = true; maskChanged(); });
   $("task").addEventListener("change", () => { clearField(); chooseTask(); });
   $("paint-panel").addEventListener("input", () => { touched = true; page.quieten(); maskChanged(); });
   $("paint-panel").addEventListener("click", (event) => { if (event.target.closest("[data-option]")) { touched = true; maskChanged(); } });
@@ -32,14 +34,20 @@ export async function loadOffers() {
 // Begins with a new picture: with the task and settings of an earlier job, or the first task.
 export function beginWith(wished) {
   $("inspected").hidden = true;
-  // The first worker tells the devices of this machine some seconds after the start.
-  if (offers.length && !offers[0].settings.find((one) => one.name === "device").choices.length) {
-    loadOffers().then(() => { if (!touched) chooseTask(); }).catch(() => {});
-  }
+  if (offers.length) loadDevices().catch(() => {});
   touched = wished !== null;
   if (wished) { fillIn(wished); return; }
   if (offers.length) $("task").value = offers[0].name;
   chooseTask();
+}
+
+// The first worker tells the devices of this machine some seconds after the start.
+async function loadDevices() {
+  const deviceOf = (offer) => offer.settings.find((one) => one.name === "device");
+  if (deviceOf(offers[0]).choices.length) return;
+  await loadOffers();
+  if (!deviceOf(offers[0]).choices.length) { setTimeout(() => loadDevices().catch(() => {}), 2000); return; }
+  $("paint-panel").querySelector("input[data-option=device]")?.closest("label").replaceWith(control(deviceOf(chosen())));
 }
 
 export function chooseTask() {
@@ -74,7 +82,8 @@ function fillIn({ task, settings }) {
 
 export function maskChanged() {
   const offer = chosen(), { mask } = page.painting, marked = mask?.missing ?? 0;
-  const wrong = !offer ? "" : mask && marked === mask.data.length ? say("start.all-marked") : offer.mask === "needed" && !marked ? say("start.mark-first") : null;
+  if (offer) second.show(offer.files);
+  const wrong = !offer ? "" : second.isMissing(offer.files) ? say("start.second-first") : mask && marked === mask.data.length ? say("start.all-marked") : offer.mask === "needed" && !marked ? say("start.mark-first") : null;
   $("start").disabled = $("try").disabled = wrong !== null;
   $("plan").textContent = wrong ?? "";
   plan(wrong === null);

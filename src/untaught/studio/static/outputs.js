@@ -21,10 +21,11 @@ export class Outputs {
     this.facts = facts;
     $("downloads").hidden = !done && state !== "failed";
     $("download").href = `${path}/files/result?download=1`;
-    for (const name of ["mask", "uncertainty", "record", "log"]) $(`download-${name}`).href = `${path}/files/${name}?download=1`;
+    for (const name of ["mask", "layer", "uncertainty", "record", "log"]) $(`download-${name}`).href = `${path}/files/${name}?download=1`;
     $("download-film").href = `${path}/film`;
     $("download-record").parentElement.hidden = $("export-part").hidden = $("copy-picture").hidden = $("use").hidden = !done;
     $("download-mask").parentElement.hidden = !facts.has_mask;
+    $("download-layer").parentElement.hidden = !facts.has_layer;
     $("download-uncertainty").parentElement.hidden = !facts.has_uncertainty;
     $("command").textContent = facts.command;
     $("command-about").textContent = say(result?.repeatable === false ? "job.command-differs" : "job.command");
