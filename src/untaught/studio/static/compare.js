@@ -62,7 +62,7 @@ export class Compare {
     if (!facts || !this.open) return;
     const same = jobs.filter((one) => one.picture === facts.picture && one.id !== facts.id && one.state === "done"
       && JSON.stringify(one.crop) === JSON.stringify(facts.crop) && one.width === facts.width && one.height === facts.height);
-    const key = same.map((one) => one.id).join();
+    const key = same.map((one) => one.id + aboutJob(one)).join();
     $("against-part").hidden = !same.length;
     if (key === this.others) return;
     this.others = key;

@@ -95,8 +95,7 @@ export class Mask {
 
   paint(colour) {
     this.colour = colour;
-    this.context.clearRect(0, 0, this.width, this.height);
-    this.#show(this.#all());
+    if (this.missing) this.#show(this.#all());
   }
 
   // Marks the pixels of a box whose centres are `inside`.
