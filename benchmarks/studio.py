@@ -136,9 +136,9 @@ def thirty_tabs(browser: Browser, address: str) -> dict[str, float]:
     """The time that a page takes to load beside none and beside thirty others, all of which show a job."""
     context = browser.new_context(viewport={"width": 1280, "height": 800})
     page = context.new_page()
-    page.goto(address)
+    seconds_to_load(page, address, "#examples button")
     page.set_input_files("#file", picture_file(data.astronaut(), "PNG"))
-    page.locator("#paint-panel").wait_for()
+    page.locator("#paint-panel").wait_for(timeout=120_000)
     stroke(page, 120, 60, 12)
     wait_until(lambda: page.locator("#saved").inner_text() == "Marks saved")
     home = page.url.partition("#")[0]
@@ -170,6 +170,7 @@ def upload(page: Page) -> dict[str, float]:
     photograph = np.stack([x / 8 + grain, y / 6 + grain, (x + y) / 14 + grain], -1).clip(0, 255).astype(np.uint8)
     file = picture_file(photograph, "JPEG")
     shown, stored = [], []
+    page.locator("#examples button").first.wait_for(timeout=120_000)
     for _ in range(3):
         page.locator("#home").click()
         page.locator("#choose").wait_for()
