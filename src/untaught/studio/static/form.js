@@ -39,6 +39,7 @@ export function control(described) {
     const shown = make("output", { value: option.default });
     const slider = make("input", { type: "range", min: option.least, max: option.most, step: 0.05, value: option.default });
     mark(slider, option);
+    slider.setAttribute("aria-label", option.title); // a label around an output is the output's
     slider.addEventListener("input", () => { shown.value = slider.value; });
     return make("label", { className: "field", title: option.about }, make("span", {}, `${option.title} `, shown), slider);
   }
