@@ -2,6 +2,7 @@
 
     python -m benchmarks.studio             # everything
     python -m benchmarks.studio previews    # only the cost of previews: needs no browser and no idle machine
+    python -m benchmarks.studio tabs        # only thirty tabs, and the upload of a photograph
 
 Needs Debian's chromium. Writes docs/figures/studio.json, docs/figures/studio-*.jpg and the table of
 docs/lab-notes/studio.md.
@@ -124,6 +125,72 @@ def tour(page: Page) -> None:
     shoot(page, "phone")
 
 
+def seconds_to_load(page: Page, address: str, shown: str) -> float:
+    started = time.perf_counter()
+    page.goto(address)
+    page.locator(shown).first.wait_for(timeout=120_000)
+    return time.perf_counter() - started
+
+
+def thirty_tabs(browser: Browser, address: str) -> dict[str, float]:
+    """The time that a page takes to load beside none and beside thirty others, all of which show a job."""
+    context = browser.new_context(viewport={"width": 1280, "height": 800})
+    page = context.new_page()
+    seconds_to_load(page, address, "#examples button")
+    page.set_input_files("#file", picture_file(data.astronaut(), "PNG"))
+    page.locator("#paint-panel").wait_for(timeout=120_000)
+    stroke(page, 120, 60, 12)
+    wait_until(lambda: page.locator("#saved").inner_text() == "Marks saved")
+    home = page.url.partition("#")[0]
+    alone = median(seconds_to_load(page, f"{home}?{turn}", "#examples button") for turn in range(5))
+    page.goto(f"{home}#")
+    page.locator("#pictures button").first.click()
+    wait_until(lambda: page.locator("#start").is_enabled())
+    page.click("#start")
+    wait_until(lambda: re.match("[0-9]", page.locator("#iteration").inner_text()))
+    page.click("#pause")  # the fit would take the processors from the tabs
+    wait_until(lambda: page.locator("#job-title").inner_text() == "Paused")
+    job = page.url
+    others = [context.new_page() for _ in range(29)]
+    for other in others:
+        seconds_to_load(other, job, "#job-title")
+    last = context.new_page()
+    beside = median(seconds_to_load(last, f"{home}?{turn}", "#examples button") for turn in range(5, 10))
+    context.close()
+    return {
+        "seconds to load the page, no other tab": alone,
+        "seconds to load the page beside 30 tabs with a job": beside,
+        "the latter, divided by the former": beside / alone,
+    }
+
+
+def upload(page: Page) -> dict[str, float]:
+    y, x = np.mgrid[0:1250, 0:1600].astype(np.float32)
+    grain = np.random.default_rng(0).normal(0, 6, (1250, 1600))
+    photograph = np.stack([x / 8 + grain, y / 6 + grain, (x + y) / 14 + grain], -1).clip(0, 255).astype(np.uint8)
+    file = picture_file(photograph, "JPEG")
+    shown, stored = [], []
+    page.locator("#examples button").first.wait_for(timeout=120_000)
+    for _ in range(3):
+        page.locator("#home").click()
+        page.locator("#choose").wait_for()
+        started = time.perf_counter()
+        page.set_input_files("#file", file)
+        page.locator("#tools").wait_for()
+        shown.append(time.perf_counter() - started)
+        wait_until(lambda: page.evaluate("() => location.hash").startswith("#picture="))
+        stored.append(time.perf_counter() - started)
+    return {
+        "seconds to a paintable canvas, 2 megapixels": median(shown),
+        "seconds until it is uploaded and checked": median(stored),
+    }
+
+
+def tabs() -> dict[str, float]:
+    with chromium_and_studio() as (browser, address):
+        return {**upload(opened(browser, address)), **thirty_tabs(browser, address)}
+
+
 def preview_share(client: httpx.Client, side: int, seconds: float) -> float:
     """The time for log lines and previews in per cent of the time for fitting, over the first seconds of a job."""
     pixels = np.asarray(Image.fromarray(data.astronaut()).resize((side, side)))
@@ -176,24 +243,32 @@ def opened(browser: Browser, address: str) -> Page:
     return page
 
 
-def in_a_browser() -> dict[str, float]:
+@contextmanager
+def chromium_and_studio() -> Iterator[tuple[Browser, str]]:
     chromium = shutil.which("chromium")
     if chromium is None:
         raise SystemExit("chromium was not found: apt-get install chromium")
     with running_studio({}) as address, sync_playwright() as driver:
         browser = driver.chromium.launch(executable_path=chromium, args=["--no-sandbox"])
-        tour(opened(browser, address))
-        figures = measure(opened(browser, address))
+        yield browser, address
         browser.close()
-    return figures
+
+
+def in_a_browser() -> dict[str, float]:
+    with chromium_and_studio() as (browser, address):
+        tour(opened(browser, address))
+        return measure(opened(browser, address))
 
 
 def main(words: list[str]) -> None:
-    if words not in ([], ["previews"]):
+    if words not in ([], ["previews"], ["tabs"]):
         raise SystemExit(__doc__)
     path = DOCS / "figures/studio.json"
     figures = json.loads(path.read_text()) if words else in_a_browser()
-    figures |= previews()
+    if words != ["tabs"]:
+        figures |= previews()
+    if words != ["previews"]:
+        figures |= tabs()
     path.write_text(json.dumps(figures, indent=1) + "\n")
     rows = [f"| {name} | {value:.2g} |" for name, value in figures.items()]
     replace_table(DOCS / "lab-notes/studio.md", "studio", "\n".join(["| what | measured |", "| --- | --- |", *rows]))

@@ -63,7 +63,7 @@ def test_a_second_tab_follows_a_job_to_its_end(page, studio, photo):
         playwright.expect(shown.locator("#job-title")).to_have_text("Restored", timeout=60_000)
         until(shown, "!document.getElementById('moment').disabled")
     iterations = studio.get(f"jobs/{job}")["result"]["iterations"]
-    assert other.inner_text("#iteration") == page.inner_text("#iteration") == str(iterations)
+    assert other.text_content("#iteration") == page.text_content("#iteration") == str(iterations)
     studio.client.delete(f"jobs/{job}")
     other.locator("#empty").wait_for()
 

@@ -108,7 +108,7 @@ def test_settings_of_a_job_can_be_changed(page, studio, painted):
     page.locator("#paint-panel").wait_for()
     assert page.input_value("#task") == "denoise"
     assert page.input_value("[data-option=iterations]") == "7"
-    assert page.locator("[data-option=kind] [aria-checked=true]").inner_text() == "Poisson"
+    assert page.locator("[data-option=kind] [aria-checked=true]").text_content() == "Poisson"
     assert page.locator("[data-option=recipe] [aria-checked=true]").inner_text() == "Fast"
 
 
@@ -131,3 +131,81 @@ def test_a_plan_tells_the_time_and_the_notes_before_the_start(page, studio, phot
     open_photo(page, photo)
     page.set_input_files("#mask-file", photo / "mask.png")
     playwright.expect(page.locator("#plan")).to_contain_text("on this machine", timeout=20_000)
+
+
+# Second pictures -----------------------------------------------------------------------------------------------------
+
+
+@pytest.fixture(scope="module")
+def second(studio, photo):
+    """A picture with a guide, another mixture and a kernel."""
+    pixels = np.asarray(Image.open(photo / "photo.png"))
+    identity = studio.upload((photo / "photo.png").read_bytes())["id"]
+    point = np.zeros((5, 5), np.uint8)
+    point[2, 1:4] = 85
+    shadow = (pixels * np.linspace(0.4, 1, 64)[None, :, None]).astype(np.uint8)
+    for role, content in (("guide", as_jpeg(pixels)), ("other", as_png(shadow)), ("kernel", as_png(point))):
+        answer = studio.client.put(f"pictures/{identity}/files/{role}?name=my-{role}.png", content=content)
+        assert answer.status_code == 200, answer.text
+    assert studio.get(f"pictures/{identity}")["files"] == {role: f"my-{role}" for role in ("guide", "other", "kernel")}
+    return identity
+
+
+def as_jpeg(pixels):
+    file = io.BytesIO()
+    Image.fromarray(pixels).save(file, "JPEG", quality=95)
+    return file.getvalue()
+
+
+@pytest.mark.parametrize(
+    ("task", "settings", "crop"),
+    [("guide", {"noise": 8}, (8, 8, 32, 40)), ("separate", {}, (0, 16, 64, 32)), ("deblur", {}, None)],
+)
+def test_a_second_picture_is_used(studio, second, task, settings, crop):
+    body = {"picture": second, "task": task, "settings": {"iterations": 2, **settings}, "crop": crop}
+    job = studio.post("jobs", body, 201)
+    facts = studio.wait_for(job["id"], "done")
+    role = {"guide": "guide", "separate": "other", "deblur": "kernel"}[task]
+    assert f"--{role} photo" in facts["command"]
+    result = Image.open(io.BytesIO(studio.client.get(f"jobs/{job['id']}/files/result").content))
+    assert result.size == ((64, 64) if crop is None else crop[2:])
+    layer = studio.client.get(f"jobs/{job['id']}/files/layer?download=1")
+    assert layer.status_code == (200 if task == "separate" else 404)
+    assert facts["has_layer"] == (task == "separate")
+
+
+def test_a_second_picture_that_is_missing_or_does_not_fit_is_refused(studio, photo):
+    picture = studio.upload((photo / "photo.png").read_bytes())["id"]
+    for task, role in (("guide", "guide"), ("separate", "other")):
+        answer = studio.client.post("jobs", json={"picture": picture, "task": task})
+        assert answer.status_code == 422
+        assert answer.json()["field"] == role
+        assert "second picture" in answer.json()["detail"]
+        small = as_png(np.zeros((20, 30), np.uint8))
+        answer = studio.client.put(f"pictures/{picture}/files/{role}", content=small)
+        assert answer.status_code == 422
+        assert "30 x 20" in answer.json()["detail"] or "20 x 30" in answer.json()["detail"]
+    assert studio.get(f"pictures/{picture}")["files"] == {}
+    assert studio.client.put(f"pictures/{picture}/files/original", content=small).status_code == 422
+    studio.client.put(f"pictures/{picture}/files/kernel", content=small)
+    assert studio.client.delete(f"pictures/{picture}/files/kernel").status_code == 204
+    assert not [path for path in (studio.folder / "pictures" / picture).iterdir() if path.name.startswith("kernel")]
+
+
+def test_the_page_asks_for_a_second_picture(page, photo):
+    open_photo(page, photo)
+    assert page.is_hidden("#second-part")
+    page.select_option("#task", "guide")
+    assert page.is_disabled("#start")
+    playwright.expect(page.locator("#plan")).to_contain_text("second picture")
+    with page.expect_file_chooser() as chooser:
+        page.click("[data-second=guide]")
+    chooser.value.set_files(photo / "photo.png")
+    playwright.expect(page.locator("#start")).to_be_enabled()
+    playwright.expect(page.locator("[data-second=guide]")).to_be_focused()
+    page.reload()
+    page.locator("#task").wait_for()
+    page.select_option("#task", "guide")
+    playwright.expect(page.locator("#start")).to_be_enabled()
+    page.get_by_role("button", name="Remove", exact=True).first.click()
+    playwright.expect(page.locator("#start")).to_be_disabled()

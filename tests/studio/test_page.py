@@ -81,7 +81,7 @@ def test_a_job_to_its_end_and_its_download(page):
         page.click("#download")
     picture = Image.open(download.value.path())
     assert picture.size[0] > 100
-    assert page.locator("#command").inner_text().startswith("untaught inpaint")
+    assert page.text_content("#command").startswith("untaught inpaint")
 
 
 def test_a_photograph_of_twelve_megapixels_can_be_painted_on(page):
@@ -150,7 +150,7 @@ def test_the_download_is_what_the_command_line_gives(page, photo, tmp_path):
     with page.expect_download() as download:
         page.click("#download")
     assert download.value.suggested_filename == "photo-restored.png"
-    words = page.inner_text("#command").split()
+    words = page.text_content("#command").split()
     shutil.copy(photo / "photo.png", tmp_path)
     shutil.copy(photo / "mask.png", tmp_path / "photo-mask.png")
     subprocess.run(
@@ -167,11 +167,12 @@ def test_a_stopped_job_says_that_it_cannot_be_repeated(page, studio, photo):
     studio.wait_until(lambda: studio.get(f"jobs/{job}")["progress"])
     page.click("#finish")
     finished_picture(page)
-    assert "another picture" in page.inner_text("#command-about")
+    assert "another picture" in page.text_content("#command-about")
+    page.click("#details summary")
     page.fill("#more-iterations", "2")
     page.click("#continue")
-    playwright.expect(page.locator("#why")).to_contain_text("iteration limit", timeout=60_000)
-    assert "another picture" in page.inner_text("#command-about")
+    playwright.expect(page.locator("#notes")).to_contain_text("iteration limit", timeout=60_000)
+    assert "another picture" in page.text_content("#command-about")
 
 
 def test_a_refused_file_is_explained(page, tmp_path):
@@ -446,6 +447,107 @@ def test_uncertainty_is_laid_over(page, photo):
     while looks_of(page) != without:
         assert time.monotonic() < deadline + 30, "the map did not disappear"
     with page.expect_download() as download:
+        page.click("#downloads summary")
         page.click("#download-uncertainty")
     assert download.value.suggested_filename == "photo-uncertainty.tif"
     assert over != without
+
+
+# More ways to mark -------------------------------------------------------------------------------------------------
+
+
+def click_at(page, x, y, **more):
+    """Click at a place given as shares of the picture, which is fitted into the canvas."""
+    box = page.locator("#canvas").bounding_box()
+    page.locator("#canvas").click(position={"x": x * box["width"], "y": y * box["height"]}, **more)
+
+
+def test_shift_draws_a_straight_line_from_the_last_stroke(page, photo):
+    open_photo(page, photo)
+    click_at(page, 0.42, 0.5)
+    dab = share(page)
+    click_at(page, 0.58, 0.5, modifiers=["Shift"])
+    line = share(page)
+    assert line > 4 * dab
+    rows, columns = np.nonzero(exported(page))
+    assert np.ptp(columns) > 3 * np.ptp(rows)
+    page.click("#undo")
+    assert share(page) == dab
+
+
+def test_the_wand_marks_what_is_connected_and_of_one_colour(page, tmp_path):
+    shades = np.full((60, 60, 3), 90, np.uint8)
+    shades[10:30, 10:30] = (200, 40, 30)  # a patch, with some variation
+    shades[10:30, 20:30] += 6
+    shades[40:50, 40:50] = (200, 40, 30)  # the same colour elsewhere
+    Image.fromarray(shades).save(tmp_path / "patches.png")
+    open_photo(page, tmp_path, "patches.png")
+    page.keyboard.press("w")
+    assert page.is_visible("#tolerance")
+    assert page.is_hidden("#brush-size")
+    page.focus("#canvas")  # the middle of the picture is its ground
+    page.keyboard.press("Enter")
+    expected = (shades == 90).all(2)
+    np.testing.assert_array_equal(exported(page), expected)
+    page.click("#invert")
+    page.click("[data-tool=pick]")
+    assert share(page) == pytest.approx(100 * (1 - expected.mean()), abs=0.6)
+
+
+def test_a_click_drops_and_keeps_a_piece(page, photo):
+    open_photo(page, photo)
+    page.click("[data-tool=rectangle]")
+    drag(page, (0.42, 0.42), (0.46, 0.46))
+    one = share(page)
+    drag(page, (0.54, 0.54), (0.58, 0.58))
+    both = share(page)
+    marks = exported(page)
+    page.keyboard.press("k")
+    click_at(page, 0.56, 0.56)
+    assert share(page) == one
+    click_at(page, 0.56, 0.56)
+    assert share(page) == both
+    np.testing.assert_array_equal(exported(page), marks)
+    click_at(page, 0.5, 0.35)  # nothing there
+    assert share(page) == both
+
+
+def test_marks_are_hidden_by_h_and_have_a_colour(page, photo):
+    open_photo(page, photo)
+    bare = looks_of(page)
+    page.keyboard.press("r")
+    drag(page, (0.42, 0.42), (0.56, 0.56))
+    page.mouse.move(5, 300)
+    red = looks_of(page)
+    page.keyboard.press("h")
+    assert looks_of(page) == bare
+    page.keyboard.press("h")
+    assert looks_of(page) == red
+    page.click("#looks summary")
+    page.click("[data-colour='#2f80ff']")
+    blue = looks_of(page)
+    assert blue not in (red, bare)
+    page.locator("#opacity").fill("30")
+    assert looks_of(page) not in (red, bare, blue)
+    page.reload()
+    page.locator("#tools").wait_for()
+    assert page.get_attribute("[data-colour='#2f80ff']", "aria-checked") == "true"
+    assert page.input_value("#opacity") == "30"
+
+
+def test_a_question_mark_shows_the_keys(page, photo):
+    open_photo(page, photo)
+    page.keyboard.press("?")
+    playwright.expect(page.locator("#keys")).to_contain_text("Magic wand")
+    page.keyboard.press("Escape")
+    assert page.is_hidden("#keys")
+
+
+def test_a_phone_is_not_told_of_keys(browser, studio, photo):
+    with browser.new_context(viewport={"width": 390, "height": 844}, has_touch=True, is_mobile=True) as context:
+        page = context.new_page()
+        visit(page, studio)
+        open_photo(page, photo)
+        labels = "[...document.querySelectorAll('[aria-label]')].map((one) => one.ariaLabel)"
+        spoken = page.evaluate(f"() => [document.body.innerText, ...{labels}]")
+        assert not [text for text in spoken if any(key in text for key in ("Ctrl", "Shift", "Esc", "wheel", "(B", "("))]

@@ -4,6 +4,7 @@ import asyncio
 import os
 import sys
 import time
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -18,6 +19,7 @@ from untaught.studio.job_files import JobRequest, JobState
 from untaught.studio.job_log import KeptPreviews
 from untaught.studio.mask_suggestions import propose
 from untaught.studio.queue import Queue
+from untaught.studio.reader_process import Readers
 from untaught.studio.security import Access
 from untaught.studio.sessions import Sessions
 from untaught.studio.storage import FullError, MissingError, Store, default_folder, shown_name
@@ -317,3 +319,33 @@ def test_the_log_of_earlier_workers_is_kept(tmp_path):
     asyncio.run(start_and_leave())
     assert log.stat().st_size < 2**20
     assert (tmp_path / "worker.old.log").stat().st_size > 2**20
+
+
+def test_what_is_slow_keeps_no_upload_waiting(monkeypatch):
+    class Process:
+        returncode = 0
+
+        async def communicate(self, question):
+            if b"inspection" in question:
+                await asyncio.Event().wait()
+            return b'{"read": 1}', b""
+
+        def kill(self):
+            pass
+
+    async def start():
+        return Process()
+
+    async def read_beside_inspections():
+        readers = Readers()
+        slow = [asyncio.create_task(readers.run(Path(), "inspection")) for _ in range(5)]
+        await asyncio.sleep(0)
+        try:
+            return await asyncio.wait_for(readers.run(Path(), "mask"), 5)
+        finally:
+            for one in slow:
+                one.cancel()
+            await asyncio.gather(*slow, return_exceptions=True)
+
+    monkeypatch.setattr("untaught.studio.reader_process._start", start)
+    assert asyncio.run(read_beside_inspections()) == {"read": 1}

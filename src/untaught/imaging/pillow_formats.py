@@ -132,8 +132,8 @@ def encode_png(picture: Picture) -> bytes:
     return png_chunks.with_chunks(encoded, [*colour, *texts])
 
 
-def encode_jpeg(picture: Picture) -> bytes:
-    """Encode uint8, gray, RGB or CMYK, as JPEG of quality 95 with full chroma."""
+def encode_jpeg(picture: Picture, quality: int = 95) -> bytes:
+    """Encode uint8, gray, RGB or CMYK, as JPEG with full chroma."""
     metadata = picture.metadata
     segments = []
     if metadata.xmp is not None:
@@ -143,7 +143,7 @@ def encode_jpeg(picture: Picture) -> bytes:
         segments.append((0xED, b"Photoshop 3.0\0" + resource + bytes(len(resource) % 2)))
     # struct refuses a segment that is too long.
     extra = b"".join(struct.pack(">BBH", 0xFF, kind, len(data) + 2) + data for kind, data in segments)
-    options: dict[str, Any] = {"quality": 95, "subsampling": 0, "extra": extra}
+    options: dict[str, Any] = {"quality": quality, "subsampling": 0, "extra": extra}
     texts, comment, _ = png_chunks.described(metadata.chunks)
     comment = metadata.comment or comment
     if comment is not None:
@@ -151,14 +151,16 @@ def encode_jpeg(picture: Picture) -> bytes:
     return _encode(picture, "JPEG", **_carried(metadata, texts), **options)
 
 
-def encode_webp(picture: Picture) -> bytes:
-    """Encode uint8, gray or RGB, as lossless WebP."""
+def encode_webp(picture: Picture, quality: int = 100) -> bytes:
+    """Encode uint8, gray or RGB, as WebP; a quality of 100 is lossless."""
     # exact keeps the colours of fully transparent pixels.
     texts, _, _ = png_chunks.described(picture.metadata.chunks)
     more = _carried(picture.metadata, texts)
     if picture.metadata.xmp is not None:
         more["xmp"] = picture.metadata.xmp
-    return _encode(picture, "WEBP", lossless=True, exact=True, **more)
+    return _encode(
+        picture, "WEBP", exact=True, **({"lossless": True} if quality == 100 else {"quality": quality}), **more
+    )
 
 
 def _carried(metadata: Metadata, texts: Mapping[int, str]) -> dict[str, Any]:

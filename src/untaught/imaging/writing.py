@@ -17,8 +17,9 @@ from untaught.imaging.picture import Picture
 __all__ = ["check_writable", "write"]
 
 _FORMATS = {".png": "PNG", ".jpg": "JPEG", ".jpeg": "JPEG", ".tif": "TIFF", ".tiff": "TIFF", ".webp": "WebP"}
+_LOSSY = ("JPEG", "WebP")
 _LONGEST_SIDE = {"JPEG": 65535, "WebP": 16383}
-_ENCODERS: Mapping[str, Callable[[Picture], bytes]] = {
+_ENCODERS: Mapping[str, Callable[..., bytes]] = {
     "PNG": pillow_formats.encode_png,
     "JPEG": pillow_formats.encode_jpeg,
     "WebP": pillow_formats.encode_webp,
@@ -53,10 +54,15 @@ def check_writable(
     return tuple(f"{loss} and will be lost" for loss in _lasting(kind, picture)[1])
 
 
-def write(path: str | os.PathLike[str], picture: Picture) -> tuple[str, ...]:
-    """Write a picture in the format that the suffix names. Only JPEG is lossy.
+def write(path: str | os.PathLike[str], picture: Picture, *, quality: int | None = None) -> tuple[str, ...]:
+    """Write a picture in the format that the suffix names. Only JPEG is lossy, and WebP below a quality of 100.
 
     Metadata that the format or its encoder does not take is left out: it never costs the pixels.
+
+    Args:
+        path: file to write.
+        picture: to write.
+        quality: of a JPEG or WebP, 1 to 100; None for 95 and lossless.
 
     Returns:
         What is left out, as the beginnings of the sentences of `check_writable`.
@@ -68,15 +74,16 @@ def write(path: str | os.PathLike[str], picture: Picture) -> tuple[str, ...]:
     kind = _format(path)
     if problem := _cannot_hold(kind, picture):
         raise PictureError(f"{path} cannot be written: {problem}")
-    content, losses = _encoded(kind, picture)
+    options = {} if quality is None or kind not in _LOSSY else {"quality": quality}
+    content, losses = _encoded(kind, picture, options)
     files.write_bytes(path, content)
     return losses
 
 
-def _encoded(kind: str, picture: Picture) -> tuple[bytes, tuple[str, ...]]:
+def _encoded(kind: str, picture: Picture, options: Mapping[str, int]) -> tuple[bytes, tuple[str, ...]]:
     metadata, losses = _lasting(kind, picture)
     try:
-        return _ENCODERS[kind](dataclasses.replace(picture, metadata=metadata)), losses
+        return _ENCODERS[kind](dataclasses.replace(picture, metadata=metadata), **options), losses
     except MemoryError:
         raise
     # What a tiny picture's encoder took, a large one's may not: the pixels are worth more than what is said of them.
@@ -84,7 +91,7 @@ def _encoded(kind: str, picture: Picture) -> tuple[bytes, tuple[str, ...]]:
         if not metadata.parts():
             raise
         bare = dataclasses.replace(picture, metadata=metadata.only(()))
-        return _ENCODERS[kind](bare), (f"all metadata cannot be written to {kind} with this picture",)
+        return _ENCODERS[kind](bare, **options), (f"all metadata cannot be written to {kind} with this picture",)
 
 
 def _lasting(kind: str, picture: Picture) -> tuple[Metadata, tuple[str, ...]]:

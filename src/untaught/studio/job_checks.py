@@ -10,7 +10,7 @@ import numpy as np
 from PIL import Image
 
 from untaught.errors import SettingError
-from untaught.studio.task_schema import check_settings, mask_need
+from untaught.studio.task_schema import check_settings, mask_need, second_files
 from untaught.tasks.registry import Task
 
 __all__ = ["SMALLEST", "FieldError", "check_job"]
@@ -65,7 +65,11 @@ def check_job(
         _check_region(crop, info["width"], info["height"])
     if mask_need(task) != "none":
         _check_marks(task, folder / "mask.png", crop)
-    if task.name == "deblur" and settings.get("radius") is None:
+    given_files = [file.role for file in second_files(task) if (folder / f"{file.role}.json").exists()]
+    for file in second_files(task):
+        if file.required and file.role not in given_files:
+            raise FieldError(file.role, f"a second picture is needed, {file.about}: choose it first")
+    if task.name == "deblur" and settings.get("radius") is None and "kernel" not in given_files:
         raise FieldError("radius", "how far does the blur reach? Enter the radius, in pixels")
     if task.name == "demosaic" and info.get("channels", 1) != 1:
         raise FieldError("", "this picture has its colours already: the mosaic of a sensor is a gray picture")

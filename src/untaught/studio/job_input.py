@@ -48,7 +48,10 @@ def _cut_region(folder: Path, request: JobRequest) -> None:
         return
     left, top, width, height = request.crop
     window = np.s_[top : top + height, left : left + width]
-    for source, target in ((request.whole, request.files["picture"]), ("whole-mask.png", "mask.png")):
+    sources = [(request.whole, request.files["picture"]), ("whole-mask.png", "mask.png")]
+    for role, name in request.files.items():
+        sources += [(path.name, name) for path in folder.glob(f"whole-{role}.*") if role != "mask"]
+    for source, target in sources:
         if (folder / source).exists() and not (folder / target).exists():
             whole = reading.read(folder / source)
             alpha = None if whole.alpha is None else np.ascontiguousarray(whole.alpha[window])

@@ -10,6 +10,7 @@ import numpy as np
 from untaught.fitting import record as records
 from untaught.fitting.run import Job
 from untaught.fitting.state import Restoration
+from untaught.imaging.arrays import from_tensor
 from untaught.imaging.files import write_bytes, write_text
 from untaught.imaging.picture import Picture
 from untaught.imaging.writing import write
@@ -17,11 +18,13 @@ from untaught.studio.job_files import JobRequest
 from untaught.studio.previews import as_shown, heat
 from untaught.studio.storage import write_json
 from untaught.studio.task_schema import command_line
+from untaught.tasks.modelled_noise import Blend, blended
 from untaught.tasks.registry import find_task
 
 __all__ = ["write_result"]
 
 _MOST = 0.5
+_STRENGTHS = {"denoised.png": 1.0, "smoothed.png": 1.5}
 
 
 def write_result(
@@ -38,10 +41,13 @@ def write_result(
         repeatable: whether the command line gives the same picture.
     """
     files, names, settings = request.files, request.names, request.settings
+    _write_strengths(folder, job, picture)
     result = picture.with_pixels(restoration.picture)
     write(folder / files["result"], result)
     if result.pixels.dtype != np.uint8 or not files["result"].endswith(".png"):
         write(folder / "view.png", as_shown(result))
+    for name, found in restoration.found.items():
+        write(folder / f"{name}{Path(files['result']).suffix}", picture.with_pixels(found))
     if restoration.uncertainty is not None:
         write(folder / "uncertainty.tif", Picture(restoration.uncertainty.astype("float32")))
         write_bytes(folder / "uncertainty.png", heat(restoration.uncertainty))
@@ -65,3 +71,13 @@ def write_result(
     write_text(folder / "record.json", json.dumps(record, indent=1) + "\n")
     # The last file: the server takes it as the sign that the result is complete.
     write_json(folder / "result.json", {**record["result"], "repeatable": repeatable})
+
+
+def _write_strengths(folder: Path, job: Job, picture: Picture) -> None:
+    """Write what the page needs to show a denoised picture at any strength: it lies between these and the input."""
+    step, problem = job.problem.display_step, job.problem
+    if not isinstance(step, Blend) or step.latest is None:
+        return
+    for name, strength in _STRENGTHS.items():
+        values = from_tensor(blended(step.latest, step.noisy, strength), problem.kept, problem.layout)
+        write(folder / name, as_shown(picture.with_pixels(values)))

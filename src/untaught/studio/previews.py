@@ -14,7 +14,7 @@ from PIL import Image
 from untaught.errors import InputError
 from untaught.imaging.picture import Picture
 
-__all__ = ["as_jpeg", "as_shown", "film", "heat", "thumbnail"]
+__all__ = ["as_jpeg", "as_shown", "film", "heat", "side_by_side", "thumbnail"]
 
 _FILM_SIDE = 480
 _THUMBNAIL_SIDE = 192
@@ -65,6 +65,23 @@ def as_jpeg(image: Image.Image, icc_profile: bytes | None = None) -> bytes:
     buffer = io.BytesIO()
     image.save(buffer, "JPEG", quality=90, icc_profile=icc_profile)
     return buffer.getvalue()
+
+
+def side_by_side(before: Picture, after: Picture) -> Picture:
+    """Return two pictures next to each other, as a browser shows them; the first gets the height of the second."""
+    images = []
+    for picture in (before, after):
+        pixels = as_shown(picture).pixels
+        images.append(Image.fromarray(pixels[..., 0] if pixels.shape[2:] == (1,) else pixels).convert("RGB"))
+    first, second = images
+    if first.height != second.height:
+        wide = max(1, round(first.width * second.height / first.height))
+        first = first.resize((wide, second.height), Image.Resampling.LANCZOS)
+    gap = max(2, second.height // 100)
+    both = Image.new("RGB", (first.width + gap + second.width, second.height), "white")
+    both.paste(first, (0, 0))
+    both.paste(second, (first.width + gap, 0))
+    return Picture(np.asarray(both))
 
 
 def heat(uncertainty: NDArray[Any]) -> bytes:

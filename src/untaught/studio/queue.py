@@ -213,8 +213,21 @@ class Queue:
         state = self.state(identity).state
         if state != "done":
             raise RefusedError(f"the job is {state}: only one that is done can be continued")
-        old = self._requests[identity]
-        request = old.model_copy(update={"continue_for": [*old.continue_for, iterations]})
+        self._change(identity, continue_for=[*self._requests[identity].continue_for, iterations])
+
+    def set_strength(self, identity: str, settings: dict[str, Any]) -> None:
+        """Make the result of a job that is done anew, with settings that its fit does not depend on.
+
+        Raises:
+            RefusedError: for a job that is not done.
+        """
+        state = self.state(identity).state
+        if state != "done":
+            raise RefusedError(f"the job is {state}: the strength of one that is done can be changed")
+        self._change(identity, settings=settings)
+
+    def _change(self, identity: str, **changes: Any) -> None:
+        request = self._requests[identity].model_copy(update=changes)
         request.write(self._folder(identity))
         self._requests[identity] = request
         self._queue(identity)

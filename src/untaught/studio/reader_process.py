@@ -20,15 +20,19 @@ from untaught.studio.storage import FullError
 __all__ = ["Readers"]
 
 _MOST = 2
+_SLOW = ("inspection", "film", "examples")
+"""Actions that nobody waits for: one at a time, beside the others."""
+
 _SECONDS = 120.0
 _REFUSED, _FULL = 2, 3
 
 
 class Readers:
-    """At most two processes that read, and one that has done its imports and waits for the next file."""
+    """At most two processes that read, one that does what is slow, and one that waits for the next file."""
 
     def __init__(self) -> None:
         self._free = asyncio.Semaphore(_MOST)
+        self._slow = asyncio.Semaphore(1)
         self._spare: asyncio.Task[asyncio.subprocess.Process] | None = None
         self._warm = False
 
@@ -48,7 +52,7 @@ class Readers:
             HTTPException: 422 if the sandbox refuses the file or does not survive it.
             FullError: if the disk is full.
         """
-        async with self._free:
+        async with self._slow if action in _SLOW else self._free:
             spare, self._spare = self._spare, None
             process = await (spare or _start())
             try:

@@ -16,6 +16,7 @@ full. Messages name the upload as "the file", so that they tell a client nothing
 
 from __future__ import annotations
 
+import dataclasses
 import json
 import os
 import sys
@@ -36,7 +37,7 @@ from untaught.imaging.jpeg_tables import read_compression
 from untaught.imaging.picture import Picture
 from untaught.imaging.writing import check_writable, write
 from untaught.studio.mask_suggestions import propose
-from untaught.studio.previews import as_shown, film, thumbnail
+from untaught.studio.previews import as_shown, film, side_by_side, thumbnail
 from untaught.studio.storage import is_full
 
 __all__ = ["FULL", "main"]
@@ -88,6 +89,19 @@ def _png_can_hold(picture: Picture) -> bool:
     return True
 
 
+def read_second(role: str, kind: str, width: str, height: str) -> dict[str, Any]:
+    """Check an uploaded second picture for a picture of this size, and rename it by its role and format.
+
+    Raises:
+        InputError: if the file is not a picture of this size.
+    """
+    reading.read_input("file", kind, (int(height), int(width)))
+    picture = reading.read("file")
+    kind = reading.format_of(Path("file").read_bytes())
+    Path("file").rename(f"{role}{_EXTENSIONS[kind]}")
+    return {"result": ".png" if kind != "TIFF" and _png_can_hold(picture) else ".tif"}
+
+
 def read_mask(width: str, height: str) -> dict[str, Any]:
     """Check the uploaded mask for a picture of this size, and write ``mask.png``.
 
@@ -118,6 +132,22 @@ def inspect_picture(original: str) -> dict[str, Any]:
         name.removeprefix("--").replace("-", "_"): value for name, value in zip(*[iter(words)] * 2, strict=False)
     }
     return {"task": task, "settings": settings, "sentences": [finding.sentence for finding in found.findings]}
+
+
+def export(result: str, before: str, name: str, form: str, quality: str) -> dict[str, Any]:
+    """Write the picture in a file in another format, or next to the one before."""
+    picture = reading.read(result)
+    if form == "pair":
+        write(name, side_by_side(reading.read(before), picture))
+        return {}
+    try:
+        check_writable(name, picture)
+    except PictureError:
+        # The format holds no more than 8 bits, or three colours.
+        shown = as_shown(picture)
+        picture = dataclasses.replace(shown, alpha=None) if form == "jpeg" else shown
+    write(name, picture, quality=int(quality))
+    return {}
 
 
 def make_film() -> dict[str, Any]:
@@ -155,9 +185,11 @@ def make_examples() -> dict[str, Any]:
 _ACTIONS: dict[str, Callable[..., dict[str, Any]]] = {
     "picture": read_picture,
     "mask": read_mask,
+    "second": read_second,
     "proposal": propose_mask,
     "inspection": inspect_picture,
     "film": make_film,
+    "export": export,
     "examples": make_examples,
 }
 

@@ -17,11 +17,11 @@ from untaught.studio.storage import Store
 __all__ = ["EXAMPLES", "Services"]
 
 EXAMPLES = {
-    "portrait": ("A portrait, written over", "inpaint"),
-    "coffee": ("Half of the pixels gone", "restore"),
-    "camera": ("A scratched photograph", "inpaint"),
+    "portrait": "inpaint",
+    "coffee": "restore",
+    "camera": "inpaint",
 }
-"""The example pictures by name: title and task."""
+"""The tasks of the example pictures, by name."""
 
 _MOST_UPLOADS = 16
 

@@ -9,6 +9,7 @@
     worker.log                  what worker processes print before they have a job; worker.old.log is the one before
     examples/NAME/              example pictures with damage, and their masks
     pictures/ID/original.EXT    the uploaded file, unchanged
+                guide.EXT, other.EXT, kernel.EXT, with .json: second pictures, for tasks that need one
                 mask.png        the mask as last saved: white is known, black is missing
                 info.json, view.png, thumbnail.jpg
     jobs/ID/request.json        what the user asked for

@@ -13,31 +13,28 @@ from typing import Any
 from untaught.errors import SettingError
 from untaught.settings import check_names
 from untaught.tasks.options import FitOptions, Option, build
-from untaught.tasks.registry import TASKS, Task, find_task
+from untaught.tasks.registry import TASKS, InputFile, Task, find_task
 
-__all__ = ["check_settings", "command_line", "describe", "find_offer", "mask_need", "offers", "title"]
+__all__ = ["check_settings", "command_line", "describe", "find_offer", "mask_need", "offers", "second_files"]
 
-_TITLES = {
-    "inpaint": "Fill in what is painted over",
-    "restore": "Fill in scattered pixels",
-    "denoise": "Take the noise off",
-    "upscale": "Make it larger",
-    "deblur": "Sharpen a blur",
-    "demosaic": "Fill in a sensor's mosaic",
-}
 _QUALITIES = ("fast", "balanced", "best")
 # The page shows these common options; the rest is for the command line. White always means known here.
-_SHOWN = ("recipe", "time_budget", "iterations", "runs", "seed", "device")
+_SHOWN = ("recipe", "time_budget", "iterations", "runs", "seed", "device", "precision")
 _NOT_SHOWN = ("mask_marks",)
+# What is asked first; the rest is under "More settings".
+_FIRST = ("recipe", "strength", "factor", "blur", "radius", "pattern")
+
+
+_SECOND = ("guide", "other", "kernel")
 
 
 def offers() -> list[Task]:
-    """The tasks that need only a picture and a mask."""
+    """The tasks that need only pictures and a mask."""
     return [
         task
         for task in TASKS.values()
         if task.picture
-        and all(file.role == "mask" or not file.required for file in task.files)
+        and all(file.role in ("mask", *_SECOND) or not file.required for file in task.files)
         and not any(option.required for option in task.own_options)
     ]
 
@@ -50,7 +47,7 @@ def find_offer(name: str) -> Task:
     """
     task = find_task(name)
     if task not in offers():
-        raise SettingError(f"{name} needs more than a picture and a mask: use the command line")
+        raise SettingError(f"{name} needs more than pictures and a mask: use the command line")
     return task
 
 
@@ -60,9 +57,9 @@ def mask_need(task: Task) -> str:
     return "none" if not masks else "needed" if masks[0].required else "optional"
 
 
-def title(task: Task) -> str:
-    """The title of a task on the page."""
-    return _TITLES.get(task.name, task.name.capitalize())
+def second_files(task: Task) -> list[InputFile]:
+    """The pictures that a task takes besides the first one."""
+    return [file for file in task.files if file.role in _SECOND]
 
 
 def describe(task: Task, devices: Sequence[str] = ()) -> dict[str, Any]:
@@ -74,9 +71,9 @@ def describe(task: Task, devices: Sequence[str] = ()) -> dict[str, Any]:
     """
     return {
         "name": task.name,
-        "title": title(task),
         "about": task.about,
         "mask": mask_need(task),
+        "files": [{"role": file.role, "about": file.about, "required": file.required} for file in second_files(task)],
         "settings": [_describe(option, task, devices) for option in _options(task)],
     }
 
@@ -97,13 +94,22 @@ def _describe(option: Option, task: Task, devices: Sequence[str]) -> dict[str, A
         choices = tuple(devices)
     return {
         "name": option.name,
-        "title": "Quality" if is_recipe else option.name.replace("_", " ").capitalize(),
-        "about": "Fast is a usable picture, best takes longer." if is_recipe else option.text,
-        "kind": "choice" if choices else "flag" if option.is_switch else "word",
+        "about": option.text,
+        "kind": _kind(option, choices),
         "default": option.default,
         "choices": choices,
-        "common": option.name not in (*_SHOWN[1:], "keep_known"),
+        "least": option.schema.get("minimum"),
+        "most": option.schema.get("maximum"),
+        "common": option.name in _FIRST or option.required,
     }
+
+
+def _kind(option: Option, choices: Sequence[str]) -> str:
+    if choices:
+        return "choice"
+    if option.schema.get("type") == "number" and option.schema.get("minimum") == 0 and "maximum" in option.schema:
+        return "range"
+    return "flag" if option.is_switch else "word"
 
 
 def check_settings(task: Task, given: Mapping[str, object]) -> dict[str, Any]:

@@ -30,6 +30,7 @@ from untaught.studio.job_log import ProgressWriter, open_log
 from untaught.studio.job_result import write_result
 from untaught.studio.storage import DamagedError, is_full, set_file_aside
 from untaught.studio.worker_process import DONE, FULL, PAUSED
+from untaught.tasks.modelled_noise import Blend
 from untaught.tasks.preparation import filled_in
 
 __all__ = ["main"]
@@ -101,6 +102,9 @@ class _Wishes:
 def _fit(folder: Path, wishes: _Wishes) -> int:
     request = JobRequest.read(folder)
     job, picture = read_job(folder, request)
+    blend = job.problem.display_step if isinstance(job.problem.display_step, Blend) else None
+    if blend is not None:
+        blend.keeps = True
     if picture.hidden is not None:
         picture = picture.with_holes_filled(filled_in(job.problem))
 
@@ -124,6 +128,8 @@ def _fit(folder: Path, wishes: _Wishes) -> int:
             progress.write_preview()
             save()
             return PAUSED
+        if blend is not None:
+            blend.keeps = False  # what follows is a preview
         progress.write_preview(restoration.stop_reason)
     # A run that was stopped by the user or by the clock cannot be stopped at the same iteration again.
     repeatable &= restoration.stop_reason not in (StopReason.CANCELLED, StopReason.TIME)

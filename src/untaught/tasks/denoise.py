@@ -120,7 +120,7 @@ def read(picture: Tensor, layout: Layout, settings: DenoiseSettings) -> Problem:
         problem = _poisson(whole, finite, layout, settings)
     else:
         problem = _gaussian(whole, finite, layout, settings)
-    return problem if settings.strength == 1 else with_strength(problem, whole, settings.strength)
+    return with_strength(problem, whole, settings.strength)
 
 
 def _gaussian(whole: Tensor, finite: Tensor, layout: Layout, settings: DenoiseSettings) -> Problem:

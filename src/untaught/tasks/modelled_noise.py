@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from untaught.imaging.real_noise import Denoised
     from untaught.priors.modelled_noise import ModelledNoise
 
-__all__ = ["arrays", "by_model", "modelled", "slices", "stacked", "with_strength"]
+__all__ = ["Blend", "arrays", "blended", "by_model", "modelled", "slices", "stacked", "with_strength"]
 
 _FITTED = 1_000_000
 """Pixels: a larger picture with noise that is not white is filtered only, and no network is fitted."""
@@ -27,15 +27,41 @@ _FITTED = 1_000_000
 
 def with_strength(problem: Problem, noisy: Tensor, strength: float) -> Problem:
     """The same problem, whose pictures are blended with the noisy one, or smoothed further."""
-    blended = functools.partial(_blended, noisy=noisy, strength=strength, before=problem.display_step)
-    return dataclasses.replace(problem, display_step=blended)
+    return dataclasses.replace(problem, display_step=Blend(noisy, strength, problem.display_step))
 
 
-def _blended(picture: Tensor, *, noisy: Tensor, strength: float, before: Callable[[Tensor], Tensor] | None) -> Tensor:
+@dataclasses.dataclass
+class Blend:
+    """The step that leaves as much of the noise in a picture, (N, C, H, W), as the strength says.
+
+    Attributes:
+        noisy: the input.
+        strength: see `untaught.tasks.denoise.DenoiseSettings`.
+        before: a step before this one; None for none.
+        keeps: whether the latest picture is kept, to be blended with other strengths.
+        latest: that picture, at strength 1.
+    """
+
+    noisy: Tensor
+    strength: float
+    before: Callable[[Tensor], Tensor] | None
+    keeps: bool = False
+    latest: Tensor | None = None
+
+    def __call__(self, picture: Tensor) -> Tensor:
+        """Blend a picture."""
+        picture = picture if self.before is None else self.before(picture)
+        if self.keeps:
+            self.latest = picture
+        return blended(picture, self.noisy, self.strength)
+
+
+def blended(picture: Tensor, noisy: Tensor, strength: float) -> Tensor:
     """A picture, (N, C, H, W), with as much of the noise as the strength leaves."""
     import torch
 
-    picture = picture if before is None else before(picture)
+    if strength == 1:
+        return picture
     given = noisy.to(picture)
     if strength <= 1:
         return torch.lerp(given, picture, strength)

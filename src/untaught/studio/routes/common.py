@@ -22,7 +22,7 @@ from starlette.types import Receive, Scope, Send
 from untaught.studio.job_files import JobResult, last_line
 from untaught.studio.services import Services
 from untaught.studio.storage import DamagedError, MissingError, Store, read_json, set_file_aside
-from untaught.studio.task_schema import command_line, find_offer, title
+from untaught.studio.task_schema import command_line, find_offer
 
 __all__ = [
     "CurrentServices",
@@ -123,11 +123,12 @@ def job_facts(services: Services, identity: str) -> dict[str, Any]:
         **request.model_dump(mode="json", exclude={"whole", "names", "files"}),
         **services.queue.state(identity).model_dump(),
         "wish": services.queue.wish_of(identity),
-        "title": title(task),
         "command": command_line(task, request.settings, request.names, request.continue_for),
         "progress": last_line(folder / "log.jsonl"),
         "has_mask": (folder / "mask.png").exists() or (folder / "whole-mask.png").exists(),
         "has_uncertainty": (folder / "uncertainty.tif").exists(),
+        "has_layer": (folder / f"layer{Path(request.files['result']).suffix}").exists(),
+        "has_strengths": (folder / "smoothed.png").exists(),
         "result": _result(folder),
         "full": services.queue.full,
     }

@@ -33,7 +33,7 @@ async def _examples(services: CurrentServices) -> dict[str, Any]:
     ready = [name for name in EXAMPLES if (folder / name / "thumbnail.jpg").exists()]
     return {
         "complete": len(ready) == len(EXAMPLES),
-        "examples": [{"name": name, "title": EXAMPLES[name][0], "task": EXAMPLES[name][1]} for name in ready],
+        "examples": [{"name": name, "task": EXAMPLES[name]} for name in ready],
     }
 
 

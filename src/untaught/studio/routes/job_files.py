@@ -4,17 +4,20 @@ from __future__ import annotations
 
 import asyncio
 import secrets
+import shutil
 import zipfile
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
+from urllib.parse import quote
 
-from fastapi import APIRouter, Header, HTTPException, Response
+from fastapi import APIRouter, Header, HTTPException, Query, Response
 from fastapi import Path as InPath
 from fastapi.responses import FileResponse
 from starlette.background import BackgroundTask
 
 from untaught.studio.job_files import moments
-from untaught.studio.routes.common import CurrentServices, Identity, send_content, send_file
+from untaught.studio.routes.common import CurrentServices, Identity, send_content, send_file, temporary_folder
+from untaught.studio.routes.pictures import add_picture
 
 __all__ = ["routes"]
 
@@ -32,6 +35,9 @@ _JobFile = Literal[
     "record",
     "uncertainty",
     "uncertainty-view",
+    "denoised",
+    "smoothed",
+    "layer",
     "log",
 ]
 
@@ -61,11 +67,50 @@ async def _job_file(
         "record": (folder / "record.json", f"{request.name}-record.json"),
         "uncertainty": (folder / "uncertainty.tif", f"{request.name}-uncertainty.tif"),
         "uncertainty-view": (folder / "uncertainty.png", None),
+        "denoised": (folder / "denoised.png", None),
+        "smoothed": (folder / "smoothed.png", None),
+        "layer": (folder / f"layer{result.suffix}", f"{names['result'].rpartition('.')[0]}.layer{result.suffix}"),
         "log": (folder / "worker.log", f"{request.name}-log.txt"),
     }[which]
     if path.suffix == ".jpg":  # a preview, which the worker may delete meanwhile
         return send_content(path, if_none_match)
     return send_file(path, name if download else None)
+
+
+_EXTENSIONS = {"png": "png", "jpeg": "jpg", "tiff": "tif", "webp": "webp", "pair": "png"}
+
+
+@routes.get("/jobs/{identity}/export", summary="The result in another format, or before and after side by side")
+async def _export(
+    services: CurrentServices,
+    identity: Identity,
+    form: Annotated[Literal["png", "jpeg", "tiff", "webp", "pair"], Query(alias="format")],
+    quality: Annotated[int, Query(ge=1, le=100, description="of jpeg and webp; webp of 100 is lossless")] = 95,
+) -> Response:
+    folder = services.store.entry("jobs", identity)
+    request = services.queue.request(identity)
+    before = folder / "before.png"
+    paths = [folder / request.files["result"], before if before.exists() else folder / request.files["picture"]]
+    if not paths[0].exists():
+        raise HTTPException(404, "the job has no result yet: wait for its end")
+    services.store.check_room()
+    with temporary_folder(services.store) as aside:
+        name = f"export.{_EXTENSIONS[form]}"
+        await services.readers.run(aside, "export", *map(str, paths), name, form, str(quality))
+        content = (aside / name).read_bytes()
+    stem = request.names["result"].rpartition(".")[0] + ("-pair" if form == "pair" else "")
+    headers = {"content-disposition": f"attachment; filename*=utf-8''{quote(stem)}.{_EXTENSIONS[form]}"}
+    return Response(content, media_type=f"image/{'png' if form == 'pair' else form}", headers=headers)
+
+
+@routes.post("/jobs/{identity}/picture", status_code=201, summary="Add the result as a picture, to restore it again")
+async def _as_picture(services: CurrentServices, identity: Identity) -> dict[str, Any]:
+    request = services.queue.request(identity)
+    result = services.store.entry("jobs", identity) / request.files["result"]
+    if not result.exists():
+        raise HTTPException(404, "the job has no result yet: wait for its end")
+    services.store.check_room(result.stat().st_size)
+    return await add_picture(services, request.names["result"], lambda path: shutil.copyfile(result, path))
 
 
 @routes.get("/results.zip", summary="The results of all jobs that are done, as a ZIP file")

@@ -25,7 +25,8 @@ from untaught.studio.routes.common import (
     temporary_folder,
 )
 from untaught.studio.services import Services
-from untaught.studio.task_schema import find_offer, mask_need
+from untaught.studio.storage import read_json
+from untaught.studio.task_schema import check_settings, find_offer, mask_need, second_files
 
 __all__ = ["routes"]
 
@@ -59,6 +60,14 @@ class Continuation(BaseModel):
     model_config = ConfigDict(extra="forbid")
 
     iterations: Annotated[int, Field(ge=1, le=1_000_000)]
+
+
+class Strength(BaseModel):
+    """How much of the noise is removed."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    strength: float
 
 
 @routes.post("/jobs", status_code=201, summary="Queue a job")
@@ -117,6 +126,14 @@ def _fill(services: Services, wanted: NewJob, settings: dict[str, Any], identity
         for role in own:
             names[role], files[role] = f"{info['name']}{file.suffix}", whole
     _link(file, folder / (whole or files["picture"]))
+    for second in second_files(task):
+        role, path = second.role, next((one for one in source.glob(f"{second.role}.*") if one.suffix != ".json"), None)
+        if path is None:
+            continue
+        cut = crop is not None and second.kind != "kernel"
+        files[role] = f"{role}{read_json(source / f'{role}.json')['result'] if cut else path.suffix}"
+        names[role] = f"{name}-{files[role]}"
+        _link(path, folder / (f"whole-{path.name}" if cut else files[role]))
     if version:
         # A copy, not a link: the user may go on painting on the mask of the picture.
         shutil.copyfile(source / "mask.png", folder / ("whole-mask.png" if crop else "mask.png"))
@@ -194,6 +211,15 @@ async def _finish(services: CurrentServices, identity: Identity) -> dict[str, An
 @routes.post("/jobs/{identity}/cancel", summary="End a job at once, without a result")
 async def _cancel(services: CurrentServices, identity: Identity) -> dict[str, Any]:
     services.queue.cancel(identity)
+    return job_facts(services, identity)
+
+
+@routes.post("/jobs/{identity}/strength", summary="Set the strength of a denoised picture; nothing is fitted again")
+async def _strength(services: CurrentServices, identity: Identity, wanted: Strength) -> dict[str, Any]:
+    request = services.queue.request(identity)
+    task = find_offer(request.task)
+    settings = check_settings(task, {**request.settings, "strength": wanted.strength})
+    services.queue.set_strength(identity, settings)
     return job_facts(services, identity)
 
 

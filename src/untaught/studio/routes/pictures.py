@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import contextlib
+import inspect
 import time
-from typing import Annotated, Any, Literal
+from collections.abc import Callable
+from pathlib import Path
+from typing import Annotated, Any, Literal, get_args
 
 from fastapi import APIRouter, HTTPException, Query, Request, Response
 
@@ -20,11 +23,13 @@ from untaught.studio.routes.common import (
     temporary_folder,
 )
 from untaught.studio.services import Services
-from untaught.studio.storage import MissingError, shown_name, write_json
+from untaught.studio.storage import DamagedError, MissingError, read_json, shown_name, write_json
 
-__all__ = ["check_unused", "picture_facts", "routes"]
+__all__ = ["add_picture", "check_unused", "picture_facts", "routes"]
 
 routes = APIRouter()
+
+_Role = Literal["guide", "other", "kernel"]
 
 
 @routes.post("/pictures", status_code=201, summary="Upload a picture: the file is the body")
@@ -33,8 +38,24 @@ async def _upload(
     request: Request,
     name: Annotated[str, Query(max_length=255, description="name of the file")] = "",
 ) -> dict[str, Any]:
+    return await add_picture(services, name, lambda path: services.receive(request, path))
+
+
+async def add_picture(services: Services, name: str, write: Callable[[Path], Any]) -> dict[str, Any]:
+    """Add a picture to the store.
+
+    Args:
+        services: of the studio.
+        name: of its file.
+        write: writes the file, or returns what to wait for.
+
+    Returns:
+        The picture as clients see it.
+    """
     with services.store.adding("pictures") as (identity, folder):
-        await services.receive(request, folder / "file")
+        written = write(folder / "file")
+        if inspect.isawaitable(written):
+            await written
         facts = await services.readers.run(folder, "picture")
         write_json(folder / "info.json", {"id": identity, "name": shown_name(name), "created": time.time(), **facts})
     return picture_facts(services, identity)
@@ -43,8 +64,18 @@ async def _upload(
 def picture_facts(services: Services, identity: str) -> dict[str, Any]:
     """Return a picture as clients see it."""
     info = picture_info(services.store, identity)
-    version = mask_version(services.store.entry("pictures", identity))
-    return {**info, "has_mask": bool(version), "mask": version}
+    folder = services.store.entry("pictures", identity)
+    version = mask_version(folder)
+    return {**info, "has_mask": bool(version), "mask": version, "files": _second(folder)}
+
+
+def _second(folder: Path) -> dict[str, str]:
+    """The names of a picture's second pictures, by role."""
+    found = {}
+    for role in get_args(_Role):
+        with contextlib.suppress(DamagedError):
+            found[role] = str(read_json(folder / f"{role}.json").get("name", role))
+    return found
 
 
 @routes.get("/pictures", summary="All pictures, the newest first")
@@ -108,6 +139,36 @@ async def _put_mask(
             (folder / "mask.png").unlink(missing_ok=True)
         services.masks[identity] = mask_version(folder)
     return {**facts, "mask": services.masks[identity]}
+
+
+@routes.put("/pictures/{identity}/files/{role}", summary="Upload a second picture, for the tasks that need one")
+async def _put_second(
+    services: CurrentServices,
+    request: Request,
+    identity: Identity,
+    role: _Role,
+    name: Annotated[str, Query(max_length=255, description="name of the file")] = "",
+) -> dict[str, Any]:
+    info = picture_info(services.store, identity)
+    with temporary_folder(services.store) as aside:
+        await services.receive(request, aside / "file")
+        facts = await services.readers.run(aside, "second", role, role, str(info["width"]), str(info["height"]))
+        write_json(aside / f"{role}.json", {"name": shown_name(name), **facts})
+        folder = services.store.entry("pictures", identity)
+        _drop_second(folder, role)
+        for path in aside.iterdir():
+            path.replace(folder / path.name)
+    return picture_facts(services, identity)
+
+
+@routes.delete("/pictures/{identity}/files/{role}", status_code=204, summary="Remove a second picture")
+async def _remove_second(services: CurrentServices, identity: Identity, role: _Role) -> None:
+    _drop_second(services.store.entry("pictures", identity), role)
+
+
+def _drop_second(folder: Path, role: str) -> None:
+    for path in folder.glob(f"{role}.*"):
+        path.unlink()
 
 
 @routes.get("/pictures/{identity}/mask", summary="The mask of a picture")

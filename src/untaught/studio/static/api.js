@@ -1,5 +1,7 @@
 // Calls of the HTTP interface under /api.
 
+import { say } from "./words.js";
+
 export class Refusal extends Error {
   constructor(status, message, field) { super(message); this.status = status; this.field = field; }
 }
@@ -9,12 +11,12 @@ async function ask(path, options = {}) {
   try {
     answer = await fetch(`/api${path}`, { credentials: "same-origin", ...options });
   } catch {
-    throw new Refusal(0, "The studio does not answer. Check that it is still running.");
+    throw new Refusal(0, say("error.silent"));
   }
   if (answer.ok) return answer;
   const body = await answer.json().catch(() => ({}));
   const detail = Array.isArray(body.detail) ? body.detail.map((one) => one.msg).join("; ") : body.detail;
-  throw new Refusal(answer.status, sentence(detail || `The studio refused (${answer.status}).`), body.field);
+  throw new Refusal(answer.status, sentence(detail || say("error.refused", { status: answer.status })), body.field);
 }
 
 function sentence(text) {
@@ -32,10 +34,10 @@ export const upload = async (path, body) => (await ask(path, { method: "POST", b
 export const post = async (path, content) =>
   (await ask(path, { method: "POST", ...json(content ?? {}) })).json();
 
-// Returns a picture from the server, decoded off the main thread, or null if it does not exist (yet).
+// Returns a picture from the server, decoded off the main thread, or null if it does not exist (yet) or is damaged.
 export async function bitmap(path) {
   const answer = await fetch(`/api${path}`, { credentials: "same-origin" }).catch(() => null);
-  return answer?.ok ? createImageBitmap(await answer.blob()) : null;
+  return answer?.ok ? createImageBitmap(await answer.blob()).catch(() => null) : null;
 }
 
 // Returns the marks of a picture and their version, null if it has none.

@@ -2,14 +2,14 @@
 
 import { get, remove } from "./api.js";
 import { icon, make, sure } from "./dom.js";
+import { say } from "./words.js";
 
 const $ = (id) => document.getElementById(id);
-const SAID = { queued: "Waiting", running: "Running", paused: "Paused", done: "Done", failed: "Failed", cancelled: "Cancelled" };
 const states = new Map(); // of the jobs, by name, as last heard
-let go, complain, removeOne;
+let go, complain, removeOne, openExample;
 
-// What the cards need of the page: `go` to an address, `complain` of an error, `removeOne` job.
-export function begin(page) { ({ go, complain, removeOne } = page); }
+// What the cards need of the page: `go` to an address, `complain` of an error, `removeOne` job, `openExample`.
+export function begin(page) { ({ go, complain, removeOne, openExample } = page); }
 
 // Existing cards are updated, not replaced: one of them may have the keyboard focus.
 export function showJobs(jobs) {
@@ -32,27 +32,27 @@ export function tellEnds(jobs) {
     const before = states.get(id);
     states.set(id, state);
     if (!["running", "queued"].includes(before) || !["done", "failed"].includes(state) || !document.hidden) continue;
-    const text = `${name}: ${state === "done" ? "restored" : "failed"}`;
-    document.title = `${text} · untaught studio`;
-    if (window.Notification?.permission === "granted") new Notification("untaught studio", { body: text, tag: id });
+    const text = say(`job.told-${state}`, { name });
+    document.title = say("job.told-title", { text });
+    if (window.Notification?.permission === "granted") new Notification(say("page.title"), { body: text, tag: id });
   }
 }
 
 function newCard() {
-  const add = make("button", { className: "new", title: "A new picture" }, icon("plus"));
-  add.setAttribute("aria-label", "A new picture");
+  const add = make("button", { className: "new", title: say("picture.new") }, icon("plus"));
+  add.setAttribute("aria-label", add.title);
   add.addEventListener("click", () => go(""));
   return make("li", {}, add);
 }
 
 function card(facts) {
   const thumbnail = make("img", { alt: "", width: 44, height: 44 });
-  const words = make("span", {}, make("b", { textContent: facts.name }), make("small"));
+  const words = make("span", {}, make("b", { textContent: facts.name, dir: "auto" }), make("small"));
   const button = make("button", { className: "job" }, thumbnail, words);
   button.dataset.job = facts.id;
   button.addEventListener("click", () => go(`job=${facts.id}`));
-  const away = make("button", { className: "icon remove", title: "Remove" }, icon("close"));
-  away.setAttribute("aria-label", `Remove ${facts.name}`);
+  const away = make("button", { className: "icon remove", title: say("picture.away") }, icon("close"));
+  away.setAttribute("aria-label", say("picture.remove", facts));
   away.addEventListener("click", () => removeJob(facts));
   return make("li", {}, button, away);
 }
@@ -61,13 +61,13 @@ function update(item, facts) {
   const { progress, state } = facts, share = progress ? Math.round(100 * progress.iteration / progress.until) : 0;
   const source = `/api/jobs/${facts.id}/files/thumbnail?at=${progress?.iteration ?? 0}`, image = item.querySelector("img");
   item.firstElementChild.dataset.state = state;
-  item.querySelector("small").textContent = state === "running" && progress ? `Running · ${share} %` : SAID[state];
+  item.querySelector("small").textContent = state === "running" && progress ? say("state.running-share", { share }) : say(`state.${state}`);
   item.querySelector("small").title = facts.message;
   if (image.getAttribute("src") !== source) image.src = source;
 }
 
 async function removeJob(facts) {
-  if (await sure(`Remove “${facts.name}” with its result? This cannot be undone.`)) removeOne(facts.id).catch(complain);
+  if (await sure(say("job.removed-sure", facts))) removeOne(facts.id).catch(complain);
 }
 
 export async function showPictures() {
@@ -78,15 +78,27 @@ export async function showPictures() {
     const button = make("button", {}, image, make("span", { textContent: facts.name, dir: "auto" }));
     button.dataset.picture = facts.id;
     button.addEventListener("click", () => go(`picture=${facts.id}`));
-    const away = make("button", { className: "icon remove", title: "Remove" }, icon("close"));
-    away.setAttribute("aria-label", `Remove ${facts.name}`);
+    const away = make("button", { className: "icon remove", title: say("picture.away") }, icon("close"));
+    away.setAttribute("aria-label", say("picture.remove", facts));
     away.addEventListener("click", async () => {
-      if (!await sure(`Remove “${facts.name}” and its marks? Its results stay. This cannot be undone.`)) return;
+      if (!await sure(say("picture.remove-sure", facts))) return;
       await remove(`/pictures/${facts.id}`).catch(complain);
       showPictures().catch(complain);
     });
     return make("li", {}, button, away);
   }));
+}
+
+export async function showExamples() {
+  const { complete, examples } = await get("/examples");
+  $("examples-part").hidden = !examples.length;
+  $("examples").replaceChildren(...examples.map(({ name, task }) => {
+    const button = make("button", {}, make("img", { src: `/api/examples/${name}/thumbnail`, alt: "", width: 192, height: 192 }), say(`example.${name}`));
+    button.dataset.example = name;
+    button.addEventListener("click", () => openExample(name, task));
+    return make("li", {}, button);
+  }));
+  if (!complete) setTimeout(() => showExamples().catch(() => {}), 1000);
 }
 
 export function showCurrent() {

@@ -1,5 +1,7 @@
 // The chart of the loss over iterations, on a logarithmic scale, with the best iteration and the one shown.
 
+import { say } from "./words.js";
+
 export class Chart {
   constructor(canvas) {
     this.canvas = canvas;
@@ -79,7 +81,7 @@ export class Chart {
     if (this.best && this.best <= last) {
       context.fillStyle = "#d97706";
       context.textAlign = x(this.best) > (left + right) / 2 ? "right" : "left";
-      context.fillText("best", x(this.best) + (context.textAlign === "right" ? -4 : 4), top + 12);
+      context.fillText(say("job.chart-best"), x(this.best) + (context.textAlign === "right" ? -4 : 4), top + 12);
     }
   }
 }

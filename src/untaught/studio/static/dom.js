@@ -15,6 +15,11 @@ export function icon(name) {
   return svg;
 }
 
+// The name of a picture, which may be written from right to left, and what is known of it.
+export function showSubject(name, ...facts) {
+  $("subject").replaceChildren(make("bdi", { textContent: name }), ...facts.map((fact) => ` · ${fact}`));
+}
+
 export function choose(group, button) {
   for (const one of group.querySelectorAll("[role=radio]")) {
     one.setAttribute("aria-checked", String(one === button));

@@ -1,13 +1,16 @@
 // The fields of a task: made from what the server offers, read, filled, and marked as wrong.
 
 import { asRadios, choose, make } from "./dom.js";
+import { knows, named, optionTitle, say } from "./words.js";
 
 const $ = (id) => document.getElementById(id);
 
-export function control(option) {
+export function control(described) {
+  const told = `option.${described.name}-about`;
+  const option = { ...described, title: optionTitle(described.name), about: knows(told) ? say(told) : described.about };
   if (option.kind === "choice" && option.name === "device") {
     const list = make("select", {}, ...option.choices.map((choice) => make("option", { value: choice, textContent: choice })));
-    list.dataset.option = option.name;
+    mark(list, option);
     return make("label", { className: "field", title: option.about }, make("span", { textContent: option.title }), list);
   }
   if (option.kind === "choice") {
@@ -15,9 +18,9 @@ export function control(option) {
     const segments = make("div", { className: "segments", title: option.about });
     segments.setAttribute("role", "radiogroup");
     segments.setAttribute("aria-labelledby", `${option.name}-title`);
-    segments.dataset.option = option.name;
+    mark(segments, option);
     for (const choice of option.choices) {
-      const button = make("button", { type: "button", textContent: choice[0].toUpperCase() + choice.slice(1), value: choice });
+      const button = make("button", { type: "button", textContent: named(choice), value: choice });
       button.setAttribute("role", "radio");
       button.setAttribute("aria-checked", String(choice === option.default));
       button.addEventListener("click", () => choose(segments, button));
@@ -29,19 +32,34 @@ export function control(option) {
   }
   if (option.kind === "flag") {
     const box = make("input", { type: "checkbox", checked: option.default });
-    box.dataset.option = option.name;
+    mark(box, option);
     return make("label", { className: "check", title: option.about }, box, option.title);
   }
-  const input = make("input", { type: "text", value: option.default ?? "", placeholder: "as needed", autocomplete: "off" });
-  input.dataset.option = option.name;
+  if (option.kind === "range") {
+    const shown = make("output", { value: option.default });
+    const slider = make("input", { type: "range", min: option.least, max: option.most, step: 0.05, value: option.default });
+    mark(slider, option);
+    slider.setAttribute("aria-label", option.title); // a label around an output is the output's
+    slider.addEventListener("input", () => { shown.value = slider.value; });
+    return make("label", { className: "field", title: option.about }, make("span", {}, `${option.title} `, shown), slider);
+  }
+  const input = make("input", { type: "text", value: option.default ?? "", placeholder: say("form.automatic"), autocomplete: "off" });
+  mark(input, option);
   return make("label", { className: "field", title: option.about }, make("span", { textContent: option.title }), input);
 }
 
+function mark(element, { name, default: value }) {
+  element.dataset.option = name;
+  element.dataset.default = value ?? "";
+}
+
+// The quality, and what differs from the defaults.
 export function chosenSettings() {
   const options = {};
   for (const element of $("paint-panel").querySelectorAll("[data-option]")) {
     const value = element.matches("[type=checkbox]") ? element.checked : element.matches("input, select") ? element.value.trim() : element.querySelector("[aria-checked=true]")?.value;
-    if (value !== "" && value !== undefined) options[element.dataset.option] = value;
+    if (value === undefined || (String(value) === element.dataset.default && element.dataset.option !== "recipe")) continue;
+    if (value !== "") options[element.dataset.option] = value;
   }
   return options;
 }
@@ -52,7 +70,7 @@ export function fill(settings) {
     const element = $("paint-panel").querySelector(`[data-option="${name}"]`);
     if (!element) continue;
     if (element.matches("[type=checkbox]")) element.checked = value;
-    else if (element.matches("input, select")) element.value = value;
+    else if (element.matches("input, select")) { element.value = value; element.dispatchEvent(new Event("input")); }
     else {
       const button = [...element.children].find((one) => one.value === String(value));
       if (button) choose(element, button);

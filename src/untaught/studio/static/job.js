@@ -1,18 +1,22 @@
-// Showing a job: live figures and previews, earlier previews, before and after, and downloads.
+// Showing a job: live figures and previews, earlier previews, and what can be done with it.
 
 import { bitmap, get, post, remove } from "./api.js";
 import { Chart } from "./chart.js";
+import { Compare } from "./compare.js";
+import { showSubject } from "./dom.js";
+import { Outputs } from "./outputs.js";
+import { aboutJob, duration, knows, say } from "./words.js";
 
 const $ = (id) => document.getElementById(id);
-const TITLES = { queued: "Waiting for its turn", running: "Restoring", paused: "Paused", done: "Restored", failed: "Failed", cancelled: "Cancelled" };
 
 export class JobView {
-  constructor(stage, { onError, onGone, onSubject }) {
+  constructor(stage, { onError, onGone }) {
     this.stage = stage;
     this.onError = onError;
     this.onGone = onGone;
-    this.onSubject = onSubject;
     this.chart = new Chart($("chart"));
+    this.compare = new Compare(stage, { setStrength: (strength) => this.#ask("strength", { strength }) });
+    this.outputs = new Outputs({ onError });
     this.#listen();
   }
 
@@ -30,8 +34,7 @@ export class JobView {
     const { stage } = this;
     stage.onStroke = null;
     stage.canvas.style.cursor = "grab";
-    this.#setView("divider");
-    this.#setDivide(0.5);
+    this.compare.begin();
     this.#showNothing();
     try {
       await this.#take(await get(`/jobs/${identity}`));
@@ -46,8 +49,8 @@ export class JobView {
 
   close() {
     this.id = null;
-    $("time").hidden = $("divider").hidden = $("tag-before").hidden = $("tag-after").hidden = true;
-    this.stage.heat = null;
+    $("time").hidden = true;
+    this.compare.end();
   }
 
   remove = (identity) => remove(`/jobs/${identity}`).then(() => { if (identity === this.id) this.onGone(); });
@@ -64,6 +67,7 @@ export class JobView {
   hear(jobs) {
     if (!this.facts || this.facts.id !== this.id) return;
     const facts = jobs.find((one) => one.id === this.id);
+    this.compare.offer(facts, jobs);
     if (!facts) this.onGone();
     else if (JSON.stringify(facts) !== JSON.stringify(this.facts)) this.#take(facts).then(() => this.#catchUp());
   }
@@ -90,24 +94,35 @@ export class JobView {
     this.facts = facts;
     if (!this.opened) await this.#openBefore();
     if (facts.id !== this.id) return;
+    if (this.#settles()) {
+      $("why").textContent = say("job.settling");
+      $("ended-actions").hidden = $("downloads").hidden = true;
+      return;
+    }
     this.#showState();
     if (facts.state === "done" && this.following) await this.#showResult();
   }
+
+  // The result is made anew with another strength, which the page shows already.
+  #settles() { return this.compare.wanted !== null && ["queued", "running"].includes(this.facts?.state); }
 
   // The picture before restoration. That of a trial region is made when its job begins.
   async #openBefore() {
     const { id, facts } = this;
     this.opened = true;
-    this.onSubject(`${facts.name} · ${facts.width} × ${facts.height}`);
+    showSubject(facts.name, `${facts.width} × ${facts.height}`);
     const before = await bitmap(`/jobs/${id}/files/before`);
     if (id !== this.id) return;
     if (before) await this.stage.open(before, facts.width, facts.height);
     else this.stage.close();
+    const mask = before && facts.has_mask && facts.settings.keep_known !== false ? await bitmap(`/jobs/${id}/files/mask`) : null;
+    if (id !== this.id) return;
+    this.compare.take(facts, before, mask);
     this.opened = Boolean(before);
   }
 
   #progress(lines) {
-    if (!this.id) return;
+    if (!this.id || this.#settles()) return;
     this.chart.add(lines);
     for (const line of lines) {
       this.moments = this.moments.filter((moment) => moment <= line.iteration);
@@ -132,7 +147,7 @@ export class JobView {
       this.shown = wanted;
       if (!picture) continue;
       this.stage.heat = null;
-      await this.stage.setAfter(picture);
+      await this.stage.setAfter(this.compare.composed(picture));
       this.chart.shown = this.following ? 0 : wanted;
       this.chart.draw();
       document.body.dataset.shown = wanted;
@@ -150,6 +165,7 @@ export class JobView {
     this.chart.shown = 0;
     this.chart.draw();
     this.#showUncertainty();
+    this.compare.offerStrength(this.facts);
     document.body.dataset.shown = "result";
   }
 
@@ -165,18 +181,18 @@ export class JobView {
 
   // Clears what the last job has left, until the facts of this one come.
   #showNothing() {
-    $("job-title").textContent = "Opening…";
-    for (const id of ["job-about", "why"]) $(id).textContent = "";
+    $("job-title").textContent = say("job.opening");
+    for (const id of ["job-about", "why", "notes"]) $(id).textContent = "";
     for (const id of ["bar", "running-actions", "ended-actions", "continue-part", "downloads", "uncertainty-choice"]) $(id).hidden = true;
     for (const id of ["iteration", "left", "loss"]) $(id).textContent = "–";
   }
 
   #showState() {
     const { facts } = this, { state, result, wish } = facts, running = state === "running" || state === "queued";
+    this.outputs.show(facts);
     $("job-panel").dataset.state = state;
-    $("job-title").textContent = wish ? { pause: "Pausing…", finish: "Finishing…" }[wish] : TITLES[state];
-    const quality = facts.settings.recipe ?? "";
-    $("job-about").textContent = [facts.title, quality, facts.crop && "part of the picture"].filter(Boolean).join(" · ");
+    $("job-title").textContent = say(wish ? `job.${wish}-wish` : `job.${state}`);
+    $("job-about").textContent = aboutJob(facts);
     $("running-actions").hidden = !running;
     $("ended-actions").hidden = running;
     $("pause").disabled = $("finish").disabled = Boolean(wish) || state !== "running";
@@ -184,32 +200,25 @@ export class JobView {
     $("resume").hidden = !["paused", "failed", "cancelled"].includes(state);
     $("change").hidden = state !== "failed" && state !== "cancelled";
     $("again").hidden = !$("change").hidden;
-    $("resume").textContent = state === "failed" ? "Try again" : "Resume";
+    $("resume").textContent = say(state === "failed" ? "job.again" : "job.resume");
     $("download").hidden = $("continue-part").hidden = state !== "done";
-    $("downloads").hidden = !["done", "failed"].includes(state);
     $("whole").hidden = state !== "done" || !facts.crop;
     $("download").classList.toggle("primary", !facts.crop);
     $("uncertainty-choice").hidden = state !== "done" || !facts.has_uncertainty;
-    const path = `/api/jobs/${facts.id}`;
-    $("download").href = `${path}/files/result?download=1`;
-    for (const name of ["mask", "uncertainty", "record", "log"]) $(`download-${name}`).href = `${path}/files/${name}?download=1`;
-    $("download-film").href = `${path}/film`;
-    $("download-record").parentElement.hidden = state !== "done";
-    $("download-mask").parentElement.hidden = !facts.has_mask;
-    $("download-uncertainty").parentElement.hidden = !facts.has_uncertainty;
-    $("command").textContent = facts.command;
-    $("command-about").textContent = result?.repeatable === false
-      ? "You or the time limit stopped this job, so the command line gives another picture."
-      : "The same on the command line:";
+    if (this.state !== state) $("details").open = state === "running";
+    this.state = state;
+    $("notes").textContent = "";
     this.line = facts.progress ?? this.line;
     if (state === "failed") $("why").textContent = `${facts.message[0]?.toUpperCase() ?? ""}${facts.message.slice(1)}.`;
-    else if (state === "queued" && facts.full) $("why").textContent = "The disk is full. This job goes on by itself once there is space: see Storage.";
-    else if (state === "queued") $("why").textContent = "Another job is using the device. This one starts by itself.";
-    else if (state === "cancelled") $("why").textContent = "Its previews are kept. Resume continues from the last checkpoint.";
-    else if (state === "paused") $("why").textContent = "You can resume it at any time, also after closing the studio.";
+    else if (state === "queued" && facts.full) $("why").textContent = say("job.full");
+    else if (state === "queued") $("why").textContent = say("job.waits");
+    else if (state === "cancelled") $("why").textContent = say("job.cancelled-about");
+    else if (state === "paused") $("why").textContent = say("job.paused-about");
     else if (state === "done" && result) {
       const notes = result.notes.map((note) => `${note[0].toUpperCase()}${note.slice(1)}.`);
-      $("why").textContent = [`It ended because ${["it was cancelled", "it was interrupted"].includes(result.stop_reason) ? "you stopped it" : result.stop_reason}.`, ...notes].join(" ");
+      const reason = `reason.${result.stop_reason}`;
+      $("why").textContent = say("job.took", { time: duration(result.seconds ?? 0) });
+      $("notes").textContent = [say("job.ended", { reason: knows(reason) ? say(reason) : result.stop_reason }), ...notes].join(" ");
     } else $("why").textContent = "";
     this.#showFigures();
     this.#showTime();
@@ -223,13 +232,13 @@ export class JobView {
     $("bar").firstElementChild.style.width = `${share}%`;
     $("bar").setAttribute("aria-valuenow", Math.round(share));
     $("iteration").textContent = line ? (done ? line.iteration : `${line.iteration} / ${line.until}`) : "–";
-    $("left-title").textContent = done ? "Time" : "Time left";
-    $("left").textContent = line ? (done ? duration(facts.result?.seconds ?? line.elapsed) : `≤ ${duration(line.left)}`) : "–";
+    $("left-title").textContent = say(done ? "job.time" : "job.left");
+    $("left").textContent = line ? (done ? duration(facts.result?.seconds ?? line.elapsed) : say("time.at-most", { time: duration(line.left) })) : "–";
     const expected = done && facts.result?.expected_psnr;
-    $("expected-title").textContent = expected ? "Expected" : "Loss";
-    $("expected-title").title = expected ? "PSNR on known pixels that were held out: an estimate for the missing ones" : "";
+    $("expected-title").textContent = say(expected ? "job.expected" : "job.loss");
+    $("expected-title").title = expected ? say("job.expected-about") : "";
     $("loss").textContent = expected ? `${expected.toFixed(1)} dB` : line ? (line.loss ?? 0).toExponential(1) : "–";
-    if (state === "running") $("why").textContent = line?.why ?? "Setting up the network.";
+    if (state === "running") $("why").textContent = line?.why ?? say("job.setting-up");
   }
 
   #showTime() {
@@ -240,7 +249,7 @@ export class JobView {
     const index = slider.disabled ? 1 : this.following ? moments.length - 1 : Math.max(0, moments.findLastIndex((moment) => moment <= this.shown));
     slider.value = index;
     const done = this.facts?.state === "done" && this.following;
-    $("moment-shown").textContent = done ? "Result" : this.following ? "Now" : `Iteration ${moments[index] ?? 0}`;
+    $("moment-shown").textContent = done ? say("moment.result") : this.following ? say("moment.now") : say("moment.iteration", { iteration: moments[index] ?? 0 });
     slider.setAttribute("aria-valuetext", $("moment-shown").textContent);
     const best = line?.best ? nearest(moments, line.best) : -1;
     $("best-mark").hidden = $("to-best").hidden = best < 0;
@@ -257,37 +266,13 @@ export class JobView {
     this.#showTime();
   }
 
-  #setView(view) {
-    const { stage } = this, wasSide = stage.view === "side";
-    stage.view = view;
-    for (const button of document.querySelectorAll("[data-view]")) {
-      button.setAttribute("aria-checked", String(button.dataset.view === view));
-      button.tabIndex = button.dataset.view === view ? 0 : -1;
-    }
-    $("divider").hidden = view !== "divider" || !this.id;
-    $("tag-before").hidden = $("tag-after").hidden = view === "after" || !this.id;
-    if (wasSide !== (view === "side")) stage.fit();
-    stage.draw();
-  }
-
-  #setDivide(share) {
-    this.stage.divide = Math.min(1, Math.max(0, share));
-    $("divider").style.left = `${100 * this.stage.divide}%`;
-    $("divider").setAttribute("aria-valuenow", Math.round(100 * this.stage.divide));
-    this.stage.draw();
-  }
-
-  #hold(holding) {
-    this.stage.holding = holding;
-    this.stage.draw();
-  }
-
   // Actions ---------------------------------------------------------------------------------------------------------
 
   async #ask(what, content) {
     try {
+      if (what === "strength" && this.facts.state !== "done") return; // it is asked for again at the end
       await post(`/jobs/${this.id}/${what}`, content);
-      if (what === "continue" || what === "resume") { this.following = true; this.shown = null; }
+      if (["continue", "resume", "strength"].includes(what)) { this.following = true; this.shown = null; }
     } catch (error) {
       this.onError(error);
     }
@@ -296,46 +281,11 @@ export class JobView {
   #listen() {
     for (const what of ["pause", "resume", "finish", "cancel"]) $(what).addEventListener("click", () => this.#ask(what));
     $("continue").addEventListener("click", () => this.#ask("continue", { iterations: Number($("more-iterations").value) || 200 }));
-    $("copy").addEventListener("click", async () => {
-      await navigator.clipboard.writeText(this.facts.command).catch(() => getSelection().selectAllChildren($("command")));
-      $("copy").textContent = "Copied";
-      setTimeout(() => { $("copy").textContent = "Copy"; }, 1500);
-    });
     $("moment").addEventListener("input", () => this.#setMoment(Number($("moment").value)));
     $("to-best").addEventListener("click", () => this.#setMoment(this.bestIndex));
     $("to-latest").addEventListener("click", () => this.#setMoment(this.moments.length - 1));
     $("uncertainty").addEventListener("change", () => this.#showUncertainty());
-    for (const button of document.querySelectorAll("[data-view]")) button.addEventListener("click", () => this.#setView(button.dataset.view));
-
-    const divider = $("divider");
-    divider.addEventListener("pointerdown", (event) => divider.setPointerCapture(event.pointerId));
-    divider.addEventListener("pointermove", (event) => {
-      if (!divider.hasPointerCapture(event.pointerId)) return;
-      const box = this.stage.canvas.getBoundingClientRect();
-      this.#setDivide((event.clientX - box.left) / box.width);
-    });
-    divider.addEventListener("keydown", (event) => {
-      const step = { ArrowLeft: -0.02, ArrowRight: 0.02, Home: -1, End: 1 }[event.key];
-      if (!step) return;
-      this.#setDivide(this.stage.divide + step);
-      event.preventDefault();
-    });
-
-    const hold = $("hold");
-    for (const name of ["pointerdown", "pointerup", "pointerleave", "blur"]) hold.addEventListener(name, () => this.#hold(name === "pointerdown"));
-    addEventListener("keydown", (event) => {
-      if (this.id && event.key.toLowerCase() === "b" && !event.ctrlKey && !event.metaKey && !event.target.closest("input[type=number]")) this.#hold(true);
-    });
-    addEventListener("keyup", (event) => { if (this.id && event.key.toLowerCase() === "b") this.#hold(false); });
-    hold.addEventListener("keydown", (event) => { if (event.key === " " || event.key === "Enter") this.#hold(true); });
-    hold.addEventListener("keyup", () => this.#hold(false));
   }
-}
-
-export function duration(seconds) {
-  if (seconds < 90) return `${Math.ceil(seconds)} s`;
-  if (seconds < 5400) return `${Math.round(seconds / 60)} min`;
-  return `${(seconds / 3600).toFixed(1)} h`;
 }
 
 function nearest(moments, wanted) {

@@ -2,6 +2,7 @@
 // has marked is taken over. A stroke that could not be sent before the page closed waits in the browser's storage.
 
 import { get, masked, put } from "./api.js";
+import { say } from "./words.js";
 
 const RETRY = 3000;
 const LARGEST_KEPT_ALIVE = 60_000; // bytes; browsers refuse more in a request that outlives its page
@@ -62,16 +63,16 @@ export class Marks {
       }
     } catch (error) {
       if (error.status !== 404) this.retry = setTimeout(() => this.save().catch(() => {}), RETRY);
-      this.show(`Not saved: ${error.message}`, true);
+      this.show(say("marks.not-saved", { reason: error.message }), true);
       throw error;
     }
     localStorage.removeItem(`marks:${this.identity}`);
     if (!this.open) removeEventListener("pagehide", this.#leave);
-    this.show(this.version ? "Marks saved" : "");
+    this.show(this.version ? say("marks.saved") : "");
   }
 
   async #send() {
-    this.show("Saving…");
+    this.show(say("marks.saving"));
     const { steps } = this.mask, data = this.mask.data.slice(), body = await this.mask.toBlob();
     try {
       const answer = await put(`/pictures/${this.identity}/mask?after=${this.version}`, body, body.size < LARGEST_KEPT_ALIVE);

@@ -3,7 +3,6 @@
 // Undo has no limit because a step is small: the box of a stroke and the runs of flipped pixels inside it. Undo and redo
 // are the same: flip them again.
 
-const COLOUR = 0xff4d3bf2; // ABGR: a red that is rare in pictures
 
 export class Mask {
   constructor(width, height) {
@@ -15,6 +14,7 @@ export class Mask {
     this.canvas.width = width;
     this.canvas.height = height;
     this.context = this.canvas.getContext("2d");
+    this.colour = 0xff000000; // ABGR
     this.missing = 0;
     this.steps = 0;                    // counts changes, also those undone
     this.past = [];
@@ -62,6 +62,42 @@ export class Mask {
     }, value);
   }
 
+  // The pixels around one that are connected with it and pass a test of their index, by lines.
+  connected(x, y, passes) {
+    const { width, height } = this, seen = new Uint8Array(this.data.length), found = [], waiting = [y * width + x];
+    while (waiting.length) {
+      const from = waiting.pop(), row = Math.floor(from / width) * width;
+      if (seen[from] || !passes(from)) continue;
+      let left = from, right = from;
+      while (left > row && !seen[left - 1] && passes(left - 1)) left--;
+      while (right < row + width - 1 && !seen[right + 1] && passes(right + 1)) right++;
+      seen.fill(1, left, right + 1);
+      found.push([left, right]);
+      for (const next of [row - width, row + width]) {
+        if (next < 0 || next >= width * height) continue;
+        for (let at = Math.max(next, left - row + next - 1); at <= Math.min(next + width - 1, right - row + next + 1); at++) if (!seen[at] && passes(at)) waiting.push(at);
+      }
+    }
+    return found;
+  }
+
+  // Gives pixels that `connected` has found a value.
+  fill(found, value) {
+    const { width } = this, box = { left: width, top: this.height, right: -1, bottom: -1 };
+    for (const [first, last] of found) {
+      this.data.fill(value, first, last + 1);
+      const y = Math.floor(first / width);
+      Object.assign(box, { left: Math.min(box.left, first % width), top: Math.min(box.top, y), right: Math.max(box.right, last % width), bottom: Math.max(box.bottom, y) });
+    }
+    if (!found.length) return;
+    this.#touch(this.#clip(box));
+  }
+
+  paint(colour) {
+    this.colour = colour;
+    if (this.missing) this.#show(this.#all());
+  }
+
   // Marks the pixels of a box whose centres are `inside`.
   #fill(box, inside, value) {
     const clipped = this.#clip(box);
@@ -91,7 +127,7 @@ export class Mask {
     const image = new ImageData(width, height), colours = new Uint32Array(image.data.buffer);
     for (let y = 0, to = 0; y < height; y++) {
       for (let x = 0, at = (top + y) * this.width + left; x < width; x++, at++, to++) {
-        if (this.data[at]) colours[to] = COLOUR;
+        if (this.data[at]) colours[to] = this.colour;
       }
     }
     this.context.putImageData(image, left, top);

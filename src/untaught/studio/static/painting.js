@@ -1,11 +1,14 @@
 // Painting the mask: tools, keys, suggested masks, loading and exporting.
 
 import { bitmap } from "./api.js";
+import { Looks } from "./looks.js";
 import { Marks } from "./marks.js";
 import { Mask } from "./mask.js";
+import { say } from "./words.js";
 
 const $ = (id) => document.getElementById(id);
-const KEYS = { b: "brush", e: "eraser", r: "rectangle", l: "lasso", h: "hand" };
+const KEYS = { b: "brush", e: "eraser", r: "rectangle", l: "lasso", w: "wand", k: "pick", m: "hand" };
+const CLICKS = ["wand", "pick"];
 
 export class Painting {
   // Calls `onChange` after every step, `onSelect` with the box of a trial region, and `onError` with errors.
@@ -18,6 +21,7 @@ export class Painting {
     this.selecting = false;
     this.used = true;       // whether the task uses marks
     this.mask = null;
+    this.looks = new Looks(this);
     this.#listen();
   }
 
@@ -32,6 +36,9 @@ export class Painting {
     });
     this.#showSaved("");
     this.proposed = "";
+    this.lastEnd = this.pixels = null;
+    this.blobs = new Uint8Array(width * height); // what can be dropped and kept by a click
+    this.looks.show();
     this.setSize(Math.max(3, Math.round(Math.min(width, height) / 30)));
     $("brush-size").max = Math.max(40, Math.round(Math.min(width, height) / 4));
     this.#changed();
@@ -44,6 +51,11 @@ export class Painting {
     this.setSelecting(false);
   }
 
+  use(used) {
+    this.used = used;
+    this.stage.overlay = this.mask && used ? this.mask.canvas : null;
+  }
+
   get active() { return this.mask !== null && (this.used || this.selecting) && this.stage.onStroke === this.stroke; }
 
   setTool(tool) {
@@ -54,6 +66,8 @@ export class Painting {
     }
     this.stage.canvas.style.cursor = tool === "hand" ? "grab" : tool === "brush" || tool === "eraser" ? "none" : "crosshair";
     this.stage.cursor = null;
+    $("size-part").hidden = tool === "wand";
+    $("tolerance-part").hidden = tool !== "wand";
     this.stage.draw();
   }
 
@@ -89,18 +103,28 @@ export class Painting {
     if (phase === "start") {
       if (this.tool === "hand" && !this.selecting) return false;
       this.value = this.tool === "eraser" || event.altKey ? 0 : 1;
-      this.points = [points[0]];
+      this.straight = round && event.shiftKey;
+      this.points = [this.straight ? this.lastEnd ?? points[0] : points[0]];
+      this.looks.setHidden(false);
     }
-    const end = points.at(-1) ?? this.points?.at(-1);
+    const end = points.at(-1) ?? this.latest;
+    this.latest = end;
     if (round) {
       const touch = event?.pointerType === "touch";
       this.#cursor(touch && phase !== "start" && phase !== "move" ? null : { x: end[0], y: end[1], radius: this.size / 2 });
       if (phase === "hover") return false;
-      for (const point of points) {
+      if (this.straight) {
+        stage.outline = [this.points[0], end];
+        if (phase === "end") mask.line(...this.points[0], ...end, this.size / 2, this.value);
+        stage.draw();
+      } else for (const point of points) {
         const from = this.points.at(-1);
         stage.draw(mask.line(...from, ...point, this.size / 2, this.value));
         this.points = [point];
       }
+      this.lastEnd = end;
+    } else if (CLICKS.includes(this.tool) && !this.selecting) {
+      this.points.push(...points);
     } else {
       this.points.push(...points);
       const [first, last] = [this.points[0], this.points.at(-1)];
@@ -125,17 +149,52 @@ export class Painting {
       this.#select(first, last);
       return;
     }
+    if (this.tool === "wand") this.#wand(...last);
+    if (this.tool === "pick") this.#pick(...last);
     if (this.tool === "rectangle") mask.rectangle(...first, ...last, this.value);
     if (this.tool === "lasso" && points.length > 2) mask.polygon(points, this.value);
     stage.draw();
     if (mask.commit()) this.#changed();
   }
 
+  // Marks what is connected with a pixel and of about its colour.
+  #wand(x, y) {
+    const { mask, stage } = this, column = Math.floor(x), row = Math.floor(y);
+    if (column < 0 || row < 0 || column >= mask.width || row >= mask.height) return;
+    this.pixels ??= pixelsOf(stage.before[0]);
+    const { pixels } = this, tolerance = Number($("tolerance").value), at = 4 * (row * mask.width + column);
+    const [red, green, blue] = pixels.subarray(at, at + 3);
+    mask.fill(mask.connected(column, row, (index) => Math.abs(pixels[4 * index] - red) <= tolerance
+      && Math.abs(pixels[4 * index + 1] - green) <= tolerance && Math.abs(pixels[4 * index + 2] - blue) <= tolerance), this.value);
+  }
+
+  // Drops a connected piece of the marks, or keeps one again that was dropped.
+  #pick(x, y) {
+    const { mask, blobs } = this, found = this.#blobAt(Math.floor(x), Math.floor(y));
+    if (!found.length) return;
+    const dropping = found.some(([first, last]) => mask.data.subarray(first, last + 1).includes(1));
+    if (dropping) for (const [first, last] of found) blobs.fill(1, first, last + 1);
+    mask.fill(found, dropping ? 0 : 1);
+  }
+
+  // The piece nearest to a pixel, as far as a finger may miss it.
+  #blobAt(x, y) {
+    const { mask, blobs } = this, most = Math.max(1, Math.round(8 / this.stage.camera.scale));
+    let nearest = null, distance = Infinity;
+    for (let row = Math.max(0, y - most); row <= Math.min(mask.height - 1, y + most); row++) {
+      for (let column = Math.max(0, x - most); column <= Math.min(mask.width - 1, x + most); column++) {
+        const at = row * mask.width + column, apart = Math.hypot(row - y, column - x);
+        if (apart < distance && (mask.data[at] || blobs[at])) { nearest = [column, row]; distance = apart; }
+      }
+    }
+    return nearest ? mask.connected(...nearest, (index) => mask.data[index] || blobs[index]) : [];
+  }
+
   #select([x0, y0], [x1, y1]) {
     const { width, height } = this.mask, within = (value, most) => Math.round(Math.max(0, Math.min(most, value)));
     const box = { left: within(Math.min(x0, x1), width), top: within(Math.min(y0, y1), height), right: within(Math.max(x0, x1), width), bottom: within(Math.max(y0, y1), height) };
     if (box.right - box.left < 16 || box.bottom - box.top < 16) {
-      this.onError(new Error("This region is too small. Draw one of at least 16 × 16 pixels."));
+      this.onError(new Error(say("start.too-small")));
       return;
     }
     this.stage.selection = box;
@@ -165,7 +224,7 @@ export class Painting {
     $("undo").disabled = !mask.past.length;
     $("redo").disabled = !mask.future.length;
     const shown = share >= 0.1 ? share.toLocaleString("en", { style: "percent" }) : share.toLocaleString("en", { style: "percent", minimumSignificantDigits: 2, maximumSignificantDigits: 2 });
-    $("missing").textContent = mask.missing ? `${shown} of the picture is marked` : "Nothing is marked yet";
+    $("missing").textContent = mask.missing ? say("marks.share", { share: shown }) : say("marks.none");
     this.marks.save().catch(() => {}); // what went wrong is shown, and tried again
     this.onChange();
   }
@@ -179,7 +238,7 @@ export class Painting {
 
   load(picture) {
     if (picture.width !== this.mask.width || picture.height !== this.mask.height) {
-      this.onError(new Error(`The mask is ${picture.width} × ${picture.height} pixels and the picture ${this.mask.width} × ${this.mask.height}: they must have the same size.`));
+      this.onError(new Error(say("marks.wrong-size", { width: picture.width, height: picture.height, wide: this.mask.width, high: this.mask.height })));
     } else if (this.mask.load(picture)) {
       this.stage.draw();
       this.#changed();
@@ -196,24 +255,27 @@ export class Painting {
   async propose(identity) {
     const button = $("propose"), { mask } = this;
     button.disabled = true;
-    button.textContent = "Looking…";
+    button.textContent = say("marks.looking");
     try {
       const kind = $("proposal").value, strength = $("strength").value / 100;
       const answer = await bitmap(`/pictures/${identity}/proposal?kind=${kind}&strength=${strength}`);
-      if (!answer) throw new Error("No damage of this kind could be suggested for this picture.");
+      if (!answer) throw new Error(say("marks.not-found"));
       if (mask === this.mask) this.#add(answer, kind);
     } catch (error) {
       this.onError(error);
     }
     button.disabled = false;
-    button.textContent = "Mark";
+    button.textContent = say("marks.propose");
   }
 
   #add(proposal, kind) {
     // With another strength: replaces the last suggestion.
     if (this.proposed === `${kind} ${this.mask.steps}`) this.mask.undo();
+    this.blobs = this.mask.read(proposal);
     this.mask.load(proposal, true);
     this.#changed();
+    this.setTool("pick");
+    $("pick-hint").hidden = false;
     this.proposed = `${kind} ${this.mask.steps}`;
     this.stage.draw();
   }
@@ -245,6 +307,7 @@ export class Painting {
     else if (key === "[") this.setSize(Math.min(this.size - 1, this.size * 0.85));
     else if (key === "]") this.setSize(Math.max(this.size + 1, this.size * 1.18));
     else if (key === "escape" && this.selecting) this.setSelecting(false);
+    else if (key === "h") this.looks.setHidden(!this.looks.hidden);
     else if (KEYS[key]) this.setTool(KEYS[key]);
     else if (event.target === this.stage.canvas && this.#keyStroke(event)) { /* done */ }
     else return;
@@ -261,9 +324,19 @@ export class Painting {
     const next = { x: within(at.x + dx * step, this.mask.width), y: within(at.y + dy * step, this.mask.height), radius: this.size / 2 };
     this.#cursor(next);
     if (event.key === "Enter") {
-      this.stage.draw(this.mask.line(next.x, next.y, next.x, next.y, this.size / 2, this.tool === "eraser" ? 0 : 1));
+      this.looks.setHidden(false);
+      this.value = event.altKey ? 0 : 1;
+      if (this.tool === "wand") this.#wand(next.x, next.y);
+      else if (this.tool === "pick") this.#pick(next.x, next.y);
+      else this.stage.draw(this.mask.line(next.x, next.y, next.x, next.y, this.size / 2, this.tool === "eraser" ? 0 : 1));
       if (this.mask.commit()) this.#changed();
     }
     return true;
   }
+}
+
+function pixelsOf(picture) {
+  const canvas = new OffscreenCanvas(picture.width, picture.height), context = canvas.getContext("2d");
+  context.drawImage(picture, 0, 0);
+  return context.getImageData(0, 0, picture.width, picture.height).data;
 }

@@ -3,7 +3,7 @@
 //
 // Coordinates: "picture" means pixels of the picture, "screen" means CSS pixels from the corner of the canvas.
 
-const MOST_ZOOM = 64;
+const MOST_ZOOM = 64, LOUPE_ZOOM = 3, LOUPE = 100; // the last one in CSS pixels
 
 export class Stage {
   constructor(canvas) {
@@ -13,7 +13,11 @@ export class Stage {
     this.camera = { scale: 1, x: 0, y: 0 };
     this.before = null;                // the bitmap at full, half, quarter size and so on
     this.after = null;
+    this.against = null;               // another picture, shown instead of the one before
+    this.loupe = false;                // whether what is under the pointer is enlarged
+    this.pointer = null;               // where the pointer was last, on the screen
     this.overlay = null;               // a canvas over the before picture, such as the mask
+    this.opacity = 1;                  // of the overlay
     this.heat = null;                  // a bitmap over the after picture
     this.selection = null;             // a box in picture coordinates
     this.outline = null;               // points of an unfinished lasso or rectangle
@@ -39,7 +43,7 @@ export class Stage {
     if (turn !== this.turn) return false;
     this.width = width;
     this.height = height;
-    this.after = this.heat = this.overlay = this.selection = this.outline = this.cursor = null;
+    this.after = this.against = this.heat = this.overlay = this.selection = this.outline = this.cursor = null;
     this.before = before;
     this.fit();
     return true;
@@ -64,7 +68,8 @@ export class Stage {
   get paneWidth() { return this.canvas.clientWidth / (this.view === "side" ? 2 : 1); }
 
   fit() {
-    const margin = 24, above = 64, wide = this.paneWidth - 2 * margin, tall = this.canvas.clientHeight - margin - above;
+    const bars = [...this.canvas.parentElement.querySelectorAll(".toolbar:not(.zoom)")].map((bar) => bar.offsetHeight);
+    const margin = 24, above = 20 + Math.max(44, ...bars), wide = this.paneWidth - 2 * margin, tall = this.canvas.clientHeight - margin - above;
     if (!this.width || wide <= 0 || tall <= 0) return;
     const scale = Math.min(wide / this.width, tall / this.height, 8);
     this.camera = { scale, x: (this.paneWidth - this.width * scale) / 2, y: above + (tall - this.height * scale) / 2 };
@@ -82,6 +87,9 @@ export class Stage {
     this.draw();
     this.onChange();
   }
+
+  // One pixel of the picture for each of the screen.
+  zoomToPixels() { this.zoom(1 / devicePixelRatio / this.camera.scale, this.canvas.clientWidth / 2, this.canvas.clientHeight / 2); }
 
   move(dx, dy) {
     this.camera.x += dx;
@@ -134,12 +142,13 @@ export class Stage {
     context.clearRect(0, 0, canvas.clientWidth, canvas.clientHeight);
     if (this.before) this.#renderPanes(part);
     context.restore();
+    if (this.before && this.loupe) this.#renderLoupe();
     this.dirty = null;
   }
 
   #renderPanes(part) {
     const { context, canvas } = this, wide = canvas.clientWidth, tall = canvas.clientHeight;
-    const after = this.holding ? this.before : this.after ?? this.before;
+    const before = this.against ?? this.before, after = this.holding ? before : this.after ?? this.before;
     const pane = (left, right, offset, picture, isAfter) => {
       context.save();
       context.beginPath();
@@ -150,11 +159,11 @@ export class Stage {
       context.restore();
     };
     if (this.view === "side") {
-      pane(0, wide / 2, 0, this.before, false);
+      pane(0, wide / 2, 0, before, false);
       pane(wide / 2, wide, wide / 2, after, !this.holding);
       context.clearRect(wide / 2 - 1, 0, 2, tall);
     } else if (this.view === "divider" && !this.holding) {
-      pane(0, wide * this.divide, 0, this.before, false);
+      pane(0, wide * this.divide, 0, before, false);
       pane(wide * this.divide, wide, 0, after, true);
     } else if (this.view === "single") {
       pane(0, wide, 0, this.before, false);
@@ -175,7 +184,7 @@ export class Stage {
     this.#layer(this.#level(picture, pixel), box);
     if (isAfter && this.heat) this.#layer(this.heat, box);
     if (!isAfter && this.overlay) {
-      context.globalAlpha = 0.72;
+      context.globalAlpha = this.opacity;
       this.#layer(this.overlay, box);
       context.globalAlpha = 1;
     }
@@ -202,6 +211,34 @@ export class Stage {
         context.stroke();
       }
     }
+  }
+
+  // A round part of the picture, enlarged: before at its left, after at its right.
+  #renderLoupe() {
+    const { context, canvas, camera } = this, [x, y] = this.pointer ?? [canvas.clientWidth / 2, canvas.clientHeight / 2];
+    const [across, down] = this.toPicture(x, y), scale = Math.max(LOUPE_ZOOM * camera.scale, 4);
+    for (const [left, picture] of [[-LOUPE, this.against ?? this.before], [0, this.after ?? this.before]]) {
+      context.save();
+      context.beginPath();
+      context.arc(x, y, LOUPE, 0, 2 * Math.PI);
+      context.clip();
+      context.beginPath();
+      context.rect(x + left, y - LOUPE, LOUPE, 2 * LOUPE);
+      context.clip();
+      context.fillStyle = "#808080";
+      context.fill();
+      context.imageSmoothingEnabled = false;
+      const wide = this.width * scale, high = this.height * scale;
+      context.drawImage(picture[0], x - across * scale, y - down * scale, wide, high);
+      context.restore();
+    }
+    context.strokeStyle = "#fff";
+    context.lineWidth = 2;
+    context.beginPath();
+    context.arc(x, y, LOUPE, 0, 2 * Math.PI);
+    context.moveTo(x, y - LOUPE);
+    context.lineTo(x, y + LOUPE);
+    context.stroke();
   }
 
   // Draws the part of a layer inside a box.
@@ -259,6 +296,8 @@ export class Stage {
 
   #moved(event) {
     const old = this.pointers.get(event.pointerId), now = [event.offsetX, event.offsetY];
+    this.pointer = now;
+    if (this.loupe) this.draw();
     if (!old) {
       this.onStroke?.("hover", [this.toPicture(...now)], event);
       return;
@@ -290,7 +329,7 @@ function corners({ left, top, right, bottom }) {
 }
 
 // Returns a bitmap and halves of it down to about the size of a screen, to draw it smoothly and fast when zoomed out.
-async function levels(bitmap) {
+export async function levels(bitmap) {
   const all = [bitmap];
   while (Math.max(all.at(-1).width, all.at(-1).height) > 1600) {
     const last = all.at(-1);

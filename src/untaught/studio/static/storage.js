@@ -1,6 +1,7 @@
 // The dialog about what is stored. Nothing is removed without it.
 
 import { get, post, set } from "./api.js";
+import { say } from "./words.js";
 
 const $ = (id) => document.getElementById(id);
 const GB = 1e9;
@@ -33,10 +34,10 @@ export class Storage {
     }
     const { bytes, largest, free, entries, damaged, folder } = this.facts, over = bytes > largest;
     $("storage-open").classList.toggle("reminding", over);
-    $("storage-open").textContent = over ? `Storage: ${size(bytes)}` : "Storage";
-    $("storage-sum").textContent = `${size(bytes)} in ${entries.length} pictures and jobs; ${size(free)} free on the disk. The folder is ${folder}.`;
+    $("storage-open").textContent = over ? say("storage.over", { size: size(bytes) }) : say("page.storage");
+    $("storage-sum").textContent = say("storage.sum", { size: size(bytes), number: entries.length, free: size(free), folder });
     $("storage-limit").value = Math.round(largest / GB);
-    $("storage-damaged").textContent = damaged.length ? `Set aside in the folder “damaged”, because they could not be read: ${damaged.join(", ")}.` : "";
+    $("storage-damaged").textContent = damaged.length ? say("storage.damaged", { names: damaged.join(", ") }) : "";
     $("storage-entries").replaceChildren(...entries.map((entry) => this.#row(entry)));
     this.#count();
   }
@@ -48,9 +49,9 @@ export class Storage {
     box.value = entry.id;
     box.dataset.kind = entry.kind;
     box.dataset.bytes = entry.bytes;
-    box.setAttribute("aria-label", `Remove ${entry.name}`);
-    const what = entry.kind === "jobs" ? "result" : "picture and marks";
-    const texts = [entry.name, entry.in_use ? `${what}, in use` : what, new Date(1000 * entry.changed).toLocaleDateString(), size(entry.bytes)];
+    box.setAttribute("aria-label", say("picture.remove", entry));
+    const what = say(entry.kind === "jobs" ? "storage.result" : "storage.picture");
+    const texts = [entry.name, entry.in_use ? say("storage.in-use", { what }) : what, new Date(1000 * entry.changed).toLocaleDateString(), size(entry.bytes)];
     for (const content of [box, ...texts]) row.insertCell().append(content);
     return row;
   }
@@ -60,13 +61,13 @@ export class Storage {
   #count() {
     const chosen = this.#chosen(), bytes = chosen.reduce((sum, box) => sum + Number(box.dataset.bytes), 0);
     $("storage-remove").disabled = !chosen.length;
-    $("storage-remove").textContent = chosen.length ? `Remove ${chosen.length} (${size(bytes)})` : "Remove";
+    $("storage-remove").textContent = chosen.length ? say("storage.remove-some", { number: chosen.length, size: size(bytes) }) : say("storage.remove");
   }
 
   async #remove() {
     const names = (kind) => this.#chosen().filter((box) => box.dataset.kind === kind).map((box) => box.value);
     const wanted = { pictures: names("pictures"), jobs: names("jobs") };
-    if (!await this.sure(`Remove ${wanted.pictures.length} pictures and ${wanted.jobs.length} results? This cannot be undone.`)) return;
+    if (!await this.sure(say("storage.remove-sure", { pictures: wanted.pictures.length, jobs: wanted.jobs.length }))) return;
     await this.#tell(() => post("/storage/remove", wanted));
     this.onChange();
   }

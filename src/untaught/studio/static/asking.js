@@ -1,0 +1,141 @@
+// What is to be done with the picture: its task, the settings, what it would take, and the start.
+
+import { get, post } from "./api.js";
+import { make } from "./dom.js";
+import { atField, chosenSettings, clearField, control, fill } from "./form.js";
+import * as second from "./second.js";
+import { duration, knows, say, taskTitle } from "./words.js";
+
+const $ = (id) => document.getElementById(id);
+let page, offers = [];
+let touched = false;          // whether the user has chosen anything for this picture
+let planning = 0, plans = 0;
+
+// `shared` has the stage, the painting, the current picture and the functions of the page.
+export function begin(shared) {
+  page = shared;
+  second.begin(shared, () => { touched = true; maskChanged(); });
+  $("task").addEventListener("change", () => { clearField(); chooseTask(); });
+  $("paint-panel").addEventListener("input", () => { touched = true; page.quieten(); maskChanged(); });
+  $("paint-panel").addEventListener("click", (event) => { if (event.target.closest("[data-option]")) { touched = true; maskChanged(); } });
+  $("start").addEventListener("click", () => start());
+  $("try").addEventListener("click", () => page.painting.setSelecting(!page.painting.selecting));
+}
+
+const chosen = () => offers.find((one) => one.name === $("task").value);
+
+export async function loadOffers() {
+  const before = $("task").value;
+  offers = (await get("/tasks")).tasks;
+  $("task").replaceChildren(...offers.map(({ name }) => make("option", { value: name, textContent: taskTitle(name) })));
+  if (before) $("task").value = before;
+}
+
+// Begins with a new picture: with the task and settings of an earlier job, or the first task.
+export function beginWith(wished) {
+  $("inspected").hidden = true;
+  if (offers.length) loadDevices().catch(() => {});
+  touched = wished !== null;
+  if (wished) { fillIn(wished); return; }
+  if (offers.length) $("task").value = offers[0].name;
+  chooseTask();
+}
+
+// The first worker tells the devices of this machine some seconds after the start.
+async function loadDevices() {
+  const deviceOf = (offer) => offer.settings.find((one) => one.name === "device");
+  if (deviceOf(offers[0]).choices.length) return;
+  await loadOffers();
+  if (!deviceOf(offers[0]).choices.length) { setTimeout(() => loadDevices().catch(() => {}), 2000); return; }
+  $("paint-panel").querySelector("input[data-option=device]")?.closest("label").replaceWith(control(deviceOf(chosen())));
+}
+
+export function chooseTask() {
+  const offer = chosen(), { painting, stage } = page;
+  if (!offer) return;
+  $("task-about").textContent = knows(`task.${offer.name}-about`) ? say(`task.${offer.name}-about`) : offer.about;
+  $("marks-part").hidden = offer.mask === "none";
+  if (painting.mask) $("tools").hidden = offer.mask === "none";
+  painting.use(offer.mask !== "none");
+  stage.draw();
+  $("options").replaceChildren(...offer.settings.filter((setting) => setting.common).map(control));
+  $("more-options").replaceChildren(...offer.settings.filter((setting) => !setting.common).map(control));
+  maskChanged();
+}
+
+// Chooses the task that suits the picture, unless the user has begun with another one.
+export async function inspect(identity) {
+  const { task, settings, sentences } = await get(`/pictures/${identity}/inspection`), { painting, current } = page;
+  if (current.picture?.id !== identity || !painting.mask || painting.mask.missing || touched) return;
+  const found = offers.some((one) => one.name === task);
+  $("findings").replaceChildren(...sentences.map((text) => make("li", { textContent: text })));
+  $("inspected-title").textContent = say(found ? "task.chosen" : "task.measured");
+  $("inspected").hidden = false;
+  if (found) fillIn({ task, settings });
+}
+
+function fillIn({ task, settings }) {
+  $("task").value = task;
+  chooseTask();
+  fill(settings);
+}
+
+export function maskChanged() {
+  const offer = chosen(), { mask } = page.painting, marked = mask?.missing ?? 0;
+  if (offer) second.show(offer.files);
+  const wrong = !offer ? "" : second.isMissing(offer.files) ? say("start.second-first") : mask && marked === mask.data.length ? say("start.all-marked") : offer.mask === "needed" && !marked ? say("start.mark-first") : null;
+  $("start").disabled = $("try").disabled = wrong !== null;
+  $("plan").textContent = wrong ?? "";
+  plan(wrong === null);
+}
+
+// Says what the job would take, some time after the last change.
+function plan(ready) {
+  clearTimeout(planning);
+  const turn = ++plans, { painting, current } = page;
+  if (!ready || !current.picture) return;
+  $("plan").textContent = say("start.planning");
+  planning = setTimeout(async () => {
+    const { marks } = painting, { picture } = current;
+    if (!marks || !picture) return;
+    try {
+      await marks.save();
+      const wanted = { picture: picture.id, task: $("task").value, settings: chosenSettings(), mask: marks.version };
+      const { seconds, iterations, places, notes } = await post("/jobs/plan", wanted);
+      if (turn !== plans) return;
+      const time = seconds === null ? "" : say(places > 1 ? "start.plan-places" : "start.plan", { time: duration(seconds), places, iterations });
+      $("plan").textContent = [time, ...notes.map((note) => `${note[0].toUpperCase()}${note.slice(1)}.`)].filter(Boolean).join(" ");
+    } catch (error) {
+      if (turn === plans) $("plan").textContent = error.status === 409 ? "" : error.message;
+    }
+  }, 1000);
+}
+
+// Returns whether an error was told at the field that it is about.
+export function toldAtField(error) {
+  const wrong = error.field && $("paint-panel").querySelector(`[data-option="${error.field}"]`);
+  if (!wrong || document.body.dataset.mode !== "paint") return false;
+  atField(wrong, error.message);
+  return true;
+}
+
+export async function start(region = null) {
+  const { painting, current } = page, { marks } = painting;
+  if (!marks) return;
+  page.quieten();
+  $("start").disabled = true;
+  $("start").textContent = say("start.starting");
+  if (window.Notification?.permission === "default") Notification.requestPermission().catch(() => {});
+  try {
+    const facts = await current.uploading;
+    await marks.save();
+    const crop = region && [region.left, region.top, region.right - region.left, region.bottom - region.top];
+    const added = await post("/jobs", { picture: facts.id, task: $("task").value, settings: chosenSettings(), crop, mask: marks.version });
+    page.go(`job=${added.id}`);
+  } catch (error) {
+    page.complain(error);
+    painting.setSelecting(false);
+  }
+  $("start").textContent = say("start.start");
+  if (painting.mask) maskChanged();
+}

@@ -1,0 +1,40 @@
+// The sentences of the page: `say` returns one, `fillPage` writes those that never change.
+
+import { STRINGS } from "./strings.js";
+
+export const knows = (key) => key in STRINGS;
+
+export function say(key, values = {}) {
+  return STRINGS[key].replace(/\{(\w+)\}/g, (_, name) => values[name]);
+}
+
+// A name of the program as a title: words, and a capital letter.
+export function named(name) {
+  return name[0].toUpperCase() + name.slice(1).replaceAll("_", " ");
+}
+
+export const optionTitle = (name) => (knows(`option.${name}`) ? say(`option.${name}`) : named(name));
+
+// What a job does, with the settings that were changed.
+export function aboutJob({ task, settings, crop }) {
+  const changed = Object.entries(settings).map(([name, value]) => (name === "recipe" ? named(value) : `${optionTitle(name)}: ${value}`));
+  return [taskTitle(task), ...changed, crop && say("job.part")].filter(Boolean).join(" · ");
+}
+
+export const taskTitle = (name) => (knows(`task.${name}`) ? say(`task.${name}`) : named(name));
+
+export function duration(seconds) {
+  if (seconds < 90) return say("time.seconds", { number: Math.ceil(seconds) });
+  if (seconds < 5400) return say("time.minutes", { number: Math.round(seconds / 60) });
+  return say("time.hours", { number: (seconds / 3600).toFixed(1) });
+}
+
+// `data-text` names the content of an element, `data-label` what a screen reader says, `data-tip` what a pointer shows.
+export function fillPage() {
+  document.title = say("page.title");
+  for (const [attribute, write] of [
+    ["text", (element, text) => { element.textContent = text; }],
+    ["label", (element, text) => { element.setAttribute("aria-label", text); }],
+    ["tip", (element, text) => { element.title = text; }],
+  ]) for (const element of document.querySelectorAll(`[data-${attribute}]`)) write(element, say(element.dataset[attribute]));
+}

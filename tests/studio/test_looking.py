@@ -1,0 +1,166 @@
+"""Results looked at, compared, changed in strength, and taken away in several formats."""
+
+import base64
+import io
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from studio_page import until
+
+playwright = pytest.importorskip("playwright.sync_api", reason="playwright is not installed")
+pytest.importorskip("fastapi", reason="the studio is an extra: pip install 'untaught[studio]'")
+pytestmark = [
+    # The browser's driver leaves an event loop open when it ends.
+    pytest.mark.filterwarnings("ignore::ResourceWarning", "ignore::pytest.PytestUnraisableExceptionWarning"),
+]
+
+
+@pytest.fixture(scope="module")
+def picture(studio, photo):
+    identity = studio.upload((photo / "photo.png").read_bytes())["id"]
+    studio.client.put(f"pictures/{identity}/mask", content=(photo / "mask.png").read_bytes())
+    return identity
+
+
+def fitted(studio, picture, task="denoise", **settings):
+    settings = {"recipe": "fast", "iterations": 3, **settings}
+    job = studio.post("jobs", {"picture": picture, "task": task, "settings": settings}, 201)["id"]
+    studio.wait_for(job, "done")
+    return job
+
+
+@pytest.fixture(scope="module")
+def denoised(studio, picture):
+    return fitted(studio, picture, noise=10)
+
+
+def result(studio, job):
+    return studio.client.get(f"jobs/{job}/files/result").content
+
+
+def test_another_strength_is_what_a_fit_with_it_gives_and_the_slider_shows(studio, picture, denoised):
+    views = [studio.client.get(f"jobs/{denoised}/files/{name}").content for name in ("before", "denoised", "smoothed")]
+    before, full, smoothed = (np.asarray(Image.open(io.BytesIO(one))).astype(float) for one in views)
+    assert views[1] == result(studio, denoised)
+    for strength, expected in ((0.5, (before + full) / 2), (1.25, (full + smoothed) / 2)):
+        studio.post(f"jobs/{denoised}/strength", {"strength": strength})
+        assert f"--strength {strength}" in studio.wait_for(denoised, "done")["command"]
+        made = result(studio, denoised)
+        assert np.abs(np.asarray(Image.open(io.BytesIO(made))) - expected).max() <= 1.5
+    assert made == result(studio, fitted(studio, picture, noise=10, strength=1.25))
+    assert studio.client.post(f"jobs/{denoised}/strength", json={"strength": 9}).status_code == 422
+
+
+def test_results_in_other_formats(studio, denoised):
+    def export(form, quality=95):
+        answer = studio.client.get(f"jobs/{denoised}/export", params={"format": form, "quality": quality})
+        assert answer.status_code == 200, answer.text
+        return answer
+
+    original = np.asarray(Image.open(io.BytesIO(result(studio, denoised))))
+    for form, extension in (("png", "png"), ("jpeg", "jpg"), ("tiff", "tif"), ("webp", "webp"), ("pair", "png")):
+        answer = export(form, 100)
+        assert answer.headers["content-disposition"].endswith(f".{extension}")
+        image = Image.open(io.BytesIO(answer.content))
+        if form == "pair":
+            assert image.size[0] > 2 * 64
+            np.testing.assert_array_equal(np.asarray(image)[:, -64:], original)
+        elif form == "jpeg":
+            assert np.abs(np.asarray(image).astype(float) - original).mean() < 3
+        else:
+            np.testing.assert_array_equal(np.asarray(image), original)
+    for form in ("jpeg", "webp"):
+        assert len(export(form, 30).content) < len(export(form, 90).content)
+    assert not list((studio.folder / "pictures").glob(".new-*"))
+
+
+@pytest.mark.parametrize("values", [np.uint16, np.float32])
+def test_a_deep_picture_with_holes_becomes_a_jpeg(values, tmp_path, monkeypatch):
+    from untaught.imaging.picture import Picture
+    from untaught.imaging.reading import read
+    from untaught.imaging.writing import write
+    from untaught.studio.sandbox import export
+
+    monkeypatch.chdir(tmp_path)
+    top = 65535 if values is np.uint16 else 1
+    shades = np.linspace(0, top, 20 * 20 * 3).reshape(20, 20, 3).astype(values)
+    write("deep.tif", Picture(shades, np.full((20, 20), top, values)))
+    export("deep.tif", "deep.tif", "export.jpg", "jpeg", "95")
+    found = read("export.jpg").pixels.astype(float)
+    assert np.abs(found - shades.astype(float) * (255 / top)).max() < 12
+    export("deep.tif", "deep.tif", "export.png", "pair", "95")
+    assert read("export.png").pixels.shape == (20, 42, 3)
+
+
+def test_a_result_is_restored_again(page, studio, denoised):
+    page.goto(f"{studio.home}/#job={denoised}")
+    page.click("#use")
+    page.locator("#paint-panel").wait_for()
+    until(page, "location.hash.startsWith('#picture=')")
+    added = page.url.partition("picture=")[2]
+    assert studio.client.get(f"pictures/{added}/view").content == result(studio, denoised)
+    assert page.inner_text("#subject").startswith("photo-restored")
+
+
+def test_two_results_side_by_side_a_loupe_and_a_strength(page, studio, picture, denoised):
+    other = fitted(studio, picture, noise=10, iterations=2)
+    page.goto(f"{studio.home}/#job={denoised}")
+    page.locator(f"#against option[value='{other}']").wait_for(state="attached")
+    until(page, "document.body.dataset.shown === 'result'")
+    page.select_option("#against", other)
+    playwright.expect(page.locator("#tag-before")).to_contain_text("Iterations: 2")
+    page.click("[data-view=side]")
+    page.locator("#canvas").hover()
+    plain = pixels(page)
+    page.keyboard.down("l")
+    assert (pixels(page) != plain).any()
+    page.keyboard.up("l")
+    np.testing.assert_array_equal(pixels(page), plain)
+    page.click("#pixels")
+    playwright.expect(page.locator("#zoom-shown")).to_have_text("100 %")
+    page.locator("#strength-after").fill("0.5")
+    playwright.expect(page.locator("#job-about")).to_contain_text("0.5", timeout=30_000)
+    assert studio.get(f"jobs/{denoised}")["settings"]["strength"] == 0.5
+    page.click("#downloads summary")
+    page.select_option("#format", "webp")
+    with page.expect_download() as download:
+        page.click("#export")
+    assert Image.open(download.value.path()).format == "WEBP"
+
+
+def test_what_was_not_marked_is_shown_from_the_original(page, studio, picture):
+    """Previews are JPEGs, and would show their blocks everywhere."""
+    body = {"picture": picture, "task": "inpaint", "settings": {"iterations": 100_000}}
+    job = studio.post("jobs", body, 201)["id"]
+    assert studio.client.post(f"jobs/{job}/strength", json={"strength": 1}).status_code == 422
+    page.goto(f"{studio.home}/#job={job}")
+    until(page, "Number(document.body.dataset.shown) > 0")
+    page.click("[data-view=after]")
+    page.click("#pause")  # nothing changes any more
+    playwright.expect(page.locator("#job-title")).to_have_text("Paused", timeout=60_000)
+    page.wait_for_timeout(500)
+    after = pixels(page)
+    page.keyboard.down("b")
+    before = pixels(page)
+    page.keyboard.up("b")
+    studio.post(f"jobs/{job}/cancel")
+    changed = (after != before).any(-1)
+    rows = np.flatnonzero(changed.any(1))
+    assert changed.any(), "the marked places are restored"
+    # The marks are six rows of sixty-four.
+    assert np.ptp(rows) < 0.2 * shown_height(page)
+
+
+def shown_height(page):
+    return 64 * float(page.inner_text("#zoom-shown").split()[0]) / 100
+
+
+def pixels(page):
+    """The canvas, (H, W, 4)."""
+    data = page.evaluate(
+        """() => new Promise((resolve) => requestAnimationFrame(() => requestAnimationFrame(
+            () => resolve(document.getElementById('canvas').toDataURL().split(',')[1]))))"""
+    )
+    return np.asarray(Image.open(io.BytesIO(base64.b64decode(data))).convert("RGBA"))

@@ -1,0 +1,54 @@
+"""The sentences of the page stand in one file, so that they can be translated."""
+
+import re
+from pathlib import Path
+
+import pytest
+
+import untaught
+
+STATIC = Path(untaught.__file__).parent / "studio" / "static"
+KEYS = set(re.findall(r'^  "([^"]+)":', (STATIC / "strings.js").read_text(encoding="utf-8"), re.MULTILINE))
+CODE = sorted(path for path in STATIC.glob("*.js") if path.name != "strings.js")
+# Names of keys and of events, which are no words of the page.
+NAMES = re.compile(
+    r"Arrow\w+|Enter|Home|End|Escape|Shift|Alt|Control|Tab|Delete|Ctrl [A-Z]|Ctrl Shift [A-Z]"
+    r"|GET|POST|PUT|DELETE|Infinity"
+)
+
+
+def literals(text):
+    """The strings of JavaScript, without comments; of templates, what is outside ${}."""
+    text = re.sub(r"^\s*//.*$|\s//\s.*$", "", text, flags=re.MULTILINE)
+    for found in re.finditer(r'"((?:[^"\\\n]|\\.)*)"|`((?:[^`\\]|\\.)*)`', text):
+        yield re.sub(r"\$\{[^}]*\}", "", found[1] if found[1] is not None else found[2])
+
+
+@pytest.mark.parametrize("path", CODE, ids=lambda path: path.name)
+def test_no_sentence_stands_in_the_code(path):
+    for literal in literals(path.read_text(encoding="utf-8")):
+        words = re.findall(r"[^\W\d_]{2,}", literal)
+        if NAMES.fullmatch(literal) or re.search(r"[#.\[\]/=:<>(]|^\w+-", literal):
+            continue  # a name, a selector or an address
+        assert not re.match(r"\s*[A-Z][a-z]+", literal), literal
+        assert len(words) < 3 or "," in literal or literal.startswith("button"), literal
+
+
+def test_no_sentence_stands_in_the_page():
+    html = (STATIC / "index.html").read_text(encoding="utf-8")
+    brand = re.sub(r"<(a class=\"brand\".*?</a|code>untaught studio</code)>", "", html, flags=re.DOTALL)
+    shown = re.sub(r"<[^>]*>|<!--.*?-->", "", brand, flags=re.DOTALL)
+    assert re.findall(r"[^\W\d_]{2,}", shown) == []
+    assert re.findall(r'\s(?:title|aria-label|placeholder|alt)="[^"]+"', html) == []
+
+
+def test_every_key_is_there_and_every_sentence_is_used():
+    html = (STATIC / "index.html").read_text(encoding="utf-8")
+    code = "".join(path.read_text(encoding="utf-8") for path in CODE)
+    used = set(re.findall(r'data-(?:text|label|tip)="([^"]+)"', html))
+    used |= {literal for literal in re.findall(r'"([\w.-]+)"', code) if literal in KEYS}
+    asked = set(re.findall(r'say\("([\w.-]+)"', code))
+    assert (used | asked) - KEYS == set()
+    # Such as say(`state.${state}`).
+    made = {re.sub(r"\$\{[^}]*\}", r"[\\w ]+", one) for one in re.findall(r"`([a-z]+\.(?:[\w.-]|\$\{[^}]*\})+)`", code)}
+    assert [key for key in KEYS - used if not any(re.fullmatch(one, key) for one in made)] == []
