@@ -3,7 +3,7 @@
 Protocol: crops of 64 x 64 of a photograph that scikit-image ships, with noise of standard deviation 20, are denoised
 for a fixed number of iterations: by a command line for each; by calls in one process that read, fit and write; and by a
 batch with one worker, and with two. A batch's time is taken from its start to its end and, without the start of its
-processes, from its first result to its last.
+processes, from its first result to its last. Each process has one thread.
 
     python -m benchmarks.batches
 
@@ -12,6 +12,7 @@ Writes the table of docs/lab-notes/batches.md. It takes a few minutes and wants 
 
 from __future__ import annotations
 
+import os
 import subprocess
 import sys
 import tempfile
@@ -30,13 +31,14 @@ from untaught.batches.driver import BatchReport
 from untaught.imaging import reading, writing
 
 NOTE = Path(__file__).parent.parent / "docs/lab-notes/batches.md"
-LENGTHS = {10: 40, 100: 12}
+LENGTHS = {10: 24, 100: 8}
 """Pictures by the number of iterations."""
 CALLS = 3
 MANY = 10_000
 
 
 def main() -> None:
+    os.environ["OMP_NUM_THREADS"] = "1"  # before torch is loaded
     lines = []
     with tempfile.TemporaryDirectory() as name:
         for iterations, count in LENGTHS.items():

@@ -39,7 +39,7 @@ from untaught.fitting.checkpoint import Snapshot, check_averages, check_values, 
 from untaught.fitting.estimate import Estimate, estimate
 from untaught.fitting.held_out import calibrate, hold_out
 from untaught.fitting.loop import iterate
-from untaught.fitting.mean_weights import evaluation_interval
+from untaught.fitting.mean_weights import evaluation_interval, mean_output
 from untaught.fitting.operator_check import blame_code, blame_operator, check_objective, check_operator
 from untaught.fitting.optimisers import OptimiserSettings, scheduled_rate
 from untaught.fitting.problem import Problem
@@ -322,6 +322,15 @@ class Run:
             self.stop_reason = StopReason.INTERRUPTED
             raise Interrupted(self.restoration()) from None
         return self.restoration()
+
+    @undisturbed()
+    def show(self, draws: int) -> State:
+        """The state of a network that is shown the whole picture so many times, and takes no step."""
+        fit, nothing = self._fit, torch.zeros(len(self._observed))
+        average = fit.over_runs(mean_output(self.job.engine, fit.network, fit.sampler, draws, clip=fit.clip))
+        return State(
+            iteration=0, iterations=0, loss=nothing.mean(), losses=nothing, average=average, square=average.square()
+        )
 
     def cancel(self) -> None:
         """End the run after the present iteration; from any thread. The result so far stays available."""

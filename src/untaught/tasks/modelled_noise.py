@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from untaught.imaging.real_noise import Denoised
     from untaught.priors.modelled_noise import ModelledNoise
 
-__all__ = ["arrays", "by_model", "modelled", "slices", "stacked", "with_strength"]
+__all__ = ["arrays", "blended", "by_model", "modelled", "slices", "stacked", "with_strength"]
 
 _FITTED = 1_000_000
 """Pixels: a larger picture with noise that is not white is filtered only, and no network is fitted."""
@@ -27,11 +27,11 @@ _FITTED = 1_000_000
 
 def with_strength(problem: Problem, noisy: Tensor, strength: float) -> Problem:
     """The same problem, whose pictures are blended with the noisy one, or smoothed further."""
-    blended = functools.partial(_blended, noisy=noisy, strength=strength, before=problem.display_step)
-    return dataclasses.replace(problem, display_step=blended)
+    step = functools.partial(blended, noisy=noisy, strength=strength, before=problem.display_step)
+    return dataclasses.replace(problem, display_step=step)
 
 
-def _blended(picture: Tensor, *, noisy: Tensor, strength: float, before: Callable[[Tensor], Tensor] | None) -> Tensor:
+def blended(picture: Tensor, *, noisy: Tensor, strength: float, before: Callable[[Tensor], Tensor] | None) -> Tensor:
     """A picture, (N, C, H, W), with as much of the noise as the strength leaves."""
     import torch
 
