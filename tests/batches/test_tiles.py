@@ -169,7 +169,7 @@ def test_a_step_is_seen():
     assert step_at(field, [32], 0) == step_at(field, [20], 1) == 0
 
 
-@pytest.mark.parametrize("light", [False, True])
+@pytest.mark.parametrize("light", [False, pytest.param(True, marks=pytest.mark.slow)])
 def test_there_is_no_step_where_tiles_meet(tmp_path, monkeypatch, light):
     """On a slope, where a step would show; by the network, and by the filter for noise of light."""
     for name, value in (("_BLOCK", 48), ("SIDE", 64), ("AROUND", 24), ("_DRAWS", 4)):
