@@ -257,3 +257,14 @@ def test_a_missing_library_is_told(tmp_path, monkeypatch):
     tifffile.imwrite(tmp_path / "in.tif", noisy())
     with pytest.raises(InputError, match=r'pip install "untaught\[huge\]"'):
         tiles("denoise", tmp_path / "in.tif", tmp_path / "out.tif", **QUICK)
+
+
+def test_axes_and_pixel_size_of_an_ome_tiff(tmp_path):
+    pytest.importorskip("zarr")
+    metadata = {"axes": "CYX", "PhysicalSizeX": 0.25, "PhysicalSizeXUnit": "µm"}
+    tifffile.imwrite(tmp_path / "in.ome.tif", noisy((2, 20, 18)), ome=True, metadata=metadata)
+    tiles("denoise", tmp_path / "in.ome.tif", tmp_path / "out.tif", **QUICK)
+    with tifffile.TiffFile(tmp_path / "out.tif") as file:
+        assert (file.series[0].axes, file.series[0].shape) == ("CYX", (2, 20, 18))
+        assert 'PhysicalSizeX="0.25"' in file.ome_metadata
+        assert 'PhysicalSizeXUnit="µm"' in file.ome_metadata

@@ -282,6 +282,20 @@ def test_a_missing_library_is_told_with_its_install_line(tmp_path, monkeypatch, 
             writing.check_writable(tmp_path / f"out{one.suffixes[0]}", Picture(made(kind, (8, 8))))
 
 
+@pytest.mark.parametrize("one", [one for one in WRITTEN if not one.derived], ids=lambda one: one.name)
+def test_the_studio_takes_it(tmp_path, monkeypatch, one):
+    needs(one)
+    from untaught.studio import sandbox
+
+    monkeypatch.chdir(tmp_path)
+    writing.write(tmp_path / f"a{one.suffixes[0]}", Picture(made(one.types[-1], (12, 10))))
+    (tmp_path / f"a{one.suffixes[0]}").rename(tmp_path / "file")
+    said = sandbox.read_picture()
+    assert (said["format"], said["width"], said["height"]) == (one.name, 10, 12)
+    assert (tmp_path / "view.png").exists()
+    assert (tmp_path / f"original{one.suffixes[0]}").exists()
+
+
 @pytest.mark.parametrize("one", WRITTEN, ids=lambda one: one.name)
 @pytest.mark.parametrize("length", [0.3, 0.9])
 def test_a_cut_off_file_is_an_error(tmp_path, one, length):

@@ -167,7 +167,7 @@ FORMATS = (
     ),
     Format(
         name="MRC",
-        suffixes=(".mrc", ".mrcs", ".map", ".rec"),
+        suffixes=(".mrc", ".mrcs"),
         starts=((208, b"MAP "), (208, b"MAP\x00")),
         module="mrc",
         library="mrcfile",
