@@ -260,7 +260,7 @@ def _from_array(task: str, image: Any, mask: Any, axes: str | None, options: dic
     named = named.upper()
     if len(named) != lazy.ndim or not named.endswith("YX"):
         raise InputError(f"the axes are {named} and there are {lazy.ndim}: name each, Y and X last, by axes=")
-    if named.replace("Y", "").replace("X", "").strip("T" + "Z") not in ("", "C"):
+    if len(set(named)) != len(named) or not set(named) <= set("TCZYX"):
         raise InputError(f"the axes are {named}: T, C, Z, Y and X are known")
     known = None if mask is None else dask.array.broadcast_to(dask.array.asarray(mask), lazy.shape).rechunk(lazy.chunks)
     depth = {axis: learning.AROUND if axis >= lazy.ndim - 2 else 0 for axis in range(lazy.ndim)}

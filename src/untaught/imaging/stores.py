@@ -199,9 +199,9 @@ def create_store(path: Path, source: Store, shape: tuple[int, ...], origin: Mapp
             _describe(group, count, source, version, origin)
             part.rename(path)
         else:
-            whole = path.with_name(f"{path.name}.whole")
-            _write_tiff(whole, group, count, source)
-            whole.replace(path)
+            # In the folder of its levels, which goes with it where something fails.
+            _write_tiff(part / "whole.tif", group, count, source)
+            (part / "whole.tif").replace(path)
     finally:
         shutil.rmtree(part) if part.is_dir() else part.unlink(missing_ok=True)
 
