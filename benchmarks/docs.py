@@ -20,6 +20,7 @@ from untaught.cli.options import OutputOptions
 from untaught.fitting.optimisers import OptimiserSettings
 from untaught.fitting.recipe import Recipe
 from untaught.fitting.stopping import StoppingSettings
+from untaught.imaging.formats.registry import FORMATS
 from untaught.priors.encoder_decoder import NetworkSettings
 from untaught.tasks.options import FitOptions, Option, list_options
 
@@ -278,6 +279,30 @@ def other_commands() -> str:
     return "\n".join(parts).rstrip()
 
 
+# Formats of files ---------------------------------------------------------------------------------------------------
+
+
+def formats() -> str:
+    """The formats that other libraries read and write."""
+    lines = []
+    for one in FORMATS:
+        channels = "gray, RGB" if one.channels == (1, 3) else "gray"
+        channels += "" if not one.alpha else " with alpha" if one.alpha == one.channels else ", RGB with alpha"
+        kept = [*(["its header"] if one.header else []), *(code(name.replace("_", " ")) for name in sorted(one.held))]
+        lines.append(
+            (
+                one.name,
+                ", ".join(f"`{suffix}`" for suffix in one.suffixes),
+                f"`untaught[{one.extra}]`" if one.extra else "",
+                ", ".join(one.types) or "read only",
+                channels if one.types else "a mosaic",
+                "yes" if one.stacks else "",
+                ", ".join(kept),
+            )
+        )
+    return rows(("format", "suffixes", "installed by", "samples", "channels", "slices", "kept besides"), lines)
+
+
 # The recipes --------------------------------------------------------------------------------------------------------
 
 
@@ -344,6 +369,7 @@ def tables() -> dict[Path, dict[str, str]]:
         ("commands", "output"): output,
         ("commands", "commands"): other_commands,
         ("recipes", "recipes"): recipes,
+        ("files", "formats"): formats,
     }
     for (page, name), write in writers.items():
         add(page, name, write())

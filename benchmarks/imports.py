@@ -31,8 +31,13 @@ FLOORS = (
 )
 """Each package may import those before it."""
 
-DYNAMIC = {"untaught.physics.features", "untaught.tasks.registry", "untaught.tasks.preparation"}
-"""Modules that import by a name that is put together at run time: a user's model, and the tasks of the folder."""
+DYNAMIC = {
+    "untaught.imaging.formats.registry",
+    "untaught.physics.features",
+    "untaught.tasks.registry",
+    "untaught.tasks.preparation",
+}
+"""Modules that import by a name that is put together at run time: a user's model, and what is in a folder."""
 
 
 def module_name(path: Path) -> str:

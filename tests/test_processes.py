@@ -4,7 +4,9 @@ import os
 import subprocess
 import sys
 
-from untaught.processes import environment
+import pytest
+
+from untaught.processes import environment, locked
 
 
 def test_the_users_choice_stands():
@@ -21,3 +23,25 @@ def test_a_host_keeps_its_environment():
         "assert dict(os.environ) == before"
     )
     subprocess.run([sys.executable, "-c", code], check=True, env=os.environ)
+
+
+def test_a_lock_has_one_holder_until_it_is_closed(tmp_path):
+    held = locked(tmp_path / "lock")
+    with pytest.raises(BlockingIOError):
+        locked(tmp_path / "lock")
+    held.close()
+    locked(tmp_path / "lock").close()
+
+
+def test_a_lock_ends_with_its_process(tmp_path):
+    code = (
+        "import pathlib, sys, time\nfrom untaught.processes import locked\n"
+        "held = locked(pathlib.Path(sys.argv[1]))\nprint(1, flush=True)\ntime.sleep(60)"
+    )
+    words = [sys.executable, "-c", code, str(tmp_path / "lock")]
+    with subprocess.Popen(words, stdout=subprocess.PIPE) as process:
+        process.stdout.readline()
+        with pytest.raises(BlockingIOError):
+            locked(tmp_path / "lock")
+        process.kill()
+    locked(tmp_path / "lock").close()

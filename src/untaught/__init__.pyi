@@ -1,6 +1,7 @@
 """The public names, and where each lives: read by type checkers, and by the lazy import of `untaught`."""
 
 from .batches.driver import BatchReport, batch
+from .batches.tiles import TilesReport, tiles
 from .errors import (
     DivergenceError,
     InputError,
@@ -134,6 +135,7 @@ __all__ = [
     "StopReason",
     "StoppingSettings",
     "Task",
+    "TilesReport",
     "UNet",
     "UntaughtError",
     "UpscaleSettings",
@@ -160,6 +162,7 @@ __all__ = [
     "restore",
     "run_task",
     "separate",
+    "tiles",
     "total_variation",
     "upscale",
 ]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import functools
 import json
 import os
 import signal
@@ -21,6 +22,8 @@ import untaught
 from untaught.batches import worker
 from untaught.batches.ledger import Ledger, Row, Stage
 from untaught.errors import InputError, Interrupted, SettingError
+from untaught.imaging import writing
+from untaught.imaging.picture import Picture
 
 QUICK = {"noise": 20, "iterations": 2}
 
@@ -233,8 +236,9 @@ def test_the_ledger_of_a_later_version_is_left_alone(tmp_path):
     connection = sqlite3.connect(tmp_path / "ledger.sqlite")
     connection.execute("PRAGMA user_version=9")
     connection.close()
-    with pytest.raises(InputError, match="of version 9"), Ledger(tmp_path):
-        pass
+    for _ in range(2):  # the folder stays free
+        with pytest.raises(InputError, match="of version 9"), Ledger(tmp_path):
+            pass
 
 
 def test_a_picture_in_work_goes_on_from_its_checkpoint(scans, tmp_path, monkeypatch):
@@ -264,15 +268,16 @@ def test_any_executor_does(scans, tmp_path):
 SCRIPT = """
 import sys, untaught
 if __name__ == "__main__":
-    report = untaught.batch("denoise", sys.argv[1], sys.argv[2], workers=2, noise=20, iterations=int(sys.argv[3]))
+    workers, iterations = map(int, sys.argv[3:])
+    report = untaught.batch("denoise", *sys.argv[1:3], workers=workers, noise=20, iterations=iterations)
     print([str(row.stage) for row in report.rows], report.done_now)
 """
 
 
-def started(scans, out, iterations, tmp_path):
+def started(scans, out, iterations, tmp_path, workers=2):
     script = tmp_path / "script.py"
     script.write_text(SCRIPT)
-    words = [sys.executable, str(script), str(scans), str(out), str(iterations)]
+    words = [sys.executable, str(script), str(scans), str(out), str(workers), str(iterations)]
     return subprocess.Popen(words, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, start_new_session=True)
 
 
@@ -290,6 +295,82 @@ def until(condition, seconds=60):
         assert time.monotonic() < end
         time.sleep(0.05)
     return found
+
+
+def mixed(folder, count, broken):
+    """Pictures of all sizes and types, the last of them empty, no picture, and cut off."""
+    random = np.random.default_rng(1)
+    folder.mkdir()
+    kinds = [("png", np.uint8, ()), ("tif", np.float32, (2,)), ("webp", np.uint8, (3,)), ("png", np.uint16, (3,))]
+    for number in range(count):
+        suffix, kind, channels = kinds[number % len(kinds)]
+        values = random.random((*random.integers(8, 20, 2), *channels))
+        whole = values if kind == np.float32 else values * np.iinfo(kind).max
+        path = folder / f"{number:03}.{suffix}"
+        writing.write(path, Picture(whole.astype(kind)))
+        if number >= count - broken:
+            path.write_bytes((b"", b"nothing", path.read_bytes()[:60])[number % 3])
+    return folder
+
+
+def results(out):
+    return {path.name: path.read_bytes() for path in out.glob("[0-9]*.*")}
+
+
+def done_in_the_ledger(out):
+    connection = sqlite3.connect(out / ".untaught/ledger.sqlite")
+    found = connection.execute("SELECT name FROM pictures WHERE stage = 'done'").fetchall()
+    connection.close()
+    return {name: (out / name).stat().st_mtime_ns for (name,) in found}
+
+
+def until_results(out, count, process):
+    until(lambda: process.poll() is not None or (out.is_dir() and len(results(out)) >= count), 120)
+
+
+@pytest.mark.skipif(os.name == "nt", reason="signals")
+def test_mixed_pictures_and_a_kill(tmp_path):
+    folder, out = mixed(tmp_path / "mixed", 12, 3), tmp_path / "out"
+    alone = untaught.batch("denoise", folder, tmp_path / "alone", executor=Inline(), **QUICK)
+    assert (alone.done_now, len(alone.failed)) == (9, 3)
+    process = started(folder, out, 2, tmp_path, workers=1)
+    until_results(out, 2, process)
+    os.killpg(process.pid, signal.SIGKILL)
+    process.communicate()
+    before = done_in_the_ledger(out)
+    report = untaught.batch("denoise", folder, out, workers=1, **QUICK)
+    assert len(report.failed) == 3
+    assert report.done_now == 9 - len(before)
+    assert results(out) == results(tmp_path / "alone")
+    assert before.items() <= done_in_the_ledger(out).items(), "what was done is done again"
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(os.name == "nt", reason="signals")
+def test_ten_kills_among_200_pictures(tmp_path):
+    """Workers, the driver and all of them are killed at random moments; each picture is done once, to the same bits."""
+    folder, out = mixed(tmp_path / "mixed", 200, 3), tmp_path / "out"
+    untaught.batch("denoise", folder, tmp_path / "alone", executor=Inline(), **QUICK)
+    moments = sorted(np.random.default_rng(2).integers(0, 195, 10))
+    process, before = started(folder, out, 2, tmp_path), {}
+    for number, moment in enumerate(moments):
+        until_results(out, moment, process)
+        who = ("a worker", "the driver", "everybody")[number % 3]
+        if who == "a worker":
+            until(functools.partial(children, process))[0].kill()
+            continue
+        os.killpg(process.pid, signal.SIGKILL) if who == "everybody" else process.kill()
+        process.communicate()
+        assert process.returncode != 0, "it was done before it was killed"
+        now = done_in_the_ledger(out)
+        assert before.items() <= now.items(), "what was done is done again"
+        before = now
+        process = started(folder, out, 2, tmp_path)
+    printed, errors = process.communicate()
+    assert process.returncode == 0, errors
+    assert (printed.count("'done'"), printed.count("'failed'")) == (197, 3)
+    assert before.items() <= done_in_the_ledger(out).items(), "what was done is done again"
+    assert results(out) == results(tmp_path / "alone")
 
 
 @pytest.mark.slow
@@ -316,11 +397,6 @@ def test_whoever_is_killed_each_picture_is_done_once(scans, tmp_path, who):
     for name in ("a.png", "b.tif", "deeper/a.png"):
         alone = untaught.denoise(np.asarray(Image.open(scans / name)), noise=20, iterations=150).picture
         assert np.array_equal(np.asarray(Image.open(out / name)), alone)
-
-
-def test_processes_of_this_machine(scans, tmp_path):
-    report = untaught.batch("denoise", scans, tmp_path / "out", workers=1, **QUICK)
-    assert report.done_now == 3
 
 
 def test_ctrl_c_is_an_interruption(scans, tmp_path, monkeypatch):

@@ -5,7 +5,7 @@ import pytest
 import torch
 
 from untaught.fitting.gaps import width_classes
-from untaught.fitting.stacking import Blend, Stacking
+from untaught.fitting.stacking import FixedShare, Stacking
 from untaught.tasks.classical import fill
 from untaught.tasks.preparation import prepare
 
@@ -106,7 +106,7 @@ def test_a_large_picture_is_measured_in_bands():
 def test_a_blend_begins_with_the_classical_picture_and_gives_a_network_that_fits_less_than_half(case):
     observed, known, _ = case
     classical = wrong_by(observed, 0.1, 1)
-    blend = Blend(lambda values, shown: torch.where(shown, values, classical), observed, known)
+    blend = FixedShare(lambda values, shown: torch.where(shown, values, classical), observed, known)
     network = torch.zeros_like(observed)
     assert torch.equal(blend.frozen()(network), blend.classical)
     shares = []

@@ -247,9 +247,11 @@ def _by_processes(orders: Mapping[str, Order], ledger: Ledger, report: _Report, 
         # A process that is killed takes the whole pool with it. Which picture was the reason shows when each of them is
         # alone.
         alone = bool(suspects)
-        names = deque([suspects.popleft()]) if alone else waiting
-        with _pool(1 if alone else workers, max(1, _processors() // (1 if alone else workers))) as (pool, stopping):
-            lost = _emptied(pool, names, orders, ledger, report, workers, stopping)
+        side_by_side = 1 if alone else workers
+        with _pool(side_by_side, max(1, _processors() // side_by_side)) as (pool, stopping):
+            # One more than can be worked on, so that no process waits for the next; but nothing beside a suspect.
+            most = 1 if alone else workers + 1
+            lost = _emptied(pool, suspects if alone else waiting, orders, ledger, report, most, stopping)
         for name in lost:
             attempts[name] += alone
             if attempts[name] < _ATTEMPTS:
@@ -265,10 +267,10 @@ def _emptied(
     orders: Mapping[str, Order],
     ledger: Ledger,
     report: _Report,
-    workers: int,
+    most: int,
     stopping: Any,
 ) -> list[str]:
-    """Do the pictures of a queue until it is empty.
+    """Do the pictures of a queue until it is empty, at most so many at a time.
 
     Returns:
         The pictures that were in work when a process was killed.
@@ -279,8 +281,7 @@ def _emptied(
     futures: dict[Future[Any], str] = {}
     try:
         while names or futures:
-            # One more than can be worked on, so that no process waits for the next.
-            while names and len(futures) <= workers:
+            while names and len(futures) < most:
                 name = names[0]
                 ledger.write(_running(orders[name], name))
                 futures[pool.submit(restore, orders[name])] = name

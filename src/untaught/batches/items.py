@@ -16,13 +16,12 @@ from typing import Any
 import untaught
 from untaught.errors import InputError, SettingError
 from untaught.imaging.files import read_bytes, reason
+from untaught.imaging.formats.registry import SUFFIXES
 from untaught.settings import check_names, plain
 from untaught.tasks.options import FitOptions, build
 from untaught.tasks.registry import Task
 
 __all__ = ["Item", "find_items", "read_manifest"]
-
-_SUFFIXES = (".png", ".jpg", ".jpeg", ".tif", ".tiff", ".webp")
 
 _TABLES = (".csv", ".jsonl", ".ndjson")
 
@@ -154,7 +153,7 @@ def _pictures(path: Path, output: Path, recursive: bool) -> Iterator[tuple[Path,
         for one in sorted(path.rglob("*") if recursive else path.glob("*")):
             inside = one.resolve().is_relative_to(results) and not path.resolve().is_relative_to(results)
             hidden = any(part.startswith(".") for part in one.relative_to(path).parts)
-            if one.suffix.lower() in _SUFFIXES and one.is_file() and not inside and not hidden:
+            if one.name.lower().endswith(SUFFIXES) and one.is_file() and not inside and not hidden:
                 yield one, one.parent.relative_to(path)
         return
     if path.is_file():
@@ -216,7 +215,7 @@ def _checked(task: Task, options: Mapping[str, Any]) -> dict[str, Any]:
 def _of_stem(folder: Path, place: Path, stem: str) -> Path | None:
     """The picture of that name in a folder, in the same folder below it if it is there."""
     for where in (folder / place, folder):
-        found = [one for one in sorted(where.glob(f"{glob.escape(stem)}.*")) if one.suffix.lower() in _SUFFIXES]
+        found = [one for one in sorted(where.glob(f"{glob.escape(stem)}.*")) if one.name.lower().endswith(SUFFIXES)]
         if found:
             return found[0]
     return None

@@ -15,6 +15,8 @@ from pathlib import Path
 from typing import Any, Self
 
 from untaught.errors import InputError
+from untaught.imaging.files import reason
+from untaught.processes import locked
 
 __all__ = ["Ledger", "Row", "Stage"]
 
@@ -63,7 +65,6 @@ class Ledger:
 
     def __init__(self, folder: Path) -> None:
         self.path = folder / "ledger.sqlite"
-        self._lock_path = folder / "lock.sqlite"
 
     def __enter__(self) -> Self:
         """Open it.
@@ -73,19 +74,13 @@ class Ledger:
         """
         try:
             self.path.parent.mkdir(parents=True, exist_ok=True)
-            self._lock = sqlite3.connect(self._lock_path, timeout=0.5, isolation_level=None)
-            self._lock.execute("PRAGMA journal_mode=DELETE")
-            # The system gives the lock up when the process ends, however it ends.
-            self._lock.execute("BEGIN EXCLUSIVE")
-        except sqlite3.OperationalError as error:
-            self._lock.close()
-            if "locked" not in str(error):
-                raise InputError(f"the ledger {self.path} cannot be opened: {error}") from error
+            self._lock = locked(self.path.with_name("lock"))
+        except BlockingIOError as error:
             raise InputError(
                 f"another batch is at work in {self.path.parent.parent}: wait for its end, or choose another folder"
             ) from error
-        except (OSError, sqlite3.Error) as error:
-            raise InputError(f"the ledger {self.path} cannot be opened: {error}") from error
+        except OSError as error:
+            raise InputError(f"the ledger {self.path} cannot be opened: {reason(error)}") from error
         try:
             self._rows = sqlite3.connect(self.path, isolation_level=None)
             self._rows.execute("PRAGMA journal_mode=WAL")
@@ -94,6 +89,9 @@ class Ledger:
                 raise InputError(f"the ledger {self.path} is of version {version}; this program reads {_VERSION}")
             self._rows.execute(_TABLE)
             self._rows.execute(f"PRAGMA user_version={_VERSION}")
+        except InputError:
+            self.__exit__()
+            raise
         except sqlite3.Error as error:
             self.__exit__()
             raise InputError(
@@ -102,9 +100,9 @@ class Ledger:
         return self
 
     def __exit__(self, *_: object) -> None:
-        for connection in (self._lock, getattr(self, "_rows", None)):
-            if connection is not None:
-                connection.close()
+        if hasattr(self, "_rows"):
+            self._rows.close()
+        self._lock.close()
 
     def read(self, name: str) -> Row | None:
         """A picture's row; None for one that was never seen."""

@@ -97,13 +97,16 @@ def _small(path: Path) -> str:
 
     from untaught.imaging import reading
     from untaught.imaging.arrays import in_unit_range
+    from untaught.imaging.ranges import stated_range
 
     try:
-        pixels = np.asarray(reading.read(path).middle().pixels)
+        picture = reading.read(path)
+        pixels = np.asarray(picture.middle().pixels)
+        low, high = stated_range(pixels, picture.levels)
     except UntaughtError:
         return "data:,"
     step = max(1, max(pixels.shape[:2]) // (2 * _SIDE))
-    values = in_unit_range(pixels[::step, ::step])
+    values = in_unit_range(pixels[::step, ::step], (low, high))
     values = values[..., :3] if values.shape[-1] >= 3 else values[..., 0]
     image = Image.fromarray((np.nan_to_num(values).clip(0, 1) * 255).astype(np.uint8))
     image.thumbnail((_SIDE, _SIDE))

@@ -61,7 +61,8 @@ def prepare_process(threads: int, stopping: Stopping) -> None:
     global _stopping
     _stopping = stopping
     os.environ.update(environment())
-    os.environ["OMP_NUM_THREADS"] = str(threads)
+    # Who has set it knows better.
+    threads = int(os.environ.setdefault("OMP_NUM_THREADS", str(threads)).partition(",")[0])
     # Ctrl-C reaches the whole group of processes; the batch tells its workers to end.
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     threading.Thread(target=_end_with_parent, daemon=True).start()

@@ -24,6 +24,7 @@ from untaught.cli.run import DONE, FAILED, INTERRUPTED
 from untaught.cli.safety import out_of_memory
 from untaught.cli.streams import guarded_streams
 from untaught.cli.task_commands import again_commands, task_commands
+from untaught.cli.tiles_command import tiles_command
 from untaught.errors import InputError, UntaughtError
 from untaught.imaging.files import reason
 from untaught.settings import cut
@@ -86,6 +87,7 @@ def commands(words: Sequence[str] = ()) -> dict[str, Command]:
     listed = [
         *task_commands(words),
         batch_command(words),
+        tiles_command(words),
         *again_commands(words),
         *REPORT_COMMANDS,
         DEMO,

@@ -14,11 +14,11 @@ from untaught.tasks.registry import Task
 
 __all__ = ["PICTURE", "OutputOptions", "Page", "RepeatedOutput", "files_of", "read_page"]
 
-PICTURE = "PNG, JPEG, TIFF or WebP of any depth"
+PICTURE = "PNG, JPEG, TIFF or WebP of any depth, or one of the formats that other libraries read"
 
 Page = Annotated[
     Count | None,
-    Field(description="page of a TIFF that holds several pictures, from 1 (default: the only one that is no preview)"),
+    Field(description="page of a file that holds several pictures, from 1 (default: the only one that is no preview)"),
     Usage(metavar="N"),
 ]
 """Which page of a file is the picture."""

@@ -15,10 +15,11 @@ import torch
 from torch import Tensor, nn
 
 from untaught.backend.engine import Engine
+from untaught.priors.inputs import mirror
 from untaught.priors.patches import Strip
 from untaught.priors.sampler import InputSampler
 
-__all__ = ["MeanWeights", "evaluation_interval"]
+__all__ = ["MeanWeights", "evaluation_interval", "mean_output"]
 
 _DECAY = 0.98
 _COST = 20
@@ -74,6 +75,19 @@ class MeanWeights:
                 rows, columns = slice(top - window[0], bottom - window[0]), slice(left - window[2], right - window[2])
                 result[..., top:bottom, left:right] = output[..., rows, columns]
         return result.clamp_(0, 1)
+
+
+def mean_output(engine: Engine, network: nn.Module, sampler: InputSampler, draws: int, *, clip: bool) -> Tensor:
+    """The mean of a network's outputs, (N, C, H, W), for so many inputs; limited to [0, 1] or not."""
+    outputs = []
+    with torch.inference_mode(False), torch.no_grad(), engine.repeatable():
+        for _ in range(draws):
+            batch = sampler.draw()
+            output = engine.run(network, batch.input)
+            output = output if batch.mirrored is None else mirror(output, batch.mirrored)
+            output = output if batch.guess is None else output + batch.guess
+            outputs.append(output.clamp(0, 1) if clip else output)
+    return torch.stack(outputs).mean(0)
 
 
 def evaluation_interval(windows: Sequence[tuple[Strip, Strip]], seen: int) -> int:

@@ -39,13 +39,13 @@ from untaught.fitting.checkpoint import Snapshot, check_averages, check_values, 
 from untaught.fitting.estimate import Estimate, estimate
 from untaught.fitting.held_out import calibrate, hold_out
 from untaught.fitting.loop import iterate
-from untaught.fitting.mean_weights import evaluation_interval
+from untaught.fitting.mean_weights import evaluation_interval, mean_output
 from untaught.fitting.operator_check import blame_code, blame_operator, check_objective, check_operator
 from untaught.fitting.optimisers import OptimiserSettings, scheduled_rate
 from untaught.fitting.problem import Problem
 from untaught.fitting.recipe import Recipe
 from untaught.fitting.results import further_results, interval, residual_note, unexplained, unexplained_note
-from untaught.fitting.stacking import Blend, Stacking
+from untaught.fitting.stacking import FixedShare, Stacking
 from untaught.fitting.state import Observer, Restoration, State, StopReason
 from untaught.fitting.stopping import EarlyStopping, Evidence, HeldOut, NeverStop
 from untaught.imaging.arrays import from_tensor, in_unit_range
@@ -206,7 +206,7 @@ class Run:
         if job.start is not None:
             self._fit.start_from(job.start)
         self._stacking: Stacking | None = None
-        self._blend: Blend | None = None
+        self._blend: FixedShare | None = None
         # Who wants the network's own output gets it unmixed.
         stacked = job.recipe.classical and problem.kept is not None
         if stacked and problem.classical is not None and self._held is not None:
@@ -219,7 +219,7 @@ class Run:
             seen = math.prod(problem.size if job.recipe.patch is None else patch_size(problem.size, job.recipe.patch))
             self._evaluates_every = evaluation_interval(self._windows, seen)
         elif stacked and problem.classical is not None:
-            self._blend = Blend(problem.classical, self._observed, self._known)
+            self._blend = FixedShare(problem.classical, self._observed, self._known)
         if self._held is not None:
             self._fit.sampler.set_known(self._known & ~self._held)
         criterion = rule.criterion(Evidence(self._observed, self._known, self._held, self._operator))
@@ -330,6 +330,15 @@ class Run:
             self.stop_reason = StopReason.INTERRUPTED
             raise Interrupted(self.restoration()) from None
         return self.restoration()
+
+    @undisturbed()
+    def show(self, draws: int) -> State:
+        """The state of a network that is shown the whole picture so many times, and takes no step."""
+        fit, nothing = self._fit, torch.zeros(len(self._observed))
+        average = fit.over_runs(mean_output(self.job.engine, fit.network, fit.sampler, draws, clip=fit.clip))
+        return State(
+            iteration=0, iterations=0, loss=nothing.mean(), losses=nothing, average=average, square=average.square()
+        )
 
     def cancel(self) -> None:
         """End the run after the present iteration; from any thread. The result so far stays available."""

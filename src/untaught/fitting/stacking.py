@@ -16,7 +16,7 @@ from torch import Tensor
 
 from untaught.fitting.gaps import RADII, WIDE, width_classes
 
-__all__ = ["Blend", "Stacking"]
+__all__ = ["FixedShare", "Stacking"]
 
 _PRIOR = 50
 """A class trusts its own held-out values as much as its neighbour's weight if it has so many independent ones."""
@@ -159,7 +159,7 @@ class Stacking:
         return float((counts * self.weights).sum() / counts.sum())
 
 
-class Blend:
+class FixedShare:
     """A classical picture and a network's in fixed shares, where nothing tells which of them is nearer.
 
     Both are wrong inside a large hole, in different ways, so their mean is nearer than either more often than not:

@@ -10,7 +10,7 @@ from typing import Any
 from untaught.imaging import exif, geo, xmp
 from untaught.imaging.microscopy import Microscopy
 
-__all__ = ["TEXT_NAMES", "Metadata", "Part", "part_name"]
+__all__ = ["TEXT_NAMES", "Header", "Metadata", "Part", "part_name"]
 
 TEXT_NAMES = {
     270: "description",
@@ -34,8 +34,24 @@ _ONE = {
     "iptc": "the IPTC block",
     "comment": "the comment",
     "microscopy": "the scale and channels of the microscope",
+    "header": "the header of the file's own format",
 }
 _MANY = {"texts": "the {}", "tags": "tag {}", "chunks": "the {} chunk", "entries": "the microscope's {}"}
+
+
+@dataclass(frozen=True)
+class Header:
+    """What a file of some formats says in its own words.
+
+    Attributes:
+        kind: the format.
+        content: as that format's module keeps it.
+        scale: how many times as high and as wide the picture is now.
+    """
+
+    kind: str
+    content: Any
+    scale: tuple[float, float] = (1.0, 1.0)
 
 
 @dataclass(frozen=True)
@@ -55,6 +71,7 @@ class Metadata:
         chunks: of a PNG that say something about colour, or are text: name and content.
         tags: other tags of a TIFF, such as those of GeoTIFF: type, count and value by number.
         microscopy: what ImageJ or OME say.
+        header: of a format that is not for photographs, such as FITS.
         size: height and width that resolution, scale and place are for; None for any.
     """
 
@@ -69,6 +86,7 @@ class Metadata:
     chunks: tuple[tuple[bytes, bytes], ...] = ()
     tags: Mapping[int, tuple[int, int, Any]] = field(default_factory=dict)
     microscopy: Microscopy | None = None
+    header: Header | None = None
     size: tuple[int, int] | None = None
 
     def parts(self) -> list[Part]:
@@ -104,7 +122,9 @@ class Metadata:
         old_height, old_width = self.size or (height, width)
         down, across = height / old_height, width / old_width
         same = (down, across) == (1, 1)
-        resolution = self.resolution
+        resolution, header = self.resolution, self.header
+        if header is not None:
+            header = dataclasses.replace(header, scale=(header.scale[0] * down, header.scale[1] * across))
         return dataclasses.replace(
             self,
             exif=None if self.exif is None else exif.resized(self.exif, height, width),
@@ -112,6 +132,7 @@ class Metadata:
             resolution=resolution if same or resolution is None else (resolution[0] * across, resolution[1] * down),
             tags=self.tags if same else geo.scaled(self.tags, down, across),
             microscopy=self.microscopy if same or self.microscopy is None else self.microscopy.scaled(down, across),
+            header=header,
             size=(height, width),
         )
 

@@ -20,7 +20,7 @@ from untaught.imaging import exif, png_chunks, xmp
 from untaught.imaging.metadata import Metadata
 from untaught.imaging.picture import MAX_PIXELS, Picture, assemble, check_size, native
 
-__all__ = ["decode", "encode_jpeg", "encode_png", "encode_webp"]
+__all__ = ["decode", "encode_jpeg", "encode_png", "encode_webp", "metadata_of"]
 
 _IPTC = 0x0404
 """Number of the block in Photoshop's segment of a JPEG."""
@@ -51,13 +51,13 @@ def decode(content: bytes) -> Picture:
                 pixels = native(imagecodecs.png_decode(content))
             else:
                 pixels = np.asarray(_plain_mode(image))
-            metadata, orientation, notes = _metadata(image, content)
+            metadata, orientation, notes = metadata_of(image, content)
     has_alpha = pixels.ndim == 3 and pixels.shape[2] in (2, 4) and not metadata.cmyk
     picture = assemble(pixels, has_alpha=has_alpha, orientation=orientation, metadata=metadata)
     return dataclasses.replace(picture, notes=notes)
 
 
-def _metadata(image: Image.Image, content: bytes) -> tuple[Metadata, int, tuple[str, ...]]:
+def metadata_of(image: Image.Image, content: bytes) -> tuple[Metadata, int, tuple[str, ...]]:
     """What the file says besides its pixels, the orientation that it had, and notes."""
     resolution, comment, packet = (image.info.get(name) for name in ("dpi", "comment", "xmp"))
     if resolution == (72, 72) and not image.info.get("jfif_unit") and image.format in ("JPEG", "MPO"):

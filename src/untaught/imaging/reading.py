@@ -7,6 +7,7 @@ import dataclasses
 import difflib
 import os
 import threading
+import zlib
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
@@ -17,9 +18,11 @@ from numpy.typing import NDArray
 from untaught.errors import InputError, PictureError
 from untaught.imaging import jpeg_frame, pillow_formats, tiff
 from untaught.imaging.files import read_bytes
+from untaught.imaging.formats.registry import RAW, Format, find_format
 from untaught.imaging.jpeg_tables import read_compression
 from untaught.imaging.masks import Understood, file_mask, turned
-from untaught.imaging.picture import Picture
+from untaught.imaging.picture import MAX_PIXELS, Picture
+from untaught.imaging.tiff_pages import RawError
 
 __all__ = ["INPUT_KINDS", "format_of", "read", "read_input", "read_mask"]
 
@@ -30,7 +33,6 @@ _DECODERS: Mapping[str, Callable[[bytes], Picture]] = {
     "TIFF": tiff.decode,
 }
 
-_RAW = "a camera's RAW file"
 _SECONDS, _SECONDS_PER_MEGABYTE = 25.0, 2.0
 """Reading that takes longer than this is given up."""
 
@@ -41,18 +43,8 @@ _SIGNATURES = {
     b"MM\x00*": "TIFF",
     b"II+\x00": "TIFF",
     b"MM\x00+": "TIFF",
-    b"IIRO": _RAW,
-    b"IIRS": _RAW,
-    b"MMOR": _RAW,
-    b"IIU\x00": _RAW,
-    b"FUJIFILMCCD-RAW": _RAW,
-    b"FOVb": _RAW,
     b"GIF8": "a GIF file",
     b"8BPS": "a Photoshop file",
-    b"\x00\x00\x00\x0cjP  ": "a JPEG 2000 file",
-    b"\x00\x00\x00\x0cJXL ": "a JPEG XL file",
-    b"\x76\x2f\x31\x01": "an OpenEXR file",
-    b"SIMPLE  =": "a FITS file",
     b"\x93NUMPY": "an array of numpy",
     b"BM": "a BMP file",
     b"%PDF": "a PDF file",
@@ -61,12 +53,12 @@ _SIGNATURES = {
 
 
 def read(path: str | os.PathLike[str], *, volume: bool = False, page: int | None = None) -> Picture:
-    """Read a picture, or a volume from a TIFF whose pages are its slices.
+    """Read a picture, or a volume from a file whose pages are its slices.
 
     Args:
-        path: a PNG, JPEG, TIFF or WebP file.
-        volume: read all pages of a TIFF as one volume.
-        page: read this page of a TIFF, counted from 1; None for the only one that is no preview.
+        path: a PNG, JPEG, TIFF or WebP file, or one of `untaught.imaging.formats.registry.FORMATS`.
+        volume: read all pages of a file as one volume.
+        page: read this page of a file, counted from 1; None for the only one that is no preview.
 
     Raises:
         PictureError: if the file is not one whole picture in one of these formats.
@@ -76,16 +68,23 @@ def read(path: str | os.PathLike[str], *, volume: bool = False, page: int | None
     kind = format_of(content)
     if page is not None and (volume or page < 1):
         raise InputError("a page is a number from 1, and a volume is all of them: choose one of the two")
-    if kind not in _DECODERS:
-        advice = "develop it to a 16-bit TIFF" if kind == _RAW else "convert it to one of them"
-        raise PictureError(f"{path} is {kind}: PNG, JPEG, TIFF and WebP can be read; {advice}")
-    if volume and kind != "TIFF":
+    content, other = _unpacked(content)
+    if kind not in _DECODERS and other is None:
+        advice = "PNG, JPEG, TIFF and WebP can be read, and more: docs/reference/files.md; convert it to one of them"
+        raise PictureError(f"{path} is {kind}: {advice}")
+    stacks = kind == "TIFF" or (other is not None and other.stacks)
+    if volume and not stacks:
         raise PictureError(f"{path} is {kind}: a volume is read from a TIFF, whose pages are its slices")
-    if page not in (None, 1) and kind != "TIFF":
+    if page not in (None, 1) and not stacks:
         raise PictureError(f"{path} is {kind} and has one page: leave out --page")
     try:
+        if other is not None:
+            return _in_time(lambda: other.decode(content).picture(volume=volume, page=page), len(content))
         if kind == "TIFF":
-            return _in_time(lambda: tiff.decode(content, volume=volume, page=page), len(content))
+            try:
+                return _in_time(lambda: tiff.decode(content, volume=volume, page=page), len(content))
+            except RawError as error:
+                return _raw(content, error)
         return _DECODERS[kind](content)
     except PictureError as error:
         raise PictureError(f"{path} {error}") from None
@@ -99,6 +98,18 @@ def read(path: str | os.PathLike[str], *, volume: bool = False, page: int | None
         raise PictureError(
             f"{path} is damaged or cut off: it starts as {kind} and cannot be decoded{found}; get a whole copy of it"
         ) from error
+
+
+def _raw(content: bytes, refused: RawError) -> Picture:
+    """The mosaic of a camera's RAW file; the error that refused it, where no library reads it."""
+    if RAW.missing():
+        raise refused
+    try:
+        return _in_time(lambda: RAW.decode(content).picture(volume=False, page=None), len(content))
+    except MemoryError:
+        raise
+    except Exception:  # noqa: BLE001 - the library raises errors of its own
+        raise refused from None
 
 
 def _in_time(decode: Callable[[], Picture], size: int) -> Picture:
@@ -129,9 +140,25 @@ def format_of(content: bytes) -> str:
     """Name the format of a file by its first bytes, worded to end a sentence: "this file is ..."."""
     if content[:4] == b"RIFF" and content[8:12] == b"WEBP":
         return "WebP"
+    if (found := _unpacked(content)[1]) is not None:
+        return found.name
     if content[4:8] == b"ftyp":
-        return "a HEIC, AVIF or video file"
+        return "a video file"
     return next((name for start, name in _SIGNATURES.items() if content.lstrip().startswith(start)), "not a picture")
+
+
+def _unpacked(content: bytes) -> tuple[bytes, Format | None]:
+    """The content of a file that gzip may have compressed, as NIfTI is, and its format in the folder ``formats``."""
+    if content[:2] == b"\x1f\x8b":
+        try:
+            inner = zlib.decompressobj(31)
+            start = inner.decompress(content, 4096)
+            found = find_format(start)
+            if found is not None:
+                return start + inner.decompress(inner.unconsumed_tail, 80 * MAX_PIXELS), found
+        except zlib.error:
+            pass
+    return content, find_format(content)
 
 
 def read_input(path: str | os.PathLike[str], kind: str, shape: tuple[int, ...]) -> Any:

@@ -8,6 +8,7 @@ result is brightened by what sRGB's curve makes of noise of that strength.
 from __future__ import annotations
 
 import functools
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
@@ -18,7 +19,7 @@ from untaught.imaging.correlated_filter import Strength, filter_correlated
 from untaught.imaging.noise import CORRELATED, SURELY_CORRELATED, estimate_noise, noise_correlation
 from untaught.imaging.noise_model import NoiseModel, estimate_noise_model, independent, refined
 
-__all__ = ["Denoised", "noise_model", "remove_noise"]
+__all__ = ["Denoised", "model_filter", "noise_model", "remove_noise"]
 
 Array = NDArray[np.float64]
 
@@ -109,6 +110,20 @@ def remove_noise(picture: NDArray[np.floating]) -> Denoised:
     elif noisy.shape[2] == 3:
         brightened = _is_skewed(noisy - result, result, model)
     return Denoised(_finished(result, model, brightened=brightened), noisy, filtered, model, little, brightened)
+
+
+def model_filter(sample: NDArray[np.floating]) -> Callable[[NDArray[np.floating]], Array]:
+    """What removes the noise of any part of a picture, (H, W, C), by the model of the noise of a sample of it."""
+    found = remove_noise(sample)
+    return functools.partial(_filtered, model=found.model, little=found.little, brightened=found.brightened)
+
+
+def _filtered(picture: NDArray[np.floating], *, model: NoiseModel, little: bool, brightened: bool) -> Array:
+    noisy = picture.astype(np.float64)
+    if little:
+        return noisy
+    result = filter_correlated(noisy, model, _strength(model, noisy.shape[0] * noisy.shape[1]))
+    return _finished(_with_points(result, noisy, model), model, brightened=brightened)
 
 
 def noise_model(picture: Array) -> NoiseModel:

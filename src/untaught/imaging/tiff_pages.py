@@ -8,7 +8,7 @@ from typing import Any
 
 from untaught.errors import PictureError
 
-__all__ = ["check_directories", "check_series", "choose"]
+__all__ = ["RawError", "check_directories", "check_series", "choose"]
 
 _MOST_PAGES, _MOST_TAGS = 100_000, 4096
 _REDUCED, _TRANSPARENCY = 1, 4
@@ -18,6 +18,10 @@ _PIXELS = (273, 279, 324, 325)
 """Tags that say where the pixels are, and how many bytes they take: of strips and of tiles."""
 _WHOLE = {3: "H", 4: "I", 16: "Q"}
 _TYPE_SIZES = (0, 1, 1, 2, 4, 8, 1, 1, 2, 4, 8, 4, 8, 4, 0, 0, 8, 8, 8)
+
+
+class RawError(PictureError):
+    """A camera's RAW file in the form of a TIFF."""
 
 
 def check_directories(content: bytes) -> None:
@@ -114,9 +118,9 @@ def _refuse_raw(file: Any, pages: list[Any]) -> None:
     raw = any(int(one.photometric) in (_MOSAIC, _LINEAR_RAW) for one in [*pages, *below] if one is not first)
     larger = any(one.imagewidth > first.imagewidth and one.imagelength > first.imagelength for one in below)
     if int(first.photometric) == _LINEAR_RAW or raw or (camera and int(first.photometric) != _MOSAIC):
-        raise PictureError(
+        raise RawError(
             "is a camera's RAW file whose first page is a preview: develop it to a 16-bit TIFF, or save its mosaic as "
-            "a gray TIFF for demosaic"
+            'a gray TIFF for demosaic, or have it read by pip install "untaught[raw]"'
         )
     if larger and _kind(first) & _REDUCED:
         raise PictureError(

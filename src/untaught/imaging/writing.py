@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import gzip
 import os
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
@@ -11,6 +12,7 @@ import numpy as np
 
 from untaught.errors import PictureError
 from untaught.imaging import exif, files, pillow_formats, png_chunks, tiff
+from untaught.imaging.formats.registry import FORMATS, find_format
 from untaught.imaging.metadata import Metadata, Part, part_name
 from untaught.imaging.picture import Picture
 
@@ -18,12 +20,14 @@ __all__ = ["check_writable", "write"]
 
 _FORMATS = {".png": "PNG", ".jpg": "JPEG", ".jpeg": "JPEG", ".tif": "TIFF", ".tiff": "TIFF", ".webp": "WebP"}
 _LOSSY = ("JPEG", "WebP")
+_OTHERS = {one.name: one for one in FORMATS if one.types}
 _LONGEST_SIDE = {"JPEG": 65535, "WebP": 16383}
 _ENCODERS: Mapping[str, Callable[..., bytes]] = {
     "PNG": pillow_formats.encode_png,
     "JPEG": pillow_formats.encode_jpeg,
     "WebP": pillow_formats.encode_webp,
     "TIFF": tiff.encode,
+    **{name: one.encode for name, one in _OTHERS.items()},
 }
 
 
@@ -76,6 +80,8 @@ def write(path: str | os.PathLike[str], picture: Picture, *, quality: int | None
         raise PictureError(f"{path} cannot be written: {problem}")
     options = {} if quality is None or kind not in _LOSSY else {"quality": quality}
     content, losses = _encoded(kind, picture, options)
+    if path.suffix.lower() == ".gz":
+        content = gzip.compress(content, mtime=0)
     files.write_bytes(path, content)
     return losses
 
@@ -151,7 +157,7 @@ def _encodes(kind: str, picture: Picture, metadata: Metadata) -> bool:
     )
     try:
         encoded = _ENCODERS[kind](blank)
-        if kind != "TIFF":
+        if kind in _LONGEST_SIDE or kind == "PNG":
             pillow_formats.decode(encoded)
     except MemoryError:
         raise
@@ -183,11 +189,17 @@ def _unheld(kind: str, picture: Picture, metadata: Metadata, part: Part) -> str:
         texts, comment, described = png_chunks.described(metadata.chunks)
         held = kind == "JPEG" or (kind == "WebP" and bool(texts)) or kind == "TIFF"
         return "" if held and key in described and (texts or comment) else f"is not kept in {kind}"
-    return "" if name in _HELD[kind] else f"is not kept in {kind}"
+    if name == "header":
+        assert metadata.header is not None
+        return "" if kind == metadata.header.kind and _OTHERS[kind].header else f"is not kept in {kind}"
+    return "" if name in (_OTHERS[kind].held if kind in _OTHERS else _HELD[kind]) else f"is not kept in {kind}"
 
 
 def _format(path: Path) -> str:
-    kind = _FORMATS.get(path.suffix.lower())
+    other = find_format(path=path)
+    kind = _FORMATS.get(path.suffix.lower()) if other is None else other.name
+    if other is not None and not other.types:
+        raise PictureError(f"{path} cannot be written: {other.name} is read only; choose .tif")
     if kind is None:
         found = f"the suffix {path.suffix!r}" if path.suffix else "no suffix"
         raise PictureError(f"{path} has {found}: the suffix chooses the format; use one of {', '.join(_FORMATS)}")
@@ -198,6 +210,8 @@ def _cannot_hold(kind: str, picture: Picture) -> str | None:
     """Say why a format cannot hold a picture, and which can. None if it can."""
     if kind == "TIFF":
         return None
+    if kind in _OTHERS:
+        return _OTHERS[kind].cannot_hold(picture)
     if picture.volume:
         return f"{kind} holds one picture and this is a volume: choose .tif"
     pixels, metadata, channels = picture.pixels, picture.metadata, picture.channels

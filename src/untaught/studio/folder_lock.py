@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import os
 from pathlib import Path
 
 from untaught.imaging.files import write_text
+from untaught.processes import locked
 
 __all__ = ["FolderLock", "InUseError"]
 
@@ -30,15 +30,14 @@ class FolderLock:
 
     Raises:
         InUseError: if another one does.
+        OSError: if it cannot be locked.
     """
 
     def __init__(self, folder: Path) -> None:
         self._address = folder / "address"
-        self._file = (folder / "lock").open("a+b")
         try:
-            _lock(self._file.fileno())
-        except OSError:
-            self._file.close()
+            self._file = locked(folder / "lock")
+        except BlockingIOError:
             try:
                 address = self._address.read_text(encoding="utf-8").strip()
             except (OSError, UnicodeDecodeError):
@@ -54,14 +53,3 @@ class FolderLock:
         """Let another server use the folder."""
         self._address.unlink(missing_ok=True)
         self._file.close()
-
-
-def _lock(descriptor: int) -> None:
-    if os.name == "nt":
-        import msvcrt
-
-        msvcrt.locking(descriptor, msvcrt.LK_NBLCK, 1)  # type: ignore[attr-defined,unused-ignore]
-    else:
-        import fcntl
-
-        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)

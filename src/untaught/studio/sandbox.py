@@ -33,6 +33,7 @@ from untaught.errors import InputError, PictureError
 from untaught.imaging import reading
 from untaught.imaging.damage import dropped_pixels, scratches, writing
 from untaught.imaging.files import write_bytes
+from untaught.imaging.formats.registry import FORMATS
 from untaught.imaging.jpeg_tables import read_compression
 from untaught.imaging.picture import Picture
 from untaught.imaging.writing import check_writable, write
@@ -46,7 +47,8 @@ FULL = 3
 
 _MEMORY = 8 * 2**30
 _SECONDS = 120
-_EXTENSIONS = {"PNG": ".png", "JPEG": ".jpg", "TIFF": ".tif", "WebP": ".webp"}
+_SHOWN = {"PNG": ".png", "JPEG": ".jpg", "WebP": ".webp"}
+_EXTENSIONS = {**_SHOWN, "TIFF": ".tif", **{one.name: one.suffixes[0] for one in FORMATS}}
 _ORIENTATION = 0x0112
 
 
@@ -74,7 +76,7 @@ def read_picture() -> dict[str, Any]:
 
 
 def _browser_can_show(original: Path, kind: str, picture: Picture) -> bool:
-    if kind == "TIFF" or picture.pixels.dtype != np.uint8 or picture.metadata.cmyk:
+    if kind not in _SHOWN or picture.pixels.dtype != np.uint8 or picture.metadata.cmyk:
         return False
     # Browsers apply the orientation of a JPEG, but not always that of other formats.
     with Image.open(original) as image:

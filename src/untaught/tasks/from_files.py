@@ -56,7 +56,7 @@ def prepared(
         return job, Picture(np.asarray(job.blank()))
     if given.levels is not None and options.get("value_range") is None and not find_task(task).absolute:
         options["value_range"] = given.levels
-        notes += (f"the file says that black and white are {given.levels[0]:g} and {given.levels[1]:g}",)
+        notes += (f"by the file, black and white are {given.levels[0]:g} and {given.levels[1]:g}",)
     job = prepare(task, given.pixels, **more, hidden=given.hidden, nodata=given.nodata, **options, **fit_options)
     job = dataclasses.replace(job, problem=dataclasses.replace(job.problem, notes=(*notes, *job.problem.notes)))
     return job, given if given.hidden is None else given.with_holes_filled(filled_in(job.problem))

@@ -235,7 +235,7 @@ class FitOptions:
     volume: Annotated[
         Switch,
         Field(
-            description="the picture is a volume, with the depth first: a TIFF whose pages are its slices (recipes: "
+            description="the picture is a volume, with the depth first: a file whose pages are its slices (recipes: "
             "balanced, fast, best)"
         ),
     ] = False

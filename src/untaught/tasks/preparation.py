@@ -61,6 +61,7 @@ def prepare(
     *,
     hidden: NDArray[np.bool_] | None = None,
     nodata: Sequence[float] = (),
+    range_: Range | None = None,
     **given: Any,
 ) -> Job:
     """Read and check everything that a task needs; nothing is fitted yet.
@@ -73,6 +74,7 @@ def prepare(
         hidden: (H, W): the pixels that are fully transparent. Their colours are not read; where the task does not fill
             them in, they come back as they were.
         nodata: values that the picture's file says are missing.
+        range_: what is black and white, for a part of a larger picture; None for what suits this one.
         **given: the task's other input files by role, its own options, and those of `FitOptions`.
 
     Raises:
@@ -90,7 +92,7 @@ def prepare(
     for file in entry.files:
         if file.required and file.role not in more:
             raise InputError(f"{task} needs a {file.role}: {file.about}")
-    problem = _read(entry, image, settings, options, more, hidden=hidden, nodata=tuple(nodata))
+    problem = _read(entry, image, settings, options, more, hidden=hidden, nodata=tuple(nodata), range_=range_)
     if not problem.recipe_row and task not in RECIPES:
         problem = dataclasses.replace(problem, recipe_row="fit")
     own = {recipe.name: recipe for recipe in entry.recipes if isinstance(recipe, Recipe)}
@@ -143,13 +145,14 @@ def _read(
     *,
     hidden: NDArray[np.bool_] | None,
     nodata: tuple[float, ...],
+    range_: Range | None,
 ) -> Problem:
     """The problem of a picture, or of what is given instead."""
     instead = [name for name in entry.picture_alternatives if name in more]
     if entry.read is not None and not instead:
         whole = np.asarray(image) if image is None else loaded(image)
         sentinels = (*options.missing_value, *nodata, *fill_values(whole))
-        return _read_picture(entry, whole, settings, options, more, hidden=hidden, sentinels=sentinels)
+        return _read_picture(entry, whole, settings, options, more, hidden=hidden, sentinels=sentinels, range_=range_)
     if image is not None:
         raise InputError(f"{entry.name} starts from {' and '.join(instead) or 'nothing'}: a picture was given too")
     if len(instead) < len(entry.picture_alternatives):
@@ -170,6 +173,7 @@ def _read_picture(
     *,
     hidden: NDArray[np.bool_] | None,
     sentinels: tuple[float, ...],
+    range_: Range | None,
 ) -> Problem:
     """The problem of a picture: what of it is valid, its range, and what the task makes of it."""
     assert entry.read is not None
@@ -194,8 +198,9 @@ def _read_picture(
     for one in (missing, unseen):
         if one is not None:
             counted = np.broadcast_to(~one, values.shape) if counted is None else counted & ~one
-    range_ = _range(entry, values, options.value_range, counted)
-    notes += (range_.note,) if range_.note else ()
+    if range_ is None:
+        range_ = _range(entry, values, options.value_range, counted)
+        notes += (range_.note,) if range_.note else ()
     local = _local(entry, image, settings, options, more)
     if local is None:
         picture, layout = to_tensor(image, range_, volume=volume, missing=missing, hidden=unseen, valid=valid)

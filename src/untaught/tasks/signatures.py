@@ -52,7 +52,7 @@ class FitKeywords(TypedDict, total=False):
             for floats; where the values span a small part of that, their own range)
         missing_value: this value, in the picture's units, stands for nothing: it is missing; may be repeated (default:
             none but NaN and what the file says)
-        volume: the picture is a volume, with the depth first: a TIFF whose pages are its slices (recipes: balanced,
+        volume: the picture is a volume, with the depth first: a file whose pages are its slices (recipes: balanced,
             fast, best)
         device: auto, cpu, cuda, xpu or mps; cuda:1 for the second one (default: auto)
         precision: type of the arithmetic between layers; auto takes what is fast on this machine: auto, float32,
