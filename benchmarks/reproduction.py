@@ -340,7 +340,7 @@ def effect_cases(setting: Setting) -> Iterator[Case]:
         input=untaught.NoiseInput(),
         optimiser=untaught.OptimiserSettings(learning_rate=0.01),
         averaging=0.0,
-        iterations=min(1000, setting.iterations or 1000),
+        iterations=min(500, setting.iterations or 500),
     )
     for name in EFFECT:
         key = {"study": "effect", "recipe": "effect", "picture": name, **({"side": side} if setting.side else {})}
@@ -426,7 +426,7 @@ def alternative_table(rows: list[Row]) -> str:
 
 
 def effect_table(rows: list[Row]) -> str:
-    marks = (10, 50, 200, 1000)
+    marks = (10, 50, 200, 500)
     lines = []
     for name in EFFECT:
         row = find_row(rows, {"picture": name})
