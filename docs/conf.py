@@ -2,7 +2,6 @@
 
 import inspect
 import re
-import shutil
 from pathlib import Path
 
 import untaught
@@ -10,8 +9,9 @@ import untaught
 HERE = Path(__file__).parent
 EXAMPLES = HERE / "examples"
 EXAMPLES.mkdir(exist_ok=True)
-for notebook in HERE.parent.glob("examples/*.ipynb"):
-    shutil.copy2(notebook, EXAMPLES)  # Sphinx reads one folder; git ignores the copies
+for notebook in HERE.parent.glob("examples/*.ipynb"):  # Sphinx reads one folder; git ignores the copies
+    text = notebook.read_text(encoding="utf-8").replace("](../docs/", "](../")
+    (EXAMPLES / notebook.name).write_text(text, encoding="utf-8")
 
 project = "untaught"
 author = "the untaught developers"
