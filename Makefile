@@ -7,7 +7,7 @@ PYTEST := env OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n auto --dist worksteal
 CHOSEN := tests/backend tests/priors tests/fitting tests/test_guest.py tests/test_seams.py
 KERNELS := src/untaught/backend/kernels
 
-.PHONY: demo test check lint modes browser format clean
+.PHONY: demo test check lint docs wheel modes browser format clean
 
 demo: .venv/installed  ## restore two bundled photographs; the last line says where they are
 	$(BIN)/untaught demo --output demo
@@ -16,13 +16,19 @@ test: .venv/installed  ## the tests, but for the slow ones; those of the studio'
 	@command -v chromium >/dev/null || echo "no chromium: the tests of the studio's page are skipped (make browser)"
 	$(PYTEST)
 
-check: lint test modes  ## lint, types, all tests, and the chosen ones as on other machines
+check: lint docs test modes  ## lint, types, all tests, and the chosen ones as on other machines
 	$(BIN)/python -m pytest -m slow  # one after the other: some of them measure time
 
 lint: .venv/installed  ## lint, format and types
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
+
+docs: .venv/installed  ## the documentation as a site, build/docs/index.html; any warning is an error
+	$(BIN)/python -m sphinx -q -W --keep-going -d build/doctrees docs build/docs
+
+wheel: .venv/installed  ## sdist and manylinux wheel into dist, tried in a fresh environment without a compiler
+	$(BIN)/python -m benchmarks.wheel
 
 modes: .venv/installed  ## the chosen tests in float32, without kernels, with one thread, and beside two busy processes
 	UNTAUGHT_PRECISION=float32 $(PYTEST) $(CHOSEN)
@@ -44,4 +50,4 @@ format: .venv/installed
 	touch $@
 
 clean:
-	rm -rf .venv demo
+	rm -rf .venv demo build dist docs/examples docs/reference/api

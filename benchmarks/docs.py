@@ -194,6 +194,23 @@ def names() -> str:
     )
 
 
+def api() -> str:
+    """A page of its own for every public name, as Sphinx makes them."""
+    groups: dict[str, list[str]] = {"Functions": [], "Classes": [], "Errors": []}
+    for name in untaught.__all__:
+        thing = getattr(untaught, name)
+        if isinstance(thing, type):
+            groups["Errors" if issubclass(thing, BaseException) else "Classes"].append(name)
+        elif callable(thing):
+            groups["Functions"].append(name)
+    parts = []
+    for title, members in groups.items():
+        listed = "\n".join(f"   {name}" for name in members)
+        directive = f".. currentmodule:: untaught\n.. autosummary::\n   :toctree: api\n   :nosignatures:\n\n{listed}"
+        parts.append(f"## {title}\n\n```{{eval-rst}}\n{directive}\n```")
+    return "\n\n".join(parts)
+
+
 # The tasks and their options ----------------------------------------------------------------------------------------
 
 
@@ -364,6 +381,7 @@ def tables() -> dict[Path, dict[str, str]]:
 
     writers: Mapping[tuple[str, str], Callable[[], str]] = {
         ("python", "names"): names,
+        ("api", "api"): api,
         ("tasks", "tasks"): tasks,
         ("tasks", "common"): common,
         ("commands", "output"): output,

@@ -25,6 +25,8 @@ FLOORS = (
     "fitting",
     "recipes",
     "tasks",
+    "notebook",
+    "interop",
     "batches",
     "studio",
     "cli",

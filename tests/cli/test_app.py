@@ -18,6 +18,7 @@ from PIL import Image
 import untaught
 from untaught import cli
 from untaught.cli.app import commands
+from untaught.cli.report_commands import _other_torch
 from untaught.tasks.registry import TASKS
 
 FAST = ["--iterations", "3"]
@@ -408,6 +409,23 @@ def test_doctor(capsys):
     facts = json.loads(capsys.readouterr().out)
     assert facts["engine"]["precision"] == "float32"
     assert len(facts["reasons"]) == 4
+
+
+@pytest.mark.parametrize(
+    ("cuda", "accelerated", "nvidia", "words"),
+    [
+        ("12.8", False, False, "no NVIDIA GPU"),
+        (None, False, True, "there is an NVIDIA GPU"),
+        ("12.8", True, True, ""),
+        ("12.8", False, True, ""),
+        (None, True, False, ""),
+        (None, False, False, ""),
+    ],
+)
+def test_doctor_says_which_torch_to_choose(cuda, accelerated, nvidia, words):
+    sentence = _other_torch(cuda, accelerated, nvidia)
+    assert words in sentence
+    assert bool(sentence) == bool(words)
 
 
 @pytest.mark.parametrize("kind", [signal.SIGINT, signal.SIGTERM])

@@ -1,13 +1,11 @@
 """The docs are true: their Python examples run, their commands exist, their links and figures are there."""
 
-import dataclasses
 import re
 import shlex
 from pathlib import Path
 
 import pytest
 
-import untaught
 from untaught.cli.app import commands as all_commands
 
 ROOT = Path(__file__).parent.parent.parent
@@ -23,16 +21,9 @@ def examples():
         blocks = re.findall(r"```python\n(.*?)```", page.read_text(encoding="utf-8"), re.DOTALL)
         # The examples of a page continue each other.
         if blocks:
-            yield pytest.param(page, blocks, id=named(page))
-
-
-@pytest.fixture
-def quick(tiny, monkeypatch):
-    """Every recipe is a small one, so that an example runs in a second."""
-    network = dataclasses.replace(tiny.network, input_channels=32)
-    small = dataclasses.replace(tiny, network=network, input=untaught.NoiseInput())
-    rows = {row: dict.fromkeys(recipes, small) for row, recipes in untaught.RECIPES.items()}
-    monkeypatch.setattr("untaught.recipes.RECIPES", rows)
+            # Those of the gallery are of a size to be looked at.
+            marks = [pytest.mark.slow] if page.name == "gallery.md" else []
+            yield pytest.param(page, blocks, id=named(page), marks=marks)
 
 
 @pytest.mark.usefixtures("quick")

@@ -1,6 +1,6 @@
 import numpy as np
 
-from untaught.imaging.damage import dropped_pixels, scratches, writing
+from untaught.imaging.damage import dropped_pixels, holes, scratches, writing
 
 
 def test_made_masks_have_the_size_and_share_asked_for():
@@ -13,3 +13,5 @@ def test_made_masks_have_the_size_and_share_asked_for():
     lines = scratches(200, 300)
     assert lines.shape == (200, 300)
     assert 0.01 < (~lines).mean() < 0.2
+    np.testing.assert_allclose((~holes(96, 128, 0.25)).mean(), 0.25, atol=0.001)
+    np.testing.assert_array_equal(holes(40, 50, seed=2), holes(40, 50, seed=2))

@@ -79,7 +79,7 @@ def batch(
 
     Args:
         task: name of the task, such as "denoise".
-        inputs: files, folders, patterns such as "scans/*.png", and manifests (.csv or .jsonl: a row for each picture,
+        inputs: files, folders, patterns such as ``scans/*.png``, and manifests (.csv or .jsonl: a row for each picture,
             with the columns picture, mask and so on, output, and any option).
         output: the folder of results. Ledger, records and checkpoints are in ``.untaught`` in it, a summary beside it.
         beside: for each other file of the task, such as "mask": a folder with a file of the same stem for each picture,

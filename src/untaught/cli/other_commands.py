@@ -115,7 +115,7 @@ class DemoOptions:
         Usage(metavar="FOLDER", names=("-o",)),
     ] = Path("untaught-demo")
     iterations: Annotated[
-        Count | None, Field(description="iterations for each picture (default: 600 and 240)"), Usage(metavar="N")
+        Count | None, Field(description="iterations for each picture (default: 300 and 200)"), Usage(metavar="N")
     ] = None
 
 

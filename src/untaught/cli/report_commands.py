@@ -191,10 +191,28 @@ def _doctor(options: DoctorOptions) -> int:
         return 0
     for name, value in facts.items():
         print(f"{name:12} {value if value is not None else 'none'}")
+    other = _other_torch(torch.version.cuda, torch.accelerator.is_available(), Path("/proc/driver/nvidia").exists())
+    if other:
+        print(other)
     print("untaught would run on")
     for reason in engine.reasons:
         print(f"  {reason}")
     return 0
+
+
+def _other_torch(cuda: str | None, accelerated: bool, nvidia: bool) -> str:
+    """A sentence on a build of torch that suits the machine better, or nothing."""
+    if cuda is not None and not accelerated and not nvidia:
+        return (
+            f"this torch brings gigabytes of CUDA {cuda}, and there is no NVIDIA GPU: the build for the processor does "
+            "the same here (pip install torch --index-url https://download.pytorch.org/whl/cpu)"
+        )
+    if cuda is None and not accelerated and nvidia:
+        return (
+            "there is an NVIDIA GPU, and this torch is the build for the processor: with CUDA a fit takes seconds "
+            "(pip install --force-reinstall torch)"
+        )
+    return ""
 
 
 REPORT_COMMANDS = [

@@ -68,7 +68,7 @@ class Langevin:
 class SGLD:
     """Stochastic gradient Langevin dynamics: w <- w - e/2 · dU/dw + N(0, e), with U = -log of the posterior.
 
-    U is ``data_size`` · loss + ``prior_precision``/2 · |w|². For a mean squared error over M values with noise of
+    U is ``data_size`` · loss + ``prior_precision/2 · |w|²``. For a mean squared error over M values with noise of
     variance s², ``data_size`` is M / (2 s²). Sampling is right in the limit of a small step e; e times the largest
     curvature of U should stay below 1.
 

@@ -36,6 +36,7 @@ from untaught.errors import (
 )
 from untaught.fitting.build import build_fit, build_objective
 from untaught.fitting.checkpoint import Snapshot, check_averages, check_values, part, save
+from untaught.fitting.display import thumbnail
 from untaught.fitting.estimate import Estimate, estimate
 from untaught.fitting.held_out import calibrate, hold_out
 from untaught.fitting.loop import iterate
@@ -410,8 +411,14 @@ class Run:
         if self._held is not None and self._patience is not None and math.isfinite(self._patience.best):
             error = self._patience.best if self._expected is None else self._expected
             expected = job.problem.layout.figures_gain - 10 * math.log10(max(error, 1e-12))
+        picture, layout = job.picture(last, polished=True), job.problem.layout
+        if layout.is_tensor:
+            before = thumbnail(job.problem.observed, dataclasses.replace(layout, low=0.0, high=1.0))
+        else:
+            before = thumbnail(layout.original if layout.whole is None else layout.whole, layout)
+        small = {"before": before, "after": thumbnail(picture, layout)}
         return Restoration(
-            picture=job.picture(last, polished=True),
+            picture=picture,
             stop_reason=StopReason.LEFT if left else self.stop_reason,
             iterations=last.iteration,
             seconds=last.elapsed,
@@ -431,6 +438,7 @@ class Run:
                 *(() if far is None else (unexplained_note(far),)),
             ),
             found=further_results(job.problem, self._operator, last),
+            thumbnails={name: one for name, one in small.items() if one is not None},
         )
 
     def _share_note(self) -> tuple[str, ...]:

@@ -6,14 +6,19 @@ import dataclasses
 import enum
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor, nn
 
+from untaught.fitting.display import facts, figure, page
 from untaught.fitting.tiles import Tiles
 from untaught.settings import plain
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
 
 __all__ = ["Observer", "Restoration", "State", "StopReason"]
 
@@ -180,6 +185,7 @@ class Restoration:
             none were held out.
         notes: sentences for the user.
         found: further results by name, such as the kernel of an unknown blur.
+        thumbnails: what was given ("before") and the picture ("after"), small, for a screen.
     """
 
     picture: Any
@@ -197,6 +203,7 @@ class Restoration:
     expected_psnr: float | None = None
     notes: tuple[str, ...] = ()
     found: Mapping[str, Any] = field(default_factory=dict)
+    thumbnails: Mapping[str, NDArray[np.uint8]] = field(default_factory=dict, repr=False)
 
     def __eq__(self, other: object) -> bool:
         if not isinstance(other, Restoration):
@@ -207,10 +214,21 @@ class Restoration:
 
     def summary(self) -> dict[str, Any]:
         """Everything but the pictures, as values that JSON can hold."""
-        pictures = ("picture", "uncertainty", "found")
+        pictures = ("picture", "uncertainty", "found", "thumbnails")
         return {
             one.name: plain(getattr(self, one.name)) for one in dataclasses.fields(self) if one.name not in pictures
         }
+
+    def plot(self) -> Figure:
+        """Draw before, after and the loss as a figure of matplotlib, to show or to save.
+
+        Raises:
+            SettingError: where matplotlib is not installed.
+        """
+        return figure(self.thumbnails, self.history["loss"], f"it ran until {self.stop_reason}")
+
+    def _repr_html_(self) -> str:
+        return page(self.thumbnails, self.history["loss"], facts(self))
 
 
 def _same(one: Any, other: Any) -> bool:

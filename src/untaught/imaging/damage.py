@@ -1,4 +1,4 @@
-"""Made damage for examples, tests and benchmarks: masks of writing, of scattered pixels and of scratches.
+"""Made damage for examples, tests and benchmarks: masks of writing, scattered pixels, scratches and large holes.
 
 Every mask is a boolean array (height, width), True where the picture is known and False where it is damaged.
 """
@@ -8,8 +8,9 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, ImageDraw, ImageFont
+from scipy.ndimage import gaussian_filter
 
-__all__ = ["dropped_pixels", "scratches", "writing"]
+__all__ = ["dropped_pixels", "holes", "scratches", "writing"]
 
 _TEXT = "Lorem ipsum dolor sit amet, consectetur adipisici elit, sed eiusmod tempor incidunt ut labore et dolore magna"
 
@@ -53,6 +54,24 @@ def dropped_pixels(height: int, width: int, share: float = 0.5, seed: int = 0) -
         (height, width), False where a pixel is missing.
     """
     return np.random.default_rng(seed).random((height, width)) >= share
+
+
+def holes(height: int, width: int, share: float = 0.25, seed: int = 0) -> NDArray[np.bool_]:
+    """Make a mask of large round holes: what lies above a level of smooth noise.
+
+    Args:
+        height: of the mask, in pixels.
+        width: of the mask, in pixels.
+        share: of the pixels that are missing, 0 to 1.
+        seed: of the random numbers.
+
+    Returns:
+        (height, width), False in the holes.
+    """
+    noise = np.random.default_rng(seed).normal(size=(height, width))
+    smooth = gaussian_filter(noise, min(height, width) / 16, mode="wrap")
+    known: NDArray[np.bool_] = smooth < np.quantile(smooth, 1 - share)
+    return known
 
 
 def scratches(height: int, width: int, seed: int = 5) -> NDArray[np.bool_]:

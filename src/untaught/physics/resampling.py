@@ -74,12 +74,12 @@ class Downsample(LinearOperator):
         self.register_buffer("columns", _resampling(size[1], smaller[1], kernel))
 
     def forward(self, picture: Tensor) -> Tensor:
-        """Map (N, C, *size) to (N, C, *smaller)."""
+        """Map ``(N, C, *size)`` to ``(N, C, *smaller)``."""
         self.output_size(tuple(picture.shape[-2:]))
         return self.rows.to(picture) @ picture @ self.columns.to(picture).T
 
     def adjoint(self, observation: Tensor) -> Tensor:
-        """Map (N, C, *smaller) to (N, C, *size)."""
+        """Map ``(N, C, *smaller)`` to ``(N, C, *size)``."""
         return self.rows.to(observation).T @ observation @ self.columns.to(observation)
 
     def output_size(self, size: Size) -> Size:

@@ -53,7 +53,7 @@ class NoiseInput:
     perturbation: PerturbationSettings = PerturbationSettings()
 
     def first(self, size: Sequence[int], generator: torch.Generator) -> Tensor:
-        """Draw the first input: (1, channels, *size), float32, on the generator's device."""
+        """Draw the first input: ``(1, channels, *size)``, float32, on the generator's device."""
         draw = torch.rand if self.kind == "uniform" else torch.randn
         shape = (1, self.channels, *size)
         return draw(shape, generator=generator, device=generator.device, dtype=torch.float32) * self.scale
@@ -97,7 +97,7 @@ class CoordinateInput:
             )
 
     def first(self, size: Sequence[int], generator: torch.Generator) -> Tensor:
-        """Compute the input: (1, channels, *size), float32, on the generator's device.
+        """Compute the input: ``(1, channels, *size)``, float32, on the generator's device.
 
         Raises:
             SettingError: if ``channels`` does not suit the number of axes.

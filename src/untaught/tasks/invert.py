@@ -79,7 +79,7 @@ def invert(
     """Draw a picture whose features at a layer of a network are those of another picture, or given ones.
 
     This is the natural pre-image of Ulyanov, Vedaldi and Lempitsky (2018; IJCV 2020): of all pictures with such
-    features, one that an untrained network finds. The loss is |phi(x) - phi0|^2 / |phi0|^2 (Mahendran and Vedaldi,
+    features, one that an untrained network finds. The loss is ``|phi(x) - phi0|^2 / |phi0|^2`` (Mahendran and Vedaldi,
     2015), minimised over the network's weights alone.
 
     Args:
@@ -93,7 +93,7 @@ def invert(
         **options: see Options.
 
     Returns:
-        The restoration; its picture has the shape and type of the given picture, or is (N, C, *size), float32 in
+        The restoration; its picture has the shape and type of the given picture, or is ``(N, C, *size)``, float32 in
         [0, 1], for given features. Its notes say how far off the features are.
 
     Raises:

@@ -25,7 +25,7 @@ PROCESSORS: dict[str, dict[str, tuple[str, ...]]] = {
         "avx512_bf16": ("-march=x86-64-v4", "-mavx512bf16", "-mprefer-vector-width=512"),
     },
 }
-# The library is not linked with an OpenMP of its own: it uses torch's, which is found when it is loaded.
+# Compiled with OpenMP and linked without: the library uses torch's own, which is found when it is loaded.
 COMPILE = ("-std=c++17", "-O3", "-fno-math-errno", "-fno-trapping-math", "-fopenmp", "-fPIC", "-Wno-psabi")
 
 
@@ -54,14 +54,17 @@ def compile_all(folder: Path = FOLDER) -> tuple[list[Path], list[str]]:
     version = f'-DUNTAUGHT_VERSION="{source_hash(folder)}"'
     running = {
         name: subprocess.Popen(  # noqa: S603
-            [compiler, *COMPILE, *flags, version, "-shared", "-x", "c++", "kernels.cpp", "-o", f"{name}.building"],
+            [compiler, *COMPILE, *flags, version, "-c", "kernels.cpp", "-o", f"{name}.o"],
             cwd=folder,
         )
         for name, flags in processors.items()
     }
     made, failed = [], []
     for name, process in running.items():
-        if process.wait():
+        link = [compiler, "-shared", f"{name}.o", "-o", f"{name}.building"]
+        done = process.wait() == 0 and subprocess.run(link, cwd=folder, check=False).returncode == 0  # noqa: S603
+        (folder / f"{name}.o").unlink(missing_ok=True)
+        if not done:
             failed.append(f"the kernels for {name} could not be compiled")
         else:
             # Replaced as a whole: a process that has the old library in memory keeps it.

@@ -1,0 +1,1 @@
+"""untaught inside other programs: deepinv, napari."""
