@@ -328,6 +328,7 @@ def until_results(out, count, process):
     until(lambda: process.poll() is not None or (out.is_dir() and len(results(out)) >= count), 120)
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(os.name == "nt", reason="signals")
 def test_mixed_pictures_and_a_kill(tmp_path):
     folder, out = mixed(tmp_path / "mixed", 12, 3), tmp_path / "out"

@@ -488,6 +488,7 @@ def test_a_name_with_markup_is_printed_as_it_is(files, capsys):
     assert "no[/]thing.png" in capsys.readouterr().err
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("errors", ["strict", "surrogateescape"])
 def test_letters_that_the_terminal_lacks_are_escaped(files, errors):
     (files / "photo.png").rename(files / "größe ▀.png")

@@ -100,6 +100,7 @@ def test_the_stream_of_a_job_ends_with_the_job(studio, photo):
         assert studio.client.get(f"jobs/{job}/log?after={impossible}").status_code == 422
 
 
+@pytest.mark.slow
 def test_streams_that_nobody_reads_slow_no_answer(studio, photo):
     port = int(studio.base.rpartition(":")[2])
     picture = studio.upload((photo / "photo.png").read_bytes())["id"]

@@ -157,6 +157,7 @@ def as_jpeg(pixels):
     return file.getvalue()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("task", "settings", "crop"),
     [("guide", {"noise": 8}, (8, 8, 32, 40)), ("separate", {}, (0, 16, 64, 32)), ("deblur", {}, None)],

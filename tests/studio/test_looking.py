@@ -40,6 +40,7 @@ def result(studio, job):
     return studio.client.get(f"jobs/{job}/files/result").content
 
 
+@pytest.mark.slow
 def test_another_strength_is_what_a_fit_with_it_gives_and_the_slider_shows(studio, picture, denoised):
     views = [studio.client.get(f"jobs/{denoised}/files/{name}").content for name in ("before", "denoised", "smoothed")]
     before, full, smoothed = (np.asarray(Image.open(io.BytesIO(one))).astype(float) for one in views)
@@ -53,6 +54,7 @@ def test_another_strength_is_what_a_fit_with_it_gives_and_the_slider_shows(studi
     assert studio.client.post(f"jobs/{denoised}/strength", json={"strength": 9}).status_code == 422
 
 
+@pytest.mark.slow
 def test_results_in_other_formats(studio, denoised):
     def export(form, quality=95):
         answer = studio.client.get(f"jobs/{denoised}/export", params={"format": form, "quality": quality})
@@ -104,6 +106,7 @@ def test_a_result_is_restored_again(page, studio, denoised):
     assert page.inner_text("#subject").startswith("photo-restored")
 
 
+@pytest.mark.slow
 def test_two_results_side_by_side_a_loupe_and_a_strength(page, studio, picture, denoised):
     other = fitted(studio, picture, noise=10, iterations=2)
     page.goto(f"{studio.home}/#job={denoised}")
@@ -130,6 +133,7 @@ def test_two_results_side_by_side_a_loupe_and_a_strength(page, studio, picture, 
     assert Image.open(download.value.path()).format == "WEBP"
 
 
+@pytest.mark.slow
 def test_what_was_not_marked_is_shown_from_the_original(page, studio, picture):
     """Previews are JPEGs, and would show their blocks everywhere."""
     body = {"picture": picture, "task": "inpaint", "settings": {"iterations": 100_000}}

@@ -141,6 +141,7 @@ def test_painting_tools(page, photo):
     np.testing.assert_array_equal(exported, np.asarray(Image.open(photo / "mask.png")))
 
 
+@pytest.mark.slow
 def test_the_download_is_what_the_command_line_gives(page, photo, tmp_path):
     open_photo(page, photo)
     page.set_input_files("#mask-file", photo / "mask.png")
@@ -159,6 +160,7 @@ def test_the_download_is_what_the_command_line_gives(page, photo, tmp_path):
     assert download.value.path().read_bytes() == (tmp_path / "photo-restored.png").read_bytes()
 
 
+@pytest.mark.slow
 def test_a_stopped_job_says_that_it_cannot_be_repeated(page, studio, photo):
     open_photo(page, photo)
     page.set_input_files("#mask-file", photo / "mask.png")
@@ -402,6 +404,7 @@ def test_suggestions_are_marked_and_undone(page, damaged):
 # Regions, uncertainty -----------------------------------------------------------------------------------------------
 
 
+@pytest.mark.slow
 def test_a_region_is_tried_and_then_the_whole_picture(page, studio, photo):
     open_photo(page, photo)
     page.set_input_files("#mask-file", photo / "mask.png")
@@ -430,6 +433,7 @@ def test_a_region_is_tried_and_then_the_whole_picture(page, studio, photo):
     np.testing.assert_array_equal(np.asarray(part)[known], same[known])
 
 
+@pytest.mark.slow
 def test_uncertainty_is_laid_over(page, photo):
     open_photo(page, photo)
     page.set_input_files("#mask-file", photo / "mask.png")

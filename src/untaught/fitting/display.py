@@ -32,7 +32,8 @@ def thumbnail(values: Any, layout: Layout) -> NDArray[np.uint8] | None:
     if layout.is_tensor:
         if not len(values):
             return None
-        array = np.moveaxis(values.detach()[0].cpu().numpy(), 0, -1)
+        first = values.detach()[0].cpu()
+        array = np.moveaxis((first.float() if first.is_floating_point() else first).numpy(), 0, -1)
     else:
         array = np.asarray(values)
         if layout.channel_axis is not None:

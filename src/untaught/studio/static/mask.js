@@ -26,6 +26,8 @@ export class Mask {
 
   // A line with round ends, from pixel to pixel.
   line(x0, y0, x1, y1, radius, value) {
+    // The smallest brush marks the pixel that it is on, wherever in it it is.
+    if (radius < 1) [x0, y0, x1, y1] = [x0, y0, x1, y1].map((place) => Math.floor(place) + 0.5);
     const left = Math.floor(Math.min(x0, x1) - radius), right = Math.ceil(Math.max(x0, x1) + radius);
     const top = Math.floor(Math.min(y0, y1) - radius), bottom = Math.ceil(Math.max(y0, y1) + radius);
     const dx = x1 - x0, dy = y1 - y0, length = dx * dx + dy * dy, limit = radius * radius;
