@@ -80,6 +80,7 @@ def test_impossible_numbers_are_refused_in_a_sentence(capsys, words, message):
     assert message in sentence(capsys)
 
 
+@pytest.mark.slow
 def test_a_narrow_terminal_and_a_plain_language(folder):
     environment = {"COLUMNS": "1", "LC_ALL": "C", "LANG": "C", "PYTHONUTF8": "0", "PYTHONCOERCECLOCALE": "0"}
     path = {"PYTHONPATH": os.pathsep.join(sys.path), "PATH": os.environ["PATH"], "OMP_NUM_THREADS": "1"}

@@ -43,6 +43,7 @@ def check_the_last_of(count, page, studio, photo):
     return took
 
 
+@pytest.mark.slow
 def test_more_tabs_than_a_browser_has_connections(page, studio, photo):
     assert check_the_last_of(8, page, studio, photo) < 8
 
@@ -52,6 +53,7 @@ def test_thirty_tabs(page, studio, photo):
     assert check_the_last_of(30, page, studio, photo) < 4
 
 
+@pytest.mark.slow
 def test_a_second_tab_follows_a_job_to_its_end(page, studio, photo):
     open_photo(page, photo)
     page.set_input_files("#mask-file", photo / "mask.png")

@@ -38,6 +38,7 @@ def stroke(page, dx=60, dy=20, steps=10):
     page.mouse.up()
 
 
+@pytest.mark.slow
 def test_from_an_example_to_a_cancelled_job(page, studio):
     open_example(page)
     before = page.locator("#missing").inner_text()
@@ -375,6 +376,7 @@ def damaged(tmp_path_factory):
     return path, lines
 
 
+@pytest.mark.slow
 def test_suggestions_are_marked_and_undone(page, damaged):
     path, lines = damaged
     page.set_input_files("#file", path)

@@ -150,6 +150,7 @@ def test_a_job_stopped_by_the_user_cannot_be_repeated(studio, photo, mask):
     assert longer["iterations"] == stopped["iterations"] + 2
 
 
+@pytest.mark.slow
 def test_a_jpeg_is_read_with_its_own_tables(studio, photo, tmp_path):
     Image.fromarray(photo).save(tmp_path / "photo.jpg", quality=20)
     picture = studio.upload((tmp_path / "photo.jpg").read_bytes(), "photo.jpg")["id"]
@@ -228,6 +229,7 @@ def iteration(studio, job):
     return progress["iteration"] if progress else 0
 
 
+@pytest.mark.slow
 def test_a_job_is_paused_then_killed_and_then_continued(tmp_path, photo, mask):
     with RunningStudio(tmp_path) as studio:
         picture = painted(studio, photo, mask)
@@ -407,6 +409,7 @@ def test_an_upload_that_never_ends_is_cut_off(studio):
     assert not list((studio.folder / "pictures").glob(".new-*"))
 
 
+@pytest.mark.slow
 def test_fifty_uploads_at_once(studio, photo):
     content = as_png(photo)
 

@@ -25,6 +25,7 @@ def test_the_guide_helps_and_the_colours_stay():
     assert np.abs(guided.picture.mean((0, 1)) - DARK.mean((0, 1))).max() < 0.02
 
 
+@pytest.mark.slow
 def test_where_noise_is_correlated_the_network_sees_the_guide_alone():
     """Noise that neighbours share looks like a part of the picture."""
     flash = resize(data.astronaut()[:192, 128:320], (96, 96))

@@ -50,6 +50,7 @@ def test_a_fraction_and_colours_of_any_type(tiny):
     assert untaught.upscale(photo.astype(np.uint16), 2.25, recipe=tiny).picture.dtype == np.uint16
 
 
+@pytest.mark.slow
 def test_a_blur_is_undone(small):
     patient = dataclasses.replace(small, iterations=300)
     kernel = blur_kernel("disk", 4)
