@@ -1,5 +1,7 @@
 """The notebooks: their code runs, and they are what was made of it."""
 
+import sys
+import types
 from pathlib import Path
 
 import matplotlib as mpl
@@ -19,7 +21,10 @@ def test_its_code_runs(path, monkeypatch):
     monkeypatch.setenv("EXAMPLE_SIZE", "16")
     monkeypatch.delenv("PICTURES", raising=False)
     mpl.use("Agg")
-    exec(compile(path.read_text(encoding="utf-8"), path.name, "exec"), {"__name__": "example"})
+    # What a notebook defines is found by its module's name, as when it is copied between processes.
+    module = types.ModuleType("example")
+    monkeypatch.setitem(sys.modules, "example", module)
+    exec(compile(path.read_text(encoding="utf-8"), path.name, "exec"), vars(module))
     pyplot.close("all")
 
 

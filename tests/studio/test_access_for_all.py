@@ -91,7 +91,7 @@ def findings(page, axe):
     return [f"{one['id']}: {node['target'][0]}: {node['failureSummary']}" for one in found for node in one["nodes"]]
 
 
-@pytest.mark.parametrize("theme", ["light", "dark"])
+@pytest.mark.parametrize("theme", ["light", pytest.param("dark", marks=pytest.mark.slow)])
 def test_axe_finds_nothing(page, studio, photo, axe, jobs, theme):
     page.evaluate("(theme) => localStorage.setItem('theme', theme)", theme)
     page.reload()

@@ -14,6 +14,7 @@ export class JobView {
     this.stage = stage;
     this.onError = onError;
     this.onGone = onGone;
+    this.jobs = [];
     this.chart = new Chart($("chart"));
     this.compare = new Compare(stage, { setStrength: (strength) => this.#ask("strength", { strength }) });
     this.outputs = new Outputs({ onError });
@@ -44,7 +45,9 @@ export class JobView {
       this.onError(error);
       return;
     }
-    if (this.id === identity) await this.#catchUp();
+    if (this.id !== identity) return;
+    this.compare.offer(this.facts, this.jobs);
+    await this.#catchUp();
   }
 
   close() {
@@ -65,6 +68,7 @@ export class JobView {
 
   // All jobs, as they are now.
   hear(jobs) {
+    this.jobs = jobs; // the next list may be long in coming
     if (!this.facts || this.facts.id !== this.id) return;
     const facts = jobs.find((one) => one.id === this.id);
     this.compare.offer(facts, jobs);
