@@ -183,6 +183,8 @@ def test_a_part_can_be_tried(studio, photo, mask):
 @pytest.mark.slow
 def test_every_task_on_offer_takes_its_defaults(studio, photo, mask):
     picture = painted(studio, photo, mask)
+    for role, second in (("guide", photo), ("other", photo[::-1])):
+        assert studio.client.put(f"pictures/{picture}/files/{role}", content=as_png(second)).status_code == 200
     jobs = {}
     for task in studio.get("tasks")["tasks"]:
         settings = {"iterations": 2, **({"radius": "1.5"} if task["name"] == "deblur" else {})}
