@@ -59,7 +59,7 @@ __all__ = ["Job", "Progress", "Run"]
 _WINDOW, _MARGIN = 256, 16
 """Side of the windows in which the mean network is evaluated, and of their rim that is not used, in pixels."""
 
-_NO_TELLING = "nothing in the picture tells which is nearer, and their mean is nearer than either more often than not"
+_NO_TELLING = "nothing in the picture tells what was in so large a hole"
 
 _HELD_OUT_SEED = 1_000_003
 """Distance of the seed of the held-out values from that of the fit."""

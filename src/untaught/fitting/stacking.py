@@ -162,8 +162,8 @@ class Stacking:
 class FixedShare:
     """A classical picture and a network's in fixed shares, where nothing tells which of them is nearer.
 
-    Both are wrong inside a large hole, in different ways, so their mean is nearer than either more often than not:
-    docs/lab-notes/anytime.md. The network has less as long as it has not learnt what is known.
+    Both are wrong inside a large hole. With this share the answer is as near as the classical picture on the mean of
+    twelve holes: docs/lab-notes/anytime.md. The network has less as long as it has not learnt what is known.
 
     Args:
         classical: fills in a picture, (N, C, H, W), from its values and what is known of them.
