@@ -70,6 +70,11 @@ class Picture:
             return np.ascontiguousarray(self.pixels)
         return np.dstack((self.pixels, self.alpha))
 
+    def for_encoder(self) -> NDArray[Any]:
+        """`with_alpha`, without an axis for a single channel."""
+        values = self.with_alpha()
+        return values[..., 0] if values.shape[len(self.size) :] == (1,) else values
+
     @property
     def hidden(self) -> NDArray[np.bool_] | None:
         """(H, W): the fully transparent pixels, whose colours mean nothing; None where there are none."""

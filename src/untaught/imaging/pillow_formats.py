@@ -175,9 +175,7 @@ def _carried(metadata: Metadata, texts: Mapping[int, str]) -> dict[str, Any]:
 
 
 def _encode(picture: Picture, format_name: str, **options: Any) -> bytes:
-    values = picture.with_alpha()
-    if values.ndim == 3 and values.shape[2] == 1:
-        values = values[..., 0]
+    values = picture.for_encoder()
     image = Image.fromarray(values)
     if picture.metadata.cmyk:
         image = Image.frombytes("CMYK", image.size, values.tobytes())

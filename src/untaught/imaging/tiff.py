@@ -258,8 +258,7 @@ def _density(page: Any) -> tuple[float, float] | None:
 def encode(picture: Picture) -> bytes:
     """Encode any picture or volume as TIFF, compressed without loss unless ImageJ has to read it."""
     metadata = picture.metadata
-    values = picture.with_alpha()
-    values = values[..., 0] if values.shape[len(picture.size) :] == (1,) else values
+    values = picture.for_encoder()
     named, comment, _ = png_chunks.described(metadata.chunks)
     texts = {**named, **exif.texts_of(metadata.exif, TEXT_NAMES), **metadata.texts}
     comment = metadata.comment or comment

@@ -32,5 +32,4 @@ def decode(content: bytes) -> Stored:
 
 def encode(picture: Picture) -> bytes:
     """Encode without loss."""
-    values = picture.with_alpha()
-    return bytes(imagecodecs.avif_encode(values[..., 0] if values.shape[2:] == (1,) else values, level=100))
+    return bytes(imagecodecs.avif_encode(picture.for_encoder(), level=100))

@@ -50,8 +50,7 @@ def _plain(value: Any) -> bool:
 
 def encode(picture: Picture) -> bytes:
     """Encode as 32-bit floats, compressed without loss."""
-    values = picture.with_alpha()
-    values = values[..., 0] if values.shape[2:] == (1,) else values
+    values = picture.for_encoder()
     name = {1: "Y", 3: "RGB", 4: "RGBA"}[1 if values.ndim == 2 else values.shape[2]]
     header = picture.metadata.header
     attributes = dict(header.content) if header is not None else {}

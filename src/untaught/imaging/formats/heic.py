@@ -33,8 +33,8 @@ def decode(content: bytes) -> Stored:
 
 def encode(picture: Picture) -> bytes:
     """Encode without loss."""
-    values, metadata = picture.with_alpha(), picture.metadata
-    image = Image.fromarray(values[..., 0] if values.shape[2:] == (1,) else values)
+    metadata = picture.metadata
+    image = Image.fromarray(picture.for_encoder())
     said: dict[str, Any] = {
         name: value
         for name, value in (("exif", metadata.exif), ("xmp", metadata.xmp), ("icc_profile", metadata.icc_profile))

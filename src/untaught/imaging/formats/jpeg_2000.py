@@ -26,8 +26,7 @@ def decode(content: bytes) -> Stored:
 
 def encode(picture: Picture) -> bytes:
     """Encode without loss."""
-    values = picture.with_alpha()
-    values = values[..., 0] if values.shape[2:] == (1,) else values
+    values = picture.for_encoder()
     # With few pixels there is no room for the usual number of halvings.
     resolutions = max(1, min(6, min(values.shape[:2]).bit_length()))
     return bytes(imagecodecs.jpeg2k_encode(values, reversible=True, level=0, resolutions=resolutions))

@@ -20,5 +20,4 @@ def decode(content: bytes) -> Stored:
 
 def encode(picture: Picture) -> bytes:
     """Encode without loss."""
-    values = picture.with_alpha()
-    return bytes(imagecodecs.jpegxl_encode(values[..., 0] if values.shape[2:] == (1,) else values, lossless=True))
+    return bytes(imagecodecs.jpegxl_encode(picture.for_encoder(), lossless=True))
