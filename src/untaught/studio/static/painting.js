@@ -224,6 +224,7 @@ export class Painting {
     $("undo").disabled = !mask.past.length;
     $("redo").disabled = !mask.future.length;
     const shown = share >= 0.1 ? share.toLocaleString("en", { style: "percent" }) : share.toLocaleString("en", { style: "percent", minimumSignificantDigits: 2, maximumSignificantDigits: 2 });
+    $("missing").dataset.pixels = mask.missing;
     $("missing").textContent = mask.missing ? say("marks.share", { share: shown }) : say("marks.none");
     this.marks.save().catch(() => {}); // what went wrong is shown, and tried again
     this.onChange();
