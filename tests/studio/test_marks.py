@@ -35,8 +35,8 @@ def pixels(page):
     return int(page.locator("#missing").get_attribute("data-pixels"))
 
 
-def agree(studio, *pages):
-    """Wait until the pages show the marks of the server, and return these."""
+def agree(studio, *pages, least=0):
+    """Wait until the pages show the marks of the server, so many pixels at least, and return these."""
 
     def now():
         # The server's marks are read last: what was on its way when a page said that all is saved has arrived by then.
@@ -44,19 +44,21 @@ def agree(studio, *pages):
         shown = [pixels(page) for page in pages]
         marks = stored(studio, picture_of(pages[0]))
         seen[:] = [shown, marks.sum(), labels]
-        return [marks] if set(labels) <= {"", "Marks saved"} and set(shown) == {marks.sum()} else None
+        saved = set(labels) <= {"", "Marks saved"} and set(shown) == {marks.sum()}
+        return [marks] if saved and marks.sum() >= least else None
 
     seen = []
     try:
         return studio.wait_until(now, 20)[0]
     except AssertionError:
-        raise AssertionError(f"the pages and the server do not agree: {seen}") from None
+        raise AssertionError(f"the pages and the server do not agree on {least} or more: {seen}") from None
 
 
 def dab(page, x, y):
-    """Mark what is around a place, given as shares of the canvas."""
+    """Mark what is around a place, given as shares of the canvas, and return how many pixels are marked then."""
     page.bring_to_front()  # input to a page behind another one takes a second per event
     drag(page, (x, y), (x + 0.01, y))
+    return pixels(page)
 
 
 @pytest.fixture
@@ -181,6 +183,22 @@ def test_a_stroke_is_kept_when_the_page_is_left_at_once(page, studio, photo, lea
     assert agree(studio, page).any()
 
 
+def test_a_stroke_that_waits_in_the_browser_outlives_what_another_window_saves(page, second, studio, photo):
+    open_photo(page, photo)
+    address = page.url
+    second.goto(address)
+    second.locator("#tools").wait_for()
+    page.route("**/mask?*", lambda route: route.abort())
+    mine = dab(page, 0.5, 0.5)
+    page.goto("about:blank")
+    page.unroute("**/mask?*")
+    theirs = dab(second, 0.4, 0.65)
+    agree(studio, second, least=theirs)
+    page.goto(address)
+    page.locator("#tools").wait_for()
+    assert agree(studio, page, second, least=mine + theirs).any()
+
+
 def test_the_page_says_that_marks_are_saved_or_why_not(page, studio, photo):
     open_photo(page, photo)
     saved = page.locator("#saved")
@@ -296,12 +314,13 @@ def walk(page, other, studio, photo, steps, seed=0):
         page.locator("#tools").wait_for()
 
     def paint_and_reload():
-        dab(page, *place())
+        # The stroke may be on its way still, or wait in the browser, when the page is there again.
+        least = dab(page, *place())
         reload()
+        return least
 
     def both():
-        dab(page, *place())
-        dab(other, *place())
+        return max(dab(page, *place()), dab(other, *place()))
 
     def job():
         if page.is_disabled("#start"):
@@ -320,9 +339,9 @@ def walk(page, other, studio, photo, steps, seed=0):
         weights = {**dict.fromkeys(more, 4), **dict.fromkeys(same, 2), **dict.fromkeys(any_, 1), "job": 0.3}
         name = draw.choices(list(weights), list(weights.values()))[0]
         done.append(name)
-        {**more, **same, **any_}[name]()
+        least = {**more, **same, **any_}[name]()
         try:
-            now = agree(studio, page, other)
+            now = agree(studio, page, other, least=least if name in more else 0)
         except AssertionError as error:
             raise AssertionError(f"{error} after {done}") from None
         lost, back = (marks & ~now).sum(), (now & ~marks).sum()

@@ -18,6 +18,7 @@ export class Marks {
     this.base = new Uint8Array(mask.data.length);   // these marks
     this.saved = mask.steps;
     this.open = true;
+    this.drafts = [];                               // names of what waits in the browser's storage and is here, too
     addEventListener("pagehide", this.#leave);
   }
 
@@ -28,8 +29,8 @@ export class Marks {
     this.identity = identity;
     this.version = this.heard = version;
     if (version) { this.base = this.mask.data.slice(); this.saved = this.mask.steps; }
-    const draft = localStorage.getItem(`marks:${identity}`);
-    if (draft && this.mask.apply(JSON.parse(draft))) this.changed();
+    this.drafts = Object.keys(localStorage).filter((name) => name.startsWith(`marks:${identity}`));
+    for (const name of this.drafts) if (this.mask.apply(JSON.parse(localStorage.getItem(name) ?? "[]"))) this.changed();
     return this.save();
   }
 
@@ -66,7 +67,7 @@ export class Marks {
       this.show(say("marks.not-saved", { reason: error.message }), true);
       throw error;
     }
-    localStorage.removeItem(`marks:${this.identity}`);
+    for (const name of this.drafts.splice(0)) localStorage.removeItem(name);
     if (!this.open) removeEventListener("pagehide", this.#leave);
     this.show(this.version ? say("marks.saved") : "");
   }
@@ -104,8 +105,11 @@ export class Marks {
   #leave = () => {
     if (!this.identity || !this.unsaved) return;
     this.mask.commit();
+    // Under a name of its own: another window, which does not have this stroke, may be about to take its own away.
+    const name = `marks:${this.identity}:${Date.now()}-${Math.random()}`;
+    this.drafts.push(name); // for a page that the browser keeps and brings back
     try {
-      localStorage.setItem(`marks:${this.identity}`, JSON.stringify(this.mask.differences(this.base)));
+      localStorage.setItem(name, JSON.stringify(this.mask.differences(this.base)));
     } catch { /* the browser's storage is full or forbidden */ }
   };
 }
