@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 import tifffile
 from PIL import Image
+from skimage.restoration import inpaint_biharmonic
 
 import untaught
 from untaught import cli
@@ -163,6 +164,21 @@ def test_values_beyond_a_stated_range_are_not_cut_off():
     result = untaught.denoise(sky.astype(np.float32), value_range=(0, 1000), noise=10, iterations=3)
     assert (result.picture[8, 9], result.picture[20, 21]) == (5100, 20100)
     assert "carried over" in result.notes[0]
+
+
+@pytest.mark.parametrize("sign", [1, -1])
+@pytest.mark.parametrize("task", ["inpaint", "restore"])
+def test_what_is_missing_among_values_beyond_the_range_is_beyond_it_too(task, sign):
+    # A small light in a picture that is dull elsewhere, and the reverse.
+    light = 100 * np.exp(-((X - 12) ** 2 + (Y - 15) ** 2) / 2)
+    clean = (120 + sign * (10 * SCENE + light)).round().astype(np.uint8)
+    observed = np.where(KNOWN, clean, 0).astype(np.uint8)
+    result = getattr(untaught, task)(observed, KNOWN, iterations=2)
+    assert any("beyond it are carried over" in note for note in result.notes)
+    plain = inpaint_biharmonic(observed / 255, ~KNOWN)
+    missing = ~KNOWN
+    rounded = (255 * plain[missing]).round()
+    assert error(result.picture[missing], clean[missing]) > error(rounded, clean[missing]) - 2
 
 
 def test_lost_pixels_are_not_carried_over():

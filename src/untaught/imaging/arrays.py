@@ -208,6 +208,11 @@ def with_ends(picture: Tensor, layout: Layout) -> Tensor:
     return torch.where(layout.excess != 0, ends, picture)
 
 
+def with_excess(picture: Tensor, *, excess: Tensor) -> Tensor:
+    """A picture and what lies beyond its black and white, both (N, C, H, W)."""
+    return picture + excess.to(picture)
+
+
 def from_tensor(restored: Tensor, known: Tensor | None, layout: Layout) -> NDArray[Any] | Tensor:
     """Convert a restored picture back to the type, range and order of axes that `to_tensor` was given.
 

@@ -25,6 +25,10 @@ _MARGIN = 4
 _COARSEST = 8
 """From this side on, in pixels, a coarser picture is interpolated by pull-push alone."""
 
+_TENSION = 0.1
+"""Of the surface in coarser pictures, per squared pixel of the full size: without it, the surface of a hole bends far out
+of the range of what is around it. Thin gaps are closed in the full size, without tension."""
+
 
 def interpolate(values: Tensor, weights: Tensor, guess: Guess) -> Tensor:
     """Fill gaps in pictures, (N, C, H, W), in one of the ways of this module, as in each iteration of a fit."""
@@ -41,14 +45,15 @@ def pull_push(values: Tensor, weights: Tensor) -> Tensor:
     Returns:
         (N, C, H, W): the values, with interpolated means in the gaps; zero if nothing is known at all.
     """
-    return _filled(values, weights, 0, 0)
+    return _filled(values, weights, 0, 0, 0)
 
 
 def biharmonic(values: Tensor, weights: Tensor, steps: int = 20) -> Tensor:
     """Fill gaps with the surface that bends least (biharmonic inpainting: Damelin and Hoang, 2018).
 
     The equations are solved from coarse to fine, by conjugate gradients that begin with the coarser solution. Few steps
-    smooth scattered gaps; holes come out near the solution, and not quite at it.
+    smooth scattered gaps. Wide ones get most of their surface from coarser pictures, where it is under tension (splines
+    in tension: Smith and Wessel, 1990), and so swings less.
 
     Args:
         values: (N, C, H, W), zero where the weights are zero.
@@ -56,28 +61,29 @@ def biharmonic(values: Tensor, weights: Tensor, steps: int = 20) -> Tensor:
         steps: of conjugate gradients at full size; coarser sizes take twice as many.
 
     Returns:
-        (N, C, H, W): the values, with the surface in the gaps. It may leave their range, as a surface does that bends
-        on; zero if nothing is known at all.
+        (N, C, H, W): the values, with the surface in the gaps. It may leave their range a little; zero if nothing
+        is known at all.
     """
-    return _filled(values, weights, steps, 2 * steps)
+    return _filled(values, weights, steps, 2 * steps, 0)
 
 
-def _filled(values: Tensor, weights: Tensor, steps: int, coarser_steps: int) -> Tensor:
+def _filled(values: Tensor, weights: Tensor, steps: int, coarser_steps: int, level: int) -> Tensor:
     height, width = values.shape[-2:]
     if height == 1 and width == 1:
         return values
     odd = (0, width % 2, 0, height % 2)
     share = F.avg_pool2d(F.pad(weights, odd), 2)
     means = F.avg_pool2d(F.pad(values, odd), 2) / share.clamp_min(1e-6)
-    coarse = _filled(means, (share > 0).float(), coarser_steps, coarser_steps)
+    coarse = _filled(means, (share > 0).float(), coarser_steps, coarser_steps, level + 1)
+    tension = _TENSION * 4**level if level else 0.0
     solved = steps > 0 and min(height, width) >= _COARSEST
     if solved and max(height, width) > _BLOCK and values.device.type == "cpu":
-        return _block_by_block(values, weights, coarse, steps)
+        return _block_by_block(values, weights, coarse, steps, tension)
     filled = values + doubled(coarse)[..., :height, :width] * (1 - weights)
-    return _bent_least(filled, 1 - weights, steps) if solved else filled
+    return _bent_least(filled, 1 - weights, steps, tension) if solved else filled
 
 
-def _block_by_block(values: Tensor, weights: Tensor, coarse: Tensor, steps: int) -> Tensor:
+def _block_by_block(values: Tensor, weights: Tensor, coarse: Tensor, steps: int, tension: float) -> Tensor:
     """`_bent_least` around the gaps of each block, whose surroundings stay as the coarse picture has them."""
     height, width = values.shape[-2:]
     free = (weights == 0).any(1)
@@ -97,7 +103,7 @@ def _block_by_block(values: Tensor, weights: Tensor, coarse: Tensor, steps: int)
                 part = (slice(number, number + 1), slice(None), *outer)
                 gap = 1 - weights[part]
                 picture = values[part] + _doubled_part(coarse[number : number + 1], *outer) * gap
-                solved = _bent_least(picture, gap, steps)
+                solved = _bent_least(picture, gap, steps, tension)
                 rows, columns = (
                     slice(one.start - other.start, one.stop - other.start)
                     for one, other in zip(inner, outer, strict=True)
@@ -114,18 +120,19 @@ def _doubled_part(coarse: Tensor, rows: slice, columns: slice) -> Tensor:
     return doubled(near)[..., top : top + rows.stop - rows.start, left : left + columns.stop - columns.start]
 
 
-def _bent_least(picture: Tensor, free: Tensor, steps: int) -> Tensor:
-    """Minimise the squared Laplacian of each channel over the values that are free, by conjugate gradients.
+def _bent_least(picture: Tensor, free: Tensor, steps: int, tension: float) -> Tensor:
+    """Minimise the squared Laplacian of each channel, and ``tension`` times the squared gradient, over the free values.
 
     Args:
         picture: (N, C, H, W): where to begin.
         free: 1 where a value may change and 0 elsewhere; broadcasts to the picture.
         steps: of conjugate gradients.
+        tension: not negative, per squared pixel.
     """
-    residual = -free * _laplacian(_laplacian(picture))
+    residual = -free * _bending(picture, tension)
     direction, norm = residual, _squared(residual)
     for _ in range(steps):
-        image = free * _laplacian(_laplacian(direction))
+        image = free * _bending(direction, tension)
         # A channel without gaps has a residual of zero, and steps of length zero.
         length = norm / (direction * image).sum((-2, -1), keepdim=True).clamp_min(1e-20)
         picture = picture + length * direction
@@ -133,6 +140,11 @@ def _bent_least(picture: Tensor, free: Tensor, steps: int) -> Tensor:
         before, norm = norm, _squared(residual)
         direction = residual + norm / before.clamp_min(1e-20) * direction
     return picture
+
+
+def _bending(x: Tensor, tension: float) -> Tensor:
+    curvature = _laplacian(x)
+    return _laplacian(curvature - tension * x if tension else curvature)
 
 
 def _squared(x: Tensor) -> Tensor:

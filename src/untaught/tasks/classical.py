@@ -17,13 +17,17 @@ from untaught.fitting.run import Job
 from untaught.imaging.arrays import from_tensor
 from untaught.imaging.noise import estimate_noise
 from untaught.physics.blur import Blur, UnknownBlur
-from untaught.priors.first_guess import biharmonic
+from untaught.priors.first_guess import biharmonic, pull_push
 from untaught.priors.patches import Strip
 
-__all__ = ["classical", "fill", "non_local_means"]
+__all__ = ["classical", "fill", "non_local_means", "spread"]
 
 Picture = NDArray[np.float64]
 Method = Callable[[Problem, Picture], Picture]
+
+
+_BESIDE = 0.25
+"""A gap is beside bright values if so much of what is known around it is bright."""
 
 
 def classical(job: Job) -> dict[str, Callable[[], NDArray[np.generic] | Tensor]]:
@@ -45,10 +49,10 @@ def classical(job: Job) -> dict[str, Callable[[], NDArray[np.generic] | Tensor]]
     observed = np.moveaxis(torch.where(problem.known, problem.observed, 0)[0].double().numpy(), 0, -1)
 
     def run(method: Method) -> NDArray[np.generic] | Tensor:
-        picture = torch.from_numpy(np.moveaxis(method(problem, observed), -1, 0)[None].copy()).float()
+        picture = torch.from_numpy(np.moveaxis(method(problem, observed), -1, 0)[None].copy()).float().clamp(0, 1)
         if problem.display_step is not None:
             picture = problem.display_step(picture)
-        return from_tensor(picture.clamp(0, 1), problem.kept, problem.layout)
+        return from_tensor(picture, problem.kept, problem.layout)
 
     return {name: partial(run, method) for name, method in _METHODS.get(job.task, {}).items()}
 
@@ -61,15 +65,42 @@ def fill(observed: Tensor, known: Tensor, strips: Sequence[Strip] = ()) -> Tenso
         known: bool, the same shape.
         strips: the parts that belong together (`untaught.priors.patches`); empty for the whole picture.
     """
-    result = torch.where(known, observed, 0).cpu()
-    for top, bottom, left, right in strips or [(0, observed.shape[-2], 0, observed.shape[-1])]:
+
+    def surface(values: Tensor, weights: Tensor) -> Tensor:
+        return biharmonic(values, weights).clamp(0, 1)
+
+    return _part_by_part(surface, observed, known, strips)
+
+
+def spread(excess: Tensor, known: Tensor, strips: Sequence[Strip] = ()) -> Tensor:
+    """Fill in what lies beyond black and white, (N, C, H, W), in gaps beside such values.
+
+    Args:
+        excess: below or above zero where a known value is beyond; zero elsewhere.
+        known: bool, the same shape.
+        strips: as for `fill`.
+    """
+
+    def surface(values: Tensor, weights: Tensor) -> Tensor:
+        # Farther off, the surface swings: a star would get rings.
+        beside = pull_push(values.sign(), weights)
+        bent = biharmonic(values, weights)
+        return torch.where((beside.abs() > _BESIDE) & (beside * bent > 0), bent, 0)
+
+    return _part_by_part(surface, excess, known, strips)
+
+
+def _part_by_part(
+    surface: Callable[[Tensor, Tensor], Tensor], values: Tensor, known: Tensor, strips: Sequence[Strip]
+) -> Tensor:
+    result = torch.where(known, values, 0).cpu()
+    for top, bottom, left, right in strips or [(0, values.shape[-2], 0, values.shape[-1])]:
         part, there = (one[..., top:bottom, left:right].cpu() for one in (result, known))
         if there.all():
             continue
         same = bool((there == there[:, :1]).all())
-        solved = biharmonic(part, (there[:, :1] if same else there).float())
-        part.copy_(torch.where(there, part, solved.clamp(0, 1)))
-    return result.to(observed.device)
+        part.copy_(torch.where(there, part, surface(part, (there[:, :1] if same else there).float())))
+    return result.to(values.device)
 
 
 def non_local_means(noisy: Tensor, noise: float | Tensor) -> Tensor:

@@ -105,11 +105,13 @@ def read(picture: Tensor, layout: Layout, settings: FillSettings, mask: NDArray[
     import torch
 
     from untaught.fitting.problem import Problem
-    from untaught.imaging.arrays import known_values
-    from untaught.tasks.classical import fill
+    from untaught.imaging.arrays import known_values, with_ends, with_excess
+    from untaught.tasks.classical import fill, spread
 
+    # The network sees black and white in place of values far beyond them; what is beyond is filled in besides.
+    picture = picture if layout.volume else with_ends(picture, layout)
     known = known_values(mask, layout) & picture.isfinite()
-    # Values that are carried over are not shown to the network, and are no damage.
+    # Values that are carried over for another reason are not shown to the network, and are no damage.
     kept = known if layout.carried is None else known | layout.carried
     notes: tuple[str, ...] = ()
     # The recipes for large holes have two-dimensional networks.
@@ -133,6 +135,9 @@ def read(picture: Tensor, layout: Layout, settings: FillSettings, mask: NDArray[
         recipe_row="inpaint-hole" if large else "",
         classical=None if layout.volume else functools.partial(fill, strips=strips),
         classical_name="biharmonic",
+        display_step=None
+        if layout.volume or layout.excess is None
+        else functools.partial(with_excess, excess=spread(layout.excess, known, strips)),
         strips=strips,
         notes=notes,
     )

@@ -81,7 +81,7 @@ def read(picture: Tensor, layout: Layout, settings: UpscaleSettings) -> Problem:
     import torch
 
     from untaught.fitting.problem import Problem
-    from untaught.imaging.arrays import with_ends
+    from untaught.imaging.arrays import with_ends, with_excess
     from untaught.physics.resampling import Downsample
 
     picture = with_ends(picture, layout)
@@ -99,7 +99,7 @@ def read(picture: Tensor, layout: Layout, settings: UpscaleSettings) -> Problem:
         channels=picture.shape[1],
         size=size,
         layout=layout,
-        display_step=None if excess is None else functools.partial(_with_excess, excess=excess),
+        display_step=None if excess is None else functools.partial(with_excess, excess=excess),
     )
 
 
@@ -117,10 +117,6 @@ def _enlarged(excess: Tensor, operator: Downsample, size: tuple[int, int]) -> Te
         result = result * (result * near > 0)
         result = result + larger(excess - operator(result), "bicubic")
     return result * (result * near > 0)
-
-
-def _with_excess(average: Tensor, *, excess: Tensor) -> Tensor:
-    return average + excess.to(average)
 
 
 register(
