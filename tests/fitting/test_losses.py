@@ -158,6 +158,16 @@ def test_total_variation_is_the_mean_absolute_difference_of_neighbours():
     torch.testing.assert_close(untaught.total_variation(2.0)(steps), torch.tensor([2 * 2 / 4]))
 
 
+def test_total_variation_counts_differences_of_far_slices_less():
+    volume = torch.rand(1, 1, 4, 5, 6, generator=torch.Generator().manual_seed(0))
+    steps = [volume.diff(dim=axis).abs().mean() for axis in (2, 3, 4)]
+    found = untaught.total_variation(2.0, spacing=(1.5, 0.5, 0.5))(volume)
+    torch.testing.assert_close(found, (2 * (steps[0] / 3 + steps[1] + steps[2]))[None])
+    for spacing in ((1.0, 0.0, 1.0), (1.0, float("nan"), 1.0), (1.0, 2.0)):
+        with pytest.raises(untaught.SettingError, match="spacing"):
+            untaught.total_variation(1.0, spacing=spacing)(volume)
+
+
 def test_unequal_weights_are_followed(tiny):
     """Two halves contradict each other through an operator that sums them; the heavier one is believed."""
     observed = torch.stack([torch.full((8, 8), 0.2), torch.full((8, 8), 0.8)])[None]

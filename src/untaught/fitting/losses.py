@@ -6,7 +6,8 @@ returns one value per element (it is averaged over the known values), one per pi
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+import math
+from collections.abc import Callable, Mapping, Sequence
 from types import MappingProxyType
 from typing import Protocol
 
@@ -15,7 +16,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from untaught.backend.sums import means, sums
-from untaught.errors import InputError
+from untaught.errors import InputError, SettingError
 from untaught.physics.operator import Operator
 
 __all__ = [
@@ -176,16 +177,29 @@ class Regularised:
         return self.objective(picture, compared, target) + (price / len(picture) if price.ndim == 0 else price)
 
 
-def total_variation(weight: float) -> Callable[[Tensor], Tensor]:
+def total_variation(weight: float, spacing: Sequence[float] = ()) -> Callable[[Tensor], Tensor]:
     """Anisotropic total variation (Rudin, Osher and Fatemi, 1992) as a regulariser.
 
     Args:
-        weight: of the mean absolute difference of neighbours.
+        weight: of the mean absolute difference of neighbours, as it is along the axis of the smallest spacing.
+        spacing: distance of neighbours along each spatial axis, as of voxels whose slices are farther apart: (3, 1, 1).
+            Differences count per distance. Empty for the same everywhere.
+
+    Raises:
+        SettingError: for a spacing that is not positive, or, in the fit, of another number of axes than the picture.
     """
+    if not all(math.isfinite(one) and one > 0 for one in spacing):
+        raise SettingError(f"found a spacing of {tuple(spacing)}: the distances of neighbours are positive")
+    shares = [min(spacing) / one for one in spacing]
 
     def price(picture: Tensor) -> Tensor:
         axes = range(2, picture.ndim)
-        return weight * torch.stack([means(picture.diff(dim=axis).abs()) for axis in axes]).sum(0)
+        if shares and len(shares) != len(axes):
+            raise SettingError(f"found {len(shares)} distances in spacing: a picture of {len(axes)} axes needs as many")
+        parts = [means(picture.diff(dim=axis).abs()) for axis in axes]
+        return weight * torch.stack(
+            [s * part for s, part in zip(shares or [1.0] * len(parts), parts, strict=True)]
+        ).sum(0)
 
     return price
 

@@ -26,8 +26,8 @@ _COARSEST = 8
 """From this side on, in pixels, a coarser picture is interpolated by pull-push alone."""
 
 _TENSION = 0.1
-"""Of the surface in coarser pictures, per squared pixel of the full size: without it, the surface of a hole bends far out
-of the range of what is around it. Thin gaps are closed in the full size, without tension."""
+"""Of the surface in coarser pictures, per squared pixel of the full size: without it, the surface of a hole bends far
+out of the range of what is around it. Thin gaps are closed in the full size, without tension."""
 
 
 def interpolate(values: Tensor, weights: Tensor, guess: Guess) -> Tensor:
