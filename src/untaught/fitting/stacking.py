@@ -26,8 +26,8 @@ _TOGETHER = 9
 """Errors of so many neighbouring pixels go together."""
 
 
-_BLENDED = 0.3
-"""A network's share in a large hole: less than half, because it is farther off where it is wrong."""
+_BLENDED = 0.1
+"""A network's share in a large hole: little, because it is farther off on most pictures."""
 
 
 class Stacking:
@@ -162,8 +162,8 @@ class Stacking:
 class FixedShare:
     """A classical picture and a network's in fixed shares, where nothing tells which of them is nearer.
 
-    Both are wrong inside a large hole. With this share the answer is as near as the classical picture on the mean of
-    twelve holes: docs/lab-notes/anytime.md. The network has less as long as it has not learnt what is known.
+    Both are wrong inside a large hole, and the network more: docs/lab-notes/anytime.md. It gives some structure, and
+    less as long as it has not learnt what is known.
 
     Args:
         classical: fills in a picture, (N, C, H, W), from its values and what is known of them.

@@ -214,7 +214,7 @@ FORMATS = (
 )
 """All of them. That a TIFF is a camera's RAW file is found when it is read."""
 
-RAW = FORMATS[-1]
+RAW = next(one for one in FORMATS if one.module == "raw")
 
 SUFFIXES = (".png", ".jpg", ".jpeg", ".tif", ".tiff", ".webp", *(end for one in FORMATS for end in one.suffixes))
 """What the names of pictures end with, those of other modules too."""
