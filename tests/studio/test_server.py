@@ -10,6 +10,7 @@ import socket
 import struct
 import subprocess
 import sys
+import time
 import zlib
 
 import httpx
@@ -445,5 +446,39 @@ def test_ctrl_c_ends_the_server_while_a_page_follows_it(tmp_path):
         assert studio.process.wait(15) in (0, 130)
         with contextlib.suppress(httpx.RemoteProtocolError):
             assert all("error" not in line.lower() for line in lines)
+    studio.client.close()
+    studio.process.stdout.close()
+
+
+@pytest.mark.parametrize("sent", [signal.SIGINT, pytest.param(signal.SIGTERM, marks=pytest.mark.slow)])
+def test_the_server_ends_quietly_while_all_its_helpers_are_at_work(tmp_path, sent):
+    """Whoever waits for one is told so at once, and what is cut off prints nothing."""
+    noise = as_png(np.random.default_rng(0).integers(0, 255, (1500, 1500, 3), np.uint8))
+    errors = (tmp_path / "errors").open("w+", encoding="utf-8")
+    studio = RunningStudio(tmp_path / "studio", errors)
+    path = f"pictures/{studio.upload(noise)['id']}"
+    body = {"picture": path.removeprefix("pictures/"), "task": "denoise"}
+    requests = {
+        "inspection": lambda: studio.client.get(f"{path}/inspection"),
+        "proposal": lambda: studio.client.get(f"{path}/proposal", params={"kind": "dark"}),
+        "reading": lambda: studio.client.post("pictures", content=noise),
+        "mask": lambda: studio.client.put(f"{path}/mask", content=noise),
+        "plan": lambda: studio.client.post("jobs/plan", json=body),
+    }
+    port = int(studio.base.rpartition(":")[2])
+    head = f"POST /api/pictures HTTP/1.1\r\nHost: 127.0.0.1:{port}\r\nAuthorization: Bearer {TOKEN}\r\n"
+    with socket.create_connection(("127.0.0.1", port)) as slow, concurrent.futures.ThreadPoolExecutor(8) as pool:
+        if sent == signal.SIGINT:
+            slow.sendall(f"{head}Content-Length: 9\r\n\r\nx".encode())
+        answers = {name: pool.submit(request) for name, request in requests.items()}
+        time.sleep(0.3)
+        studio.process.send_signal(sent)
+        assert studio.process.wait(15) in (0, 130, -sent)
+    told = {name: answer.result().status_code for name, answer in answers.items()}
+    assert set(told.values()) <= {200, 201, 422, 503}, told
+    assert (told["inspection"], told["plan"]) == (503, 503)
+    errors.seek(0)
+    assert errors.read() == ""
+    errors.close()
     studio.client.close()
     studio.process.stdout.close()

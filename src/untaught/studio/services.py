@@ -47,6 +47,11 @@ class Services:
         self.masks: dict[str, str] = {}
         self._uploads = 0
 
+    def end_helpers(self) -> None:
+        """End the processes that requests wait for."""
+        self.readers.end()
+        self.planner.end()
+
     async def make_examples(self) -> None:
         """Make the example pictures that do not exist yet."""
         folder = self.store.folder / "examples"
