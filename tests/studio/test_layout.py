@@ -5,6 +5,7 @@ import zipfile
 
 import numpy as np
 import pytest
+import tifffile
 from PIL import Image
 
 from studio_page import looks_of, open_photo, until
@@ -86,6 +87,30 @@ def test_the_task_is_chosen_by_what_the_picture_shows(page, tmp_path):
     page.select_option("#task", "denoise")
     page.wait_for_timeout(300)
     assert page.input_value("#task") == "denoise"
+
+
+def test_a_page_of_several_and_its_value_range(page, tmp_path):
+    values = np.add.outer(np.arange(48), np.arange(40)).astype(np.uint16) * 20
+    tifffile.imwrite(tmp_path / "scan.tif", np.stack([values, values + 500]), photometric="minisblack")
+    page.set_input_files("#file", tmp_path / "scan.tif")
+    page.locator("#pages-part").wait_for()
+    assert "2 pages" in page.inner_text("#pages-about")
+    page.fill("#page-number", "2")
+    page.press("#page-number", "Enter")
+    until(page, "document.getElementById('subject').textContent.includes('16 bits · 5')")
+    playwright.expect(page.locator("#page-number")).to_have_value("2")
+    page.select_option("#task", "denoise")
+    page.click("#more summary")
+    black, white = (page.get_by_label(f"Value of {end}") for end in ("black", "white"))
+    assert 500 <= float(black.get_attribute("placeholder")) < 600
+    white.fill("much")
+    page.click("#start")
+    playwright.expect(page.locator("#wrong")).to_contain_text("Value range is 2 values")
+    playwright.expect(black).to_be_focused()
+    white.fill("4095")
+    playwright.expect(page.locator("#wrong")).to_have_count(0)
+    chosen = page.evaluate("async () => (await import('/static/form.js')).chosenSettings()")
+    assert chosen["value_range"] == [black.get_attribute("placeholder"), "4095"]
 
 
 def test_a_failed_job_shows_no_curve_of_another_one(page, studio, places):

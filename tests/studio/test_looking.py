@@ -89,11 +89,18 @@ def test_a_deep_picture_with_holes_becomes_a_jpeg(values, tmp_path, monkeypatch)
     top = 65535 if values is np.uint16 else 1
     shades = np.linspace(0, top, 20 * 20 * 3).reshape(20, 20, 3).astype(values)
     write("deep.tif", Picture(shades, np.full((20, 20), top, values)))
-    export("deep.tif", "deep.tif", "export.jpg", "jpeg", "95")
+    export("deep.tif", "deep.tif", "deep.tif", "export.jpg", "jpeg", "95")
     found = read("export.jpg").pixels.astype(float)
     assert np.abs(found - shades.astype(float) * (255 / top)).max() < 12
-    export("deep.tif", "deep.tif", "export.png", "pair", "95")
+    export("deep.tif", "deep.tif", "deep.tif", "export.png", "pair", "95")
     assert read("export.png").pixels.shape == (20, 42, 3)
+    write("black.png", Picture(np.zeros((40, 40), np.uint8)))
+    export("deep.tif", "deep.tif", "black.png", "export.gif", "gif", "95")
+    with Image.open("export.gif") as turns:
+        assert (turns.size, turns.n_frames) == ((20, 20), 2)
+        assert np.asarray(turns.convert("L")).max() == 0
+        turns.seek(1)
+        assert np.asarray(turns.convert("L")).mean() > 100
 
 
 def test_a_result_is_restored_again(page, studio, denoised):

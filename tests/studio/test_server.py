@@ -214,6 +214,70 @@ def test_sixteen_bits_come_back(studio, mask):
     np.testing.assert_array_equal(restored[mask == 255], deep[mask == 255])
 
 
+def stack_of(*pages):
+    import tifffile
+
+    file = io.BytesIO()
+    with tifffile.TiffWriter(file) as writer:
+        for page in pages:
+            writer.write(page)
+    return file.getvalue()
+
+
+def test_a_page_of_several_is_restored_in_a_range_of_its_own(studio, mask):
+    deep = np.random.default_rng(0).integers(500, 3000, (3, 48, 40)).astype(np.uint16)
+    first = studio.upload(stack_of(*deep), "my.scan.tif")
+    assert (first["page"], first["pages"], first["depth"]) == (1, 3, "uint16")
+    assert studio.client.post(f"pictures/{first['id']}/pages/4").status_code == 422
+    second = studio.post(f"pictures/{first['id']}/pages/2", status=201)
+    assert (second["name"], second["page"], second["pages"]) == ("my.scan", 2, 3)
+    assert studio.client.get(f"pictures/{first['id']}").status_code == 404, "nothing was done with it"
+    studio.client.put(f"pictures/{second['id']}/mask", content=as_png(mask))
+    third = studio.post(f"pictures/{second['id']}/pages/3", status=201)
+    assert studio.get(f"pictures/{second['id']}")["has_mask"], "marks are not lost"
+    assert not third["has_mask"]
+    refused = studio.client.post(
+        "jobs", json={"picture": second["id"], "task": "inpaint", "settings": {"value_range": ["0", "x"]}}
+    )
+    assert (refused.status_code, refused.json()["field"]) == (422, "value_range")
+    job = begin(studio, second["id"], iterations=2, value_range=["0", "4095"])
+    facts = studio.wait_for(job, "done")
+    assert facts["command"].startswith("untaught inpaint my.scan.tif --page 2 --mask my.scan-page2-mask.png")
+    assert "--value-range 0 4095" in facts["command"]
+    options = file_of(studio, job, "record").json()["options"]
+    assert (options["page"], options["value_range"]) == (2, [0, 4095])
+    before, after = (
+        np.asarray(Image.open(io.BytesIO(file_of(studio, job, one).content))) for one in ("before", "view")
+    )
+    np.testing.assert_allclose(before, np.round(deep[1] / 4095 * 255), atol=1)
+    np.testing.assert_array_equal(after[mask == 255], before[mask == 255], "both are shown in one range")
+
+
+@pytest.mark.slow
+def test_a_page_gives_what_the_command_line_gives(studio, tmp_path):
+    import tifffile
+
+    (tmp_path / "scan.tif").write_bytes(
+        stack_of(*np.random.default_rng(0).integers(500, 3000, (3, 48, 40)).astype(np.uint16))
+    )
+    first = studio.upload((tmp_path / "scan.tif").read_bytes(), "scan.tif")["id"]
+    second = studio.post(f"pictures/{first}/pages/2", status=201)["id"]
+    settings = {"iterations": 3, "value_range": [0, 4095]}
+    job = studio.post("jobs", {"picture": second, "task": "denoise", "settings": settings}, 201)["id"]
+    type_in(studio.wait_for(job, "done")["command"], tmp_path)
+    ours = tifffile.imread(io.BytesIO(file_of(studio, job, "result").content))
+    np.testing.assert_array_equal(tifffile.imread(tmp_path / "scan-page2-restored.tif"), ours)
+    part = studio.post(
+        "jobs", {"picture": second, "task": "denoise", "settings": settings, "crop": [0, 0, 24, 20]}, 201
+    )
+    facts = studio.wait_for(part["id"], "done")
+    assert facts["command"].startswith("untaught denoise scan-page2-part.tif -o")
+    (tmp_path / "scan-page2-part.tif").write_bytes(file_of(studio, part["id"], "picture").content)
+    type_in(facts["command"], tmp_path)
+    ours = tifffile.imread(io.BytesIO(file_of(studio, part["id"], "result").content))
+    np.testing.assert_array_equal(tifffile.imread(tmp_path / "scan-page2-part-restored.tif"), ours)
+
+
 def test_suggested_masks_find_black_pixels(studio, photo):
     holed = photo.copy()
     holed[10:13, 5:20] = 0

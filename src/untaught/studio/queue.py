@@ -156,6 +156,10 @@ class Queue:
         unfinished = (identity for identity, state in self._states.items() if state.state not in FINAL)
         return [identity for identity in unfinished if self._requests[identity].picture == picture]
 
+    def has_jobs_of(self, picture: str) -> bool:
+        """Return whether there is any job of a picture."""
+        return any(request.picture == picture for request in self._requests.values())
+
     def next_turn(self) -> float:
         """Return the time, or a moment after the last turn if the clock was put back since."""
         last = max((state.turn for state in self._states.values()), default=0.0)

@@ -14,7 +14,10 @@ from untaught.studio.queue import Queue
 from untaught.studio.reader_process import Readers
 from untaught.studio.storage import Store
 
-__all__ = ["EXAMPLES", "Services"]
+__all__ = ["CONVERTED", "EXAMPLES", "Services"]
+
+CONVERTED = (".bmp", ".gif")
+"""What the names of files end with that become PNG."""
 
 EXAMPLES = {
     "portrait": "inpaint",

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import hashlib
 import math
+import os
 import secrets
 import shutil
 import zlib
@@ -29,6 +30,7 @@ __all__ = [
     "Identity",
     "all_job_facts",
     "job_facts",
+    "link",
     "mask_version",
     "original",
     "picture_info",
@@ -73,6 +75,8 @@ def _is_info(info: dict[str, Any], identity: str) -> bool:
         and isinstance(info.get("name"), str)
         and all(isinstance(info.get(side), int) and info[side] > 0 for side in ("width", "height"))
         and info.get("result") in (".png", ".tif")
+        and isinstance(info.get("page"), int | None)
+        and _is_range(info.get("shown"))
         and isinstance(created, int | float)
         and math.isfinite(created)
     )
@@ -86,6 +90,13 @@ def original(store: Store, identity: str) -> Path:
     """
     picture_info(store, identity)
     return next(store.entry("pictures", identity).glob("original.*"))
+
+
+def _is_range(shown: object) -> bool:
+    """Whether this is what is shown as black and white; None in the pictures of earlier versions."""
+    if not isinstance(shown, list):
+        return shown is None
+    return len(shown) == 2 and all(isinstance(end, int | float) and math.isfinite(end) for end in shown)
 
 
 _MEDIA = {".jpg": "image/jpeg", ".png": "image/png"}
@@ -110,6 +121,14 @@ def temporary_folder(store: Store) -> Iterator[Path]:
         shutil.rmtree(folder, ignore_errors=True)
 
 
+def link(source: Path, target: Path) -> None:
+    """Put a file in a second place, as a hard link where the disk allows it."""
+    try:
+        os.link(source, target)
+    except OSError:
+        shutil.copyfile(source, target)
+
+
 def job_facts(services: Services, identity: str) -> dict[str, Any]:
     """Return a job as clients see it.
 
@@ -120,10 +139,10 @@ def job_facts(services: Services, identity: str) -> dict[str, Any]:
     request = services.queue.request(identity)
     task = find_offer(request.task)
     return {
-        **request.model_dump(mode="json", exclude={"whole", "names", "files"}),
+        **request.model_dump(mode="json", exclude={"whole", "names", "files", "shown"}),
         **services.queue.state(identity).model_dump(),
         "wish": services.queue.wish_of(identity),
-        "command": command_line(task, request.settings, request.names, request.continue_for),
+        "command": command_line(task, request.settings, request.names, request.continue_for, request.own_page),
         "progress": last_line(folder / "log.jsonl"),
         "has_mask": (folder / "mask.png").exists() or (folder / "whole-mask.png").exists(),
         "has_uncertainty": (folder / "uncertainty.tif").exists(),

@@ -1,7 +1,7 @@
 // The page as a whole. It is in one of three modes: empty, painting a mask, or showing a job. The address names the
 // picture or job (#picture=..., #job=...), so a reload shows it again.
 
-import { follow, order, post } from "./api.js";
+import { follow, order, post, put } from "./api.js";
 import * as asking from "./asking.js";
 import * as cards from "./cards.js";
 import { asRadios, make, sure } from "./dom.js";
@@ -155,8 +155,14 @@ async function loadMask(file) {
   quieten();
   const { mask } = painting, decoded = await createImageBitmap(file).catch(() => null);
   if (!mask || mask !== painting.mask) return; // another picture has been opened meanwhile
-  if (decoded) painting.load(decoded);
-  else complain(new Error(say("marks.unreadable")));
+  if (decoded) { painting.load(decoded); return; }
+  try { // the server reads more formats
+    const { id } = await current.uploading;
+    await painting.marks.save();
+    await painting.marks.hear((await put(`/pictures/${id}/mask`, file)).mask);
+  } catch (error) {
+    complain(error);
+  }
 }
 
 async function exportMask() {

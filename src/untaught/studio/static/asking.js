@@ -25,8 +25,9 @@ export function begin(shared) {
 const chosen = () => offers.find((one) => one.name === $("task").value);
 
 export async function loadOffers() {
-  const before = $("task").value;
-  offers = (await get("/tasks")).tasks;
+  const { tasks, files } = await get("/tasks"), before = $("task").value; // the user may have chosen meanwhile
+  offers = tasks;
+  for (const id of ["file", "mask-file", "second-file"]) $(id).accept = ["image/*", ...files].join();
   $("task").replaceChildren(...offers.map(({ name }) => make("option", { value: name, textContent: taskTitle(name) })));
   if (before) $("task").value = before;
 }
@@ -60,7 +61,17 @@ export function chooseTask() {
   stage.draw();
   $("options").replaceChildren(...offer.settings.filter((setting) => setting.common).map(control));
   $("more-options").replaceChildren(...offer.settings.filter((setting) => !setting.common).map(control));
+  showRange();
   maskChanged();
+}
+
+// Values of 8 bits are black and white as they are; of others the range is shown, and can be set.
+export function showRange() {
+  const { picture } = page.current, part = $("paint-panel").querySelector("[data-option=value_range]");
+  if (!part) return;
+  part.hidden = !picture?.shown || picture.depth === "uint8";
+  if (part.hidden) return;
+  [...part.querySelectorAll("input")].forEach((input, index) => { input.placeholder = Number(picture.shown[index].toPrecision(6)); });
 }
 
 // Chooses the task that suits the picture, unless the user has begun with another one.

@@ -49,6 +49,14 @@ export class Stage {
     return true;
   }
 
+  // The same picture as the server shows it.
+  async setBefore(bitmap) {
+    const { turn } = this, before = await levels(bitmap);
+    if (turn !== this.turn) return;
+    this.before = before;
+    this.draw();
+  }
+
   async setAfter(bitmap) {
     const { turn } = this, after = bitmap && await levels(bitmap);
     if (turn !== this.turn) return;
