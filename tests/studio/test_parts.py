@@ -18,7 +18,7 @@ from untaught.fitting.observers import Throttle
 from untaught.studio.job_files import JobRequest, JobState
 from untaught.studio.job_log import KeptPreviews
 from untaught.studio.mask_suggestions import propose
-from untaught.studio.queue import Queue
+from untaught.studio.queue import Queue, RefusedError
 from untaught.studio.reader_process import Readers
 from untaught.studio.security import Access
 from untaught.studio.sessions import Sessions
@@ -97,6 +97,32 @@ def request_of(identity, **settings):
         files={"picture": "a.png", "result": "b.png"},
         continue_for=[],
     )
+
+
+def test_jobs_that_wait_are_moved_and_all_are_renamed(tmp_path):
+    queue, jobs = Queue(Store(tmp_path), start_idler), []
+    for number in range(4):
+        with queue.store.adding("jobs") as (identity, folder):
+            request, state = request_of(identity), JobState.queued(queue.next_turn())
+            request.write(folder)
+            state.write(folder)
+        queue.add(identity, request, state)
+        jobs.append(identity)
+        assert queue.place_of(identity) == (number + 1, number + 1)
+    queue.move(jobs[2], -1)
+    queue.move(jobs[0], 1000)
+    queue.move(jobs[3], -1000)
+    queue.rename(jobs[1], "grandmother")
+    expected = [jobs[3], jobs[2], jobs[1], jobs[0]]
+    assert queue.waiting() == expected
+    again = Queue(queue.store, start_idler)
+    assert again.waiting() == expected, "after a restart too"
+    request = again.request(jobs[1])
+    assert (request.name, request.names["result"]) == ("grandmother", "grandmother-restored.png")
+    queue.cancel(jobs[1])
+    assert queue.place_of(jobs[1]) is None
+    with pytest.raises(RefusedError, match="only one that waits"):
+        queue.move(jobs[1], 1)
 
 
 def test_each_device_fits_one_job_at_a_time(tmp_path):

@@ -97,6 +97,12 @@ class JobRequest(_JobFile):
         return (given[0], given[1]) if given else self.shown
 
     @property
+    def device(self) -> str:
+        """The device that it asks for; "auto" by default."""
+        device = str(self.settings.get("device", "auto"))
+        return f"{device}:0" if device in ("cuda", "xpu") else device
+
+    @property
     def own_page(self) -> int | None:
         """The page of the job's own file; that of a region has only one."""
         return self.page if self.crop is None else None

@@ -17,17 +17,19 @@ from urllib.parse import quote
 from fastapi import Depends, HTTPException, Request, Response
 from fastapi import Path as InPath
 from fastapi.responses import FileResponse
+from pydantic import BaseModel, ConfigDict, Field
 from starlette.datastructures import Headers as RequestHeaders
 from starlette.types import Receive, Scope, Send
 
 from untaught.studio.job_files import JobResult, last_line
 from untaught.studio.services import Services
-from untaught.studio.storage import DamagedError, MissingError, Store, read_json, set_file_aside
+from untaught.studio.storage import DamagedError, MissingError, Store, read_json, set_file_aside, shown_name
 from untaught.studio.task_schema import command_line, find_offer
 
 __all__ = [
     "CurrentServices",
     "Identity",
+    "Name",
     "all_job_facts",
     "job_facts",
     "link",
@@ -47,6 +49,20 @@ def _services(request: Request) -> Services:
 
 CurrentServices = Annotated[Services, Depends(_services)]
 """The services of the studio that a request is for."""
+
+
+class Name(BaseModel):
+    """What a picture or a job is called."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    name: Annotated[str, Field(min_length=1, max_length=255)]
+
+    def shown(self) -> str:
+        """The name, safe to show and to suggest for downloads."""
+        return shown_name(f"{self.name}.x")
+
+
 Identity = Annotated[str, InPath(pattern="^[0-9a-f]{16}$", description="name of a picture or a job")]
 """The only part of a request that names an entry of the store."""
 
@@ -142,6 +158,7 @@ def job_facts(services: Services, identity: str) -> dict[str, Any]:
         **request.model_dump(mode="json", exclude={"whole", "names", "files", "shown"}),
         **services.queue.state(identity).model_dump(),
         "wish": services.queue.wish_of(identity),
+        "place": services.queue.place_of(identity),
         "command": command_line(task, request.settings, request.names, request.continue_for, request.own_page),
         "progress": last_line(folder / "log.jsonl"),
         "has_mask": (folder / "mask.png").exists() or (folder / "whole-mask.png").exists(),

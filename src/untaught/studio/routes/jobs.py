@@ -16,6 +16,7 @@ from untaught.studio.queue import RefusedError
 from untaught.studio.routes.common import (
     CurrentServices,
     Identity,
+    Name,
     all_job_facts,
     job_facts,
     link,
@@ -60,6 +61,14 @@ class Continuation(BaseModel):
     model_config = ConfigDict(extra="forbid")
 
     iterations: Annotated[int, Field(ge=1, le=1_000_000)]
+
+
+class Move(BaseModel):
+    """By how many places a job moves among those that wait."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    places: Annotated[int, Field(ge=-1000, le=1000)]
 
 
 class Strength(BaseModel):
@@ -185,6 +194,18 @@ async def _job(services: CurrentServices, identity: Identity) -> dict[str, Any]:
 @routes.delete("/jobs/{identity}", status_code=204, summary="Remove a job; it is cancelled first if it has not ended")
 async def _remove_job(services: CurrentServices, identity: Identity) -> None:
     services.queue.remove(identity)
+
+
+@routes.put("/jobs/{identity}/name", summary="Give a job another name, and its result with it")
+async def _rename_job(services: CurrentServices, identity: Identity, wanted: Name) -> dict[str, Any]:
+    services.queue.rename(identity, wanted.shown())
+    return job_facts(services, identity)
+
+
+@routes.post("/jobs/{identity}/move", summary="Let a job that waits be fitted earlier (negative) or later")
+async def _move(services: CurrentServices, identity: Identity, wanted: Move) -> dict[str, Any]:
+    services.queue.move(identity, wanted.places)
+    return job_facts(services, identity)
 
 
 @routes.post("/jobs/{identity}/pause", summary="Pause a job at a checkpoint")

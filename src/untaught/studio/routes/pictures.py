@@ -16,6 +16,7 @@ from untaught.studio.queue import RefusedError
 from untaught.studio.routes.common import (
     CurrentServices,
     Identity,
+    Name,
     link,
     mask_version,
     original,
@@ -99,6 +100,13 @@ async def _picture(services: CurrentServices, identity: Identity) -> dict[str, A
     return picture_facts(services, identity)
 
 
+@routes.put("/pictures/{identity}/name", summary="Give a picture another name; its jobs keep theirs")
+async def _rename_picture(services: CurrentServices, identity: Identity, wanted: Name) -> dict[str, Any]:
+    info = picture_info(services.store, identity)
+    write_json(services.store.entry("pictures", identity) / "info.json", {**info, "name": wanted.shown()})
+    return picture_facts(services, identity)
+
+
 def check_unused(services: Services, identity: str) -> None:
     """Check that no job needs a picture any more.
 
@@ -136,7 +144,7 @@ async def _choose_page(
         pages=info.get("pages"),
     )
     folder = services.store.entry("pictures", identity)
-    if not mask_version(folder) and not _second(folder) and not services.queue.has_jobs_of(identity):
+    if not mask_version(folder) and not _second(folder) and not services.queue.jobs_of(identity, ended=True):
         services.store.remove("pictures", identity)
     return facts
 

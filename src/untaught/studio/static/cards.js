@@ -15,6 +15,7 @@ export function begin(page) { ({ go, complain, removeOne, openExample } = page);
 export function showJobs(jobs) {
   const list = $("jobs"), old = new Map([...list.querySelectorAll("[data-job]")].map((button) => [button.dataset.job, button.closest("li")]));
   $("queue").hidden = !jobs.length;
+  $("zip").hidden = jobs.filter(({ state }) => state === "done").length < 2;
   if (!list.children.length) list.append(newCard());
   jobs.forEach((facts, index) => {
     const item = old.get(facts.id) ?? card(facts);
@@ -52,8 +53,7 @@ function card(facts) {
   button.dataset.job = facts.id;
   button.addEventListener("click", () => go(`job=${facts.id}`));
   const away = make("button", { className: "icon remove", title: say("picture.away") }, icon("close"));
-  away.setAttribute("aria-label", say("picture.remove", facts));
-  away.addEventListener("click", () => removeJob(facts));
+  away.addEventListener("click", () => removeJob({ ...facts, name: words.firstChild.textContent }));
   return make("li", {}, button, away);
 }
 
@@ -61,7 +61,9 @@ function update(item, facts) {
   const { progress, state } = facts, share = progress ? Math.round(100 * progress.iteration / progress.until) : 0;
   const source = `/api/jobs/${facts.id}/files/thumbnail?at=${progress?.iteration ?? 0}`, image = item.querySelector("img");
   item.firstElementChild.dataset.state = state;
-  item.querySelector("small").textContent = state === "running" && progress ? say("state.running-share", { share }) : say(`state.${state}`);
+  item.querySelector("b").textContent = facts.name;
+  item.querySelector(".remove").setAttribute("aria-label", say("picture.remove", facts));
+  item.querySelector("small").textContent = state === "running" && progress ? say("state.running-share", { share }) : facts.place ? say("state.queued-place", { place: facts.place[0] }) : say(`state.${state}`);
   item.querySelector("small").title = facts.message;
   if (image.getAttribute("src") !== source) image.src = source;
 }

@@ -122,9 +122,7 @@ async function paint(shown, width, height, name) {
 function took(facts) {
   const { painting } = page;
   page.current.picture = facts;
-  const depth = `depth.${facts.depth}`, range = facts.depth !== "uint8" && facts.shown?.map((end) => Number(end.toPrecision(4)));
-  const told = [knows(depth) ? say(depth) : facts.depth, range && say("picture.range", { low: range[0], high: range[1] })].filter(Boolean);
-  showSubject(facts.name, `${facts.width} × ${facts.height}`, ...told);
+  showFacts(facts);
   showPages(facts);
   asking.showRange();
   history.replaceState(null, "", `#picture=${facts.id}`);
@@ -132,6 +130,18 @@ function took(facts) {
   painting.marks.begin(facts.id, facts.mask).catch(() => {});
   asking.maskChanged();
   if (!painting.mask.missing) asking.inspect(facts.id).catch(() => {}); // what cannot be inspected is restored all the same
+}
+
+function showFacts(facts) {
+  const depth = `depth.${facts.depth}`, range = facts.depth !== "uint8" && facts.shown?.map((end) => Number(end.toPrecision(4)));
+  const told = [knows(depth) ? say(depth) : facts.depth, range && say("picture.range", { low: range[0], high: range[1] })].filter(Boolean);
+  showSubject(facts.name, `${facts.width} × ${facts.height}`, ...told);
+}
+
+// The picture that is open has another name.
+export function renamed({ name }) {
+  page.current.picture = { ...page.current.picture, name };
+  showFacts(page.current.picture);
 }
 
 function showPages({ page: number, pages }) {

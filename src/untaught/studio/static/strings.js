@@ -183,6 +183,7 @@ export const STRINGS = {
 
   // A job
   "state.queued": "Waiting",
+  "state.queued-place": "Waiting · {place}",
   "state.running": "Running",
   "state.running-share": "Running · {share} %",
   "state.paused": "Paused",
@@ -212,7 +213,7 @@ export const STRINGS = {
   "job.chart-best": "best",
   "job.setting-up": "Getting ready.",
   "job.full": "The disk is full. This job goes on by itself once there is space: see Storage.",
-  "job.waits": "Another job is using the device. This one starts by itself.",
+  "job.waits": "Another job is using the device. This one starts by itself; it is number {place} of {waiting} that wait.",
   "job.cancelled-about": "Its previews are kept. Resume continues from the last checkpoint.",
   "job.paused-about": "You can resume it at any time, also after closing the studio.",
   "job.settling": "The picture of this strength is being made.",
@@ -225,6 +226,8 @@ export const STRINGS = {
   "job.told-done": "{name}: restored",
   "job.told-failed": "{name}: failed",
   "job.told-title": "{text} · untaught studio",
+  "job.earlier": "Earlier",
+  "job.later": "Later",
   "job.pause": "Pause",
   "job.finish": "Stop here",
   "job.cancel": "Cancel",
@@ -325,6 +328,9 @@ export const STRINGS = {
   "leave.everywhere": "Log out everywhere",
   "tip.everywhere": "Ends all sessions and makes a new token",
   "leave.here": "Log out",
+  "name.title": "Name",
+  "name.rename": "Rename",
+  "name.keep": "Keep",
   "sure.keep": "Keep",
   "sure.remove": "Remove",
 };
