@@ -113,6 +113,8 @@ def test_axe_finds_nothing(page, studio, photo, axe, jobs, theme):
         page.goto(f"{studio.home}/#job={job}")
         until(page, f"document.getElementById('job-panel').dataset.state === '{state}'")
         page.evaluate("() => { for (const one of document.querySelectorAll('#job-panel details')) one.open = true; }")
+        page.keyboard.press("g")
+        page.locator("#histogram").wait_for()
         found[state] = findings(page, axe)
     page.click("#storage-open")
     page.locator("#storage-entries input").first.wait_for()

@@ -103,6 +103,34 @@ def test_a_deep_picture_with_holes_becomes_a_jpeg(values, tmp_path, monkeypatch)
         assert np.asarray(turns.convert("L")).mean() > 100
 
 
+def test_a_histogram_of_before_and_after(page, studio, denoised):
+    page.goto(f"{studio.home}/#job={denoised}")
+    until(page, "document.body.dataset.shown === 'result'")
+    assert page.is_hidden("#histogram")
+    page.keyboard.press("g")
+    page.locator("#histogram").wait_for()
+    assert page.get_attribute("#histogram-toggle", "aria-pressed") == "true"
+    ink = """() => {
+        const chart = document.getElementById("histogram-chart"), half = [0, 0];
+        const { data } = chart.getContext("2d").getImageData(0, 0, chart.width, chart.height);
+        for (let at = 3; at < data.length; at += 4) {
+            if (data[at]) half[2 * ((at >> 2) % chart.width) < chart.width ? 0 : 1]++;
+        }
+        return half;
+    }"""
+    assert min(page.evaluate(ink)) > 0
+    page.evaluate("""async () => {
+        const { levels } = await import("/static/stage.js"), { Histogram } = await import("/static/histogram.js");
+        const values = new Uint8ClampedArray(4 * 64 * 64).fill(250);
+        const bright = await levels(await createImageBitmap(new ImageData(values, 64, 64)));
+        new Histogram({ before: bright, after: bright, against: null }).draw();
+    }""")
+    dark, light = page.evaluate(ink)
+    assert light > 4 * dark
+    page.keyboard.press("g")
+    assert page.is_hidden("#histogram")
+
+
 def test_a_result_is_restored_again(page, studio, denoised):
     page.goto(f"{studio.home}/#job={denoised}")
     page.click("#use")

@@ -27,6 +27,7 @@ export class Stage {
     this.holding = false;
     this.onStroke = null;              // (phase, points, event): "start", "move", "end", "hover", "leave"
     this.onChange = () => {};
+    this.onPicture = () => {};         // another picture is shown
     this.space = false;
     this.dirty = null;
     this.fitted = true;
@@ -45,6 +46,7 @@ export class Stage {
     this.height = height;
     this.after = this.against = this.heat = this.overlay = this.selection = this.outline = this.cursor = null;
     this.before = before;
+    this.onPicture();
     this.fit();
     return true;
   }
@@ -61,6 +63,7 @@ export class Stage {
     const { turn } = this, after = bitmap && await levels(bitmap);
     if (turn !== this.turn) return;
     this.after = after;
+    this.onPicture();
     this.draw();
   }
 
