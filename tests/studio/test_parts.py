@@ -17,7 +17,7 @@ from untaught.fitting import observers
 from untaught.fitting.observers import Throttle
 from untaught.studio.job_files import JobRequest, JobState
 from untaught.studio.job_log import KeptPreviews
-from untaught.studio.mask_suggestions import propose
+from untaught.studio.mask_suggestions import likely, propose
 from untaught.studio.queue import Queue, RefusedError
 from untaught.studio.reader_process import Readers
 from untaught.studio.security import Access
@@ -259,6 +259,16 @@ def test_suggested_masks_find_thin_lines_that_stand_out():
         assert missing[line].mean() > 0.9, kind
         assert missing.mean() < 0.1, kind
         assert not (~propose(picture, kind)).any(), kind
+        assert kind == "black" or likely(scratched) == kind
+
+
+def test_specks_are_suggested_if_they_stand_out_far():
+    noisy = np.full((80, 80), 120, np.uint8) + np.random.default_rng(0).integers(0, 8, (80, 80), np.uint8)
+    noisy[20:22, 30:32] = 250
+    noisy[60, 60] = 250  # an impulse, which is noise
+    missing = ~propose(noisy, "bright")
+    assert missing[20:22, 30:32].all()
+    assert missing.sum() == 16
 
 
 def test_without_the_extra_it_says_how_to_install_it(monkeypatch, capsys, tmp_path):

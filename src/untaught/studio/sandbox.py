@@ -38,7 +38,7 @@ from untaught.imaging.formats.registry import FORMATS
 from untaught.imaging.jpeg_tables import read_compression
 from untaught.imaging.picture import Picture, check_size
 from untaught.imaging.writing import check_writable, write
-from untaught.studio.mask_suggestions import propose
+from untaught.studio.mask_suggestions import likely, propose
 from untaught.studio.previews import as_shown, film, in_turns, shown_range, side_by_side, thumbnail
 from untaught.studio.storage import is_full
 
@@ -165,7 +165,8 @@ def read_mask(width: str, height: str) -> dict[str, Any]:
 def propose_mask(original: str, page: str, kind: str, strength: str) -> dict[str, Any]:
     """Suggest a mask for the picture in a file, and write ``mask.png``."""
     pixels = reading.read(original, page=_number(page)).pixels
-    return _write_mask(Path("mask.png"), propose(pixels, kind, float(strength)))
+    found = likely(pixels) if kind == "auto" else kind
+    return {**_write_mask(Path("mask.png"), propose(pixels, found, float(strength))), "kind": found}
 
 
 def _number(page: str) -> int | None:
@@ -191,7 +192,8 @@ def inspect_picture(original: str, page: str) -> dict[str, Any]:
     settings = {
         name.removeprefix("--").replace("-", "_"): value for name, value in zip(*[iter(words)] * 2, strict=False)
     }
-    return {"task": task, "settings": settings, "sentences": [finding.sentence for finding in found.findings]}
+    sentences = [finding.sentence for finding in found.findings]
+    return {"task": task, "settings": settings, "sentences": sentences, "doubt": found.doubt}
 
 
 def export(result: str, view: str, before: str, name: str, form: str, quality: str) -> dict[str, Any]:

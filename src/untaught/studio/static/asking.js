@@ -15,7 +15,7 @@ let planning = 0, plans = 0;
 export function begin(shared) {
   page = shared;
   second.begin(shared, () => { touched = true; maskChanged(); });
-  $("task").addEventListener("change", () => { clearField(); chooseTask(); });
+  $("task").addEventListener("change", () => { $("unsure").hidden = true; clearField(); chooseTask(); });
   $("paint-panel").addEventListener("input", () => { touched = true; page.quieten(); maskChanged(); });
   $("paint-panel").addEventListener("click", (event) => { if (event.target.closest("[data-option]")) { touched = true; maskChanged(); } });
   $("start").addEventListener("click", () => start());
@@ -34,7 +34,7 @@ export async function loadOffers() {
 
 // Begins with a new picture: with the task and settings of an earlier job, or the first task.
 export function beginWith(wished) {
-  $("inspected").hidden = true;
+  $("inspected").hidden = $("unsure").hidden = true;
   if (offers.length) loadDevices().catch(() => {});
   touched = wished !== null;
   if (wished) { fillIn(wished); return; }
@@ -76,12 +76,14 @@ export function showRange() {
 
 // Chooses the task that suits the picture, unless the user has begun with another one.
 export async function inspect(identity) {
-  const { task, settings, sentences } = await get(`/pictures/${identity}/inspection`), { painting, current } = page;
+  const { task, settings, sentences, doubt } = await get(`/pictures/${identity}/inspection`), { painting, current } = page;
   if (current.picture?.id !== identity || !painting.mask || painting.mask.missing || touched) return;
   const found = offers.some((one) => one.name === task);
   $("findings").replaceChildren(...sentences.map((text) => make("li", { textContent: text })));
   $("inspected-title").textContent = say(found ? "task.chosen" : "task.measured");
   $("inspected").hidden = false;
+  $("unsure").hidden = found;
+  $("unsure").textContent = doubt ? say("task.doubt", { doubt }) : say("task.unsure");
   if (found) fillIn({ task, settings });
 }
 

@@ -213,8 +213,7 @@ export class JobView {
     $("whole").hidden = state !== "done" || !facts.crop;
     $("download").classList.toggle("primary", !facts.crop);
     $("uncertainty-choice").hidden = state !== "done" || !facts.has_uncertainty;
-    if (this.state !== state) $("details").open = state === "running";
-    this.state = state;
+    $("details-title").textContent = say(running ? "job.goes" : "job.went");
     $("notes").textContent = "";
     this.line = facts.progress ?? this.line;
     if (state === "failed") $("why").textContent = `${facts.message[0]?.toUpperCase() ?? ""}${facts.message.slice(1)}.`;
@@ -246,7 +245,8 @@ export class JobView {
     $("expected-title").textContent = say(expected ? "job.expected" : "job.loss");
     $("expected-title").title = expected ? say("job.expected-about") : "";
     $("loss").textContent = expected ? `${expected.toFixed(1)} dB` : line ? (line.loss ?? 0).toExponential(1) : "–";
-    if (state === "running") $("why").textContent = line?.why ?? say("job.setting-up");
+    $("stopping").textContent = (state === "running" && line?.why) || "";
+    if (state === "running") $("why").textContent = line ? say("job.left-about", { time: duration(line.left) }) : say("job.setting-up");
   }
 
   #showTime() {
