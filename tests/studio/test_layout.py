@@ -8,7 +8,7 @@ import pytest
 import tifffile
 from PIL import Image
 
-from studio_page import looks_of, open_photo, until
+from studio_page import looks_of, open_photo, start, until
 
 playwright = pytest.importorskip("playwright.sync_api", reason="playwright is not installed")
 pytest.importorskip("fastapi", reason="the studio is an extra: pip install 'untaught[studio]'")
@@ -138,6 +138,16 @@ def test_several_pictures_at_once_and_their_results(page, studio, photo, places)
     page.locator("#paint-panel").wait_for()
     assert page.inner_text("#subject").startswith("photo")
     studio.wait_until(lambda: {"photo", "other"} <= {one["name"] for one in studio.get("pictures")["pictures"]})
+    playwright.expect(page.locator("#together-part")).to_be_hidden()  # each needs marks of its own
+    page.select_option("#task", "denoise")
+    page.check("#together")
+    job = start(page, 100_000)
+    both = [one for one in studio.get("jobs")["jobs"] if one["settings"].get("iterations") == 100_000]
+    assert [one["name"] for one in both] == ["other", "photo"]
+    assert both[0]["settings"] == both[1]["settings"]
+    assert both[1]["id"] == job
+    for one in both:
+        studio.post(f"jobs/{one['id']}/cancel")
     done = places["done"].removeprefix("job=")
     archive = zipfile.ZipFile(io.BytesIO(studio.client.get("results.zip").content))
     name = studio.get(f"jobs/{done}")["name"]

@@ -35,6 +35,7 @@ export async function loadOffers() {
 // Begins with a new picture: with the task and settings of an earlier job, or the first task.
 export function beginWith(wished) {
   $("inspected").hidden = $("unsure").hidden = true;
+  $("together").checked = false;
   if (offers.length) loadDevices().catch(() => {});
   touched = wished !== null;
   if (wished) { fillIn(wished); return; }
@@ -99,7 +100,17 @@ export function maskChanged() {
   const wrong = !offer ? "" : second.isMissing(offer.files) ? say("start.second-first") : mask && marked === mask.data.length ? say("start.all-marked") : offer.mask === "needed" && !marked ? say("start.mark-first") : null;
   $("start").disabled = $("try").disabled = wrong !== null;
   $("plan").textContent = wrong ?? "";
+  showTogether();
   plan(wrong === null);
+}
+
+// Pictures that were dropped together can be treated alike, unless each needs something of its own.
+export function showTogether() {
+  const { together, picture } = page.current, offer = chosen();
+  const others = offer && together && together.first === picture?.id && offer.mask !== "needed" && !offer.files.some(({ required }) => required) ? together.others : [];
+  $("together-part").hidden = !others.length;
+  $("together-text").textContent = say("start.together", { number: others.length });
+  return $("together").checked ? others : [];
 }
 
 // Says what the job would take, some time after the last change.
@@ -144,6 +155,10 @@ export async function start(region = null) {
     await marks.save();
     const crop = region && [region.left, region.top, region.right - region.left, region.bottom - region.top];
     const added = await post("/jobs", { picture: facts.id, task: $("task").value, settings: chosenSettings(), crop, mask: marks.version });
+    for (const { id, name } of region ? [] : showTogether()) {
+      await post("/jobs", { picture: id, task: $("task").value, settings: chosenSettings() })
+        .catch((error) => { throw new Error(`${name}: ${error.message}`); });
+    }
     page.go(`job=${added.id}`);
   } catch (error) {
     page.complain(error);

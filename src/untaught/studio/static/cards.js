@@ -2,7 +2,7 @@
 
 import { get, remove } from "./api.js";
 import { icon, make, sure } from "./dom.js";
-import { say } from "./words.js";
+import { aboutJob, duration, say } from "./words.js";
 
 const $ = (id) => document.getElementById(id);
 const states = new Map(); // of the jobs, by name, as last heard
@@ -63,9 +63,16 @@ function update(item, facts) {
   item.firstElementChild.dataset.state = state;
   item.querySelector("b").textContent = facts.name;
   item.querySelector(".remove").setAttribute("aria-label", say("picture.remove", facts));
-  item.querySelector("small").textContent = state === "running" && progress ? say("state.running-share", { share }) : facts.place ? say("state.queued-place", { place: facts.place[0] }) : say(`state.${state}`);
+  item.firstElementChild.title = aboutJob(facts);
+  item.querySelector("small").textContent = told(facts, share);
   item.querySelector("small").title = facts.message;
   if (image.getAttribute("src") !== source) image.src = source;
+}
+
+function told({ state, progress, place, result }, share) {
+  if (state === "running" && progress) return say("state.running-share", { share });
+  if (place) return say("state.queued-place", { place: place[0] });
+  return state === "done" && result?.seconds ? say("state.done-time", { time: duration(result.seconds) }) : say(`state.${state}`);
 }
 
 async function removeJob(facts) {

@@ -63,8 +63,14 @@ export async function openFile(file) {
 export async function openFiles([first, ...others]) {
   if (!first) return;
   await openFile(first);
+  const together = page.current.together = { first: page.current.picture?.id, others: [] };
   for (const file of others) {
-    await upload(`/pictures?name=${encodeURIComponent(file.name)}`, file).catch((error) => page.complain(new Error(`${file.name}: ${error.message}`)));
+    try {
+      together.others.push(await upload(`/pictures?name=${encodeURIComponent(file.name)}`, file));
+      asking.showTogether();
+    } catch (error) {
+      page.complain(new Error(`${file.name}: ${error.message}`));
+    }
   }
   if (others.length && document.body.dataset.mode === "empty") cards.showPictures().catch(page.complain);
 }
@@ -134,7 +140,7 @@ function took(facts) {
 
 function showFacts(facts) {
   const depth = `depth.${facts.depth}`, range = facts.depth !== "uint8" && facts.shown?.map((end) => Number(end.toPrecision(4)));
-  const told = [knows(depth) ? say(depth) : facts.depth, range && say("picture.range", { low: range[0], high: range[1] })].filter(Boolean);
+  const told = [facts.pages && say("page.shown", facts), knows(depth) ? say(depth) : facts.depth, range && say("picture.range", { low: range[0], high: range[1] })].filter(Boolean);
   showSubject(facts.name, `${facts.width} × ${facts.height}`, ...told);
 }
 
