@@ -201,6 +201,7 @@ export class JobView {
     $("ended-actions").hidden = running;
     $("pause").disabled = $("finish").disabled = Boolean(wish) || state !== "running";
     $("pause").disabled &&= state !== "queued";
+    $("finish").hidden = state === "queued";
     $("earlier").hidden = $("later").hidden = waiting < 2;
     $("earlier").disabled = place === 1;
     $("later").disabled = place === waiting;
