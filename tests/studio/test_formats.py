@@ -9,12 +9,14 @@ from PIL import Image
 
 pytest.importorskip("fastapi", reason="the studio is an extra: pip install 'untaught[studio]'")
 
+from made_pictures import mosaic_with_a_preview
 from untaught.errors import InputError
 from untaught.imaging import reading, writing
 from untaught.imaging.formats.registry import FORMATS
 from untaught.imaging.picture import Picture
 from untaught.studio import sandbox
 from untaught.studio.previews import as_shown, shown_range
+from untaught.studio.task_schema import describe, find_offer
 
 RAMP = np.add.outer(np.arange(20), np.arange(24)) * 5
 
@@ -72,6 +74,17 @@ def test_an_animation_and_a_damaged_bmp_are_told(upload):
         upload(file.getvalue())
     with pytest.raises(InputError, match="damaged or cut off"):
         upload(b"BM" + bytes(30))
+
+
+def test_the_mosaic_of_a_camera_is_to_be_demosaiced(upload, tmp_path):
+    pytest.importorskip("rawpy")
+    mosaic_with_a_preview(tmp_path / "made.dng")
+    facts = upload((tmp_path / "made.dng").read_bytes())
+    assert (facts["channels"], facts["depth"], facts["shown"]) == (1, "uint16", (64, 4095))
+    found = sandbox.inspect_picture(str(next(tmp_path.glob("original.*"))), "")
+    assert (found["task"], found["settings"]) == ("demosaic", {"pattern": "GRBG"})
+    pattern = next(option for option in describe(find_offer("demosaic"))["settings"] if option["name"] == "pattern")
+    assert "GRBG" in pattern["choices"]
 
 
 def pages(*values):
