@@ -10,7 +10,7 @@ import subprocess
 import sys
 import time
 from pathlib import Path
-from typing import Any, Self
+from typing import IO, Any, Self
 
 import httpx
 
@@ -30,10 +30,12 @@ class RunningStudio:
 
     Args:
         folder: for its files.
+        errors: gets what it prints as errors; by default they go to the terminal.
     """
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, errors: IO[str] | None = None) -> None:
         self.folder = folder
+        self.errors = errors
         self.start()
 
     def start(self, port: str = "0") -> None:
@@ -41,6 +43,7 @@ class RunningStudio:
         self.process = subprocess.Popen(
             [sys.executable, "-m", "untaught", *words],
             stdout=subprocess.PIPE,
+            stderr=self.errors,
             text=True,
             start_new_session=True,
             env={**os.environ, "OMP_NUM_THREADS": "1", "UNTAUGHT_TOKEN": TOKEN},

@@ -7,7 +7,7 @@ import sys
 import numpy as np
 import pytest
 
-from made_pictures import RNG, values
+from made_pictures import RNG, mosaic_with_a_preview, values
 from untaught.cli import main
 from untaught.errors import PictureError
 from untaught.imaging import reading, writing
@@ -225,29 +225,6 @@ def test_levels_of_values_beyond_their_type(tmp_path):
         assert main([*map(str, words), "--quiet"]) == 0
         result = reading.read(tmp_path / f"out{suffix}").pixels
         assert 700 < result.min() < result.max() < 1100
-
-
-def mosaic_with_a_preview(path):
-    """A DNG as simple as can be."""
-    import tifffile
-
-    pixels = made(np.uint16, (64, 80)) // 16
-    tags = [
-        (50706, 1, 4, b"\1\4\0\0", True),
-        (50707, 1, 4, b"\1\1\0\0", True),
-        (50708, 2, None, "a camera", True),
-    ]
-    of_the_mosaic = [
-        (33421, 3, 2, (2, 2), True),
-        (33422, 1, 4, b"\1\0\2\1", True),
-        (50714, 4, 1, 64, True),
-        (50717, 4, 1, 4095, True),
-    ]
-    with tifffile.TiffWriter(path) as file:
-        preview = np.zeros((8, 8, 3), np.uint8)
-        file.write(preview, photometric="rgb", subfiletype=1, subifds=1, metadata=None, extratags=tags)
-        file.write(pixels, photometric="cfa", subfiletype=0, metadata=None, extratags=of_the_mosaic)
-    return pixels
 
 
 def test_the_mosaic_of_a_camera_is_read(tmp_path):

@@ -79,8 +79,10 @@ def jobs(studio, photo):
     studio.post(f"jobs/{cancelled}/cancel")
     studio.wait_until(lambda: studio.get(f"jobs/{failed}")["state"] == "failed")
     running = studio.post("jobs", {**body, "settings": {"iterations": 100_000}}, 201)["id"]
-    yield {"done": done, "cancelled": cancelled, "failed": failed, "running": running}
-    studio.post(f"jobs/{running}/cancel")
+    waiting = [studio.post("jobs", {**body, "settings": {"iterations": 100_000}}, 201)["id"] for _ in range(2)]
+    yield {"done": done, "cancelled": cancelled, "failed": failed, "running": running, "queued": waiting[1]}
+    for job in (*waiting, running):
+        studio.post(f"jobs/{job}/cancel")
 
 
 def findings(page, axe):
@@ -111,6 +113,8 @@ def test_axe_finds_nothing(page, studio, photo, axe, jobs, theme):
         page.goto(f"{studio.home}/#job={job}")
         until(page, f"document.getElementById('job-panel').dataset.state === '{state}'")
         page.evaluate("() => { for (const one of document.querySelectorAll('#job-panel details')) one.open = true; }")
+        page.keyboard.press("g")
+        page.locator("#histogram").wait_for()
         found[state] = findings(page, axe)
     page.click("#storage-open")
     page.locator("#storage-entries input").first.wait_for()
@@ -121,4 +125,36 @@ def test_axe_finds_nothing(page, studio, photo, axe, jobs, theme):
     page.click("#leaving [value=no]")
     page.locator("li:has([data-job]) .remove").first.click()
     found["sure"] = findings(page, axe)
+    page.click("#sure [value=no]")
+    page.click("#rename")
+    found["rename"] = findings(page, axe)
     assert {state: one for state, one in found.items() if one} == {}
+
+
+def test_a_job_that_waits_is_moved_and_renamed_by_keys(page, studio, jobs):
+    page.goto(f"{studio.home}/#job={jobs['queued']}")
+    why = page.locator("#why")
+    playwright.expect(why).to_contain_text("number 2 of 2")
+    assert page.is_disabled("#later")
+    page.focus("#earlier")
+    page.keyboard.press("Enter")
+    playwright.expect(why).to_contain_text("number 1 of 2")
+    playwright.expect(page.locator("#later")).to_be_focused()
+    playwright.expect(page.locator(f"[data-job='{jobs['queued']}'] small")).to_have_text("Waiting · 1")
+    page.focus("#rename")
+    page.keyboard.press("Enter")
+    page.keyboard.type("Grandmother's house")
+    page.keyboard.press("Enter")
+    playwright.expect(page.locator("#subject")).to_contain_text("Grandmother's house")
+    playwright.expect(page.locator(f"[data-job='{jobs['queued']}'] b")).to_have_text("Grandmother's house")
+    page.goto(f"{studio.home}/#picture={studio.get('jobs/' + jobs['queued'])['picture']}")
+    page.locator("#task").wait_for()
+    playwright.expect(page.locator("#subject")).to_contain_text("8 bits")
+    page.click("#rename")
+    page.fill("#new-name", "v1.2")
+    page.keyboard.press("Escape")
+    playwright.expect(page.locator("#subject")).to_contain_text("photo")
+    page.click("#rename")
+    page.fill("#new-name", "v1.2")
+    page.keyboard.press("Enter")
+    playwright.expect(page.locator("#subject")).to_contain_text("v1.2")

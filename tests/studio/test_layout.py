@@ -5,9 +5,10 @@ import zipfile
 
 import numpy as np
 import pytest
+import tifffile
 from PIL import Image
 
-from studio_page import looks_of, open_photo, until
+from studio_page import looks_of, open_photo, start, until
 
 playwright = pytest.importorskip("playwright.sync_api", reason="playwright is not installed")
 pytest.importorskip("fastapi", reason="the studio is an extra: pip install 'untaught[studio]'")
@@ -20,6 +21,7 @@ LONG = "ANameWithoutAnySpacesThatGoesOnAndOnForSixtyLettersAndMoreOfThem.png"
 RIGHT_TO_LEFT = "صورة قديمة من بيت العائلة في الصيف قبل خمسين سنة.png"
 COVERED = """() => {
     const found = [];
+    document.getElementById("zip").hidden = false;  // as where several results are done
     for (const one of document.querySelectorAll("button, input, select, a, summary, [role=slider]")) {
         const seen = one.checkVisibility({ visibilityProperty: true, opacityProperty: true });
         if (!seen || one.closest("dialog")) continue;
@@ -88,6 +90,30 @@ def test_the_task_is_chosen_by_what_the_picture_shows(page, tmp_path):
     assert page.input_value("#task") == "denoise"
 
 
+def test_a_page_of_several_and_its_value_range(page, tmp_path):
+    values = np.add.outer(np.arange(48), np.arange(40)).astype(np.uint16) * 20
+    tifffile.imwrite(tmp_path / "scan.tif", np.stack([values, values + 500]), photometric="minisblack")
+    page.set_input_files("#file", tmp_path / "scan.tif")
+    page.locator("#pages-part").wait_for()
+    assert "2 pages" in page.inner_text("#pages-about")
+    page.fill("#page-number", "2")
+    page.press("#page-number", "Enter")
+    until(page, "document.getElementById('subject').textContent.includes('16 bits · 5')")
+    playwright.expect(page.locator("#page-number")).to_have_value("2")
+    page.select_option("#task", "denoise")
+    page.click("#more summary")
+    black, white = (page.get_by_label(f"Value of {end}") for end in ("black", "white"))
+    assert 500 <= float(black.get_attribute("placeholder")) < 600
+    white.fill("much")
+    page.click("#start")
+    playwright.expect(page.locator("#wrong")).to_contain_text("Value range is 2 values")
+    playwright.expect(black).to_be_focused()
+    white.fill("4095")
+    playwright.expect(page.locator("#wrong")).to_have_count(0)
+    chosen = page.evaluate("async () => (await import('/static/form.js')).chosenSettings()")
+    assert chosen["value_range"] == [black.get_attribute("placeholder"), "4095"]
+
+
 def test_a_failed_job_shows_no_curve_of_another_one(page, studio, places):
     gray = io.BytesIO()
     Image.new("L", (20, 20), 90).save(gray, "JPEG")
@@ -113,6 +139,16 @@ def test_several_pictures_at_once_and_their_results(page, studio, photo, places)
     page.locator("#paint-panel").wait_for()
     assert page.inner_text("#subject").startswith("photo")
     studio.wait_until(lambda: {"photo", "other"} <= {one["name"] for one in studio.get("pictures")["pictures"]})
+    playwright.expect(page.locator("#together-part")).to_be_hidden()  # each needs marks of its own
+    page.select_option("#task", "denoise")
+    page.check("#together")
+    job = start(page, 100_000)
+    both = [one for one in studio.get("jobs")["jobs"] if one["settings"].get("iterations") == 100_000]
+    assert [one["name"] for one in both] == ["other", "photo"]
+    assert both[0]["settings"] == both[1]["settings"]
+    assert both[1]["id"] == job
+    for one in both:
+        studio.post(f"jobs/{one['id']}/cancel")
     done = places["done"].removeprefix("job=")
     archive = zipfile.ZipFile(io.BytesIO(studio.client.get("results.zip").content))
     name = studio.get(f"jobs/{done}")["name"]

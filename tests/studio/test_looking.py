@@ -89,11 +89,46 @@ def test_a_deep_picture_with_holes_becomes_a_jpeg(values, tmp_path, monkeypatch)
     top = 65535 if values is np.uint16 else 1
     shades = np.linspace(0, top, 20 * 20 * 3).reshape(20, 20, 3).astype(values)
     write("deep.tif", Picture(shades, np.full((20, 20), top, values)))
-    export("deep.tif", "deep.tif", "export.jpg", "jpeg", "95")
+    export("deep.tif", "deep.tif", "deep.tif", "export.jpg", "jpeg", "95")
     found = read("export.jpg").pixels.astype(float)
     assert np.abs(found - shades.astype(float) * (255 / top)).max() < 12
-    export("deep.tif", "deep.tif", "export.png", "pair", "95")
+    export("deep.tif", "deep.tif", "deep.tif", "export.png", "pair", "95")
     assert read("export.png").pixels.shape == (20, 42, 3)
+    write("black.png", Picture(np.zeros((40, 40), np.uint8)))
+    export("deep.tif", "deep.tif", "black.png", "export.gif", "gif", "95")
+    with Image.open("export.gif") as turns:
+        assert (turns.size, turns.n_frames) == ((20, 20), 2)
+        assert np.asarray(turns.convert("L")).max() == 0
+        turns.seek(1)
+        assert np.asarray(turns.convert("L")).mean() > 100
+
+
+def test_a_histogram_of_before_and_after(page, studio, denoised):
+    page.goto(f"{studio.home}/#job={denoised}")
+    until(page, "document.body.dataset.shown === 'result'")
+    assert page.is_hidden("#histogram")
+    page.keyboard.press("g")
+    page.locator("#histogram").wait_for()
+    assert page.get_attribute("#histogram-toggle", "aria-pressed") == "true"
+    ink = """() => {
+        const chart = document.getElementById("histogram-chart"), half = [0, 0];
+        const { data } = chart.getContext("2d").getImageData(0, 0, chart.width, chart.height);
+        for (let at = 3; at < data.length; at += 4) {
+            if (data[at]) half[2 * ((at >> 2) % chart.width) < chart.width ? 0 : 1]++;
+        }
+        return half;
+    }"""
+    assert min(page.evaluate(ink)) > 0
+    page.evaluate("""async () => {
+        const { levels } = await import("/static/stage.js"), { Histogram } = await import("/static/histogram.js");
+        const values = new Uint8ClampedArray(4 * 64 * 64).fill(250);
+        const bright = await levels(await createImageBitmap(new ImageData(values, 64, 64)));
+        new Histogram({ before: bright, after: bright, against: null }).draw();
+    }""")
+    dark, light = page.evaluate(ink)
+    assert light > 4 * dark
+    page.keyboard.press("g")
+    assert page.is_hidden("#histogram")
 
 
 def test_a_result_is_restored_again(page, studio, denoised):

@@ -17,8 +17,8 @@ from untaught.fitting import observers
 from untaught.fitting.observers import Throttle
 from untaught.studio.job_files import JobRequest, JobState
 from untaught.studio.job_log import KeptPreviews
-from untaught.studio.mask_suggestions import propose
-from untaught.studio.queue import Queue
+from untaught.studio.mask_suggestions import likely, propose
+from untaught.studio.queue import Queue, RefusedError
 from untaught.studio.reader_process import Readers
 from untaught.studio.security import Access
 from untaught.studio.sessions import Sessions
@@ -97,6 +97,32 @@ def request_of(identity, **settings):
         files={"picture": "a.png", "result": "b.png"},
         continue_for=[],
     )
+
+
+def test_jobs_that_wait_are_moved_and_all_are_renamed(tmp_path):
+    queue, jobs = Queue(Store(tmp_path), start_idler), []
+    for number in range(4):
+        with queue.store.adding("jobs") as (identity, folder):
+            request, state = request_of(identity), JobState.queued(queue.next_turn())
+            request.write(folder)
+            state.write(folder)
+        queue.add(identity, request, state)
+        jobs.append(identity)
+        assert queue.place_of(identity) == (number + 1, number + 1)
+    queue.move(jobs[2], -1)
+    queue.move(jobs[0], 1000)
+    queue.move(jobs[3], -1000)
+    queue.rename(jobs[1], "grandmother")
+    expected = [jobs[3], jobs[2], jobs[1], jobs[0]]
+    assert queue.waiting() == expected
+    again = Queue(queue.store, start_idler)
+    assert again.waiting() == expected, "after a restart too"
+    request = again.request(jobs[1])
+    assert (request.name, request.names["result"]) == ("grandmother", "grandmother-restored.png")
+    queue.cancel(jobs[1])
+    assert queue.place_of(jobs[1]) is None
+    with pytest.raises(RefusedError, match="only one that waits"):
+        queue.move(jobs[1], 1)
 
 
 def test_each_device_fits_one_job_at_a_time(tmp_path):
@@ -233,6 +259,16 @@ def test_suggested_masks_find_thin_lines_that_stand_out():
         assert missing[line].mean() > 0.9, kind
         assert missing.mean() < 0.1, kind
         assert not (~propose(picture, kind)).any(), kind
+        assert kind == "black" or likely(scratched) == kind
+
+
+def test_specks_are_suggested_if_they_stand_out_far():
+    noisy = np.full((80, 80), 120, np.uint8) + np.random.default_rng(0).integers(0, 8, (80, 80), np.uint8)
+    noisy[20:22, 30:32] = 250
+    noisy[60, 60] = 250  # an impulse, which is noise
+    missing = ~propose(noisy, "bright")
+    assert missing[20:22, 30:32].all()
+    assert missing.sum() == 16
 
 
 def test_without_the_extra_it_says_how_to_install_it(monkeypatch, capsys, tmp_path):

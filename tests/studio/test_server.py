@@ -10,6 +10,7 @@ import socket
 import struct
 import subprocess
 import sys
+import time
 import zlib
 
 import httpx
@@ -196,21 +197,75 @@ def test_every_task_on_offer_takes_its_defaults(studio, photo, mask):
         assert studio.wait_for(job, "done")["result"]["iterations"] >= 2, name
 
 
-def test_sixteen_bits_come_back(studio, mask):
+def stack_of(*pages):
     import tifffile
 
-    deep = (np.random.default_rng(0).random((48, 40)) * 60000).astype(np.uint16)
     file = io.BytesIO()
-    tifffile.imwrite(file, deep)
-    picture = studio.upload(file.getvalue(), "deep.tif")["id"]
-    studio.client.put(f"pictures/{picture}/mask", content=as_png(mask))
-    job = begin(studio, picture)
-    studio.wait_for(job, "done")
+    with tifffile.TiffWriter(file) as writer:
+        for page in pages:
+            writer.write(page)
+    return file.getvalue()
+
+
+def test_a_page_of_several_with_sixteen_bits_comes_back(studio, mask):
+    import tifffile
+
+    deep = np.random.default_rng(0).integers(500, 3000, (3, 48, 40)).astype(np.uint16)
+    first = studio.upload(stack_of(*deep), "my.scan.tif")
+    assert (first["page"], first["pages"], first["depth"]) == (1, 3, "uint16")
+    assert studio.client.post(f"pictures/{first['id']}/pages/4").status_code == 422
+    second = studio.post(f"pictures/{first['id']}/pages/2", status=201)
+    assert (second["name"], second["page"], second["pages"]) == ("my.scan", 2, 3)
+    assert studio.client.get(f"pictures/{first['id']}").status_code == 404, "nothing was done with it"
+    studio.client.put(f"pictures/{second['id']}/mask", content=as_png(mask))
+    third = studio.post(f"pictures/{second['id']}/pages/3", status=201)
+    assert studio.get(f"pictures/{second['id']}")["has_mask"], "marks are not lost"
+    assert not third["has_mask"]
+    refused = studio.client.post(
+        "jobs", json={"picture": second["id"], "task": "inpaint", "settings": {"value_range": ["0", "x"]}}
+    )
+    assert (refused.status_code, refused.json()["field"]) == (422, "value_range")
+    job = begin(studio, second["id"], iterations=2, value_range=["0", "4095"])
+    facts = studio.wait_for(job, "done")
+    assert facts["command"].startswith("untaught inpaint my.scan.tif --page 2 --mask my.scan-page2-mask.png")
+    assert "--value-range 0 4095" in facts["command"]
+    options = file_of(studio, job, "record").json()["options"]
+    assert (options["page"], options["value_range"]) == (2, [0, 4095])
+    before, after = (
+        np.asarray(Image.open(io.BytesIO(file_of(studio, job, one).content))) for one in ("before", "view")
+    )
+    np.testing.assert_allclose(before, np.round(deep[1] / 4095 * 255), atol=1)
+    np.testing.assert_array_equal(after[mask == 255], before[mask == 255], "both are shown in one range")
     answer = studio.client.get(f"jobs/{job}/files/result", params={"download": True})
-    assert "deep-restored.tif" in answer.headers["content-disposition"]
+    assert "my.scan-page2-restored.tif" in answer.headers["content-disposition"]
     restored = tifffile.imread(io.BytesIO(answer.content))
     assert restored.dtype == np.uint16
-    np.testing.assert_array_equal(restored[mask == 255], deep[mask == 255])
+    np.testing.assert_array_equal(restored[mask == 255], deep[1][mask == 255])
+
+
+@pytest.mark.slow
+def test_a_page_gives_what_the_command_line_gives(studio, tmp_path):
+    import tifffile
+
+    (tmp_path / "scan.tif").write_bytes(
+        stack_of(*np.random.default_rng(0).integers(500, 3000, (3, 48, 40)).astype(np.uint16))
+    )
+    first = studio.upload((tmp_path / "scan.tif").read_bytes(), "scan.tif")["id"]
+    second = studio.post(f"pictures/{first}/pages/2", status=201)["id"]
+    settings = {"iterations": 3, "value_range": [0, 4095]}
+    job = studio.post("jobs", {"picture": second, "task": "denoise", "settings": settings}, 201)["id"]
+    type_in(studio.wait_for(job, "done")["command"], tmp_path)
+    ours = tifffile.imread(io.BytesIO(file_of(studio, job, "result").content))
+    np.testing.assert_array_equal(tifffile.imread(tmp_path / "scan-page2-restored.tif"), ours)
+    part = studio.post(
+        "jobs", {"picture": second, "task": "denoise", "settings": settings, "crop": [0, 0, 24, 20]}, 201
+    )
+    facts = studio.wait_for(part["id"], "done")
+    assert facts["command"].startswith("untaught denoise scan-page2-part.tif -o")
+    (tmp_path / "scan-page2-part.tif").write_bytes(file_of(studio, part["id"], "picture").content)
+    type_in(facts["command"], tmp_path)
+    ours = tifffile.imread(io.BytesIO(file_of(studio, part["id"], "result").content))
+    np.testing.assert_array_equal(tifffile.imread(tmp_path / "scan-page2-part-restored.tif"), ours)
 
 
 def test_suggested_masks_find_black_pixels(studio, photo):
@@ -445,5 +500,39 @@ def test_ctrl_c_ends_the_server_while_a_page_follows_it(tmp_path):
         assert studio.process.wait(15) in (0, 130)
         with contextlib.suppress(httpx.RemoteProtocolError):
             assert all("error" not in line.lower() for line in lines)
+    studio.client.close()
+    studio.process.stdout.close()
+
+
+@pytest.mark.parametrize("sent", [signal.SIGINT, pytest.param(signal.SIGTERM, marks=pytest.mark.slow)])
+def test_the_server_ends_quietly_while_all_its_helpers_are_at_work(tmp_path, sent):
+    """Whoever waits for one is told so at once, and what is cut off prints nothing."""
+    noise = as_png(np.random.default_rng(0).integers(0, 255, (1500, 1500, 3), np.uint8))
+    errors = (tmp_path / "errors").open("w+", encoding="utf-8")
+    studio = RunningStudio(tmp_path / "studio", errors)
+    path = f"pictures/{studio.upload(noise)['id']}"
+    body = {"picture": path.removeprefix("pictures/"), "task": "denoise"}
+    requests = {
+        "inspection": lambda: studio.client.get(f"{path}/inspection"),
+        "proposal": lambda: studio.client.get(f"{path}/proposal", params={"kind": "dark"}),
+        "reading": lambda: studio.client.post("pictures", content=noise),
+        "mask": lambda: studio.client.put(f"{path}/mask", content=noise),
+        "plan": lambda: studio.client.post("jobs/plan", json=body),
+    }
+    port = int(studio.base.rpartition(":")[2])
+    head = f"POST /api/pictures HTTP/1.1\r\nHost: 127.0.0.1:{port}\r\nAuthorization: Bearer {TOKEN}\r\n"
+    with socket.create_connection(("127.0.0.1", port)) as slow, concurrent.futures.ThreadPoolExecutor(8) as pool:
+        if sent == signal.SIGINT:
+            slow.sendall(f"{head}Content-Length: 9\r\n\r\nx".encode())
+        answers = {name: pool.submit(request) for name, request in requests.items()}
+        time.sleep(0.3)
+        studio.process.send_signal(sent)
+        assert studio.process.wait(15) in (0, 130, -sent)
+    told = {name: answer.result().status_code for name, answer in answers.items()}
+    assert set(told.values()) <= {200, 201, 422, 503}, told
+    assert (told["inspection"], told["plan"]) == (503, 503)
+    errors.seek(0)
+    assert errors.read() == ""
+    errors.close()
     studio.client.close()
     studio.process.stdout.close()

@@ -68,6 +68,8 @@ class JobRequest(_JobFile):
         files: the names in the job's folder, by role.
         continue_for: extra iterations, one number for each time that the user continued the job.
         mask: `mask_version` of the marks that the job was given; empty if there are none.
+        page: of the file that the picture was uploaded in, from 1; None if it has only one.
+        shown: the values that are shown as black and white; None in the jobs of earlier versions.
     """
 
     _FILE = "request.json"
@@ -85,6 +87,25 @@ class JobRequest(_JobFile):
     files: dict[str, Annotated[str, Field(pattern=_FILE_NAME)]]
     continue_for: list[int]
     mask: str = ""
+    page: int | None = None
+    shown: tuple[FiniteFloat, FiniteFloat] | None = None
+
+    @property
+    def ends(self) -> tuple[float, float] | None:
+        """The values that are shown as black and white: those that the user has set, or those of the picture."""
+        given = self.settings.get("value_range")
+        return (given[0], given[1]) if given else self.shown
+
+    @property
+    def device(self) -> str:
+        """The device that it asks for; "auto" by default."""
+        device = str(self.settings.get("device", "auto"))
+        return f"{device}:0" if device in ("cuda", "xpu") else device
+
+    @property
+    def own_page(self) -> int | None:
+        """The page of the job's own file; that of a region has only one."""
+        return self.page if self.crop is None else None
 
     @field_validator("names", "files")
     @classmethod

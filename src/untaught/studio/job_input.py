@@ -11,8 +11,7 @@ from untaught.imaging import reading, writing
 from untaught.imaging.picture import Picture
 from untaught.studio.job_files import JobRequest
 from untaught.studio.previews import as_shown
-from untaught.tasks.preparation import prepare
-from untaught.tasks.registry import find_task
+from untaught.tasks.from_files import prepared
 
 __all__ = ["read_job"]
 
@@ -20,26 +19,23 @@ __all__ = ["read_job"]
 def read_job(folder: Path, request: JobRequest) -> tuple[Job, Picture]:
     """Read the files in a job's folder; those of a region are cut and written first.
 
+    Returns:
+        The job, and its picture, in which transparent holes are filled.
+
     Raises:
         InputError: for files or settings that cannot be used.
     """
     _cut_region(folder, request)
-    files = request.files
-    picture = reading.read(folder / files["picture"])
-    if request.crop is not None:
-        writing.write(folder / "before.png", as_shown(picture))
-    height, width = picture.pixels.shape[:2]
-    more = {
-        file.role: reading.read_input(folder / files.get(file.role, files["picture"]), file.kind, (height, width))
-        for file in find_task(request.task).files
-        if file.kind != "mask" and (file.in_picture_file or file.role in files)
-    }
-    settings = dict(request.settings)
-    if "mask" in files and (folder / files["mask"]).exists():
-        # The page and the server write it: white is known.
-        more["mask"], settings["mask_marks"] = reading.read(folder / files["mask"]).pixels > 127, "known"
-    job = prepare(request.task, picture.pixels, **more, hidden=picture.hidden, nodata=picture.nodata, **settings)
-    return job, picture
+    sources = {role: folder / name for role, name in request.files.items() if role != "result"}
+    options = {"value_range": None, "volume": False, **request.settings}
+    if not sources.get("mask", folder).is_file():
+        sources.pop("mask", None)
+    else:
+        options["mask_marks"] = "known"  # the page and the server write it: white is known
+    if request.crop is not None or request.settings.get("value_range"):
+        picture = reading.read(sources["picture"], page=request.own_page)
+        writing.write(folder / "before.png", as_shown(picture, request.ends))
+    return prepared(request.task, sources, options, page=request.own_page)
 
 
 def _cut_region(folder: Path, request: JobRequest) -> None:
@@ -53,7 +49,7 @@ def _cut_region(folder: Path, request: JobRequest) -> None:
         sources += [(path.name, name) for path in folder.glob(f"whole-{role}.*") if role != "mask"]
     for source, target in sources:
         if (folder / source).exists() and not (folder / target).exists():
-            whole = reading.read(folder / source)
+            whole = reading.read(folder / source, page=request.page if source == request.whole else None)
             alpha = None if whole.alpha is None else np.ascontiguousarray(whole.alpha[window])
             metadata = whole.metadata.cut(height, width)
             writing.write(folder / target, Picture(np.ascontiguousarray(whole.pixels[window]), alpha, metadata))

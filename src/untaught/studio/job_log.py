@@ -77,9 +77,12 @@ class ProgressWriter:
         picture: the input, for its colour profile.
         folder: of the job.
         log: from `open_log`.
+        ends: the values that are shown as black and white; those of the fit if None.
     """
 
-    def __init__(self, job: Job, run: Run, picture: Picture, folder: Path, log: IO[str]) -> None:
+    def __init__(
+        self, job: Job, run: Run, picture: Picture, folder: Path, log: IO[str], ends: tuple[float, float] | None = None
+    ) -> None:
         self._job = job
         self._run = run
         self._profile = None if picture.metadata.cmyk else picture.metadata.icc_profile
@@ -91,6 +94,9 @@ class ProgressWriter:
         self._previews = Throttle(self.write_preview, 1.0)
         self._began: tuple[int, float] | None = None
         self._aside = 0.0
+        fitted = (job.problem.layout.low, job.problem.layout.high)
+        low, high = ends or fitted
+        self._gain, self._offset = (fitted[1] - fitted[0]) / (high - low), (fitted[0] - low) / (high - low)
 
     def __call__(self, state: State) -> None:
         """Write what is due; the first state always with a preview."""
@@ -144,7 +150,8 @@ class ProgressWriter:
 
     def _shown(self, state: State) -> Image.Image:
         """Return the picture so far with 8 bits, and no larger than a screen."""
-        pixels = (self._job.preview(state, _LONGEST_SIDE) * 255).round().astype(np.uint8)
+        values = self._job.preview(state, _LONGEST_SIDE) * self._gain + self._offset
+        pixels = (values.clip(0, 1) * 255).round().astype(np.uint8)
         if pixels.shape[2] != 3:
             pixels = pixels[..., :3] if pixels.shape[2] > 3 else pixels[..., 0]
         return Image.fromarray(np.ascontiguousarray(pixels))

@@ -41,11 +41,11 @@ def write_result(
         repeatable: whether the command line gives the same picture.
     """
     files, names, settings = request.files, request.names, request.settings
-    _write_strengths(folder, job, picture)
+    _write_strengths(folder, request, job, picture)
     result = picture.with_pixels(restoration.picture)
     write(folder / files["result"], result)
     if result.pixels.dtype != np.uint8 or not files["result"].endswith(".png"):
-        write(folder / "view.png", as_shown(result))
+        write(folder / "view.png", as_shown(result, request.ends))
     for name, found in restoration.found.items():
         write(folder / f"{name}{Path(files['result']).suffix}", picture.with_pixels(found))
     if restoration.uncertainty is not None:
@@ -57,12 +57,15 @@ def write_result(
     marks = ("--mask-marks", "known") if task.finds_missing and "mask" in present else ()
     made = records.make_request(
         job,
-        command=command_line(task, settings, names, request.continue_for, marks if job.problem.missing > _MOST else ()),
+        command=command_line(
+            task, settings, names, request.continue_for, request.own_page, marks if job.problem.missing > _MOST else ()
+        ),
         files=present,
         options={
             **{option.name: settings.get(option.name, option.default) for option in task.own_options},
             **({"mask_marks": "known"} if marks else {}),
-            "value_range": None,
+            "value_range": settings.get("value_range"),
+            **({"page": request.own_page} if request.own_page else {}),
         },
     )
     # Under the names of the downloads: the run can be repeated in the folder that they are saved to.
@@ -73,11 +76,11 @@ def write_result(
     write_json(folder / "result.json", {**record["result"], "repeatable": repeatable})
 
 
-def _write_strengths(folder: Path, job: Job, picture: Picture) -> None:
+def _write_strengths(folder: Path, request: JobRequest, job: Job, picture: Picture) -> None:
     """Write what the page needs to show a denoised picture at any strength: it lies between these and the input."""
     step, problem = job.problem.display_step, job.problem
     if not isinstance(step, Blend) or step.latest is None:
         return
     for name, strength in _STRENGTHS.items():
         values = from_tensor(blended(step.latest, step.noisy, strength), problem.kept, problem.layout)
-        write(folder / name, as_shown(picture.with_pixels(values)))
+        write(folder / name, as_shown(picture.with_pixels(values), request.ends))

@@ -7,20 +7,34 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-__all__ = ["KINDS", "propose"]
+__all__ = ["KINDS", "likely", "propose"]
 
 KINDS = ("black", "dark", "bright", "coloured")
 
 _THICKNESS = 9
 _LEAST_RESPONSE = 0.05
 _LEAST_AREA = 12
+_LEAST_SPECK, _SPECK = 4, 2.5
+"""Pixels of the smallest speck of dust, and how many times the threshold it must reach if it is that small."""
+_STRONGEST = 0.995
+
+
+def likely(pixels: NDArray[Any]) -> str:
+    """Return the kind of damage of which the strongest pixels stand out most: "dark", "bright" or "coloured".
+
+    Args:
+        pixels: (H, W) or (H, W, C), of any real type.
+    """
+    channels = pixels if pixels.ndim == 3 else pixels[..., None]
+    return max(KINDS[1:], key=lambda kind: float(np.quantile(_response(channels, kind), _STRONGEST)))
 
 
 def propose(pixels: NDArray[Any], kind: str, strength: float = 0.5) -> NDArray[np.bool_]:
     """Suggest which pixels of a picture are missing.
 
     Lines are found by the top-hat transform, which keeps what is thinner than 9 pixels. Pixels above a threshold are
-    marked, with the pixels connected to them that are above half of it (hysteresis threshold).
+    marked, with the pixels connected to them that are above half of it (hysteresis threshold). Small pieces are left
+    out, but for specks that stand out far.
 
     Args:
         pixels: (H, W) or (H, W, C), of any real type.
@@ -55,7 +69,7 @@ def _response(channels: NDArray[Any], kind: str) -> NDArray[np.float32]:
 
 
 def _lines(response: NDArray[np.float32], strength: float) -> NDArray[np.bool_]:
-    """Return where a response stands out from its own noise over a large enough area, widened by one pixel."""
+    """Return where a response stands out from its own noise over a large enough area, or far; widened by one pixel."""
     from scipy import ndimage
 
     middle = float(np.median(response))
@@ -63,9 +77,10 @@ def _lines(response: NDArray[np.float32], strength: float) -> NDArray[np.bool_]:
     threshold = max(_LEAST_RESPONSE, middle + (2 + 12 * (1 - strength)) * noise, 0.6 * (1 - strength) ** 1.5)
     possible = response > threshold / 2
     labels, count = ndimage.label(possible, structure=np.ones((3, 3)))
-    certain = np.zeros(count + 1, dtype=bool)
-    certain[np.unique(labels[response > threshold])] = True
-    certain &= np.bincount(labels.ravel(), minlength=count + 1) >= _LEAST_AREA
+    sizes, peaks = np.bincount(labels.ravel(), minlength=count + 1), np.zeros(count + 1)
+    peaks[1:] = ndimage.maximum(response, labels, np.arange(1, count + 1))
+    certain = (peaks > threshold) & (sizes >= _LEAST_AREA)
+    certain |= (peaks > _SPECK * threshold) & (sizes >= _LEAST_SPECK)
     certain[0] = False
     wider: NDArray[np.bool_] = ndimage.binary_dilation(certain[labels], structure=np.ones((3, 3)))
     return wider

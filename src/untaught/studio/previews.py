@@ -14,20 +14,51 @@ from PIL import Image
 from untaught.errors import InputError
 from untaught.imaging.picture import Picture
 
-__all__ = ["as_jpeg", "as_shown", "film", "heat", "side_by_side", "thumbnail"]
+__all__ = ["as_jpeg", "as_shown", "film", "heat", "in_turns", "shown_range", "side_by_side", "thumbnail"]
 
 _FILM_SIDE = 480
 _THUMBNAIL_SIDE = 192
+_TURNS_SIDE = 960
+_SAMPLES = 1 << 20
+
+Ends = tuple[float, float]
+"""The values of black and white."""
 
 
-def as_shown(picture: Picture) -> Picture:
+def shown_range(picture: Picture) -> Ends:
+    """The values that are shown as black and white.
+
+    They are what the file says. Else they are the ends of the type, or 0 and 1 for floats; where the values leave them,
+    or span less than a quarter of them, their own ends without the rarest ones.
+    """
+    pixels = picture.pixels
+    if picture.levels is not None:
+        return picture.levels
+    small = pixels.dtype.kind == "u" and pixels.dtype.itemsize <= 2
+    ends = (0.0, float(np.iinfo(pixels.dtype).max) if small else 1.0)
+    if pixels.dtype == np.uint8:
+        return ends
+    some = pixels.ravel()[:: (pixels.size // _SAMPLES) | 1].astype(np.float64)
+    some = some[np.isfinite(some) & ~np.isin(some, picture.nodata)]
+    if not some.size:
+        return ends
+    low, high = (float(value) for value in np.quantile(some, (0.001, 0.999)))
+    if low >= ends[0] and high <= ends[1] and (low == high or 4 * (high - low) >= ends[1] - ends[0]):
+        return ends
+    return low, high if high > low else low + 1
+
+
+def as_shown(picture: Picture, ends: Ends | None = None) -> Picture:
     """Convert a picture to 8 bits per channel, gray or RGB, with its colour profile where that still applies.
 
-    Integers are shown over the range of their type. Floats are shown over [0, 1], or from their minimum to their
-    maximum if they leave it. Of two channels the first is shown, of more than three the first three.
+    Of two channels the first is shown, of more than three the first three.
+
+    Args:
+        picture: of any type.
+        ends: the values of black and white; `shown_range` if None.
     """
-    eight = _eight_bits(picture.pixels)
-    alpha = None if picture.alpha is None else _eight_bits(picture.alpha)
+    eight = _eight_bits(picture.pixels, ends or shown_range(picture))
+    alpha = None if picture.alpha is None else _eight_bits(picture.alpha, shown_range(Picture(picture.alpha)))
     channels = 1 if eight.ndim == 2 else eight.shape[2]
     metadata = picture.metadata
     if metadata.cmyk:
@@ -39,25 +70,21 @@ def as_shown(picture: Picture) -> Picture:
     return Picture(np.ascontiguousarray(eight), alpha, type(metadata)(icc_profile=metadata.icc_profile))
 
 
-def _eight_bits(values: NDArray[Any]) -> NDArray[np.uint8]:
-    if values.dtype == np.uint8:
+def _eight_bits(values: NDArray[Any], ends: Ends) -> NDArray[np.uint8]:
+    low, high = ends
+    if values.dtype == np.uint8 and ends == (0.0, 255.0):
         return values
-    if values.dtype.kind in "ui":
-        return (values >> (8 * (values.dtype.itemsize - 1))).clip(0, 255).astype(np.uint8)
-    finite = values[np.isfinite(values)]
-    least, most = (float(finite.min()), float(finite.max())) if finite.size else (0.0, 1.0)
-    if least >= 0 and most <= 1:
-        least, most = 0.0, 1.0
-    unit = np.nan_to_num((values.astype(np.float64) - least) / max(most - least, 1e-30))
+    if values.dtype == np.uint16 and ends == (0.0, 65535.0):
+        return (values >> 8).astype(np.uint8)
+    unit = np.nan_to_num((values.astype(np.float32) - np.float32(low)) / np.float32(high - low))
     return np.asarray((unit.clip(0, 1) * 255).round().astype(np.uint8))
 
 
-def thumbnail(picture: Picture) -> bytes:
+def thumbnail(picture: Picture, ends: Ends | None = None) -> bytes:
     """Return a picture as a JPEG of at most 192 pixels a side."""
-    pixels = as_shown(picture).pixels
-    image = Image.fromarray(pixels[..., 0] if pixels.shape[2:] == (1,) else pixels)
+    image = _image(picture, ends)
     image.thumbnail((_THUMBNAIL_SIDE, _THUMBNAIL_SIDE))
-    return as_jpeg(image.convert("RGB"))
+    return as_jpeg(image)
 
 
 def as_jpeg(image: Image.Image, icc_profile: bytes | None = None) -> bytes:
@@ -69,11 +96,7 @@ def as_jpeg(image: Image.Image, icc_profile: bytes | None = None) -> bytes:
 
 def side_by_side(before: Picture, after: Picture) -> Picture:
     """Return two pictures next to each other, as a browser shows them; the first gets the height of the second."""
-    images = []
-    for picture in (before, after):
-        pixels = as_shown(picture).pixels
-        images.append(Image.fromarray(pixels[..., 0] if pixels.shape[2:] == (1,) else pixels).convert("RGB"))
-    first, second = images
+    first, second = (_image(picture) for picture in (before, after))
     if first.height != second.height:
         wide = max(1, round(first.width * second.height / first.height))
         first = first.resize((wide, second.height), Image.Resampling.LANCZOS)
@@ -82,6 +105,25 @@ def side_by_side(before: Picture, after: Picture) -> Picture:
     both.paste(first, (0, 0))
     both.paste(second, (first.width + gap, 0))
     return Picture(np.asarray(both))
+
+
+def in_turns(before: Picture, after: Picture) -> bytes:
+    """Return an animated GIF that shows two pictures in turns, at most 960 pixels a side."""
+    second = _image(after)
+    second.thumbnail((_TURNS_SIDE, _TURNS_SIDE))
+    first = _image(before).resize(second.size, Image.Resampling.LANCZOS)
+    return _gif([first, second], [1200, 1800])
+
+
+def _image(picture: Picture, ends: Ends | None = None) -> Image.Image:
+    pixels = as_shown(picture, ends).pixels
+    return Image.fromarray(pixels[..., 0] if pixels.shape[2:] == (1,) else pixels).convert("RGB")
+
+
+def _gif(frames: list[Image.Image], durations: list[int]) -> bytes:
+    buffer = io.BytesIO()
+    frames[0].save(buffer, "GIF", save_all=True, append_images=frames[1:], duration=durations, loop=0)
+    return buffer.getvalue()
 
 
 def heat(uncertainty: NDArray[Any]) -> bytes:
@@ -119,7 +161,4 @@ def film(paths: Iterable[Path]) -> bytes:
         frames.append(frame)
     if not frames:
         raise InputError("the job has no preview pictures yet: wait until it has begun")
-    durations = [90] * (len(frames) - 1) + [2500]
-    buffer = io.BytesIO()
-    frames[0].save(buffer, "GIF", save_all=True, append_images=frames[1:], duration=durations, loop=0)
-    return buffer.getvalue()
+    return _gif(frames, [90] * (len(frames) - 1) + [2500])

@@ -15,7 +15,7 @@ from collections.abc import Awaitable, Callable, Iterable
 from pathlib import Path
 from typing import Any
 
-from untaught.studio.job_files import FINAL, JobRequest, JobState
+from untaught.studio.job_files import FINAL, JobRequest, JobState, Status
 from untaught.studio.storage import DamagedError, FullError, MissingError, Store, set_file_aside
 from untaught.studio.worker_process import DONE, FULL, PAUSED, Wish, WorkerProcess
 
@@ -126,6 +126,13 @@ class Queue:
         worker = self._workers.get(identity)
         return None if worker is None else worker.wish
 
+    def place_of(self, identity: str) -> tuple[int, int] | None:
+        """Return the place of a queued job among those that wait, from 1, and their number."""
+        if self.state(identity).state != "queued":
+            return None
+        waiting = self.waiting()
+        return waiting.index(identity) + 1, len(waiting)
+
     def last_activity(self) -> float:
         """Return the time of the last line in the logs of running jobs, 0 if there is none."""
         logs = [self._folder(identity) / "log.jsonl" for identity in self._workers]
@@ -151,10 +158,10 @@ class Queue:
         """
         return self.state(identity).state not in FINAL
 
-    def jobs_of(self, picture: str) -> list[str]:
-        """Return the names of the jobs of a picture that have not ended."""
-        unfinished = (identity for identity, state in self._states.items() if state.state not in FINAL)
-        return [identity for identity in unfinished if self._requests[identity].picture == picture]
+    def jobs_of(self, picture: str, *, ended: bool = False) -> list[str]:
+        """Return the names of the jobs of a picture: those that have not ended, or all."""
+        counted = (identity for identity, state in self._states.items() if ended or state.state not in FINAL)
+        return [identity for identity in counted if self._requests[identity].picture == picture]
 
     def next_turn(self) -> float:
         """Return the time, or a moment after the last turn if the clock was put back since."""
@@ -199,9 +206,7 @@ class Queue:
         Raises:
             RefusedError: for a job in another state.
         """
-        state = self.state(identity).state
-        if state not in ("paused", "failed", "cancelled"):
-            raise RefusedError(f"the job is {state}: only a paused, failed or cancelled job can be resumed")
+        self._check(identity, "only a paused, failed or cancelled job can be resumed", "paused", "failed", "cancelled")
         self._queue(identity)
 
     def continue_for(self, identity: str, iterations: int) -> None:
@@ -210,9 +215,7 @@ class Queue:
         Raises:
             RefusedError: for a job that is not done.
         """
-        state = self.state(identity).state
-        if state != "done":
-            raise RefusedError(f"the job is {state}: only one that is done can be continued")
+        self._check(identity, "only one that is done can be continued", "done")
         self._change(identity, continue_for=[*self._requests[identity].continue_for, iterations])
 
     def set_strength(self, identity: str, settings: dict[str, Any]) -> None:
@@ -221,20 +224,47 @@ class Queue:
         Raises:
             RefusedError: for a job that is not done.
         """
-        state = self.state(identity).state
-        if state != "done":
-            raise RefusedError(f"the job is {state}: the strength of one that is done can be changed")
+        self._check(identity, "the strength of one that is done can be changed", "done")
         self._change(identity, settings=settings)
 
+    def _check(self, identity: str, otherwise: str, *allowed: Status) -> None:
+        state = self.state(identity).state
+        if state not in allowed:
+            raise RefusedError(f"the job is {state}: {otherwise}")
+
     def _change(self, identity: str, **changes: Any) -> None:
+        self._rewrite(identity, **changes)
+        self._queue(identity)
+
+    def _rewrite(self, identity: str, **changes: Any) -> None:
         request = self._requests[identity].model_copy(update=changes)
         request.write(self._folder(identity))
         self._requests[identity] = request
-        self._queue(identity)
+        self.changes += 1
 
     def _queue(self, identity: str) -> None:
         self._set(identity, state="queued", message="", turn=self.next_turn())
         self._more.set()
+
+    def move(self, identity: str, places: int) -> None:
+        """Let a queued job wait longer by some places, or less long if negative.
+
+        Raises:
+            RefusedError: for a job in another state.
+        """
+        self._check(identity, "only one that waits can be moved", "queued")
+        waiting = self.waiting()
+        turns = [self._states[one].turn for one in waiting]
+        at = waiting.index(identity)
+        waiting.insert(max(0, at + places), waiting.pop(at))
+        for one, turn in zip(waiting, turns, strict=True):
+            self._set(one, turn=turn)
+        self._more.set()
+
+    def rename(self, identity: str, name: str) -> None:
+        """Give a job another name, and its result with it. Its record keeps the names that it was made with."""
+        names = self.request(identity).names
+        self._rewrite(identity, name=name, names={**names, "result": f"{name}-restored{Path(names['result']).suffix}"})
 
     def cancel(self, identity: str) -> None:
         """End a job at once; its log and preview pictures stay.
@@ -242,9 +272,7 @@ class Queue:
         Raises:
             RefusedError: for a job that has ended.
         """
-        state = self.state(identity).state
-        if state in FINAL:
-            raise RefusedError(f"the job is {state} already")
+        self._check(identity, "it has ended already", "queued", "running", "paused")
         self._set(identity, state="cancelled")
         if identity in self._workers:
             self._workers[identity].kill()
@@ -302,16 +330,11 @@ class Queue:
         """Return the first waiting job whose device is free and not wanted by a job before it."""
         taken = [worker.device for worker in self._workers.values()]
         for identity in self.waiting():
-            device = self._device(identity)
+            device = self._requests[identity].device
             if not _collides(device, taken):
                 return identity
             taken.append(device)
         return None
-
-    def _device(self, identity: str) -> str:
-        """Return the device that a job asks for; "auto" by default."""
-        device = str(self._requests[identity].settings.get("device", "auto"))
-        return f"{device}:0" if device in ("cuda", "xpu") else device
 
     def _begin(self, identity: str) -> None:
         """Give a job to the spare worker."""
@@ -320,7 +343,7 @@ class Queue:
             return  # it ended while it waited; the loop starts another one
         folder = self._folder(identity)
         (folder / "error.txt").unlink(missing_ok=True)
-        worker.begin(folder, self._device(identity))
+        worker.begin(folder, self._requests[identity].device)
         self._workers[identity] = worker
         self._set(identity, state="running")
         end = asyncio.create_task(self._follow(identity))

@@ -17,7 +17,7 @@ from fastapi import HTTPException
 
 from untaught.studio.storage import FullError
 
-__all__ = ["Readers"]
+__all__ = ["Readers", "ending"]
 
 _MOST = 2
 _SLOW = ("inspection", "film", "examples")
@@ -35,6 +35,8 @@ class Readers:
         self._slow = asyncio.Semaphore(1)
         self._spare: asyncio.Task[asyncio.subprocess.Process] | None = None
         self._warm = False
+        self._ending = False
+        self._working: set[asyncio.subprocess.Process] = set()
 
     def open(self) -> None:
         """Keep a process ready from now on."""
@@ -49,19 +51,27 @@ class Readers:
         """Run an action of `untaught.studio.sandbox` in a folder, and return its answer.
 
         Raises:
-            HTTPException: 422 if the sandbox refuses the file or does not survive it.
+            HTTPException: 422 if the sandbox refuses the file or does not survive it, 503 if the server ends.
             FullError: if the disk is full.
         """
         async with self._slow if action in _SLOW else self._free:
+            if self._ending:
+                raise ending()
             spare, self._spare = self._spare, None
             process = await (spare or _start())
+            self._working.add(process)
             try:
+                if self._ending:
+                    raise ending()
                 question = json.dumps({"folder": str(folder), "action": action, "words": words})
                 output, _ = await asyncio.wait_for(process.communicate(f"{question}\n".encode()), _SECONDS)
             finally:
+                self._working.discard(process)
                 with contextlib.suppress(ProcessLookupError):
                     process.kill()
                 self._prepare()
+        if self._ending:
+            raise ending()
         if process.returncode == _FULL:
             raise FullError
         if process.returncode not in (0, _REFUSED):
@@ -71,14 +81,26 @@ class Readers:
             raise HTTPException(422, answer["message"])
         return answer
 
+    def end(self) -> None:
+        """End the processes that read, so that nobody waits for them, and start no other one."""
+        self._warm, self._ending = False, True
+        for process in self._working:
+            with contextlib.suppress(ProcessLookupError):
+                process.kill()
+
     async def close(self) -> None:
-        """End the process that waits, and start no other one."""
-        self._warm = False
+        """End all processes."""
+        self.end()
         if self._spare is not None:
             process = await self._spare
             with contextlib.suppress(ProcessLookupError):
                 process.kill()
             await process.communicate()
+
+
+def ending() -> HTTPException:
+    """What is answered to those who wait for a process when the server ends."""
+    return HTTPException(503, "the studio is ending: start it again, and repeat this")
 
 
 async def _start() -> asyncio.subprocess.Process:

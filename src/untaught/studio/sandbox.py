@@ -19,6 +19,7 @@ from __future__ import annotations
 import dataclasses
 import json
 import os
+import re
 import sys
 from collections.abc import Callable
 from contextlib import suppress
@@ -35,10 +36,10 @@ from untaught.imaging.damage import dropped_pixels, scratches, writing
 from untaught.imaging.files import write_bytes
 from untaught.imaging.formats.registry import FORMATS
 from untaught.imaging.jpeg_tables import read_compression
-from untaught.imaging.picture import Picture
+from untaught.imaging.picture import Picture, check_size
 from untaught.imaging.writing import check_writable, write
-from untaught.studio.mask_suggestions import propose
-from untaught.studio.previews import as_shown, film, side_by_side, thumbnail
+from untaught.studio.mask_suggestions import likely, propose
+from untaught.studio.previews import as_shown, film, in_turns, shown_range, side_by_side, thumbnail
 from untaught.studio.storage import is_full
 
 __all__ = ["FULL", "main"]
@@ -50,29 +51,75 @@ _SECONDS = 120
 _SHOWN = {"PNG": ".png", "JPEG": ".jpg", "WebP": ".webp"}
 _EXTENSIONS = {**_SHOWN, "TIFF": ".tif", **{one.name: one.suffixes[0] for one in FORMATS}}
 _ORIENTATION = 0x0112
+_SEVERAL = re.compile(r"holds (\d+) (?:pages|slices)")
+"""What `untaught.imaging.reading` says of a file with several pictures."""
+_SEVERAL_ADVICE = re.compile(rf"({_SEVERAL.pattern}).*", re.DOTALL)
+_PATTERN = re.compile(r"demosaic --pattern (\w+)")
+"""What it says of the mosaic in a RAW file."""
 
 
-def read_picture() -> dict[str, Any]:
+def read_picture(page: str = "") -> dict[str, Any]:
     """Check the uploaded picture, rename it by its format, and write a view and a thumbnail for the page.
+
+    Args:
+        page: of a file that holds several, from 1; the first one if it is not told.
 
     Raises:
         InputError: if the file is not one whole picture.
     """
-    picture = reading.read("file")
+    _as_png()
+    pages, number = None, _number(page)
+    try:
+        picture = reading.read("file", page=number)
+    except PictureError as error:
+        several = _SEVERAL.search(str(error))
+        if several is None:
+            raise
+        pages, number = int(several[1]), 1
+        picture = reading.read("file", page=number)
     kind = reading.format_of(Path("file").read_bytes())
     original = Path("file").rename(f"original{_EXTENSIONS[kind]}")
+    ends = shown_range(picture)
     if not _browser_can_show(original, kind, picture):
-        write("view.png", as_shown(picture))
-    write_bytes("thumbnail.jpg", thumbnail(picture))
+        write("view.png", as_shown(picture, ends))
+    write_bytes("thumbnail.jpg", thumbnail(picture, ends))
     height, width = picture.pixels.shape[:2]
     return {
         "width": width,
         "height": height,
         "channels": 1 if picture.pixels.ndim == 2 else picture.pixels.shape[2],
         "depth": str(picture.pixels.dtype),
+        "shown": ends,
+        "page": number,
+        "pages": pages,
         "format": kind,
         "result": ".png" if kind != "TIFF" and _png_can_hold(picture) else ".tif",
     }
+
+
+def _as_png() -> None:
+    """Make a PNG of the upload if it is a BMP or a GIF, which nothing else here reads.
+
+    Raises:
+        InputError: for one that is damaged, too large or an animation.
+    """
+    if reading.format_of(Path("file").read_bytes()) not in ("a BMP file", "a GIF file"):
+        return
+    try:
+        with Image.open("file", formats=("BMP", "GIF")) as image:
+            check_size(*image.size)
+            frames = getattr(image, "n_frames", 1)
+            if frames > 1:
+                raise PictureError(f"file is an animation of {frames} pictures: one is wanted; save one of them")
+            plain = image.convert({"1": "L", "P": "RGB"}.get(image.mode, image.mode))
+            if "transparency" in image.info:
+                plain = image.convert("RGBA")
+            plain.save("converted", "PNG", dpi=image.info.get("dpi"), compress_level=1)
+    except PictureError:
+        raise
+    except Exception as error:
+        raise PictureError("file is damaged or cut off, and cannot be read: get a whole copy of it") from error
+    Path("converted").replace("file")
 
 
 def _browser_can_show(original: Path, kind: str, picture: Picture) -> bool:
@@ -97,6 +144,7 @@ def read_second(role: str, kind: str, width: str, height: str) -> dict[str, Any]
     Raises:
         InputError: if the file is not a picture of this size.
     """
+    _as_png()
     reading.read_input("file", kind, (int(height), int(width)))
     picture = reading.read("file")
     kind = reading.format_of(Path("file").read_bytes())
@@ -110,12 +158,19 @@ def read_mask(width: str, height: str) -> dict[str, Any]:
     Raises:
         InputError: if the file is not a mask of this size.
     """
+    _as_png()
     return _write_mask(Path("mask.png"), reading.read_mask("file", (int(height), int(width)), marks="known").known)
 
 
-def propose_mask(original: str, kind: str, strength: str) -> dict[str, Any]:
+def propose_mask(original: str, page: str, kind: str, strength: str) -> dict[str, Any]:
     """Suggest a mask for the picture in a file, and write ``mask.png``."""
-    return _write_mask(Path("mask.png"), propose(reading.read(original).pixels, kind, float(strength)))
+    pixels = reading.read(original, page=_number(page)).pixels
+    found = likely(pixels) if kind == "auto" else kind
+    return {**_write_mask(Path("mask.png"), propose(pixels, found, float(strength))), "kind": found}
+
+
+def _number(page: str) -> int | None:
+    return int(page) if page else None
 
 
 def _write_mask(path: Path, known: NDArray[np.bool_]) -> dict[str, Any]:
@@ -124,29 +179,38 @@ def _write_mask(path: Path, known: NDArray[np.bool_]) -> dict[str, Any]:
     return {"missing": float(1 - known.mean())}
 
 
-def inspect_picture(original: str) -> dict[str, Any]:
+def inspect_picture(original: str, page: str) -> dict[str, Any]:
     """Look for what is wrong with the picture in a file, and suggest a task."""
     from untaught.imaging.inspection import inspect
 
-    found = inspect(reading.read(original).pixels, compression=read_compression(Path(original).read_bytes()))
-    task, *words = found.treatment or ("",)
+    picture = reading.read(original, page=_number(page))
+    compression = read_compression(Path(original).read_bytes())
+    found = inspect(picture.pixels, shown_range(picture), compression=compression)
+    mosaic = _PATTERN.search(" ".join(picture.notes))
+    treatment = ("demosaic", "--pattern", mosaic[1]) if mosaic else found.treatment
+    task, *words = treatment or ("",)
     settings = {
         name.removeprefix("--").replace("-", "_"): value for name, value in zip(*[iter(words)] * 2, strict=False)
     }
-    return {"task": task, "settings": settings, "sentences": [finding.sentence for finding in found.findings]}
+    sentences = [finding.sentence for finding in found.findings]
+    return {"task": task, "settings": settings, "sentences": sentences, "doubt": found.doubt}
 
 
-def export(result: str, before: str, name: str, form: str, quality: str) -> dict[str, Any]:
-    """Write the picture in a file in another format, or next to the one before."""
-    picture = reading.read(result)
-    if form == "pair":
-        write(name, side_by_side(reading.read(before), picture))
+def export(result: str, view: str, before: str, name: str, form: str, quality: str) -> dict[str, Any]:
+    """Write the picture in a file in another format, or with the one before: next to it, or in turns."""
+    if form in ("pair", "gif"):
+        pair = reading.read(before), reading.read(view)
+        if form == "pair":
+            write(name, side_by_side(*pair))
+        else:
+            write_bytes(name, in_turns(*pair))
         return {}
+    picture = reading.read(result)
     try:
         check_writable(name, picture)
     except PictureError:
         # The format holds no more than 8 bits, or three colours.
-        shown = as_shown(picture)
+        shown = as_shown(reading.read(view))
         picture = dataclasses.replace(shown, alpha=None) if form == "jpeg" else shown
     write(name, picture, quality=int(quality))
     return {}
@@ -212,7 +276,7 @@ def main(lines: IO[str]) -> int:
             return FULL
         if not isinstance(error, InputError):
             raise
-        text = str(error)
+        text = _SEVERAL_ADVICE.sub(r"\1: one is wanted; save one of them as a file of its own", str(error))
         code, answer = 2, {"message": f"the {text}" if text.startswith("file ") else text}
     except MemoryError:
         code, answer = 2, {"message": "the file takes too much memory: make the picture smaller"}

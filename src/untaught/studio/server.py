@@ -52,7 +52,7 @@ def create_app(services: Services, access: Access) -> AccessControl:
         yield
         await services.queue.close()
         await services.readers.close()
-        services.planner.close()
+        services.planner.end()
         for task in tasks:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
@@ -100,10 +100,13 @@ async def _answer_os_error(_: Request, error: Exception) -> Response:
 
 
 class _Server(uvicorn.Server):
-    """Prints the address, and opens it, once the server answers."""
+    """Prints the address, and opens it, once the server answers. At the end nobody is waited for."""
 
-    def __init__(self, config: uvicorn.Config, access: Access, opened: Path, *, browser: bool) -> None:
+    def __init__(
+        self, config: uvicorn.Config, services: Services, access: Access, opened: Path, *, browser: bool
+    ) -> None:
         super().__init__(config)
+        self.services = services
         self.access = access
         self.opened = opened
         self.browser = browser
@@ -114,6 +117,17 @@ class _Server(uvicorn.Server):
         _say_line("Ctrl-C ends it; unfinished jobs continue at the next start")
         if self.browser:
             await asyncio.to_thread(_open, self.access.link(), self.opened)
+
+    async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
+        self.services.end_helpers()
+        logging.getLogger("uvicorn.error").addFilter(_is_no_cut)
+        await super().shutdown(sockets)
+
+
+def _is_no_cut(record: logging.LogRecord) -> bool:
+    """Whether a record of uvicorn is about anything but a request that the end of the server has cut off."""
+    cut = record.exc_info is not None and isinstance(record.exc_info[1], asyncio.CancelledError)
+    return not cut and not str(record.msg).startswith("Cancel ")
 
 
 def _say(access: Access) -> None:
@@ -203,15 +217,16 @@ async def _run(
     store: Store, access: Access, listening: socket.socket, certificate: tuple[Path, Path] | None, *, browser: bool
 ) -> None:
     chain, key = (None, None) if certificate is None else certificate
+    services = Services(store)
     config = uvicorn.Config(
-        create_app(Services(store), access),
+        create_app(services, access),
         log_level="error",
         access_log=False,
         timeout_graceful_shutdown=3,
         ssl_certfile=chain,
         ssl_keyfile=key,
     )
-    await _Server(config, access, store.folder / "open.html", browser=browser).serve([listening])
+    await _Server(config, services, access, store.folder / "open.html", browser=browser).serve([listening])
 
 
 def _check_certificate(chain: Path, key: Path) -> None:

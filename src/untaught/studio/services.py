@@ -14,7 +14,10 @@ from untaught.studio.queue import Queue
 from untaught.studio.reader_process import Readers
 from untaught.studio.storage import Store
 
-__all__ = ["EXAMPLES", "Services"]
+__all__ = ["CONVERTED", "EXAMPLES", "Services"]
+
+CONVERTED = (".bmp", ".gif")
+"""What the names of files end with that become PNG."""
 
 EXAMPLES = {
     "portrait": "inpaint",
@@ -46,6 +49,11 @@ class Services:
         self.planner = Planner()
         self.masks: dict[str, str] = {}
         self._uploads = 0
+
+    def end_helpers(self) -> None:
+        """End the processes that requests wait for."""
+        self.readers.end()
+        self.planner.end()
 
     async def make_examples(self) -> None:
         """Make the example pictures that do not exist yet."""

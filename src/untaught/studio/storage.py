@@ -164,7 +164,7 @@ def shown_name(name: str) -> str:
     """Return the stem of a client's file name, safe to show and to suggest for downloads; never used as a path."""
     last = re.split(r"[/\\]", name)[-1]
     stem = last.rpartition(".")[0] or last
-    plain = "".join(letter if letter.isalnum() or letter in " ._()-" else "_" for letter in stem)
+    plain = "".join(letter if letter.isalnum() or letter in " ._()-',&+!" else "_" for letter in stem)
     return plain.strip(" .-_")[:60].strip() or "picture"
 
 

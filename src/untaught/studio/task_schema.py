@@ -19,7 +19,7 @@ __all__ = ["check_settings", "command_line", "describe", "find_offer", "mask_nee
 
 _QUALITIES = ("fast", "balanced", "best")
 # The page shows these common options; the rest is for the command line. White always means known here.
-_SHOWN = ("recipe", "time_budget", "iterations", "runs", "seed", "device", "precision")
+_SHOWN = ("recipe", "time_budget", "iterations", "runs", "seed", "value_range", "device", "precision")
 _NOT_SHOWN = ("mask_marks",)
 # What is asked first; the rest is under "More settings".
 _FIRST = ("recipe", "strength", "factor", "blur", "radius", "pattern")
@@ -79,7 +79,7 @@ def describe(task: Task, devices: Sequence[str] = ()) -> dict[str, Any]:
 
 
 def _options(task: Task) -> list[Option]:
-    """The options that the page shows; those of several values have no place in its form."""
+    """The options that the page shows; of those of several values its form has only the value range."""
     common = [option for option in task.common_options if option.name in _SHOWN]
     own = [option for option in task.own_options if option.name not in _NOT_SHOWN]
     return [*(option for option in own if not isinstance(option.usage.metavar, tuple)), *common]
@@ -105,6 +105,8 @@ def _describe(option: Option, task: Task, devices: Sequence[str]) -> dict[str, A
 
 
 def _kind(option: Option, choices: Sequence[str]) -> str:
+    if isinstance(option.usage.metavar, tuple):
+        return "ends"
     if choices:
         return "choice"
     if option.schema.get("type") == "number" and option.schema.get("minimum") == 0 and "maximum" in option.schema:
@@ -139,6 +141,7 @@ def command_line(
     settings: Mapping[str, Any],
     names: Mapping[str, str],
     continue_for: Sequence[int] = (),
+    page: int | None = None,
     more: Sequence[str] = (),
 ) -> str:
     """The command line that gives the same picture.
@@ -148,9 +151,10 @@ def command_line(
         settings: as `check_settings` returned them.
         names: of the files: "picture", "result", and other input files by role.
         continue_for: iterations that were added after the end, once for each time.
+        page: of the picture's file; None for its only one.
         more: further words.
     """
-    words = ["untaught", task.name, names["picture"]]
+    words = ["untaught", task.name, names["picture"], *([] if page is None else ["--page", str(page)])]
     for file in task.files:
         if file.role in names:
             words += [f"--{file.role}", names[file.role]]
@@ -161,7 +165,11 @@ def command_line(
         if option.is_switch:
             words += [option.usage.negative if option.default else option.flag] if value != option.default else []
         elif option.name in settings:
-            words += [option.flag, str(value)]
+            words += (
+                [option.flag, *(f"{one:.12g}" for one in value)]
+                if isinstance(value, list | tuple)
+                else [option.flag, str(value)]
+            )
     checkpoint = f"{names['result']}.checkpoint"
     if continue_for:
         words += ["--checkpoint", checkpoint]

@@ -31,7 +31,6 @@ from untaught.studio.job_result import write_result
 from untaught.studio.storage import DamagedError, is_full, set_file_aside
 from untaught.studio.worker_process import DONE, FULL, PAUSED
 from untaught.tasks.modelled_noise import Blend
-from untaught.tasks.preparation import filled_in
 
 __all__ = ["main"]
 
@@ -105,8 +104,6 @@ def _fit(folder: Path, wishes: _Wishes) -> int:
     blend = job.problem.display_step if isinstance(job.problem.display_step, Blend) else None
     if blend is not None:
         blend.keeps = True
-    if picture.hidden is not None:
-        picture = picture.with_holes_filled(filled_in(job.problem))
 
     checkpoint_path = folder / "checkpoint"
     saved = _load_checkpoint(checkpoint_path)
@@ -120,7 +117,7 @@ def _fit(folder: Path, wishes: _Wishes) -> int:
         checkpoint.save(checkpoint_path, moment)
 
     with open_log(folder / "log.jsonl") as log:
-        progress = ProgressWriter(job, run, picture, folder, log)
+        progress = ProgressWriter(job, run, picture, folder, log, request.ends)
         try:
             kept = SafetyNet(Throttle(save, 10.0), "checkpoints are", _log.warning)
             restoration = run.finish([progress, kept, wishes])

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import hashlib
 import math
+import os
 import secrets
 import shutil
 import zlib
@@ -16,19 +17,22 @@ from urllib.parse import quote
 from fastapi import Depends, HTTPException, Request, Response
 from fastapi import Path as InPath
 from fastapi.responses import FileResponse
+from pydantic import BaseModel, ConfigDict, Field
 from starlette.datastructures import Headers as RequestHeaders
 from starlette.types import Receive, Scope, Send
 
 from untaught.studio.job_files import JobResult, last_line
 from untaught.studio.services import Services
-from untaught.studio.storage import DamagedError, MissingError, Store, read_json, set_file_aside
+from untaught.studio.storage import DamagedError, MissingError, Store, read_json, set_file_aside, shown_name
 from untaught.studio.task_schema import command_line, find_offer
 
 __all__ = [
     "CurrentServices",
     "Identity",
+    "Name",
     "all_job_facts",
     "job_facts",
+    "link",
     "mask_version",
     "original",
     "picture_info",
@@ -45,6 +49,20 @@ def _services(request: Request) -> Services:
 
 CurrentServices = Annotated[Services, Depends(_services)]
 """The services of the studio that a request is for."""
+
+
+class Name(BaseModel):
+    """What a picture or a job is called."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    name: Annotated[str, Field(min_length=1, max_length=255)]
+
+    def shown(self) -> str:
+        """The name, safe to show and to suggest for downloads."""
+        return shown_name(f"{self.name}.x")
+
+
 Identity = Annotated[str, InPath(pattern="^[0-9a-f]{16}$", description="name of a picture or a job")]
 """The only part of a request that names an entry of the store."""
 
@@ -73,6 +91,8 @@ def _is_info(info: dict[str, Any], identity: str) -> bool:
         and isinstance(info.get("name"), str)
         and all(isinstance(info.get(side), int) and info[side] > 0 for side in ("width", "height"))
         and info.get("result") in (".png", ".tif")
+        and isinstance(info.get("page"), int | None)
+        and _is_range(info.get("shown"))
         and isinstance(created, int | float)
         and math.isfinite(created)
     )
@@ -86,6 +106,13 @@ def original(store: Store, identity: str) -> Path:
     """
     picture_info(store, identity)
     return next(store.entry("pictures", identity).glob("original.*"))
+
+
+def _is_range(shown: object) -> bool:
+    """Whether this is what is shown as black and white; None in the pictures of earlier versions."""
+    if not isinstance(shown, list):
+        return shown is None
+    return len(shown) == 2 and all(isinstance(end, int | float) and math.isfinite(end) for end in shown)
 
 
 _MEDIA = {".jpg": "image/jpeg", ".png": "image/png"}
@@ -110,6 +137,14 @@ def temporary_folder(store: Store) -> Iterator[Path]:
         shutil.rmtree(folder, ignore_errors=True)
 
 
+def link(source: Path, target: Path) -> None:
+    """Put a file in a second place, as a hard link where the disk allows it."""
+    try:
+        os.link(source, target)
+    except OSError:
+        shutil.copyfile(source, target)
+
+
 def job_facts(services: Services, identity: str) -> dict[str, Any]:
     """Return a job as clients see it.
 
@@ -120,10 +155,11 @@ def job_facts(services: Services, identity: str) -> dict[str, Any]:
     request = services.queue.request(identity)
     task = find_offer(request.task)
     return {
-        **request.model_dump(mode="json", exclude={"whole", "names", "files"}),
+        **request.model_dump(mode="json", exclude={"whole", "names", "files", "shown"}),
         **services.queue.state(identity).model_dump(),
         "wish": services.queue.wish_of(identity),
-        "command": command_line(task, request.settings, request.names, request.continue_for),
+        "place": services.queue.place_of(identity),
+        "command": command_line(task, request.settings, request.names, request.continue_for, request.own_page),
         "progress": last_line(folder / "log.jsonl"),
         "has_mask": (folder / "mask.png").exists() or (folder / "whole-mask.png").exists(),
         "has_uncertainty": (folder / "uncertainty.tif").exists(),

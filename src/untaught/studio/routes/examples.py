@@ -9,10 +9,11 @@ from typing import Any, Literal
 from fastapi import APIRouter, HTTPException, Response
 
 import untaught
+from untaught.imaging.formats.registry import SUFFIXES
 from untaught.studio.mask_suggestions import KINDS
 from untaught.studio.routes.common import CurrentServices, send_file
 from untaught.studio.routes.pictures import picture_facts
-from untaught.studio.services import EXAMPLES
+from untaught.studio.services import CONVERTED, EXAMPLES
 from untaught.studio.storage import write_json
 from untaught.studio.task_schema import describe, offers
 
@@ -24,7 +25,7 @@ routes = APIRouter()
 @routes.get("/tasks", summary="The tasks and their settings")
 async def _tasks(services: CurrentServices) -> dict[str, Any]:
     tasks = [describe(task, services.queue.devices) for task in offers()]
-    return {"version": untaught.__version__, "tasks": tasks, "proposals": KINDS}
+    return {"version": untaught.__version__, "tasks": tasks, "proposals": KINDS, "files": [*SUFFIXES, *CONVERTED]}
 
 
 @routes.get("/examples", summary="The example pictures")

@@ -15,7 +15,7 @@ from fastapi import Path as InPath
 from fastapi.responses import FileResponse
 from starlette.background import BackgroundTask
 
-from untaught.studio.job_files import moments
+from untaught.studio.job_files import JobRequest, moments
 from untaught.studio.routes.common import CurrentServices, Identity, send_content, send_file, temporary_folder
 from untaught.studio.routes.pictures import add_picture
 
@@ -59,10 +59,10 @@ async def _job_file(
     path, name = {
         "thumbnail": (latest or folder / "thumbnail.jpg", None),
         "picture": (folder / files["picture"], names["picture"]),
-        "before": (folder / "before.png" if (folder / "before.png").exists() else folder / files["picture"], None),
+        "before": (_before(folder, request), None),
         "mask": (folder / "mask.png", names.get("mask")),
         "preview": (latest or folder / "moments" / "none", None),
-        "view": (folder / "view.png" if (folder / "view.png").exists() else result, None),
+        "view": (_view(folder, request), None),
         "result": (result, names["result"]),
         "record": (folder / "record.json", f"{request.name}-record.json"),
         "uncertainty": (folder / "uncertainty.tif", f"{request.name}-uncertainty.tif"),
@@ -77,20 +77,31 @@ async def _job_file(
     return send_file(path, name if download else None)
 
 
-_EXTENSIONS = {"png": "png", "jpeg": "jpg", "tiff": "tif", "webp": "webp", "pair": "png"}
+def _before(folder: Path, request: JobRequest) -> Path:
+    """The picture before, in a format that browsers show."""
+    made = folder / "before.png"
+    return made if made.exists() else folder / request.files["picture"]
 
 
-@routes.get("/jobs/{identity}/export", summary="The result in another format, or before and after side by side")
+def _view(folder: Path, request: JobRequest) -> Path:
+    """The result in a format that browsers show."""
+    made = folder / "view.png"
+    return made if made.exists() else folder / request.files["result"]
+
+
+_EXTENSIONS = {"png": "png", "jpeg": "jpg", "tiff": "tif", "webp": "webp", "pair": "png", "gif": "gif"}
+
+
+@routes.get("/jobs/{identity}/export", summary="The result in another format, or before and after in one file")
 async def _export(
     services: CurrentServices,
     identity: Identity,
-    form: Annotated[Literal["png", "jpeg", "tiff", "webp", "pair"], Query(alias="format")],
+    form: Annotated[Literal["png", "jpeg", "tiff", "webp", "pair", "gif"], Query(alias="format")],
     quality: Annotated[int, Query(ge=1, le=100, description="of jpeg and webp; webp of 100 is lossless")] = 95,
 ) -> Response:
     folder = services.store.entry("jobs", identity)
     request = services.queue.request(identity)
-    before = folder / "before.png"
-    paths = [folder / request.files["result"], before if before.exists() else folder / request.files["picture"]]
+    paths = [folder / request.files["result"], _view(folder, request), _before(folder, request)]
     if not paths[0].exists():
         raise HTTPException(404, "the job has no result yet: wait for its end")
     services.store.check_room()
@@ -98,7 +109,7 @@ async def _export(
         name = f"export.{_EXTENSIONS[form]}"
         await services.readers.run(aside, "export", *map(str, paths), name, form, str(quality))
         content = (aside / name).read_bytes()
-    stem = request.names["result"].rpartition(".")[0] + ("-pair" if form == "pair" else "")
+    stem = request.names["result"].rpartition(".")[0] + ("-pair" if form in ("pair", "gif") else "")
     headers = {"content-disposition": f"attachment; filename*=utf-8''{quote(stem)}.{_EXTENSIONS[form]}"}
     return Response(content, media_type=f"image/{'png' if form == 'pair' else form}", headers=headers)
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import os
 import shutil
 from pathlib import Path
 from typing import Annotated, Any
@@ -17,8 +16,10 @@ from untaught.studio.queue import RefusedError
 from untaught.studio.routes.common import (
     CurrentServices,
     Identity,
+    Name,
     all_job_facts,
     job_facts,
+    link,
     mask_version,
     original,
     picture_info,
@@ -49,7 +50,7 @@ class NewJob(BaseModel):
 
     picture: Annotated[str, Field(pattern="^[0-9a-f]{16}$")]
     task: Annotated[str, Field(max_length=40)]
-    settings: dict[str, bool | int | float | str | None] = {}
+    settings: dict[str, bool | int | float | str | list[float | str | None] | None] = {}
     crop: tuple[int, int, int, int] | None = None
     mask: Annotated[str, Field(pattern="^([0-9a-f]{32})?$")] | None = None
 
@@ -60,6 +61,14 @@ class Continuation(BaseModel):
     model_config = ConfigDict(extra="forbid")
 
     iterations: Annotated[int, Field(ge=1, le=1_000_000)]
+
+
+class Move(BaseModel):
+    """By how many places a job moves among those that wait."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    places: Annotated[int, Field(ge=-1000, le=1000)]
 
 
 class Strength(BaseModel):
@@ -113,10 +122,13 @@ def _fill(services: Services, wanted: NewJob, settings: dict[str, Any], identity
     own = [file.role for file in task.files if file.in_picture_file]
     if crop is not None and own:
         crop = _whole_blocks(crop, info["width"], info["height"])
-    name = info["name"] if crop is None else f"{info['name']}-part"
+    page = info.get("page")
+    whole_name = info["name"] if page is None else f"{info['name']}-page{page}"
+    name = whole_name if crop is None else f"{whole_name}-part"
     file = original(services.store, wanted.picture)
     suffix = file.suffix if crop is None else info["result"]
-    names = {"picture": f"{name}{suffix}", "result": f"{name}-restored{info['result']}"}
+    shown_as = info["name"] if crop is None else name
+    names = {"picture": f"{shown_as}{suffix}", "result": f"{name}-restored{info['result']}"}
     files = {"picture": f"picture{suffix}", "result": f"result{info['result']}"}
     if version:
         names["mask"], files["mask"] = f"{name}-mask.png", "mask.png"
@@ -125,7 +137,7 @@ def _fill(services: Services, wanted: NewJob, settings: dict[str, Any], identity
         # What a task reads from the picture's file itself is not in the file of a region.
         for role in own:
             names[role], files[role] = f"{info['name']}{file.suffix}", whole
-    _link(file, folder / (whole or files["picture"]))
+    link(file, folder / (whole or files["picture"]))
     for second in second_files(task):
         role, path = second.role, next((one for one in source.glob(f"{second.role}.*") if one.suffix != ".json"), None)
         if path is None:
@@ -133,14 +145,14 @@ def _fill(services: Services, wanted: NewJob, settings: dict[str, Any], identity
         cut = crop is not None and second.kind != "kernel"
         files[role] = f"{role}{read_json(source / f'{role}.json')['result'] if cut else path.suffix}"
         names[role] = f"{name}-{files[role]}"
-        _link(path, folder / (f"whole-{path.name}" if cut else files[role]))
+        link(path, folder / (f"whole-{path.name}" if cut else files[role]))
     if version:
         # A copy, not a link: the user may go on painting on the mask of the picture.
         shutil.copyfile(source / "mask.png", folder / ("whole-mask.png" if crop else "mask.png"))
-    if crop is None and (source / "view.png").exists():
-        _link(source / "view.png", folder / "before.png")
+    if crop is None and (source / "view.png").exists() and not settings.get("value_range"):
+        link(source / "view.png", folder / "before.png")
     if (source / "thumbnail.jpg").exists():
-        _link(source / "thumbnail.jpg", folder / "thumbnail.jpg")
+        link(source / "thumbnail.jpg", folder / "thumbnail.jpg")
     request = JobRequest(
         id=identity,
         picture=wanted.picture,
@@ -155,6 +167,8 @@ def _fill(services: Services, wanted: NewJob, settings: dict[str, Any], identity
         files=files,
         continue_for=[],
         mask=version,
+        page=page,
+        shown=info.get("shown"),
     )
     request.write(folder)
     return request
@@ -165,14 +179,6 @@ def _whole_blocks(crop: tuple[int, int, int, int], width: int, height: int) -> t
     left, top = (start // 16 * 16 for start in crop[:2])
     right, bottom = (-(-(start + side) // 16) * 16 for start, side in zip(crop[:2], crop[2:], strict=True))
     return left, top, min(right, width) - left, min(bottom, height) - top
-
-
-def _link(source: Path, target: Path) -> None:
-    """Put a file in a second place, as a hard link where the disk allows it."""
-    try:
-        os.link(source, target)
-    except OSError:
-        shutil.copyfile(source, target)
 
 
 @routes.get("/jobs", summary="All jobs, the newest first")
@@ -188,6 +194,18 @@ async def _job(services: CurrentServices, identity: Identity) -> dict[str, Any]:
 @routes.delete("/jobs/{identity}", status_code=204, summary="Remove a job; it is cancelled first if it has not ended")
 async def _remove_job(services: CurrentServices, identity: Identity) -> None:
     services.queue.remove(identity)
+
+
+@routes.put("/jobs/{identity}/name", summary="Give a job another name, and its result with it")
+async def _rename_job(services: CurrentServices, identity: Identity, wanted: Name) -> dict[str, Any]:
+    services.queue.rename(identity, wanted.shown())
+    return job_facts(services, identity)
+
+
+@routes.post("/jobs/{identity}/move", summary="Let a job that waits be fitted earlier (negative) or later")
+async def _move(services: CurrentServices, identity: Identity, wanted: Move) -> dict[str, Any]:
+    services.queue.move(identity, wanted.places)
+    return job_facts(services, identity)
 
 
 @routes.post("/jobs/{identity}/pause", summary="Pause a job at a checkpoint")

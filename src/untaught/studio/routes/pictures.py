@@ -10,11 +10,14 @@ from pathlib import Path
 from typing import Annotated, Any, Literal, get_args
 
 from fastapi import APIRouter, HTTPException, Query, Request, Response
+from fastapi import Path as InPath
 
 from untaught.studio.queue import RefusedError
 from untaught.studio.routes.common import (
     CurrentServices,
     Identity,
+    Name,
+    link,
     mask_version,
     original,
     picture_info,
@@ -41,13 +44,17 @@ async def _upload(
     return await add_picture(services, name, lambda path: services.receive(request, path))
 
 
-async def add_picture(services: Services, name: str, write: Callable[[Path], Any]) -> dict[str, Any]:
+async def add_picture(
+    services: Services, name: str, write: Callable[[Path], Any], *, page: str = "", **more: Any
+) -> dict[str, Any]:
     """Add a picture to the store.
 
     Args:
         services: of the studio.
         name: of its file.
         write: writes the file, or returns what to wait for.
+        page: of a file that holds several, from 1; the first one if it is empty.
+        **more: what else is known of the picture.
 
     Returns:
         The picture as clients see it.
@@ -56,8 +63,9 @@ async def add_picture(services: Services, name: str, write: Callable[[Path], Any
         written = write(folder / "file")
         if inspect.isawaitable(written):
             await written
-        facts = await services.readers.run(folder, "picture")
-        write_json(folder / "info.json", {"id": identity, "name": shown_name(name), "created": time.time(), **facts})
+        facts = await services.readers.run(folder, "picture", page)
+        info = {"id": identity, "name": shown_name(name), "created": time.time(), **facts, **more}
+        write_json(folder / "info.json", info)
     return picture_facts(services, identity)
 
 
@@ -92,6 +100,13 @@ async def _picture(services: CurrentServices, identity: Identity) -> dict[str, A
     return picture_facts(services, identity)
 
 
+@routes.put("/pictures/{identity}/name", summary="Give a picture another name; its jobs keep theirs")
+async def _rename_picture(services: CurrentServices, identity: Identity, wanted: Name) -> dict[str, Any]:
+    info = picture_info(services.store, identity)
+    write_json(services.store.entry("pictures", identity) / "info.json", {**info, "name": wanted.shown()})
+    return picture_facts(services, identity)
+
+
 def check_unused(services: Services, identity: str) -> None:
     """Check that no job needs a picture any more.
 
@@ -106,6 +121,32 @@ def check_unused(services: Services, identity: str) -> None:
 async def _remove_picture(services: CurrentServices, identity: Identity) -> None:
     check_unused(services, identity)
     services.store.remove("pictures", identity)
+
+
+@routes.post(
+    "/pictures/{identity}/pages/{number}",
+    status_code=201,
+    summary="Another page of its file, as a picture; the one before goes if nothing was done with it",
+)
+async def _choose_page(
+    services: CurrentServices, identity: Identity, number: Annotated[int, InPath(ge=1, le=100_000)]
+) -> dict[str, Any]:
+    info, source = picture_info(services.store, identity), original(services.store, identity)
+    pages = info.get("pages") or 1
+    if number > pages:
+        raise HTTPException(422, f"this file has {pages} pages: choose one of them")
+    services.store.check_room()
+    facts = await add_picture(
+        services,
+        f"{info['name']}{source.suffix}",
+        lambda path: link(source, path),
+        page=str(number),
+        pages=info.get("pages"),
+    )
+    folder = services.store.entry("pictures", identity)
+    if not mask_version(folder) and not _second(folder) and not services.queue.jobs_of(identity, ended=True):
+        services.store.remove("pictures", identity)
+    return facts
 
 
 @routes.get("/pictures/{identity}/view", summary="The picture in a format that browsers show")
@@ -188,19 +229,27 @@ async def _remove_mask(services: CurrentServices, identity: Identity) -> None:
 
 @routes.get("/pictures/{identity}/inspection", summary="What may be wrong with a picture, and the task that treats it")
 async def _inspection(services: CurrentServices, identity: Identity) -> dict[str, Any]:
-    source = original(services.store, identity)
-    return await services.readers.run(services.store.entry("pictures", identity), "inspection", str(source.resolve()))
+    return await services.readers.run(
+        services.store.entry("pictures", identity), "inspection", *_source(services, identity)
+    )
+
+
+def _source(services: Services, identity: str) -> tuple[str, str]:
+    """The file of a picture and its page, as the sandbox takes them."""
+    return str(original(services.store, identity).resolve()), str(
+        picture_info(services.store, identity).get("page") or ""
+    )
 
 
 @routes.get("/pictures/{identity}/proposal", summary="A suggested mask of the damage, for the user to correct")
 async def _proposal(
     services: CurrentServices,
     identity: Identity,
-    kind: Literal["black", "dark", "bright", "coloured"],
+    kind: Literal["auto", "black", "dark", "bright", "coloured"],
     strength: Annotated[float, Query(ge=0, le=1, description="how much is marked as damage")] = 0.5,
 ) -> Response:
-    source = original(services.store, identity)
     with temporary_folder(services.store) as aside:
-        facts = await services.readers.run(aside, "proposal", str(source.resolve()), kind, str(strength))
+        facts = await services.readers.run(aside, "proposal", *_source(services, identity), kind, str(strength))
         content = (aside / "mask.png").read_bytes()
-    return Response(content, media_type="image/png", headers={"x-missing": f"{facts['missing']:.6f}"})
+    headers = {"x-missing": f"{facts['missing']:.6f}", "x-kind": facts["kind"]}
+    return Response(content, media_type="image/png", headers=headers)

@@ -1,7 +1,7 @@
 // The page as a whole. It is in one of three modes: empty, painting a mask, or showing a job. The address names the
 // picture or job (#picture=..., #job=...), so a reload shows it again.
 
-import { follow, order, post } from "./api.js";
+import { follow, order, post, put, set } from "./api.js";
 import * as asking from "./asking.js";
 import * as cards from "./cards.js";
 import { asRadios, make, sure } from "./dom.js";
@@ -36,7 +36,7 @@ function setMode(mode) {
   $("panel").hidden = mode === "empty";
   $("paint-panel").hidden = $("tools").hidden = mode !== "paint";
   $("job-panel").hidden = $("compare").hidden = mode !== "job";
-  $("zoom").hidden = mode === "empty";
+  $("zoom").hidden = $("rename").hidden = mode === "empty";
   if (mode !== "job") job.close();
   if (mode !== "paint") painting.end();
   if (mode === "empty") {
@@ -83,6 +83,24 @@ function quieten() {
   for (const id of ["notice", "empty-notice"]) $(id).hidden = true;
 }
 
+// The picture or the job that is open gets another name.
+async function rename() {
+  const isJob = document.body.dataset.mode === "job", { id, name } = isJob ? job.facts : current.picture;
+  $("new-name").value = name;
+  $("naming").returnValue = "no";
+  $("naming").showModal();
+  $("new-name").select();
+  $("naming").onclose = async () => {
+    if ($("naming").returnValue !== "yes") return;
+    try {
+      const facts = await (await set(`/${isJob ? "jobs" : "pictures"}/${id}/name`, { name: $("new-name").value })).json();
+      if (!isJob && current.picture?.id === id) opening.renamed(facts);
+    } catch (error) {
+      complain(error);
+    }
+  };
+}
+
 // What the user does -----------------------------------------------------------------------------------------------
 
 function setTheme(theme) {
@@ -102,6 +120,8 @@ function listen() {
     localStorage.setItem("theme", theme);
     setTheme(theme);
   });
+  $("rename").addEventListener("click", () => { if (document.body.dataset.mode === "job" ? job.facts : current.picture) rename(); });
+  $("naming-no").addEventListener("click", () => $("naming").close());
   $("log-out").addEventListener("click", () => { $("leaving").returnValue = "no"; $("leaving").showModal(); });
   $("leaving").addEventListener("close", logOut);
   for (const name of ["again", "change"]) $(name).addEventListener("click", () => opening.paintAgain(job.facts).catch(complain));
@@ -155,8 +175,14 @@ async function loadMask(file) {
   quieten();
   const { mask } = painting, decoded = await createImageBitmap(file).catch(() => null);
   if (!mask || mask !== painting.mask) return; // another picture has been opened meanwhile
-  if (decoded) painting.load(decoded);
-  else complain(new Error(say("marks.unreadable")));
+  if (decoded) { painting.load(decoded); return; }
+  try { // the server reads more formats
+    const { id } = await current.uploading;
+    await painting.marks.save();
+    await painting.marks.hear((await put(`/pictures/${id}/mask`, file)).mask);
+  } catch (error) {
+    complain(error);
+  }
 }
 
 async function exportMask() {

@@ -15,7 +15,7 @@ let planning = 0, plans = 0;
 export function begin(shared) {
   page = shared;
   second.begin(shared, () => { touched = true; maskChanged(); });
-  $("task").addEventListener("change", () => { clearField(); chooseTask(); });
+  $("task").addEventListener("change", () => { $("unsure").hidden = true; clearField(); chooseTask(); });
   $("paint-panel").addEventListener("input", () => { touched = true; page.quieten(); maskChanged(); });
   $("paint-panel").addEventListener("click", (event) => { if (event.target.closest("[data-option]")) { touched = true; maskChanged(); } });
   $("start").addEventListener("click", () => start());
@@ -25,15 +25,17 @@ export function begin(shared) {
 const chosen = () => offers.find((one) => one.name === $("task").value);
 
 export async function loadOffers() {
-  const before = $("task").value;
-  offers = (await get("/tasks")).tasks;
+  const { tasks, files } = await get("/tasks"), before = $("task").value; // the user may have chosen meanwhile
+  offers = tasks;
+  for (const id of ["file", "mask-file", "second-file"]) $(id).accept = ["image/*", ...files].join();
   $("task").replaceChildren(...offers.map(({ name }) => make("option", { value: name, textContent: taskTitle(name) })));
   if (before) $("task").value = before;
 }
 
 // Begins with a new picture: with the task and settings of an earlier job, or the first task.
 export function beginWith(wished) {
-  $("inspected").hidden = true;
+  $("inspected").hidden = $("unsure").hidden = true;
+  $("together").checked = false;
   if (offers.length) loadDevices().catch(() => {});
   touched = wished !== null;
   if (wished) { fillIn(wished); return; }
@@ -60,17 +62,29 @@ export function chooseTask() {
   stage.draw();
   $("options").replaceChildren(...offer.settings.filter((setting) => setting.common).map(control));
   $("more-options").replaceChildren(...offer.settings.filter((setting) => !setting.common).map(control));
+  showRange();
   maskChanged();
+}
+
+// Values of 8 bits are black and white as they are; of others the range is shown, and can be set.
+export function showRange() {
+  const { picture } = page.current, part = $("paint-panel").querySelector("[data-option=value_range]");
+  if (!part) return;
+  part.hidden = !picture?.shown || picture.depth === "uint8";
+  if (part.hidden) return;
+  [...part.querySelectorAll("input")].forEach((input, index) => { input.placeholder = Number(picture.shown[index].toPrecision(6)); });
 }
 
 // Chooses the task that suits the picture, unless the user has begun with another one.
 export async function inspect(identity) {
-  const { task, settings, sentences } = await get(`/pictures/${identity}/inspection`), { painting, current } = page;
+  const { task, settings, sentences, doubt } = await get(`/pictures/${identity}/inspection`), { painting, current } = page;
   if (current.picture?.id !== identity || !painting.mask || painting.mask.missing || touched) return;
   const found = offers.some((one) => one.name === task);
   $("findings").replaceChildren(...sentences.map((text) => make("li", { textContent: text })));
   $("inspected-title").textContent = say(found ? "task.chosen" : "task.measured");
   $("inspected").hidden = false;
+  $("unsure").hidden = found;
+  $("unsure").textContent = doubt ? say("task.doubt", { doubt }) : say("task.unsure");
   if (found) fillIn({ task, settings });
 }
 
@@ -86,7 +100,17 @@ export function maskChanged() {
   const wrong = !offer ? "" : second.isMissing(offer.files) ? say("start.second-first") : mask && marked === mask.data.length ? say("start.all-marked") : offer.mask === "needed" && !marked ? say("start.mark-first") : null;
   $("start").disabled = $("try").disabled = wrong !== null;
   $("plan").textContent = wrong ?? "";
+  showTogether();
   plan(wrong === null);
+}
+
+// Pictures that were dropped together can be treated alike, unless each needs something of its own.
+export function showTogether() {
+  const { together, picture } = page.current, offer = chosen();
+  const others = offer && together && together.first === picture?.id && offer.mask !== "needed" && !offer.files.some(({ required }) => required) ? together.others : [];
+  $("together-part").hidden = !others.length;
+  $("together-text").textContent = say("start.together", { number: others.length });
+  return $("together").checked ? others : [];
 }
 
 // Says what the job would take, some time after the last change.
@@ -131,6 +155,10 @@ export async function start(region = null) {
     await marks.save();
     const crop = region && [region.left, region.top, region.right - region.left, region.bottom - region.top];
     const added = await post("/jobs", { picture: facts.id, task: $("task").value, settings: chosenSettings(), crop, mask: marks.version });
+    for (const { id, name } of region ? [] : showTogether()) {
+      await post("/jobs", { picture: id, task: $("task").value, settings: chosenSettings() })
+        .catch((error) => { throw new Error(`${name}: ${error.message}`); });
+    }
     page.go(`job=${added.id}`);
   } catch (error) {
     page.complain(error);

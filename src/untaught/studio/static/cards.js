@@ -2,7 +2,7 @@
 
 import { get, remove } from "./api.js";
 import { icon, make, sure } from "./dom.js";
-import { say } from "./words.js";
+import { aboutJob, duration, say } from "./words.js";
 
 const $ = (id) => document.getElementById(id);
 const states = new Map(); // of the jobs, by name, as last heard
@@ -15,6 +15,7 @@ export function begin(page) { ({ go, complain, removeOne, openExample } = page);
 export function showJobs(jobs) {
   const list = $("jobs"), old = new Map([...list.querySelectorAll("[data-job]")].map((button) => [button.dataset.job, button.closest("li")]));
   $("queue").hidden = !jobs.length;
+  $("zip").hidden = jobs.filter(({ state }) => state === "done").length < 2;
   if (!list.children.length) list.append(newCard());
   jobs.forEach((facts, index) => {
     const item = old.get(facts.id) ?? card(facts);
@@ -52,8 +53,7 @@ function card(facts) {
   button.dataset.job = facts.id;
   button.addEventListener("click", () => go(`job=${facts.id}`));
   const away = make("button", { className: "icon remove", title: say("picture.away") }, icon("close"));
-  away.setAttribute("aria-label", say("picture.remove", facts));
-  away.addEventListener("click", () => removeJob(facts));
+  away.addEventListener("click", () => removeJob({ ...facts, name: words.firstChild.textContent }));
   return make("li", {}, button, away);
 }
 
@@ -61,9 +61,18 @@ function update(item, facts) {
   const { progress, state } = facts, share = progress ? Math.round(100 * progress.iteration / progress.until) : 0;
   const source = `/api/jobs/${facts.id}/files/thumbnail?at=${progress?.iteration ?? 0}`, image = item.querySelector("img");
   item.firstElementChild.dataset.state = state;
-  item.querySelector("small").textContent = state === "running" && progress ? say("state.running-share", { share }) : say(`state.${state}`);
+  item.querySelector("b").textContent = facts.name;
+  item.querySelector(".remove").setAttribute("aria-label", say("picture.remove", facts));
+  item.firstElementChild.title = aboutJob(facts);
+  item.querySelector("small").textContent = told(facts, share);
   item.querySelector("small").title = facts.message;
   if (image.getAttribute("src") !== source) image.src = source;
+}
+
+function told({ state, progress, place, result }, share) {
+  if (state === "running" && progress) return say("state.running-share", { share });
+  if (place) return say("state.queued-place", { place: place[0] });
+  return state === "done" && result?.seconds ? say("state.done-time", { time: duration(result.seconds) }) : say(`state.${state}`);
 }
 
 async function removeJob(facts) {

@@ -1,8 +1,9 @@
-// Comparing: before and after by a divider, side by side or by turns; a loupe; another result of the same picture; and
+// Comparing: before and after by a divider, side by side or by turns; a loupe; their brightness; another result of the same picture; and
 // the strength of a denoised picture, which lies between pictures that the server has.
 
 import { bitmap } from "./api.js";
 import { make } from "./dom.js";
+import { Histogram } from "./histogram.js";
 import { levels } from "./stage.js";
 import { aboutJob, say } from "./words.js";
 
@@ -14,6 +15,8 @@ export class Compare {
   constructor(stage, { setStrength }) {
     this.stage = stage;
     this.setStrength = setStrength;
+    this.histogram = new Histogram(stage);
+    stage.onPicture = () => this.histogram.draw();
     this.#listen();
   }
 
@@ -35,6 +38,7 @@ export class Compare {
     $("divider").hidden = $("tag-before").hidden = $("tag-after").hidden = true;
     this.stage.heat = this.stage.against = null;
     this.#setLoupe(false);
+    this.histogram.toggle(false);
   }
 
   // What is shown: the picture before, and what was marked in it, if the rest is kept.
@@ -76,6 +80,7 @@ export class Compare {
     const other = identity ? await bitmap(`/jobs/${identity}/files/view`) : null;
     if (facts !== this.facts || identity !== $("against").value) return;
     this.stage.against = other && await levels(other);
+    this.histogram.draw();
     $("tag-before").textContent = other ? $("against").selectedOptions[0].textContent : say("compare.before");
     $("tag-after").textContent = other ? aboutJob(facts) : say("compare.after");
     this.stage.draw();
@@ -180,10 +185,11 @@ export class Compare {
     hold.addEventListener("keyup", () => this.#hold(false));
     for (const [name, down] of [["keydown", true], ["keyup", false]]) {
       addEventListener(name, (event) => {
-        if (!this.open || event.ctrlKey || event.metaKey || event.target.closest?.("input[type=number], dialog, select")) return;
+        if (!this.open || event.ctrlKey || event.metaKey || event.target.closest?.("input[type=number], input[type=text], dialog, select")) return;
         const key = event.key.toLowerCase();
         if (key === "b") this.#hold(down);
         if (key === "l" && !event.repeat) this.#setLoupe(down);
+        if (key === "g" && down && !event.repeat) this.histogram.toggle(!this.histogram.shown);
       });
     }
   }

@@ -43,6 +43,16 @@ export function control(described) {
     slider.addEventListener("input", () => { shown.value = slider.value; });
     return make("label", { className: "field", title: option.about }, make("span", {}, `${option.title} `, shown), slider);
   }
+  if (option.kind === "ends") {
+    const part = make("fieldset", { className: "field", title: option.about }, make("legend", { textContent: option.title }));
+    mark(part, option);
+    part.append(make("div", { className: "ends" }, ...["form.black", "form.white"].map((key) => {
+      const input = make("input", { type: "text", inputMode: "decimal", autocomplete: "off" });
+      input.setAttribute("aria-label", say(key));
+      return input;
+    })), make("p", { className: "muted", textContent: say("form.range-about") }));
+    return part;
+  }
   const input = make("input", { type: "text", value: option.default ?? "", placeholder: say("form.automatic"), autocomplete: "off" });
   mark(input, option);
   return make("label", { className: "field", title: option.about }, make("span", { textContent: option.title }), input);
@@ -57,11 +67,17 @@ function mark(element, { name, default: value }) {
 export function chosenSettings() {
   const options = {};
   for (const element of $("paint-panel").querySelectorAll("[data-option]")) {
-    const value = element.matches("[type=checkbox]") ? element.checked : element.matches("input, select") ? element.value.trim() : element.querySelector("[aria-checked=true]")?.value;
+    const value = element.matches("fieldset") ? endsOf(element) : element.matches("[type=checkbox]") ? element.checked : element.matches("input, select") ? element.value.trim() : element.querySelector("[aria-checked=true]")?.value;
     if (value === undefined || (String(value) === element.dataset.default && element.dataset.option !== "recipe")) continue;
     if (value !== "") options[element.dataset.option] = value;
   }
   return options;
+}
+
+// Black and white, or nothing; one alone stands beside the one that is shown.
+function endsOf(element) {
+  const inputs = element.hidden ? [] : [...element.querySelectorAll("input")];
+  return inputs.some((input) => input.value.trim()) ? inputs.map((input) => input.value.trim() || input.placeholder) : undefined;
 }
 
 // Fills the fields with the settings of an earlier job.
@@ -69,7 +85,8 @@ export function fill(settings) {
   for (const [name, value] of Object.entries(settings)) {
     const element = $("paint-panel").querySelector(`[data-option="${name}"]`);
     if (!element) continue;
-    if (element.matches("[type=checkbox]")) element.checked = value;
+    if (element.matches("fieldset")) element.querySelectorAll("input").forEach((input, index) => { input.value = value[index]; });
+    else if (element.matches("[type=checkbox]")) element.checked = value;
     else if (element.matches("input, select")) { element.value = value; element.dispatchEvent(new Event("input")); }
     else {
       const button = [...element.children].find((one) => one.value === String(value));
@@ -88,7 +105,7 @@ export function atField(element, message) {
   element.setAttribute("aria-invalid", "true");
   element.setAttribute("aria-describedby", "wrong");
   said.scrollIntoView({ block: "nearest" });
-  (element.querySelector("[tabindex='0']") ?? element).focus();
+  (element.querySelector("[tabindex='0'], input") ?? element).focus();
 }
 
 export function clearField() {

@@ -96,6 +96,7 @@ export class JobView {
   async #take(facts) {
     if (facts.id !== this.id) return;
     this.facts = facts;
+    showSubject(facts.name, `${facts.width} × ${facts.height}`);
     if (!this.opened) await this.#openBefore();
     if (facts.id !== this.id) return;
     if (this.#settles()) {
@@ -114,7 +115,6 @@ export class JobView {
   async #openBefore() {
     const { id, facts } = this;
     this.opened = true;
-    showSubject(facts.name, `${facts.width} × ${facts.height}`);
     const before = await bitmap(`/jobs/${id}/files/before`);
     if (id !== this.id) return;
     if (before) await this.stage.open(before, facts.width, facts.height);
@@ -192,7 +192,7 @@ export class JobView {
   }
 
   #showState() {
-    const { facts } = this, { state, result, wish } = facts, running = state === "running" || state === "queued";
+    const { facts } = this, { state, result, wish } = facts, [place, waiting] = facts.place ?? [0, 0], running = state === "running" || state === "queued";
     this.outputs.show(facts);
     $("job-panel").dataset.state = state;
     $("job-title").textContent = say(wish ? `job.${wish}-wish` : `job.${state}`);
@@ -201,6 +201,11 @@ export class JobView {
     $("ended-actions").hidden = running;
     $("pause").disabled = $("finish").disabled = Boolean(wish) || state !== "running";
     $("pause").disabled &&= state !== "queued";
+    $("finish").hidden = state === "queued";
+    $("earlier").hidden = $("later").hidden = waiting < 2;
+    $("earlier").disabled = place === 1;
+    $("later").disabled = place === waiting;
+    for (const [id, other] of [["earlier", "later"], ["later", "earlier"]]) if ($(id).disabled && document.activeElement === $(id)) $(other).focus();
     $("resume").hidden = !["paused", "failed", "cancelled"].includes(state);
     $("change").hidden = state !== "failed" && state !== "cancelled";
     $("again").hidden = !$("change").hidden;
@@ -209,13 +214,12 @@ export class JobView {
     $("whole").hidden = state !== "done" || !facts.crop;
     $("download").classList.toggle("primary", !facts.crop);
     $("uncertainty-choice").hidden = state !== "done" || !facts.has_uncertainty;
-    if (this.state !== state) $("details").open = state === "running";
-    this.state = state;
+    $("details-title").textContent = say(running ? "job.goes" : "job.went");
     $("notes").textContent = "";
     this.line = facts.progress ?? this.line;
     if (state === "failed") $("why").textContent = `${facts.message[0]?.toUpperCase() ?? ""}${facts.message.slice(1)}.`;
     else if (state === "queued" && facts.full) $("why").textContent = say("job.full");
-    else if (state === "queued") $("why").textContent = say("job.waits");
+    else if (state === "queued") $("why").textContent = say("job.waits", { place, waiting });
     else if (state === "cancelled") $("why").textContent = say("job.cancelled-about");
     else if (state === "paused") $("why").textContent = say("job.paused-about");
     else if (state === "done" && result) {
@@ -242,7 +246,8 @@ export class JobView {
     $("expected-title").textContent = say(expected ? "job.expected" : "job.loss");
     $("expected-title").title = expected ? say("job.expected-about") : "";
     $("loss").textContent = expected ? `${expected.toFixed(1)} dB` : line ? (line.loss ?? 0).toExponential(1) : "–";
-    if (state === "running") $("why").textContent = line?.why ?? say("job.setting-up");
+    $("stopping").textContent = (state === "running" && line?.why) || "";
+    if (state === "running") $("why").textContent = line ? say("job.left-about", { time: duration(line.left) }) : say("job.setting-up");
   }
 
   #showTime() {
@@ -284,6 +289,7 @@ export class JobView {
 
   #listen() {
     for (const what of ["pause", "resume", "finish", "cancel"]) $(what).addEventListener("click", () => this.#ask(what));
+    for (const [id, places] of [["earlier", -1], ["later", 1]]) $(id).addEventListener("click", () => this.#ask("move", { places }));
     $("continue").addEventListener("click", () => this.#ask("continue", { iterations: Number($("more-iterations").value) || 200 }));
     $("moment").addEventListener("input", () => this.#setMoment(Number($("moment").value)));
     $("to-best").addEventListener("click", () => this.#setMoment(this.bestIndex));

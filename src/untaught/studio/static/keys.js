@@ -8,7 +8,7 @@ const KEYS = [
   ["B", "tools.brush"], ["E", "tools.eraser"], ["R", "tools.rectangle"], ["L", "tools.lasso"], ["W", "tools.wand"],
   ["K", "tools.pick"], ["M", "tools.hand"], ["[ ]", "tools.size"], ["Shift", "keys.straight"], ["Alt", "keys.erase"],
   ["← ↑ → ↓ ⏎", "keys.dab"], ["H", "tools.hide"], ["Ctrl Z", "tools.undo"], ["Ctrl Shift Z", "tools.redo"],
-  ["+ −", "keys.zoom"], ["0", "zoom.fit"], ["1", "keys.pixels"], ["B", "keys.before"], ["L", "keys.loupe"], ["?", "keys.keys"],
+  ["+ −", "keys.zoom"], ["0", "zoom.fit"], ["1", "keys.pixels"], ["B", "keys.before"], ["L", "keys.loupe"], ["G", "keys.histogram"], ["?", "keys.keys"],
 ];
 
 export function listenForKeys() {

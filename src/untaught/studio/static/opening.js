@@ -6,13 +6,17 @@ import * as cards from "./cards.js";
 import { showSubject } from "./dom.js";
 import { knows, say } from "./words.js";
 
+const $ = (id) => document.getElementById(id);
 let page;
 let wished = null;    // task and settings of a job that is to be changed
 let dropped = 0;      // counts dropped files
 let opened = 0;       // counts what was opened, so that late answers for an earlier picture are ignored
 
 // `shared` has the stage, the painting, the job, the current picture and the functions of the page.
-export function begin(shared) { page = shared; }
+export function begin(shared) {
+  page = shared;
+  $("pages-part").addEventListener("submit", (event) => { event.preventDefault(); choosePage($("page-number").value); });
+}
 
 // Answers for what was opened before are ignored from now on.
 export function leave() { return ++opened; }
@@ -28,11 +32,13 @@ export async function openFile(file) {
   sent.catch(() => {});
   const decoded = /\.tiff?$/i.test(name) ? null : await createImageBitmap(file).catch(() => null);
   if (drop !== dropped) return;
-  const turn = decoded ? leave() : opened;
+  const turn = decoded ? leave() : opened, subject = [...$("subject").childNodes];
   if (decoded) {
     current.picture = null;
     current.uploading = sent;
     await paint(decoded, decoded.width, decoded.height, name);
+  } else {
+    $("subject").textContent = say("picture.reading", { name });
   }
   try {
     const facts = await sent;
@@ -40,11 +46,15 @@ export async function openFile(file) {
     current.uploading = sent;
     if (!decoded || decoded.width !== facts.width || decoded.height !== facts.height) {
       if (!await paint(await bitmap(`/pictures/${facts.id}/view`), facts.width, facts.height, facts.name)) return;
+    } else if (facts.depth !== "uint8") { // the browser shows another range
+      await page.stage.setBefore(await bitmap(`/pictures/${facts.id}/view`));
+      if (turn !== opened) return;
     }
     took(facts);
   } catch (error) {
     if (turn !== opened) return;
     if (decoded) await page.arrive(); // back to what the address names
+    else $("subject").replaceChildren(...subject);
     page.complain(error);
   }
 }
@@ -53,8 +63,14 @@ export async function openFile(file) {
 export async function openFiles([first, ...others]) {
   if (!first) return;
   await openFile(first);
+  const together = page.current.together = { first: page.current.picture?.id, others: [] };
   for (const file of others) {
-    await upload(`/pictures?name=${encodeURIComponent(file.name)}`, file).catch((error) => page.complain(new Error(`${file.name}: ${error.message}`)));
+    try {
+      together.others.push(await upload(`/pictures?name=${encodeURIComponent(file.name)}`, file));
+      asking.showTogether();
+    } catch (error) {
+      page.complain(new Error(`${file.name}: ${error.message}`));
+    }
   }
   if (others.length && document.body.dataset.mode === "empty") cards.showPictures().catch(page.complain);
 }
@@ -100,6 +116,7 @@ async function paint(shown, width, height, name) {
   if (!await stage.open(shown, width, height)) return false;
   painting.begin(width, height);
   page.setMode("paint");
+  $("pages-part").hidden = true;
   showSubject(name.replace(/\.[^.]*$/, ""), `${width} × ${height}`);
   stage.onStroke = painting.stroke;
   painting.setTool("brush");
@@ -111,13 +128,47 @@ async function paint(shown, width, height, name) {
 function took(facts) {
   const { painting } = page;
   page.current.picture = facts;
-  const depth = `depth.${facts.depth}`;
-  showSubject(facts.name, `${facts.width} × ${facts.height}`, knows(depth) ? say(depth) : facts.depth);
+  showFacts(facts);
+  showPages(facts);
+  asking.showRange();
   history.replaceState(null, "", `#picture=${facts.id}`);
   cards.showCurrent();
   painting.marks.begin(facts.id, facts.mask).catch(() => {});
   asking.maskChanged();
   if (!painting.mask.missing) asking.inspect(facts.id).catch(() => {}); // what cannot be inspected is restored all the same
+}
+
+function showFacts(facts) {
+  const depth = `depth.${facts.depth}`, range = facts.depth !== "uint8" && facts.shown?.map((end) => Number(end.toPrecision(4)));
+  const told = [facts.pages && say("page.shown", facts), knows(depth) ? say(depth) : facts.depth, range && say("picture.range", { low: range[0], high: range[1] })].filter(Boolean);
+  showSubject(facts.name, `${facts.width} × ${facts.height}`, ...told);
+}
+
+// The picture that is open has another name.
+export function renamed({ name }) {
+  page.current.picture = { ...page.current.picture, name };
+  showFacts(page.current.picture);
+}
+
+function showPages({ page: number, pages }) {
+  $("pages-part").hidden = !pages;
+  if (!pages) return;
+  $("pages-about").textContent = say("page.about", { pages });
+  $("pages").textContent = say("page.of", { pages });
+  $("page-number").max = pages;
+  $("page-number").value = number;
+}
+
+async function choosePage(number) {
+  const { current, painting } = page, turn = opened;
+  page.quieten();
+  try {
+    await painting.marks.save();
+    const { id } = await post(`/pictures/${current.picture.id}/pages/${number}`);
+    if (turn === opened) page.go(`picture=${id}`);
+  } catch (error) {
+    page.complain(error);
+  }
 }
 
 // Back to the picture of a job, with the task and settings of that job, to change them.

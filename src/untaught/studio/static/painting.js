@@ -1,6 +1,6 @@
 // Painting the mask: tools, keys, suggested masks, loading and exporting.
 
-import { bitmap } from "./api.js";
+import { suggested } from "./api.js";
 import { Looks } from "./looks.js";
 import { Marks } from "./marks.js";
 import { Mask } from "./mask.js";
@@ -36,6 +36,7 @@ export class Painting {
     });
     this.#showSaved("");
     this.proposed = "";
+    $("proposal").value = "auto";
     this.lastEnd = this.pixels = null;
     this.blobs = new Uint8Array(width * height); // what can be dropped and kept by a click
     this.looks.show();
@@ -259,9 +260,9 @@ export class Painting {
     button.textContent = say("marks.looking");
     try {
       const kind = $("proposal").value, strength = $("strength").value / 100;
-      const answer = await bitmap(`/pictures/${identity}/proposal?kind=${kind}&strength=${strength}`);
-      if (!answer) throw new Error(say("marks.not-found"));
-      if (mask === this.mask) this.#add(answer, kind);
+      const found = await suggested(identity, kind, strength);
+      if (!found) throw new Error(say("marks.not-found"));
+      if (mask === this.mask) this.#add(found.bitmap, found.kind);
     } catch (error) {
       this.onError(error);
     }
@@ -272,11 +273,13 @@ export class Painting {
   #add(proposal, kind) {
     // With another strength: replaces the last suggestion.
     if (this.proposed === `${kind} ${this.mask.steps}`) this.mask.undo();
+    $("proposal").value = kind;
     this.blobs = this.mask.read(proposal);
     this.mask.load(proposal, true);
     this.#changed();
     this.setTool("pick");
     $("pick-hint").hidden = false;
+    $("pick-hint").scrollIntoView({ block: "nearest" });
     this.proposed = `${kind} ${this.mask.steps}`;
     this.stage.draw();
   }

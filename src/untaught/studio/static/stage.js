@@ -27,6 +27,7 @@ export class Stage {
     this.holding = false;
     this.onStroke = null;              // (phase, points, event): "start", "move", "end", "hover", "leave"
     this.onChange = () => {};
+    this.onPicture = () => {};         // another picture is shown
     this.space = false;
     this.dirty = null;
     this.fitted = true;
@@ -45,14 +46,24 @@ export class Stage {
     this.height = height;
     this.after = this.against = this.heat = this.overlay = this.selection = this.outline = this.cursor = null;
     this.before = before;
+    this.onPicture();
     this.fit();
     return true;
+  }
+
+  // The same picture as the server shows it.
+  async setBefore(bitmap) {
+    const { turn } = this, before = await levels(bitmap);
+    if (turn !== this.turn) return;
+    this.before = before;
+    this.draw();
   }
 
   async setAfter(bitmap) {
     const { turn } = this, after = bitmap && await levels(bitmap);
     if (turn !== this.turn) return;
     this.after = after;
+    this.onPicture();
     this.draw();
   }
 

@@ -17,7 +17,7 @@ export const optionTitle = (name) => (knows(`option.${name}`) ? say(`option.${na
 
 // What a job does, with the settings that were changed.
 export function aboutJob({ task, settings, crop }) {
-  const changed = Object.entries(settings).map(([name, value]) => (name === "recipe" ? named(value) : `${optionTitle(name)}: ${value}`));
+  const changed = Object.entries(settings).map(([name, value]) => (name === "recipe" ? named(value) : `${optionTitle(name)}: ${[value].flat().join(say("form.to"))}`));
   return [taskTitle(task), ...changed, crop && say("job.part")].filter(Boolean).join(" · ");
 }
 
