@@ -1,6 +1,10 @@
 """What the studio reads: all that the command line reads, BMP and GIF; a page of several; the range that is shown."""
 
 import io
+import json
+import os
+import subprocess
+import sys
 
 import numpy as np
 import pytest
@@ -43,6 +47,26 @@ def test_what_the_command_line_reads_is_read(upload, tmp_path, one):
     facts = upload(made.read_bytes())
     assert (facts["width"], facts["height"], facts["depth"], facts["format"]) == (24, 20, kind, one.name)
     assert np.asarray(Image.open("view.png")).shape[:2] == (20, 24)
+
+
+def test_a_decoder_that_wants_a_file_writes_it_in_the_folder_of_the_upload(tmp_path):
+    pytest.importorskip("OpenEXR")
+    for name in ("upload", "elsewhere"):
+        (tmp_path / name).mkdir()
+    writing.write(tmp_path / "made.exr", Picture(RAMP.astype(np.float32)))
+    (tmp_path / "made.exr").rename(tmp_path / "upload/file")
+    untouched = (tmp_path / "elsewhere").stat().st_mtime_ns
+    question = {"folder": str(tmp_path / "upload"), "action": "picture", "words": []}
+    done = subprocess.run(
+        [sys.executable, "-m", "untaught.studio.sandbox"],
+        input=json.dumps(question) + "\n",
+        env={**os.environ, "TMPDIR": str(tmp_path / "elsewhere")},
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    assert json.loads(done.stdout)["format"]
+    assert (tmp_path / "elsewhere").stat().st_mtime_ns == untouched
 
 
 @pytest.mark.parametrize("one", [one for one in FORMATS if one.library], ids=lambda one: one.name)

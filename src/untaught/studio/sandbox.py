@@ -21,6 +21,7 @@ import json
 import os
 import re
 import sys
+import tempfile
 from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
@@ -268,6 +269,7 @@ def main(lines: IO[str]) -> int:
         return 0
     question = json.loads(line)
     os.chdir(question["folder"])
+    tempfile.tempdir = question["folder"]  # some decoders want a file
     code, answer = 0, {}
     try:
         answer = _ACTIONS[question["action"]](*question["words"])

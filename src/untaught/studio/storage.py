@@ -15,6 +15,7 @@
     jobs/ID/request.json        what the user asked for
             state.json          queued, running, paused, done, failed or cancelled
             log.jsonl, worker.log, moments/, checkpoint, result.EXT, result.json, record.json, ...
+    .new-*, .results-*.zip      uploads and downloads on their way, deleted at their end or at the next start
     settings.json               how much may be stored before the page asks what to remove
     damaged/                    entries that cannot be read; the studio never deletes them
 
