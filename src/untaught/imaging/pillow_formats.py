@@ -33,6 +33,19 @@ def decode(content: bytes) -> Picture:
         PictureError: for an animation, or for more than `untaught.imaging.picture.MAX_PIXELS` pixels.
         Exception: of any kind, for a damaged file.
     """
+    try:
+        return _decoded(content)
+    except (PictureError, MemoryError):
+        raise
+    except Exception:
+        if not content.startswith(b"\x89PNG"):
+            raise
+        # A chunk that says something else may be damaged: it must not make the pixels unreadable.
+        picture = _decoded(png_chunks.bare(content))
+    return dataclasses.replace(picture, notes=("what the PNG says besides its pixels is damaged and left out",))
+
+
+def _decoded(content: bytes) -> Picture:
     with warnings.catch_warnings():
         # Pillow warns of large pictures, which check_size judges, and of unusual metadata, which does no harm.
         warnings.simplefilter("ignore")
