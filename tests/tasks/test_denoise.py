@@ -99,6 +99,8 @@ def test_values_that_are_not_finite_are_filled_in(small):
     ("change", "message"),
     [
         ({"noise": 0}, "positive standard deviation"),
+        ({"noise": 1e300}, "picture's units"),
+        ({"noise": 25, "image": np.full((16, 16), 0.4)}, "noise of 25 in values from 0 to 1"),
         ({"kind": "pink"}, "one of gaussian, poisson, impulse"),
         ({"gain": -1.0}, "gain is a positive"),
         ({"strength": 1.6}, "strength"),

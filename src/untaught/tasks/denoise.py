@@ -31,6 +31,9 @@ __all__ = ["DenoiseSettings", "correlation_of_noise", "denoise", "fill_in", "rea
 _STRONG = 0.14
 """Noise is strong from this standard deviation on, for values in [0, 1]."""
 
+_LARGEST = 10.0
+"""Noise with a larger standard deviation, of values in [0, 1], is an error of units."""
+
 _GROWING = 1.4
 """Noise counts as that of light if it is so many times stronger in the bright parts; even noise gave 1.1 at most."""
 
@@ -211,6 +214,11 @@ def read_normal(picture: Tensor, finite: Tensor, layout: Layout, noise: float | 
             )
     else:
         deviation = noise / scale
+        if deviation > _LARGEST:
+            raise InputError(
+                f"found a noise of {noise:g} in values from {layout.low:g} to {layout.high:g}: it is given in the "
+                "picture's units"
+            )
     return Problem(
         observed=picture,
         known=finite,
