@@ -344,6 +344,26 @@ def test_a_damaged_chunk_never_costs_the_pixels(tmp_path, chunk):
     np.testing.assert_array_equal(np.asarray(Image.open(tmp_path / "out.png")), RGB)
 
 
+@pytest.mark.parametrize(
+    "segment",
+    [
+        b"\xff\xee\0\x08Adobe\0",
+        b"\xff\xe1\0\x0aExif\0\0II",
+        b"\xff\xe2\0\x12ICC_PROFILE\0\1\5xx",
+        b"\xff\xed\0\x1cPhotoshop 3.0\0008BIM\4\4\0\0\xff\xff\xff\xff",
+        b"\xff\xfe\0\x05\xff\xfe\0",
+    ],
+)
+def test_a_damaged_segment_never_costs_the_pixels(tmp_path, segment):
+    Image.fromarray(RGB).save(tmp_path / "whole.jpg", quality=95)
+    content = (tmp_path / "whole.jpg").read_bytes()
+    (tmp_path / "in.jpg").write_bytes(content[:2] + segment + content[2:])
+    picture = reading.read(tmp_path / "in.jpg")
+    np.testing.assert_array_equal(picture.pixels, np.asarray(Image.open(tmp_path / "whole.jpg")))
+    writing.write(tmp_path / "out.jpg", picture)
+    assert reading.read(tmp_path / "out.jpg").size == picture.size
+
+
 def test_a_chunk_with_a_wrong_checksum_never_costs_the_pixels(tmp_path):
     chunked(tmp_path / "in.png", (b"gAMA", struct.pack(">I", 45455)))
     content = bytearray((tmp_path / "in.png").read_bytes())
