@@ -150,6 +150,8 @@ def test_a_value_far_from_all_others_is_asked_about(value, kind):
         lambda a: np.full_like(a, 7),
         lambda a: np.where(a > 100, 0, 255),
         lambda a: np.full_like(a, np.nan),
+        lambda a: a.astype(str),
+        lambda a: a.astype(object),
     ],
 )
 def test_clipped_few_and_flat_values_are_not_asked_about(spoil):

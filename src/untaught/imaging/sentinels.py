@@ -64,6 +64,8 @@ def suspect(values: NDArray[Any]) -> tuple[float, str] | None:
 
     Many are exactly that value, and it lies farther from all others than they span.
     """
+    if values.dtype.kind not in "uif":
+        return None
     finite = values[np.isfinite(values)] if values.dtype.kind == "f" else values.ravel()
     for end in (finite.min(), finite.max()) if finite.size else ():
         there = finite == end
