@@ -227,7 +227,7 @@ def test_a_picture_that_can_be_written_nowhere_leaves_a_checkpoint(monkeypatch, 
 def test_a_folder_that_is_removed_meanwhile(monkeypatch, capsys, words):
     Path("results").mkdir()
     once_fitted(monkeypatch, lambda: shutil.rmtree("results"))
-    names = ["-o", "results/out.png", "--record", "results/run.json", "--uncertainty", "results/width.tif"]
+    names = ["-o", "results/out.png", "--record", "results/run.json"]
     assert run(*RESTORE, *names, "--preview-every", "1", *words, "--quiet") == 1
     here = Path().absolute()
     error = capsys.readouterr().err
@@ -235,6 +235,24 @@ def test_a_folder_that_is_removed_meanwhile(monkeypatch, capsys, words):
     assert f"the record is in {here}/run.json" in error
     assert np.asarray(Image.open("out.png")).shape == (24, 20, 3)
     assert json.loads(Path("run.json").read_text())["task"] == "restore"
+
+
+def test_an_uncertainty_that_no_fit_would_tell_is_refused(capsys):
+    assert run(*RESTORE, "-o", "out.png", "--uncertainty", "width.tif") == 2
+    assert "holds none out" in capsys.readouterr().err
+    assert not Path("out.png").exists()
+
+
+@pytest.mark.parametrize(("iterations", "code"), [(2, 1), (12, 0)])
+def test_an_uncertainty_that_is_not_known_yet_is_told(monkeypatch, capsys, masked, iterations, code):
+    from untaught.tasks import jobs
+
+    monkeypatch.setattr(jobs, "find_recipe", lambda task, name: masked)  # noqa: ARG005
+    words = [*RESTORE[:-1], iterations, "-o", "out.png", "--uncertainty", "width.tif", "--quiet"]
+    assert run(*words) == code
+    assert Path("out.png").exists()
+    assert Path("width.tif").exists() == (code == 0)
+    assert ("width.tif is not written" in capsys.readouterr().err) == (code == 1)
 
 
 def test_a_rescued_picture_replaces_nothing(monkeypatch, capsys):

@@ -1,5 +1,6 @@
 """The tables of docs/reference/files.md, cell by cell, against tifffile and Pillow."""
 
+import io
 import re
 import struct
 from pathlib import Path
@@ -252,6 +253,14 @@ METADATA = {
 }
 
 
+def is_linear(profile):
+    """Whether half of the light is 188 of 255 in sRGB, as littleCMS sees it."""
+    if not profile or profile == GRAY_PROFILE:
+        return False
+    transform = ImageCms.buildTransform(io.BytesIO(profile), ImageCms.createProfile("sRGB"), "L", "RGB")
+    return abs(ImageCms.applyTransform(Image.new("L", (1, 1), 128), transform).getpixel((0, 0))[1] - 188) < 3
+
+
 def seen(path):
     """What Pillow and tifffile see of the parts above, by their names."""
     found = set()
@@ -275,7 +284,7 @@ def seen(path):
             found.add("description, artist, copyright, date")
         if "plate 42" in (chunk["Comment"], texts[270]) or chunk["comment"] == b"plate 42":
             found.add("comment")
-        if chunk["gamma"] == 1:
+        if chunk["gamma"] == 1 or is_linear(info.get("icc_profile")):
             found.add("gamma and chromaticities of a PNG")
         if chunk["Anything"] == "else":
             found.add("other texts of a PNG")

@@ -36,3 +36,22 @@ def test_every_variable_of_the_environment_is_in_the_reference():
     assert names
     for name in names:
         assert f"`{name}`" in REFERENCE["platforms.md"]
+
+
+def test_each_reported_situation_has_its_test():
+    root = PAGES.parent.parent
+    page = (root / "docs/lab-notes/cases.md").read_text(encoding="utf-8")
+    rows = [line.strip("|").split("|") for line in page.splitlines() if re.match(r"\| \d+\. ", line)]
+    source = {path: path.read_text(encoding="utf-8") for path in (root / "tests").rglob("test_*.py")}
+    of_cases = "".join(text for path, text in source.items() if path.parent.name == "cases")
+    assert len(rows) == 10
+    named = set()
+    for _, situations, siblings in rows:
+        for name in re.findall(r"`(test_\w+)`", situations):
+            assert f"def {name}(" in of_cases, name
+            named.add(re.match(r"test_((?:api_)?\d+)", name)[1])
+        for name in re.findall(r"`(test_\w+)`", siblings):
+            assert any(f"def {name}(" in text for text in source.values()), name
+        for name in re.findall(r"`(\S+\.py)`", siblings):
+            assert root / "tests" / name in source, name
+    assert set(re.findall(r"def test_((?:api_)?\d+)_", of_cases)) == named

@@ -5,6 +5,7 @@ import pytest
 import tifffile
 from PIL import Image, ImageDraw
 
+from untaught import cli
 from untaught.errors import InputError
 from untaught.imaging import reading
 from untaught.imaging.masks import array_mask, file_mask, grown
@@ -177,14 +178,39 @@ def test_scattered_white_is_what_is_known(share):
     assert np.array_equal(file_mask(Picture(white.astype(np.uint8) * 255)).known, white)
 
 
+@pytest.mark.parametrize("marks", ["known", "missing"])
+def test_a_mask_file_of_most_of_the_picture_is_told_once(tmp_path, monkeypatch, capsys, photo, hole, marks):
+    monkeypatch.chdir(tmp_path)
+    Image.fromarray(photo.pixels).save("p.png")
+    Image.fromarray(hole if marks == "known" else ~hole).save("m.png")
+    assert (
+        cli.main(["inpaint", "p.png", "--mask", "m.png", "--mask-marks", marks, "-o", "o.png", "--iterations", "1"])
+        == 0
+    )
+    said = capsys.readouterr().err
+    assert said.count("of the picture is missing by this mask") == 1
+    assert f"--mask-marks {'missing' if marks == 'known' else 'known'}" in said
+
+
+@pytest.mark.parametrize("known", [0, 1, 255, -1e9])
+@pytest.mark.parametrize("nothing", [np.nan, np.inf])
+def test_nan_in_a_mask_marks_what_is_missing(hole, known, nothing):
+    understood = file_mask(Picture(np.where(hole, nothing, known).astype(np.float32)))
+    np.testing.assert_array_equal(understood.known, ~hole)
+    assert "not finite" in understood.notes[0]
+
+
+def test_nan_beside_two_values_is_refused(hole):
+    mask = np.where(hole, np.nan, RNG.random(SIZE) > 0.5).astype(np.float32)
+    with pytest.raises(InputError, match="from 0 to 1, and 10"):
+        file_mask(Picture(mask))
+
+
 @pytest.mark.parametrize("kind", [bool, np.uint8, float])
 def test_a_mask_of_most_of_the_picture_is_told(hole, kind):
     share = f"{1 - hole.mean():.0%} of the picture is missing"
     (note,) = array_mask(hole.astype(kind), axes=(0, 1)).notes
     assert note.startswith(share)
-    if kind is not bool:
-        (note,) = file_mask(Picture(hole.astype(kind)), marks="known").notes
-        assert note.startswith(share)
     assert array_mask(~hole, axes=(0, 1)).notes == ()
     scattered = np.random.default_rng(0).random(SIZE) < 0.2
     assert array_mask(scattered.astype(kind), axes=(0, 1)).notes == ()

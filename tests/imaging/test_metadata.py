@@ -10,7 +10,7 @@ import tifffile
 from PIL import Image, ImageCms, PngImagePlugin, TiffImagePlugin
 
 from made_pictures import values
-from untaught.imaging import reading, writing
+from untaught.imaging import png_chunks, reading, writing
 from untaught.imaging.metadata import Metadata
 from untaught.imaging.picture import Picture
 
@@ -274,10 +274,104 @@ def test_colour_and_text_chunks_of_a_png_are_kept(tmp_path, wide):
         assert image.info["Comment"] == "漢字"
         assert image.info["Anything"] == "else"
     notes = writing.check_writable(tmp_path / "out.tif", picture)
-    assert any("gAMA" in note for note in notes)
+    assert any("tEXt" in note for note in notes)
     writing.write(tmp_path / "out.tif", picture)
     with tifffile.TiffFile(tmp_path / "out.tif") as file:
         assert file.pages.first.tags[315].value == "José"
+
+
+def chunked(name, *chunks, **options):
+    """A PNG with chunks before its pixels."""
+    buffer = io.BytesIO()
+    Image.fromarray(RGB).save(buffer, "PNG", **options)
+    name.write_bytes(png_chunks.with_chunks(buffer.getvalue(), [png_chunks.chunk(*one) for one in chunks]))
+    return reading.read(name)
+
+
+PRIMARIES = (b"cHRM", struct.pack(">8I", 31270, 32900, 70800, 29200, 17000, 79700, 13100, 4600))
+
+
+@pytest.mark.parametrize("suffix", ["tif", "jpg", "webp"])
+def test_gamma_and_chromaticities_become_a_profile(tmp_path, suffix):
+    picture = chunked(tmp_path / "in.png", (b"gAMA", struct.pack(">I", 100_000)), PRIMARIES)
+    out = tmp_path / f"out.{suffix}"
+    assert writing.check_writable(out, picture) == ()
+    writing.write(out, picture, quality=95)
+    with Image.open(out) as image:
+        found = ImageCms.ImageCmsProfile(io.BytesIO(image.info["icc_profile"]))
+    turn = ImageCms.buildTransform(found, ImageCms.createProfile("sRGB"), "RGB", "RGB")
+    half, green = (
+        ImageCms.applyTransform(Image.new("RGB", (1, 1), colour), turn).getpixel((0, 0))
+        for colour in ((128, 128, 128), (90, 128, 90))
+    )
+    np.testing.assert_allclose(half, 188, atol=3)
+    # Wide primaries: the same numbers are a more saturated green than those of sRGB.
+    assert green[0] < 150
+    assert green[1] > 188
+
+
+@pytest.mark.parametrize(
+    "chunks",
+    [
+        [(b"sRGB", b"\0"), (b"gAMA", struct.pack(">I", 100_000))],
+        [(b"gAMA", struct.pack(">I", 0))],
+        [(b"cHRM", struct.pack(">8I", *range(8)))],
+        [(b"gAMA", struct.pack(">I", 50_000)), (b"cHRM", bytes(32))],
+    ],
+)
+def test_chunks_without_a_gamma_of_their_own_become_no_profile(tmp_path, chunks):
+    picture = chunked(tmp_path / "in.png", *chunks)
+    writing.write(tmp_path / "out.tif", picture)
+    with tifffile.TiffFile(tmp_path / "out.tif") as file:
+        assert 34675 not in file.pages.first.tags
+
+
+@pytest.mark.parametrize(
+    "chunk",
+    [
+        (b"gAMA", b"\0\0"),
+        (b"cHRM", b"\0"),
+        (b"pHYs", b"\1"),
+        (b"iCCP", b"x\0\5abc"),
+        (b"sRGB", b""),
+        (b"zTXt", b"k\0\7z"),
+    ],
+)
+def test_a_damaged_chunk_never_costs_the_pixels(tmp_path, chunk):
+    picture = chunked(tmp_path / "in.png", chunk)
+    np.testing.assert_array_equal(picture.pixels, RGB)
+    writing.write(tmp_path / "out.png", picture)
+    np.testing.assert_array_equal(np.asarray(Image.open(tmp_path / "out.png")), RGB)
+
+
+@pytest.mark.parametrize(
+    "segment",
+    [
+        b"\xff\xee\0\x08Adobe\0",
+        b"\xff\xe1\0\x0aExif\0\0II",
+        b"\xff\xe2\0\x12ICC_PROFILE\0\1\5xx",
+        b"\xff\xed\0\x1cPhotoshop 3.0\0008BIM\4\4\0\0\xff\xff\xff\xff",
+        b"\xff\xfe\0\x05\xff\xfe\0",
+    ],
+)
+def test_a_damaged_segment_never_costs_the_pixels(tmp_path, segment):
+    Image.fromarray(RGB).save(tmp_path / "whole.jpg", quality=95)
+    content = (tmp_path / "whole.jpg").read_bytes()
+    (tmp_path / "in.jpg").write_bytes(content[:2] + segment + content[2:])
+    picture = reading.read(tmp_path / "in.jpg")
+    np.testing.assert_array_equal(picture.pixels, np.asarray(Image.open(tmp_path / "whole.jpg")))
+    writing.write(tmp_path / "out.jpg", picture)
+    assert reading.read(tmp_path / "out.jpg").size == picture.size
+
+
+def test_a_chunk_with_a_wrong_checksum_never_costs_the_pixels(tmp_path):
+    chunked(tmp_path / "in.png", (b"gAMA", struct.pack(">I", 45455)))
+    content = bytearray((tmp_path / "in.png").read_bytes())
+    content[content.index(b"gAMA") + 8] ^= 1
+    (tmp_path / "in.png").write_bytes(content)
+    picture = reading.read(tmp_path / "in.png")
+    np.testing.assert_array_equal(picture.pixels, RGB)
+    assert "damaged" in picture.notes[0]
 
 
 @pytest.mark.parametrize("profile", ["gray", "rgb", "cmyk"])

@@ -4,7 +4,9 @@ import numpy as np
 import pytest
 from scipy import ndimage
 
-from untaught.imaging.sentinels import dropped, fill_values, loaded, marked_by
+import untaught
+from untaught.errors import InputError
+from untaught.imaging.sentinels import dropped, fill_values, loaded, marked_by, suspect
 
 SIDE = 64
 
@@ -112,3 +114,53 @@ def test_lazy_arrays_are_computed_so_that_their_masks_are_seen():
     assert np.ma.isMaskedArray(loaded(Lazy()))
     array = np.zeros(2)
     assert loaded(array) is array
+
+
+LAND = (100 + 80 * np.sin(np.arange(400) / 9)).reshape(20, 20)
+
+
+@pytest.mark.parametrize(
+    ("value", "kind"),
+    [
+        (-9999, np.int16),
+        (-32768, np.int16),
+        (65535, np.uint16),
+        (-3.4e38, np.float32),
+        (1e20, np.float64),
+        (-1e4, "f4"),
+    ],
+)
+def test_a_value_far_from_all_others_is_asked_about(value, kind):
+    values = LAND.astype(kind)
+    values[3:7, 4:9] = value
+    found, words = suspect(values)
+    assert found == values[3, 4]
+    assert words.startswith("5.0% of the values are ")
+    assert float(words.split("missing_value=")[1].split(",")[0]) == pytest.approx(float(value))
+    with pytest.raises(InputError, match="if they stand for nothing"):
+        untaught.restore(values, value_range=(0, 200))
+
+
+@pytest.mark.parametrize(
+    "spoil",
+    [
+        lambda a: a,
+        lambda a: np.where(a > 170, 190, a),
+        lambda a: np.where(np.arange(400).reshape(20, 20) < 3, -9999, a),
+        lambda a: np.full_like(a, 7),
+        lambda a: np.where(a > 100, 0, 255),
+        lambda a: np.full_like(a, np.nan),
+        lambda a: a.astype(str),
+        lambda a: a.astype(object),
+    ],
+)
+def test_clipped_few_and_flat_values_are_not_asked_about(spoil):
+    assert suspect(spoil(LAND)) is None
+
+
+def test_a_range_is_not_proposed_from_a_fill_value():
+    values = LAND.astype(np.int16)
+    values[3:7, 4:9] = -9999
+    with pytest.raises(InputError, match="missing_value=-9999") as found:
+        untaught.denoise(values)
+    assert "value_range=(-9999" not in str(found.value)

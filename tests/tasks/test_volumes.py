@@ -241,7 +241,7 @@ def run(words: str) -> int:
 def test_the_command_line(stacks, volume, known, tiny, capsys):
     before = (stacks / "stack.tif").read_bytes()
     words = "inpaint stack.tif --mask mask.tif --volume -o out.tif --reference clean.tif --record run.json"
-    assert run(f"{words} --iterations 3 --uncertainty map.tif") == 0
+    assert run(f"{words} --iterations 3") == 0
     out = tifffile.imread("out.tif")
     assert (out.shape, out.dtype) == (volume.shape, volume.dtype)
     np.testing.assert_array_equal(out[known], volume[known])

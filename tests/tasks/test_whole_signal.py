@@ -406,6 +406,29 @@ def test_a_file_may_say_what_is_black_and_white(capsys, top):
     assert reading.read("stack.tif", volume=True).levels == (0, top)
 
 
+@pytest.mark.parametrize(
+    ("kind", "code", "low", "high"), [(np.float32, 11, 0, 500), (np.int16, 8, -100, 900), (np.float64, 12, -1, 1)]
+)
+def test_the_ends_of_floats_and_signed_numbers_may_be_stated(kind, code, low, high):
+    values = (low + (high - low) * SCENE).astype(kind)
+    ends = [(340, code, 1, kind(low), True), (341, code, 1, kind(high), True)]
+    for tags, wanted in ((ends, (low, high)), (ends[:1], None), ([(340, code, 1, kind(high), True), ends[1]], None)):
+        tifffile.imwrite("a.tif", values, extratags=tags)
+        assert reading.read("a.tif").levels == wanted
+    values[3, 3] = high + 1
+    tifffile.imwrite("a.tif", values, extratags=ends)
+    assert reading.read("a.tif").levels is None
+
+
+@pytest.mark.parametrize("bits", [17, 20, 24, 31])
+def test_long_samples_of_few_bits_fill_the_range_that_they_have(bits):
+    values = (SCENE * ((1 << bits) - 1)).astype(np.uint32)
+    tifffile.imwrite("a.tif", values, bitspersample=bits)
+    picture = reading.read("a.tif")
+    assert picture.levels == (0, 2**32 - 1)
+    np.testing.assert_allclose(picture.pixels / (2**32 - 1), values / ((1 << bits) - 1), atol=1e-9)
+
+
 @pytest.mark.parametrize("share", [0.3, 0.7])
 def test_a_transparent_background_does_not_count_as_free_of_noise(share):
     noisy = (200 * NOISY + 20).clip(0, 255)

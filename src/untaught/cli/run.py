@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 from untaught.cli.options import OutputOptions
 from untaught.cli.outputs import Targets, complain, picture_writer, put, remove
 from untaught.cli.safety import Checkpoints, Interruption, out_of_memory
-from untaught.errors import InputError, Interrupted, UntaughtError
+from untaught.errors import InputError, Interrupted, SettingError, UntaughtError
 from untaught.imaging.files import is_special, reading_streams_once, write_text
 
 if TYPE_CHECKING:
@@ -106,6 +106,10 @@ def _run(arguments: RunArguments) -> int:
     for note in (*picture.notes, *losses, *job.problem.notes, *targets.notes, *differing):
         console.print(f"note: {note}")
     run = job.begin(arguments.saved)
+    if output.uncertainty is not None and not run.tells_uncertainty:
+        raise SettingError(
+            "--uncertainty goes by values that are held out of the fit, and this one holds none out: leave it out"
+        )
     if arguments.continue_for:
         run.continue_for(arguments.continue_for)
     elif arguments.saved is None and not output.quiet and (estimate := run.estimate()) is not None:
@@ -265,7 +269,10 @@ def _write(
         if there == path:
             console.print(f"wrote {path}")
         failed |= there != path
-    if targets.uncertainty is not None and restoration.uncertainty is not None:
+    if targets.uncertainty is not None and restoration.uncertainty is None:
+        complain(f"{targets.uncertainty} is not written: so early in a fit the uncertainty is not known; fit longer")
+        failed = True
+    elif targets.uncertainty is not None:
         width = _as_floats(picture.with_pixels(restoration.uncertainty))
         there = put("the uncertainty", targets.uncertainty, functools.partial(writing.write, picture=width))
         failed |= there != targets.uncertainty

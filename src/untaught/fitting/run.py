@@ -375,6 +375,11 @@ class Run:
             shape = (len(self._observed) * recipe.runs, problem.channels, *problem.size)
             check_objective(objective, shape, self._observed.device)
 
+    @property
+    def tells_uncertainty(self) -> bool:
+        """Whether the restoration will say how far off each pixel may be, once the fit is long enough."""
+        return self._held is not None and self.job.problem.operator is None
+
     def estimate(self) -> Estimate | None:
         """What the run will take on this machine, before it begins; None where that cannot be told."""
         job, fit = self.job, self._fit

@@ -7,11 +7,23 @@ import struct
 import imagecodecs
 import numpy as np
 
-__all__ = ["found_in"]
+__all__ = ["bare", "found_in"]
 
 _KINDS = {3: "lossless", 5: "hierarchical", 6: "hierarchical", 7: "hierarchical"}
 _KINDS |= {11: "lossless", 13: "hierarchical", 14: "hierarchical", 15: "hierarchical"}
 _ADVICE = "8 bits of the usual kinds can be read; convert it to a PNG or TIFF, of 16 bits if it has more than 8"
+
+
+def bare(content: bytes) -> bytes:
+    """Return a JPEG without what it says besides its pixels, but for the kind of its colours, if that is whole."""
+    at, kept = 2, [content[:2]]
+    while at + 4 <= len(content) and content[at] == 0xFF and content[at + 1] != 0xDA:
+        kind, end = content[at + 1], at + 2 + struct.unpack_from(">H", content, at + 2)[0]
+        colours = kind == 0xE0 or (kind == 0xEE and end - at >= 16)
+        if colours or not (0xE0 <= kind <= 0xEF or kind == 0xFE):
+            kept.append(content[at:end])
+        at = end
+    return b"".join([*kept, content[at:]])
 
 
 def found_in(content: bytes) -> str:

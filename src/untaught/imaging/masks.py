@@ -97,7 +97,24 @@ def file_mask(
         missing = grown(~known if marks != "missing" else known, grow or 0, (0, 1))
         return Understood(~missing, ("the mask has bands: each band of the picture has its own",))
     brightness = pixels.astype(np.float64) if pixels.ndim == len(mask.size) else pixels.mean(-1, dtype=np.float64)
+    nothing = ~np.isfinite(brightness)
+    if nothing.any() and not nothing.all():
+        return _told_by_nan(brightness, nothing, grow, axes)
     return _understood(brightness, marks, grow, axes, jpeg=jpeg, either=True)
+
+
+def _told_by_nan(
+    brightness: NDArray[np.float64], nothing: NDArray[np.bool_], grow: int | None, axes: tuple[int, ...]
+) -> Understood:
+    """A mask that says by NaN what is missing, and nothing else."""
+    rest = np.unique(brightness[~nothing])
+    if len(rest) > 1:
+        raise InputError(
+            f"found a mask with values from {rest[0]:g} to {rest[-1]:g}, and {nothing.mean():.1%} of them not finite: "
+            "a mask has two values, 0 for missing and 1 (or 255) for known; compare it, as in mask > 0"
+        )
+    note = f"what is not finite in the mask, {nothing.mean():.1%}, is taken as missing"
+    return Understood(~grown(nothing, grow or 0, axes), (note,))
 
 
 def array_mask(
@@ -179,7 +196,8 @@ def _understood(
         around = f", and {widened} pixel{'s' * (widened > 1)} around (--grow 0 for none)" if widened else ""
         kind = "is a JPEG" if jpeg else "has soft edges"
         notes += (f"the mask {kind}: every pixel that it covers in part is missing{around}",)
-    return Understood(~missing, notes or _most_note(missing, marks, axes))
+    # A mask from a file comes by here again, as an array.
+    return Understood(~missing, notes or (() if either else _most_note(missing, marks, axes)))
 
 
 def _most_note(missing: NDArray[np.bool_], marks: str, axes: tuple[int, ...]) -> tuple[str, ...]:

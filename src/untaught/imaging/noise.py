@@ -33,7 +33,7 @@ SURELY_CORRELATED = 0.5
 _DETAIL = np.array([-0.12940952, -0.22414387, 0.83651630, -0.48296291])
 
 
-def estimate_noise(picture: NDArray[np.floating]) -> float:
+def estimate_noise(picture: NDArray[np.floating], within: NDArray[np.floating] | None = None) -> float:
     """Estimate the standard deviation of independent noise, from the finest diagonal wavelet coefficients.
 
     The median of their absolute values is that of the noise, as long as fewer than half of them are edges (Donoho and
@@ -46,15 +46,25 @@ def estimate_noise(picture: NDArray[np.floating]) -> float:
 
     Args:
         picture: (H, W) or (H, W, C), finite, at least 8 pixels high and wide. Channels are averaged.
+        within: of the same shape: only where this has detail that of ``picture`` counts; None for ``picture``.
     """
-    channels = picture[..., None] if picture.ndim == 2 else picture
+    details = _details(picture)
+    there = details if within is None else _details(within)
     found = []
-    for channel in np.moveaxis(channels.astype(np.float64), -1, 0):
-        detail = ndimage.convolve1d(ndimage.convolve1d(channel, _DETAIL, axis=0), _DETAIL, axis=1)[2:-2, 2:-2]
+    for detail, other in zip(details, there, strict=True):
         # Exact zeros come from flat, clipped areas, which say nothing about the noise.
-        sizes = np.abs(detail[detail != 0])
+        sizes = np.abs(detail[other != 0])
         found.append(float(np.median(sizes)) / 0.6744898 if sizes.size else 0.0)
     return float(np.mean(found))
+
+
+def _details(picture: NDArray[np.floating]) -> list[NDArray[np.float64]]:
+    """The finest diagonal wavelet coefficients of each channel, without the edges."""
+    channels = picture[..., None] if picture.ndim == 2 else picture
+    return [
+        ndimage.convolve1d(ndimage.convolve1d(channel, _DETAIL, axis=0), _DETAIL, axis=1)[2:-2, 2:-2]
+        for channel in np.moveaxis(channels.astype(np.float64), -1, 0)
+    ]
 
 
 def noise_correlation(picture: NDArray[np.floating]) -> float:

@@ -16,12 +16,13 @@ import numpy as np
 from PIL import Image
 
 from untaught.errors import PictureError
-from untaught.imaging import exif, png_chunks, xmp
+from untaught.imaging import exif, jpeg_frame, png_chunks, xmp
 from untaught.imaging.metadata import Metadata
 from untaught.imaging.picture import MAX_PIXELS, Picture, assemble, check_size, native
 
 __all__ = ["decode", "encode_jpeg", "encode_png", "encode_webp", "metadata_of"]
 
+_BARE = {b"\x89PNG": png_chunks.bare, b"\xff\xd8": jpeg_frame.bare}
 _IPTC = 0x0404
 """Number of the block in Photoshop's segment of a JPEG."""
 
@@ -33,6 +34,20 @@ def decode(content: bytes) -> Picture:
         PictureError: for an animation, or for more than `untaught.imaging.picture.MAX_PIXELS` pixels.
         Exception: of any kind, for a damaged file.
     """
+    try:
+        return _decoded(content)
+    except (PictureError, MemoryError):
+        raise
+    except Exception:
+        bare = next((bare for start, bare in _BARE.items() if content.startswith(start)), None)
+        if bare is None:
+            raise
+        # A part that says something else may be damaged: it must not make the pixels unreadable.
+        picture = _decoded(bare(content))
+    return dataclasses.replace(picture, notes=("what the file says besides its pixels is damaged and left out",))
+
+
+def _decoded(content: bytes) -> Picture:
     with warnings.catch_warnings():
         # Pillow warns of large pictures, which check_size judges, and of unusual metadata, which does no harm.
         warnings.simplefilter("ignore")

@@ -6,16 +6,23 @@ import struct
 import zlib
 from collections.abc import Iterator, Sequence
 
-__all__ = ["COLOUR", "chunk", "described", "kept", "text_chunk", "with_chunks"]
+import imagecodecs
+
+__all__ = ["COLOUR", "GAMMA", "bare", "chunk", "described", "kept", "profile", "text_chunk", "with_chunks"]
 
 _SIGNATURE = 8
 _AFTER_HEADER = _SIGNATURE + 25
 COLOUR = (b"cICP", b"sRGB", b"gAMA", b"cHRM", b"mDCV", b"cLLI", b"mDCv", b"cLLi")
 """Chunks that say what colours the values are."""
+GAMMA = (b"gAMA", b"cHRM")
+"""Those of them that a colour profile says as well."""
+_PIXELS = (b"IHDR", b"PLTE", b"tRNS", b"IDAT", b"IEND")
 _TEXT = (b"tEXt", b"zTXt", b"iTXt")
 _KEPT = (*COLOUR, *_TEXT, b"tIME")
 _ELSEWHERE = (b"XML:com.adobe.xmp", b"Raw profile type ")
 """Texts that are other metadata."""
+_SRGB = (31270, 32900, 64000, 33000, 30000, 60000, 15000, 6000)
+"""Chromaticities of white, red, green and blue, as cHRM holds them."""
 _DESCRIBED = {b"Description": 270, b"Author": 315, b"Copyright": 33432, b"Software": 305, b"Comment": 0, b"Title": 270}
 
 
@@ -26,6 +33,28 @@ def kept(content: bytes) -> tuple[tuple[bytes, bytes], ...]:
         for name, data in _chunks(content)
         if name in _KEPT and not (name in _TEXT and data.startswith(_ELSEWHERE))
     )
+
+
+def bare(content: bytes) -> bytes:
+    """Return a PNG that holds its pixels alone, as far as its chunks are whole."""
+    kept = (chunk(name, data) for name, data in _chunks(content) if name in _PIXELS)
+    return content[:_SIGNATURE] + b"".join(kept) + chunk(b"IEND", b"")
+
+
+def profile(chunks: Sequence[tuple[bytes, bytes]], channels: int) -> bytes | None:
+    """Return a colour profile that says what the chunks do, for formats without chunks; None where they say nothing."""
+    found = dict(chunks)
+    # The first of these that is there says all.
+    if channels not in (1, 3) or b"cICP" in found or b"sRGB" in found or len(found.get(b"gAMA", b"")) != 4:
+        return None
+    (gamma,) = struct.unpack(">I", found[b"gAMA"])
+    points = struct.unpack(">8I", found[b"cHRM"]) if len(found.get(b"cHRM", b"")) == 32 else _SRGB
+    if not gamma or not all(points[1::2]):
+        return None
+    white, *primaries = ((points[at] / 1e5, points[at + 1] / 1e5, 1.0) for at in (0, 2, 4, 6))
+    options = {"whitepoint": white, "primaries": sum(primaries, ())} if channels == 3 else {}
+    made: bytes = imagecodecs.cms_profile("rgb" if channels == 3 else "gray", gamma=1e5 / gamma, **options)
+    return made
 
 
 def described(chunks: Sequence[tuple[bytes, bytes]]) -> tuple[dict[int, str], str | None, list[int]]:

@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 
 from untaught.errors import InputError
 from untaught.imaging.noise import estimate_noise
+from untaught.imaging.sentinels import suspect
 
 __all__ = ["Range", "stated_range", "working_range"]
 
@@ -93,6 +94,8 @@ def stated_range(values: NDArray[Any], given: Sequence[float] | None) -> tuple[f
     if kind == "f" and least >= 0 and most <= 1:
         return 0.0, 1.0
     wanted = "floats are expected in [0, 1]" if kind == "f" else f"{values.dtype} has no range of its own"
+    if (found := suspect(values)) is not None:
+        raise InputError(f"found values from {least:g} to {most:g}: {wanted}, and {found[1]}")
     raise InputError(
         f"found values from {least:g} to {most:g}: {wanted}; say what stands for black and white, for instance "
         f"value_range=({least:g}, {most:g})"

@@ -11,7 +11,10 @@ from numpy.typing import NDArray
 
 from untaught.imaging.masks import is_together
 
-__all__ = ["dropped", "fill_values", "loaded", "marked_by"]
+__all__ = ["dropped", "fill_values", "loaded", "marked_by", "suspect"]
+
+_LEAST = 0.001
+"""A smaller share of equal values is not taken for a fill value."""
 
 _SOLID = 5
 """A square of so many pixels each way, all black, is a solid part and not a few dropped pixels."""
@@ -54,6 +57,27 @@ def marked_by(values: NDArray[Any], sentinels: Sequence[float]) -> NDArray[np.bo
         same = values == (np.float32(sentinel) if values.dtype == np.float32 else sentinel)
         found |= same.all(1, keepdims=True) if values.shape[1] == 3 else same
     return found
+
+
+def suspect(values: NDArray[Any]) -> tuple[float, str] | None:
+    """The smallest or largest value if it looks like a fill value, and half a sentence that asks; else None.
+
+    Many are exactly that value, and it lies farther from all others than they span.
+    """
+    if values.dtype.kind not in "uif":
+        return None
+    finite = values[np.isfinite(values)] if values.dtype.kind == "f" else values.ravel()
+    for end in (finite.min(), finite.max()) if finite.size else ():
+        there = finite == end
+        rest = finite[~there]
+        if not rest.size or not max(8, _LEAST * finite.size) <= there.sum() < rest.size:
+            continue
+        least, most = float(rest.min()), float(rest.max())
+        if max(least - float(end), float(end) - most) > most - least > 0:
+            said = f"{float(end):.9g}"
+            share = f"{there.sum() / finite.size:.1%} of the values are {said}"
+            return float(end), f"{share}: if they stand for nothing, say missing_value={said}, --missing-value {said}"
+    return None
 
 
 def dropped(black: NDArray[np.bool_]) -> tuple[NDArray[np.bool_], NDArray[np.bool_]]:

@@ -37,6 +37,7 @@ class Samples:
         cmyk: whether the other four are printing inks.
         is_srgb: whether the colours are sRGB now, whatever profile the file has.
         converted: whether the values are no longer those of the file.
+        levels: black and white of converted samples, where their type does not say them.
         notes: what was converted, for the user.
     """
 
@@ -46,6 +47,7 @@ class Samples:
         self.cmyk = False
         self.is_srgb = False
         self.converted = False
+        self.levels: tuple[float, float] | None = None
         self.notes: list[str] = []
 
     @property
@@ -110,16 +112,19 @@ def stated_levels(samples: Samples, page: Any) -> tuple[float, float] | None:
     are no longer those of the file.
     """
     pixels = samples.pixels
-    if samples.converted or pixels.dtype.kind != "u" or page.bitspersample != 8 * pixels.dtype.itemsize:
-        return None
-    whole = np.iinfo(pixels.dtype).max
+    if samples.converted or page.bitspersample != 8 * pixels.dtype.itemsize:
+        return samples.levels
+    # Of unsigned whole numbers the ends are known; others need both tags.
+    whole = float(np.iinfo(pixels.dtype).max) if pixels.dtype.kind == "u" else np.inf
     least, most = ([page.tags[code].value for code in codes if code in page.tags] for codes in _SAMPLE_RANGE)
     try:
-        low = min((float(np.min(value)) for value in least), default=0.0)
-        high = max((float(np.max(value)) for value in most), default=float(whole))
+        low = min((float(np.min(value)) for value in least), default=0.0 if np.isfinite(whole) else -np.inf)
+        high = max((float(np.max(value)) for value in most), default=whole)
     except (TypeError, ValueError):
         return None
-    contradicted = not low < high <= whole or pixels.min() < low or pixels.max() > high
+    values = pixels[np.isfinite(pixels)] if pixels.dtype.kind == "f" else pixels
+    contradicted = not (np.isfinite((low, high)).all() and low < high <= whole)
+    contradicted = contradicted or not values.size or values.min() < low or values.max() > high
     return None if contradicted or (low, high) == (0, whole) else (low, high)
 
 
@@ -167,6 +172,7 @@ def _widen(samples: Samples, page: Any) -> None:
     if pixels.max(initial=0) > top:
         return
     wide = (pixels.astype(np.uint64) * whole + top // 2) // top
+    samples.levels = (0.0, float(whole)) if pixels.dtype.itemsize > 2 else None
     samples.convert(
         wide.astype(pixels.dtype), f"the {bits} bits of a sample are widened to {8 * pixels.dtype.itemsize}"
     )

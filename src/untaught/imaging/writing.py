@@ -108,6 +108,8 @@ def _lasting(kind: str, picture: Picture) -> tuple[Metadata, tuple[str, ...]]:
         metadata = dataclasses.replace(picture.metadata, tags={}, microscopy=None)
         metadata = dataclasses.replace(metadata, size=None).scaled_to(*picture.size[-2:])
         return metadata, ("what is said of scale and place cannot be read",)
+    if kind != "PNG" and metadata.icc_profile is None:
+        metadata = _with_profile(kind, picture, metadata)
     parts = metadata.parts()
     if not parts:
         return metadata, ()
@@ -130,6 +132,15 @@ def _lasting(kind: str, picture: Picture) -> tuple[Metadata, tuple[str, ...]]:
         reasons.setdefault(why, []).append(part_name(metadata, part))
     notes += [f"{' and '.join(names)} {why}" for why, names in reasons.items()]
     return metadata.only(kept), tuple(notes)
+
+
+def _with_profile(kind: str, picture: Picture, metadata: Metadata) -> Metadata:
+    """The metadata with a colour profile in place of the gamma of a PNG, for a format that holds profiles."""
+    profile = png_chunks.profile(metadata.chunks, picture.channels)
+    found = dataclasses.replace(metadata, icc_profile=profile)
+    if profile is None or _unheld(kind, picture, found, ("icc_profile", None)):
+        return metadata
+    return dataclasses.replace(found, chunks=tuple(one for one in found.chunks if one[0] not in png_chunks.GAMMA))
 
 
 def _smaller_exif(kind: str, picture: Picture, metadata: Metadata, kept: Sequence[Part]) -> tuple[Metadata, str] | None:

@@ -91,7 +91,6 @@ def by_channels(
 
     from untaught.fitting.losses import ChannelSquaredError
     from untaught.fitting.problem import Problem
-    from untaught.tasks.classical import non_local_means
 
     low, span = channels.low, channels.span
     deviation = channels.noise if noise is None else torch.full_like(channels.noise, noise)
@@ -108,8 +107,8 @@ def by_channels(
         noise=float(own.square().mean().sqrt()),
         channel_noise=own,
         objective=functools.partial(ChannelSquaredError, precision / precision.mean()),
-        final_step=functools.partial(_polish, noisy=observed, noise=own),
-        instead=functools.partial(non_local_means, observed, own),
+        final_step=functools.partial(_polish, noisy=observed, noise=own, doubted=noise is None),
+        instead=functools.partial(_fallback, observed, own, doubted=noise is None),
         display_step=functools.partial(_in_units, low=low, span=span),
         notes=(
             "the channels differ in range or noise, so each has its own: standard deviations of "
@@ -123,15 +122,23 @@ def _in_units(average: Tensor, *, low: Tensor, span: Tensor) -> Tensor:
     return (average.double() * span.to(average.device) + low.to(average.device)).float()
 
 
-def _polish(average: Tensor, *, noisy: Tensor, noise: Tensor) -> Tensor:
-    """The mean of the network's picture and of the noisy one filtered with its help, channel by channel."""
+def _polish(average: Tensor, *, noisy: Tensor, noise: Tensor, doubted: bool) -> Tensor:
+    """`untaught.tasks.classical.polished`, channel by channel."""
     import torch
 
-    from untaught.imaging.collaborative_filter import collaborative_filter
+    from untaught.tasks.classical import polished
 
-    noisy = noisy.to(average.device)
-    parts = [
-        collaborative_filter(average[:, place : place + 1], noisy[:, place : place + 1], float(one))
-        for place, one in enumerate(noise.flatten())
-    ]
-    return ((average + torch.cat(parts, 1)) / 2).clamp(0, 1)
+    parts = zip(torch.split(average, 1, 1), torch.split(noisy, 1, 1), noise.flatten(), strict=True)
+    return torch.cat(
+        [polished(own, one, float(deviation), one if doubted else None) for own, one, deviation in parts], 1
+    )
+
+
+def _fallback(noisy: Tensor, noise: Tensor, *, doubted: bool) -> Tensor:
+    """`untaught.tasks.classical.fallback`, channel by channel."""
+    import torch
+
+    from untaught.tasks.classical import fallback
+
+    parts = zip(torch.split(noisy, 1, 1), noise.flatten(), strict=True)
+    return torch.cat([fallback(one, float(deviation), one if doubted else None) for one, deviation in parts], 1)

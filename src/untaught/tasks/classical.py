@@ -15,12 +15,16 @@ from torch import Tensor
 from untaught.fitting.problem import Problem
 from untaught.fitting.run import Job
 from untaught.imaging.arrays import from_tensor
+from untaught.imaging.collaborative_filter import collaborative_filter, doubting_filter
 from untaught.imaging.noise import estimate_noise
 from untaught.physics.blur import Blur, UnknownBlur
 from untaught.priors.first_guess import biharmonic, pull_push
 from untaught.priors.patches import Strip
 
-__all__ = ["classical", "fill", "non_local_means", "spread"]
+__all__ = ["classical", "fallback", "fill", "non_local_means", "polished", "spread"]
+
+_MOSTLY = 0.4
+"""Most of the estimated noise is texture if so much of its strength, or less, is removed."""
 
 Picture = NDArray[np.float64]
 Method = Callable[[Problem, Picture], Picture]
@@ -103,22 +107,55 @@ def _part_by_part(
     return result.to(values.device)
 
 
-def non_local_means(noisy: Tensor, noise: float | Tensor) -> Tensor:
+def non_local_means(noisy: Tensor, noise: float) -> Tensor:
     """Denoise without a network: what is returned where a fit has not come far enough.
 
     Args:
         noisy: (N, C, H, W), in [0, 1]; or (N, C, D, H, W), whose slices are denoised one by one.
-        noise: standard deviation of its noise; (1, C, 1, 1) for one per channel.
+        noise: standard deviation of its noise.
     """
     from skimage.restoration import denoise_nl_means
 
-    deviations = torch.as_tensor(noise, dtype=torch.float64).flatten().expand(noisy.shape[1]).tolist()
     result = noisy.detach().cpu().double().numpy().copy()
-    for picture in result:
-        for plane, deviation in zip(picture, deviations, strict=True):
-            for one in plane.reshape(-1, *plane.shape[-2:]):
-                one[...] = denoise_nl_means(one, 5, 6, h=0.6 * deviation, sigma=deviation)
+    for one in result.reshape(-1, *result.shape[-2:]):
+        one[...] = denoise_nl_means(one, 5, 6, h=0.6 * noise, sigma=noise)
     return torch.from_numpy(result).float().to(noisy.device)
+
+
+def fallback(noisy: Tensor, noise: float, within: Tensor | None = None) -> Tensor:
+    """What is returned where a fit has not come far enough: non-local means.
+
+    Where most of the noise that was estimated is texture, the collaborative filter, which keeps that, goes by it.
+
+    Args:
+        noisy: see `non_local_means`.
+        noise: too.
+        within: (N, C, H, W): what the noise was estimated from; None if it is told.
+    """
+    found = non_local_means(noisy, noise)
+    if within is None or noisy.ndim != 4:
+        return found
+    filtered, left = doubting_filter(found, noisy, noise, within, rounds=2)
+    return filtered if left < _MOSTLY * noise else found
+
+
+def polished(average: Tensor, noisy: Tensor, noise: float, within: Tensor | None = None) -> Tensor:
+    """The mean of the network's picture and of the noisy one filtered with its help, (N, C, H, W).
+
+    Where texture was taken for noise, the network's picture has lost it, and that of the filter is the better one.
+
+    Args:
+        average: the network's picture.
+        noisy: the noisy one.
+        noise: standard deviation of its noise.
+        within: (N, C, H, W): what it was estimated from; None if it is told.
+    """
+    noisy = noisy.to(average.device)
+    if within is None:
+        filtered, left = collaborative_filter(average, noisy, noise), noise
+    else:
+        filtered, left = doubting_filter(average, noisy, noise, within)
+    return ((average + filtered) / 2 if left == noise else filtered).clamp(0, 1)
 
 
 def _known(problem: Problem) -> NDArray[np.bool_]:

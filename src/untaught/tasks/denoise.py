@@ -31,6 +31,9 @@ __all__ = ["DenoiseSettings", "correlation_of_noise", "denoise", "fill_in", "rea
 _STRONG = 0.14
 """Noise is strong from this standard deviation on, for values in [0, 1]."""
 
+_LARGEST = 10.0
+"""Noise with a larger standard deviation, of values in [0, 1], is an error of units."""
+
 _GROWING = 1.4
 """Noise counts as that of light if it is so many times stronger in the bright parts; even noise gave 1.1 at most."""
 
@@ -129,26 +132,28 @@ def _gaussian(whole: Tensor, finite: Tensor, layout: Layout, settings: DenoiseSe
 
     correlation = correlation_of_noise(whole)
     has_model = settings.noise is None and whole.ndim == 4 and min(whole.shape[-2:]) >= _SMALLEST
-    growth = 1.0
-    if has_model and correlation <= CORRELATED:
-        # The flattest blocks of a JPEG may hold nothing at all.
-        shared, growth = by_model(whole)
-        correlation = shared if shared > SURELY_CORRELATED else correlation
-    if has_model and correlation > CORRELATED:
-        return modelled(whole, finite, layout, f"of neighbouring pixels is correlated (by about {correlation:.1f})")
-    if growth > _GROWING:
-        return modelled(whole, finite, layout, f"is that of light: {growth:.1f} times stronger where it is bright")
-    if correlation <= CORRELATED:
-        return read_normal(whole, finite, layout, settings.noise)
+    texture = False
+    if has_model:
+        shared, growth, texture = by_model(whole)
+        if correlation <= CORRELATED and shared > SURELY_CORRELATED:
+            # The flattest blocks of a JPEG may hold nothing at all.
+            correlation = shared
+        if correlation > CORRELATED:
+            what = f"of neighbouring pixels is correlated (by about {correlation:.1f})"
+        else:
+            what = f"is that of light: {growth:.1f} times stronger where it is bright" if growth > _GROWING else ""
+        if what and not texture:
+            return modelled(whole, finite, layout, what)
     problem = read_normal(whole, finite, layout, settings.noise)
-    warning = (
-        f"the noise of neighbouring pixels is correlated (by about {correlation:.1f}) and its coarse part will stay: "
-        + (
-            "leave out noise, or --noise, to have it modelled"
-            if settings.noise is not None
-            else "denoise larger pictures"
-        )
-    )
+    if correlation <= CORRELATED:
+        return problem
+    if texture:
+        warning = "most of what neighbouring pixels share is texture: the noise is taken for independent"
+    else:
+        told = settings.noise is not None
+        advice = "leave out noise, or --noise, to have it modelled" if told else "denoise larger pictures"
+        found = f"the noise of neighbouring pixels is correlated (by about {correlation:.1f})"
+        warning = f"{found} and its coarse part will stay: {advice}"
     return dataclasses.replace(problem, notes=(*problem.notes, warning))
 
 
@@ -189,15 +194,17 @@ def read_normal(picture: Tensor, finite: Tensor, layout: Layout, noise: float | 
 
     from untaught.fitting.problem import Problem
     from untaught.imaging.noise import declipped, estimate_noise
-    from untaught.tasks.classical import non_local_means
+    from untaught.tasks.classical import fallback
 
     notes: tuple[str, ...] = ()
+    within = None
     scale = layout.high - layout.low
     flattened = _flattened(picture, finite)
     own = channels_of_their_own(flattened, noise is not None)
     if own is not None:
         return by_channels(picture, finite, layout, own, None if noise is None else noise / scale)
     if noise is None:
+        within = flattened
         deviation = float(np.mean([estimate_noise(one) for one in arrays(flattened)]))
         notes = (f"the noise is estimated to have a standard deviation of {deviation * scale:.3g}",)
         if deviation < 1e-4:
@@ -207,6 +214,11 @@ def read_normal(picture: Tensor, finite: Tensor, layout: Layout, noise: float | 
             )
     else:
         deviation = noise / scale
+        if deviation > _LARGEST:
+            raise InputError(
+                f"found a noise of {noise:g} in values from {layout.low:g} to {layout.high:g}: it is given in the "
+                "picture's units"
+            )
     return Problem(
         observed=picture,
         known=finite,
@@ -214,9 +226,9 @@ def read_normal(picture: Tensor, finite: Tensor, layout: Layout, noise: float | 
         size=tuple(picture.shape[2:]),
         layout=layout,
         noise=deviation,
-        final_step=_final_step_of(layout, picture, deviation),
+        final_step=_final_step_of(layout, picture, deviation, within),
         display_step=functools.partial(declipped, noise=deviation) if _is_clipped(picture) else None,
-        instead=functools.partial(non_local_means, picture, deviation),
+        instead=functools.partial(fallback, picture, deviation, within),
         recipe_row="denoise-strong" if deviation > _STRONG else "",
         notes=notes,
     )
@@ -241,16 +253,13 @@ def correlation_of_noise(picture: Tensor) -> float:
     return float(np.mean([noise_correlation(one) for one in arrays(picture)]))
 
 
-def _final_step_of(layout: Layout, noisy: Tensor, noise: float) -> Callable[[Tensor], Tensor] | None:
+def _final_step_of(
+    layout: Layout, noisy: Tensor, noise: float, within: Tensor | None = None
+) -> Callable[[Tensor], Tensor] | None:
     """The last step for a picture; None for a volume, whose network sees more slices: docs/lab-notes/tasks.md."""
-    return None if layout.volume else functools.partial(_polish, noisy=noisy, noise=noise)
+    from untaught.tasks.classical import polished
 
-
-def _polish(average: Tensor, *, noisy: Tensor, noise: float) -> Tensor:
-    """The mean of the network's picture and of the noisy one filtered with its help."""
-    from untaught.imaging.collaborative_filter import collaborative_filter
-
-    return ((average + collaborative_filter(average, noisy.to(average.device), noise)) / 2).clamp(0, 1)
+    return None if layout.volume else functools.partial(polished, noisy=noisy, noise=noise, within=within)
 
 
 def _is_clipped(picture: Tensor) -> bool:

@@ -47,8 +47,9 @@ def prepared(
         if file.kind == "mask" and given is not None and "mask_marks" in options:
             marks, grow = options["mask_marks"], options.get("grow")
             mask = reading.read_mask(source, size, given, marks=marks, grow=grow)
-            more[file.role], notes = mask.known, mask.notes
-            options |= {"mask_marks": "known", "grow": 0}
+            other = marks == "missing"
+            more[file.role], notes = ~mask.known if other else mask.known, mask.notes
+            options |= {"mask_marks": "missing" if other else "known", "grow": 0}
         else:
             more[file.role] = reading.read_input(source, file.kind, size)
     if given is None:

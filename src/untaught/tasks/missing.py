@@ -11,7 +11,7 @@ from torch import Tensor
 from untaught.errors import InputError
 from untaught.imaging.arrays import Layout, known_values
 from untaught.imaging.masks import array_mask
-from untaught.imaging.sentinels import dropped
+from untaught.imaging.sentinels import dropped, suspect
 
 __all__ = ["known_by"]
 
@@ -118,7 +118,9 @@ def _not_black(values: NDArray[Any]) -> tuple[NDArray[np.bool_], tuple[str, ...]
     """The pixels that are not exactly black, but for solid parts, and a note about their share."""
     black = (values == 0).all(1, keepdims=True)
     if not black.any():
-        raise InputError("no pixel is exactly black or not finite, so none counts as missing: give a mask")
+        found = suspect(values)
+        advice = "give a mask" if found is None else f"{found[1]}; else give a mask"
+        raise InputError(f"no pixel is exactly black or not finite, so none counts as missing: {advice}")
     if black.all():
         raise InputError("every pixel is black or not finite: there is nothing to restore the picture from")
     scattered, solid = dropped(black)

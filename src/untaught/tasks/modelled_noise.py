@@ -80,8 +80,8 @@ def _local_mean(pictures: Tensor) -> Tensor:
     return functional.avg_pool2d(functional.pad(pictures, (2, 2, 2, 2), mode="reflect"), 5, stride=1)
 
 
-def by_model(picture: Tensor) -> tuple[float, float]:
-    """Of the noise of (N, C, H, W) by its model: the neighbours' correlation, and its growth with the brightness."""
+def by_model(picture: Tensor) -> tuple[float, float, bool]:
+    """Of the noise of (N, C, H, W) by its model: the neighbours' correlation, its growth, and whether it is texture."""
     import numpy as np
 
     from untaught.imaging.noise_model import estimate_noise_model
@@ -90,6 +90,7 @@ def by_model(picture: Tensor) -> tuple[float, float]:
     return (
         float(np.mean([model.correlation[1] for model, _ in models])),
         float(np.mean([model.growth(one) for model, one in models])),
+        any(model.is_too_strong(one) for model, one in models),
     )
 
 

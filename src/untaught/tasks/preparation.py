@@ -18,7 +18,7 @@ from untaught.fitting.state import Observer, Restoration
 from untaught.imaging.arrays import Layout, as_values, laid_out, to_tensor
 from untaught.imaging.atlas import LARGEST_PATCH, Atlas
 from untaught.imaging.ranges import Range, stated_range, working_range
-from untaught.imaging.sentinels import fill_values, loaded, marked_by
+from untaught.imaging.sentinels import fill_values, loaded, marked_by, suspect
 from untaught.recipes import RECIPES, Recipe, find_recipe
 from untaught.tasks.jobs import make_job
 from untaught.tasks.missing import known_by
@@ -194,6 +194,8 @@ def _read_picture(
         more = {**more, "mask": _as_mask(valid, given)}
     elif missing is not None and (share := float(missing.mean())):
         notes = (f"{share:.1%} of the values are masked, or stand for nothing, and are taken as missing",)
+    elif missing is None and values.dtype != np.uint8 and (doubtful := suspect(values)) is not None:
+        notes = (doubtful[1],)
     counted = valid
     for one in (missing, unseen):
         if one is not None:
