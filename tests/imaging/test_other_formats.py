@@ -262,12 +262,12 @@ def test_a_missing_library_is_told_with_its_install_line(tmp_path, monkeypatch, 
 @pytest.mark.parametrize("one", [one for one in WRITTEN if not one.derived], ids=lambda one: one.name)
 def test_the_studio_takes_it(tmp_path, monkeypatch, one):
     needs(one)
-    from untaught.studio import sandbox
+    from untaught.studio import file_reader
 
     monkeypatch.chdir(tmp_path)
     writing.write(tmp_path / f"a{one.suffixes[0]}", Picture(made(one.types[-1], (12, 10))))
     (tmp_path / f"a{one.suffixes[0]}").rename(tmp_path / "file")
-    said = sandbox.read_picture()
+    said = file_reader.read_picture()
     assert (said["format"], said["width"], said["height"]) == (one.name, 10, 12)
     assert (tmp_path / "view.png").exists()
     assert (tmp_path / f"original{one.suffixes[0]}").exists()

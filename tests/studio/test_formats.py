@@ -18,7 +18,7 @@ from untaught.errors import InputError
 from untaught.imaging import reading, writing
 from untaught.imaging.formats.registry import FORMATS
 from untaught.imaging.picture import Picture
-from untaught.studio import sandbox
+from untaught.studio import file_reader
 from untaught.studio.previews import as_shown, shown_range
 from untaught.studio.task_schema import describe, find_offer
 
@@ -30,7 +30,7 @@ def upload(tmp_path, monkeypatch):
     """Reads a file as the studio reads an upload, in a folder of its own."""
     monkeypatch.chdir(tmp_path)
 
-    def read(content, action=sandbox.read_picture, *words):
+    def read(content, action=file_reader.read_picture, *words):
         (tmp_path / "file").write_bytes(content)
         return action(*words)
 
@@ -58,7 +58,7 @@ def test_a_decoder_that_wants_a_file_writes_it_in_the_folder_of_the_upload(tmp_p
     untouched = (tmp_path / "elsewhere").stat().st_mtime_ns
     question = {"folder": str(tmp_path / "upload"), "action": "picture", "words": []}
     done = subprocess.run(
-        [sys.executable, "-m", "untaught.studio.sandbox"],
+        [sys.executable, "-m", "untaught.studio.file_reader"],
         input=json.dumps(question) + "\n",
         env={**os.environ, "TMPDIR": str(tmp_path / "elsewhere")},
         capture_output=True,
@@ -86,7 +86,7 @@ def test_bmp_and_gif_become_png_to_the_bit(upload, form, mode):
     upload(file.getvalue())
     shown = np.asarray(Image.open(io.BytesIO(file.getvalue())).convert("RGB"))
     np.testing.assert_array_equal(np.asarray(Image.open("original.png").convert("RGB")), shown)
-    upload(file.getvalue(), sandbox.read_second, "guide", "guide", "24", "20")
+    upload(file.getvalue(), file_reader.read_second, "guide", "guide", "24", "20")
     np.testing.assert_array_equal(reading.read("guide.png").pixels.reshape(20, 24, -1)[..., 0], shown[..., 0])
 
 
@@ -105,7 +105,7 @@ def test_the_mosaic_of_a_camera_is_to_be_demosaiced(upload, tmp_path):
     mosaic_with_a_preview(tmp_path / "made.dng")
     facts = upload((tmp_path / "made.dng").read_bytes())
     assert (facts["channels"], facts["depth"], facts["shown"]) == (1, "uint16", (64, 4095))
-    found = sandbox.inspect_picture(str(next(tmp_path.glob("original.*"))), "")
+    found = file_reader.inspect_picture(str(next(tmp_path.glob("original.*"))), "")
     assert (found["task"], found["settings"]) == ("demosaic", {"pattern": "GRBG"})
     pattern = next(option for option in describe(find_offer("demosaic"))["settings"] if option["name"] == "pattern")
     assert "GRBG" in pattern["choices"]
@@ -122,10 +122,10 @@ def pages(*values):
 def test_a_page_of_several_is_chosen(upload):
     facts = upload(pages(100, 200, 300))
     assert (facts["page"], facts["pages"]) == (1, 3)
-    facts = upload(pages(100, 200, 300), sandbox.read_picture, "3")
+    facts = upload(pages(100, 200, 300), file_reader.read_picture, "3")
     assert (facts["page"], facts["depth"], facts["result"]) == (3, "uint16", ".tif")
     with pytest.raises(InputError, match="has 3 pages"):
-        upload(pages(100, 200, 300), sandbox.read_picture, "4")
+        upload(pages(100, 200, 300), file_reader.read_picture, "4")
     assert upload(pages(100))["pages"] is None
 
 

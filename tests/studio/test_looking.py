@@ -83,7 +83,7 @@ def test_a_deep_picture_with_holes_becomes_a_jpeg(values, tmp_path, monkeypatch)
     from untaught.imaging.picture import Picture
     from untaught.imaging.reading import read
     from untaught.imaging.writing import write
-    from untaught.studio.sandbox import export
+    from untaught.studio.file_reader import export
 
     monkeypatch.chdir(tmp_path)
     top = 65535 if values is np.uint16 else 1

@@ -23,8 +23,8 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from untaught.backend.ambience import undisturbed
 from untaught.backend.engine import Engine
+from untaught.backend.host_settings import undisturbed
 from untaught.backend.threads import Threads
 from untaught.errors import (
     DivergenceError,

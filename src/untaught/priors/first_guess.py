@@ -25,8 +25,8 @@ _MARGIN = 4
 _COARSEST = 8
 """From this side on, in pixels, a coarser picture is interpolated by pull-push alone."""
 
-_TENSION = 0.1
-"""Of the surface in coarser pictures, per squared pixel of the full size: without it, the surface of a hole bends far
+_TENSION = 0.3
+"""Of the surface in coarser pictures, per squared pixel of theirs: without it, the surface of a hole bends far
 out of the range of what is around it. Thin gaps are closed in the full size, without tension."""
 
 
@@ -67,15 +67,14 @@ def biharmonic(values: Tensor, weights: Tensor, steps: int = 20) -> Tensor:
     return _filled(values, weights, steps, 2 * steps, 0)
 
 
-def _filled(values: Tensor, weights: Tensor, steps: int, coarser_steps: int, level: int) -> Tensor:
+def _filled(values: Tensor, weights: Tensor, steps: int, coarser_steps: int, tension: float) -> Tensor:
     height, width = values.shape[-2:]
     if height == 1 and width == 1:
         return values
     odd = (0, width % 2, 0, height % 2)
     share = F.avg_pool2d(F.pad(weights, odd), 2)
     means = F.avg_pool2d(F.pad(values, odd), 2) / share.clamp_min(1e-6)
-    coarse = _filled(means, (share > 0).float(), coarser_steps, coarser_steps, level + 1)
-    tension = _TENSION * 4**level if level else 0.0
+    coarse = _filled(means, (share > 0).float(), coarser_steps, coarser_steps, _TENSION)
     solved = steps > 0 and min(height, width) >= _COARSEST
     if solved and max(height, width) > _BLOCK and values.device.type == "cpu":
         return _block_by_block(values, weights, coarse, steps, tension)

@@ -1,6 +1,6 @@
 """The processes that read uploaded files, as the server sees them: started ahead of time, each for one file only.
 
-Their own side is `untaught.studio.sandbox`.
+Their own side is `untaught.studio.file_reader`.
 """
 
 from __future__ import annotations
@@ -48,10 +48,10 @@ class Readers:
             self._spare = asyncio.create_task(_start())
 
     async def run(self, folder: Path, action: str, *words: str) -> dict[str, Any]:
-        """Run an action of `untaught.studio.sandbox` in a folder, and return its answer.
+        """Run an action of `untaught.studio.file_reader` in a folder, and return its answer.
 
         Raises:
-            HTTPException: 422 if the sandbox refuses the file or does not survive it, 503 if the server ends.
+            HTTPException: 422 if the reader refuses the file or does not survive it, 503 if the server ends.
             FullError: if the disk is full.
         """
         async with self._slow if action in _SLOW else self._free:
@@ -105,7 +105,7 @@ def ending() -> HTTPException:
 
 async def _start() -> asyncio.subprocess.Process:
     return await asyncio.create_subprocess_exec(
-        *(sys.executable, "-P", "-m", "untaught.studio.sandbox"),
+        *(sys.executable, "-P", "-m", "untaught.studio.file_reader"),
         env={**os.environ, "PYTHONPATH": os.pathsep.join(path for path in sys.path if path)},
         stdin=asyncio.subprocess.PIPE,
         stdout=asyncio.subprocess.PIPE,

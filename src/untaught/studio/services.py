@@ -1,4 +1,4 @@
-"""What every request needs: the store, the queue, and the sandbox processes that read uploaded files."""
+"""What every request needs: the store, the queue, and the processes that read uploaded files."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ _MOST_UPLOADS = 16
 
 
 class Services:
-    """The store, the queue and the sandbox processes.
+    """The store, the queue and the processes.
 
     Args:
         store: of the pictures and jobs.

@@ -1,4 +1,4 @@
-"""The studio's folder on disk: the only place that the studio, its workers and its sandbox write to.
+"""The studio's folder on disk: the only place that the studio, its workers and its file reader write to.
 
 ::
 

@@ -1,4 +1,4 @@
-"""Classical methods for the same job, to see whether a fit was worth its time."""
+"""Classical methods: what a fit begins with or falls back to, and others, to see whether it was worth its time."""
 
 from __future__ import annotations
 

@@ -11,7 +11,7 @@ from numpy.typing import ArrayLike
 from pydantic import Field
 from torch import Tensor, nn
 
-from untaught.backend.ambience import undisturbed
+from untaught.backend.host_settings import undisturbed
 from untaught.errors import InputError
 from untaught.fitting.checkpoint import Snapshot, load
 from untaught.fitting.losses import ElementLoss

@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from torch import Tensor
 
-from untaught.backend.ambience import undisturbed
+from untaught.backend.host_settings import undisturbed
 from untaught.errors import InputError, SettingError
 from untaught.fitting.problem import Problem
 from untaught.fitting.run import Job

@@ -34,11 +34,13 @@ __all__ = ["FIT_RECIPES", "RESERVED", "TASKS", "InputFile", "Task", "find_task",
 
 _MACHINERY = {
     "bayer",
+    "channels",
     "classical",
     "fit",
     "from_files",
     "jobs",
     "missing",
+    "modelled_noise",
     "options",
     "preparation",
     "registry",

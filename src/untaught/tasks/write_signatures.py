@@ -17,7 +17,6 @@ __all__ = ["signatures"]
 _HEAD = '''"""Keyword options of the tasks, for type checkers and editors.
 
 Written by ``python -m untaught.tasks.write_signatures`` from the settings classes; not to be edited by hand.
-This module is long because it lists the options of all tasks.
 """
 
 from __future__ import annotations

@@ -235,7 +235,7 @@ async def _inspection(services: CurrentServices, identity: Identity) -> dict[str
 
 
 def _source(services: Services, identity: str) -> tuple[str, str]:
-    """The file of a picture and its page, as the sandbox takes them."""
+    """The file of a picture and its page, as the file reader takes them."""
     return str(original(services.store, identity).resolve()), str(
         picture_info(services.store, identity).get("page") or ""
     )

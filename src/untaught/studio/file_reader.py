@@ -1,4 +1,4 @@
-"""The process that reads one uploaded file: ``python -m untaught.studio.sandbox``.
+"""The process that reads one uploaded file: ``python -m untaught.studio.file_reader``.
 
 Uploaded files may be damaged or hostile. A decoder that fails on one ends this process and not the server.
 
