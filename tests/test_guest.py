@@ -2,6 +2,7 @@
 
 import concurrent.futures
 import contextlib
+import itertools
 import logging
 import multiprocessing
 import os
@@ -180,3 +181,45 @@ def test_an_observer_may_spoil_all_that_it_sees(name, tiny):
         getattr(state, name).fill_(torch.nan)
     assert torch.equal(run.restoration().picture, expected.picture)
     assert run.restoration().history["loss"] == expected.history["loss"]
+
+
+ODD = {
+    "text": [["x", "y"], ["z", "w"]],
+    "a word": "x",
+    "bytes": b"abc",
+    "rows that differ": [[1, 2], [3]],
+    "nothing in it": np.zeros((0, 18)),
+    "no columns": np.zeros((16, 0), bool),
+    "a number": np.float64(3),
+    "a dictionary": {"a": 1},
+    "a set": {1, 2},
+    "objects": np.array([[object()] * 18] * 16),
+    "dates": np.zeros((16, 18), "datetime64[s]"),
+    "fields": np.zeros((16, 18), [("a", float)]),
+    "an empty tensor": torch.zeros(0, 1, 16, 18),
+}
+PLAIN = np.full((16, 18), 90, np.uint8)
+TAKES = {
+    "restore": untaught.restore,
+    "denoise": untaught.denoise,
+    "demosaic": untaught.demosaic,
+    "upscale": lambda odd: untaught.upscale(odd, 2),
+    "dejpeg": lambda odd: untaught.dejpeg(odd, quality=20),
+    "inpaint, picture": lambda odd: untaught.inpaint(odd, np.arange(288).reshape(16, 18) % 3 > 0),
+    "inpaint, mask": lambda odd: untaught.inpaint(PLAIN, odd),
+    "deblur, kernel": lambda odd: untaught.deblur(PLAIN, kernel=odd),
+    "guide, guide": lambda odd: untaught.guide(PLAIN, guide=odd),
+    "separate, other": lambda odd: untaught.separate(PLAIN, odd),
+    "fit": untaught.fit,
+    "fit, mask": lambda odd: untaught.fit(torch.rand(1, 1, 16, 18), mask=odd),
+    "fit, weights": lambda odd: untaught.fit(torch.rand(1, 1, 16, 18), weights=odd),
+}
+
+
+@pytest.mark.parametrize(
+    ("takes", "odd"),
+    [pair for pair in itertools.product(TAKES, ODD) if pair != ("fit, weights", "a number")],  # one for all values
+)
+def test_what_is_no_array_of_numbers_is_refused_in_our_own_words(takes, odd):
+    with pytest.raises(untaught.InputError):
+        TAKES[takes](ODD[odd])

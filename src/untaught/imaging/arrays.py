@@ -19,6 +19,8 @@ from untaught.imaging.shapes import channels_first, check_tensor, checked_channe
 
 __all__ = [
     "Layout",
+    "as_array",
+    "as_numbers",
     "as_values",
     "from_tensor",
     "in_unit_range",
@@ -91,6 +93,27 @@ class Layout:
         return 3 if self.volume else 2
 
 
+def as_array(values: Any, what: str = "picture") -> NDArray[Any]:
+    """Make an array of anything that numpy can make one of; ``what`` it is, for the message of an InputError."""
+    try:
+        array = np.asarray(values)
+    except (ValueError, TypeError) as error:
+        raise InputError(f"found a {what} of rows that differ in length: it is an array of numbers") from error
+    if array.dtype.kind == "V":
+        raise InputError(f"found a {what} with fields, {array.dtype}: take one of them, as in array['name']")
+    return array
+
+
+def as_numbers(values: Any, what: str) -> NDArray[Any]:
+    """The same of numbers, at least one."""
+    array = as_array(values, what)
+    if array.dtype.kind not in "buifc":
+        raise InputError(f"found a {what} of {array.dtype} values: a {what} is an array of numbers")
+    if not array.size:
+        raise InputError(f"found a {what} of shape {array.shape}: it is empty")
+    return array
+
+
 def as_values(
     image: ArrayLike | Tensor, *, volume: bool = False, channel_axis: int | None = None
 ) -> tuple[NDArray[Any], NDArray[np.bool_] | None]:
@@ -100,7 +123,7 @@ def as_values(
         given = image.detach()
         check_tensor(given, dimensions, channel_axis)
         return (given.cpu().float().numpy() if given.dtype == torch.bfloat16 else given.cpu().numpy()), None
-    array = np.asarray(image.data if isinstance(image, np.ma.MaskedArray) else image)
+    array = as_array(image.data if isinstance(image, np.ma.MaskedArray) else image)
     axis = checked_channel_axis(array, dimensions, channel_axis)
     both = [array, np.ma.getmaskarray(image)] if isinstance(image, np.ma.MaskedArray) else [array]
     first, *more = (channels_first(one if axis is None else np.moveaxis(one, axis, -1), dimensions) for one in both)
@@ -143,7 +166,7 @@ def to_tensor(
     if isinstance(image, Tensor):
         original = image.detach()
     else:
-        original = np.asarray(image.data if isinstance(image, np.ma.MaskedArray) else image)
+        original = as_array(image.data if isinstance(image, np.ma.MaskedArray) else image)
         channel_axis = checked_channel_axis(original, 3 if volume else 2, channel_axis)
         original = original if channel_axis is None else np.moveaxis(original, channel_axis, -1)
     if not isinstance(value_range, Range):
@@ -298,8 +321,8 @@ def known_values(mask: ArrayLike | Tensor, layout: Layout) -> Tensor:
     Raises:
         InputError: for another shape, or for other than two values.
     """
-    array = mask.detach().cpu().numpy() if isinstance(mask, Tensor) else np.asarray(mask)
-    if array.dtype.kind not in "buif":
+    array = as_numbers(mask.detach().cpu().numpy() if isinstance(mask, Tensor) else mask, "mask")
+    if array.dtype.kind == "c":
         raise InputError(f"found a mask of {array.dtype} values: a mask is bool, True where a value is known")
     if array.dtype != np.bool_:
         high = np.iinfo(array.dtype).max if array.dtype.kind == "u" and array.max(initial=0) > 1 else 1

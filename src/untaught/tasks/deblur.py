@@ -144,10 +144,12 @@ def _operator(settings: DeblurSettings, kernel: ArrayLike | None) -> Blur | Unkn
     import numpy as np
     import torch
 
+    from untaught.imaging.arrays import as_numbers
     from untaught.physics.blur import Blur, UnknownBlur, blur_kernel
 
     if kernel is not None:
-        values = np.asarray(kernel, np.float64)
+        values = as_numbers(kernel, "kernel")
+        values = (values.real if values.dtype.kind == "c" else values).astype(np.float64)
         values = values.mean(axis=2) if values.ndim == 3 else values
         if values.ndim != 2 or not np.isfinite(values).all() or not values.sum() > 0:
             raise InputError("a blur's kernel is (height, width), finite, with a positive sum")

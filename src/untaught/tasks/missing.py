@@ -9,7 +9,7 @@ from numpy.typing import ArrayLike, NDArray
 from torch import Tensor
 
 from untaught.errors import InputError
-from untaught.imaging.arrays import Layout, known_values
+from untaught.imaging.arrays import Layout, as_numbers, known_values
 from untaught.imaging.masks import array_mask
 from untaught.imaging.sentinels import dropped, suspect
 
@@ -69,7 +69,7 @@ def known_by(
 def _marked(
     mask: ArrayLike | Tensor, layout: Layout, marks: str, grow: int | None
 ) -> tuple[NDArray[np.bool_], tuple[str, ...]]:
-    array = mask.detach().cpu().numpy() if isinstance(mask, Tensor) else np.asarray(mask)
+    array = as_numbers(mask.detach().cpu().numpy() if isinstance(mask, Tensor) else mask, "mask")
     # Pictures have their rows and columns first, tensors last.
     spatial = array.ndim if layout.is_tensor else min(array.ndim, layout.dimensions)
     axes = (spatial - 2, spatial - 1) if spatial >= 2 else tuple(range(array.ndim))
