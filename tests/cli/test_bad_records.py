@@ -234,6 +234,17 @@ def test_a_checkpoint_with_other_tensors(level, change, capsys):
     assert error == "" or "the checkpoint does not belong to this picture and recipe" in error
 
 
+def test_a_checkpoint_without_any_one_of_its_tensors(capsys):
+    moment = load(Path("kept"))
+    # Those of networks and optimisers are many, and torch looks for each of them.
+    for name in (one for one in moment.tensors if one.split(".")[1] not in ("network", "mean", "optimiser")):
+        rest = {key: value for key, value in moment.tensors.items() if key != name}
+        save(Path("forged"), Snapshot(rest, moment.values))
+        code = cli.main(["resume", "forged", "--continue-for", "1", "--quiet"])
+        error = capsys.readouterr().err
+        assert (code, error) == (0, "") or (code, "does not belong" in error) == (2, True), name
+
+
 def test_a_checkpoint_of_a_later_version(capsys):
     from safetensors.torch import save_file
 

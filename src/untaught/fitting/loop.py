@@ -234,6 +234,8 @@ class Fit:
         tiles = {name: one.version() for name, one in part(snapshot.tiles, "averages").items()}
         pictures: dict[str, Tensor | Tiles] = {**averages, **tiles}
         self._average, self._square = pictures.get("average"), pictures.get("square")
+        if (self._average is None) != (self._square is None):
+            raise ValueError("one of both averages is missing")
         self.weight = averages["weight"].clone() if values["weight"] is None else values["weight"]
         if everything:
             self.iteration, self.elapsed = values["iteration"], values["elapsed"]
