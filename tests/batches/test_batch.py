@@ -301,11 +301,11 @@ def mixed(folder, count, broken):
     """Pictures of all sizes and types, the last of them empty, no picture, and cut off."""
     random = np.random.default_rng(1)
     folder.mkdir()
-    kinds = [("png", np.uint8, ()), ("tif", np.float32, (2,)), ("webp", np.uint8, (3,)), ("png", np.uint16, (3,))]
+    kinds = [("png", np.uint8, ()), ("tif", np.uint16, (2,)), ("webp", np.uint8, (3,)), ("png", np.uint16, (3,))]
     for number in range(count):
         suffix, kind, channels = kinds[number % len(kinds)]
         values = random.random((*random.integers(8, 20, 2), *channels))
-        whole = values if kind == np.float32 else values * np.iinfo(kind).max
+        whole = values * np.iinfo(kind).max
         path = folder / f"{number:03}.{suffix}"
         writing.write(path, Picture(whole.astype(kind)))
         if number >= count - broken:
