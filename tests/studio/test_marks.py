@@ -216,6 +216,25 @@ def test_the_page_says_that_marks_are_saved_or_why_not(page, studio, photo):
     np.testing.assert_array_equal(stored(studio, picture_of(page)), exported(page))
 
 
+def test_marks_are_not_called_saved_while_those_of_another_window_are_taken_over(page, second, studio, photo):
+    open_photo(page, photo)
+    dab(page, 0.5, 0.5)
+    second.goto(page.url)
+    second.locator("#tools").wait_for()
+    agree(studio, page, second)
+    held = []
+    second.route("**/mask", lambda route: held.append(route))
+    dab(page, 0.4, 0.4)
+    studio.wait_until(lambda: second.wait_for_timeout(50) or held, 20)
+    dab(second, 0.55, 0.6)
+    playwright.expect(second.locator("#saved")).to_have_text("Saving…")
+    for route in held:
+        route.continue_()
+    second.unroute("**/mask")
+    playwright.expect(second.locator("#saved")).to_have_text("Marks saved")
+    agree(studio, page, second)
+
+
 @pytest.mark.parametrize("content", [b"%PDF-1.7 no picture", b"", b"GIF89a"])
 def test_a_wrong_file_leaves_the_picture_and_its_marks(page, studio, photo, tmp_path, content):
     open_photo(page, photo)

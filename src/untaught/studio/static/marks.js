@@ -51,6 +51,7 @@ export class Marks {
   save() {
     clearTimeout(this.retry);
     if (!this.identity) return Promise.resolve(); // not at the server yet
+    if (this.mask.steps !== this.saved) this.show(say("marks.saving")); // also while another window's are taken over
     this.going ??= this.#settle().finally(() => { this.going = null; });
     return this.going;
   }
