@@ -107,10 +107,8 @@ def as_array(values: Any, what: str = "picture") -> NDArray[Any]:
 def as_numbers(values: Any, what: str) -> NDArray[Any]:
     """The same of numbers, at least one."""
     array = as_array(values, what)
-    if array.dtype.kind not in "buifc":
-        raise InputError(f"found a {what} of {array.dtype} values: a {what} is an array of numbers")
-    if not array.size:
-        raise InputError(f"found a {what} of shape {array.shape}: it is empty")
+    if array.dtype.kind not in "buifc" or not array.size:
+        raise InputError(f"found a {what} of {array.dtype} values, shape {array.shape}: one of numbers is wanted")
     return array
 
 
