@@ -68,7 +68,7 @@ def read(picture: Tensor, layout: Layout, settings: DemosaicSettings) -> Problem
     import torch
 
     from untaught.fitting.problem import Problem
-    from untaught.imaging.arrays import with_ends
+    from untaught.imaging.arrays import with_ends, with_excess
 
     if picture.shape[1] != 1:
         raise InputError(f"a raw mosaic has one channel: found {picture.shape[1]}")
@@ -91,7 +91,7 @@ def read(picture: Tensor, layout: Layout, settings: DemosaicSettings) -> Problem
         answer_note=_answer_note,
         display_step=None
         if layout.excess is None
-        else functools.partial(_with_excess, excess=layout.excess * measured),
+        else functools.partial(with_excess, excess=_shared_out(layout.excess * measured)),
     )
 
 
@@ -107,15 +107,15 @@ def _answer_note() -> str:
     return "the colours were interpolated by their differences: a network was not better on any picture that was tried"
 
 
-def _with_excess(average: Tensor, *, excess: Tensor) -> Tensor:
-    """Add what lies beyond black and white, (N, 3, H, W), measured at one pixel in two or four, to its neighbours."""
+def _shared_out(excess: Tensor) -> Tensor:
+    """Give what lies beyond black and white, (N, 3, H, W), measured at one pixel in two or four, to its neighbours."""
     import torch
     from torch.nn import functional
 
     weights = torch.tensor([[1.0, 2.0, 1.0], [2.0, 4.0, 2.0], [1.0, 2.0, 1.0]]).expand(3, 1, 3, 3)
     # Each pixel of red and blue has four times that weight around it, of green two times.
     shares = torch.tensor([4.0, 8.0, 4.0]).view(1, 3, 1, 1)
-    return average + (functional.conv2d(excess, weights, padding=1, groups=3) / shares).to(average)
+    return functional.conv2d(excess, weights, padding=1, groups=3) / shares
 
 
 register(
