@@ -16,7 +16,7 @@ from untaught.interop import napari as plugin
 @pytest.fixture
 def quick(tiny, monkeypatch):
     rows = {"inpaint": {"balanced": tiny, "fast": tiny}, "denoise": {"balanced": tiny, "fast": tiny}}
-    monkeypatch.setattr("untaught.recipes.RECIPES", rows | {"inpaint-hole": rows["inpaint"]})
+    monkeypatch.setattr("untaught.recipes.RECIPES", rows)
     monkeypatch.setattr(plugin, "_EVERY", 5)
 
 

@@ -28,8 +28,6 @@ DRAW = np.random.default_rng(0)
 DROPPED = DRAW.random(SIZE) > 0.5
 WRITING = np.ones(SIZE, bool)
 WRITING[6::9, 3:36], WRITING[:, 9::10] = False, False
-HOLE = np.ones(SIZE, bool)
-HOLE[18:32, 14:26] = False
 NOISE = DRAW.normal(0, 1, PHOTO.shape)
 GRAIN = gaussian_filter(NOISE, (0.8, 0.8, 0))
 GRAIN = GRAIN / GRAIN.std() * 0.1
@@ -58,12 +56,6 @@ def filled(task, known, **options):
 
 def inpaint(**options):
     return filled(untaught.inpaint, WRITING, **options)
-
-
-def inpaint_hole(**options):
-    """Of the whole picture as the network draws it: what is in a hole is a guess."""
-    result = untaught.inpaint(np.where(HOLE[..., None], PHOTO, 0), HOLE, keep_known=False, **options)
-    return psnr(result.picture, PHOTO)
 
 
 def restore(**options):
@@ -155,7 +147,6 @@ def decibels(error):
 
 MEASURES = {
     "inpaint": inpaint,
-    "inpaint-hole": inpaint_hole,
     "restore": restore,
     "denoise": denoise,
     "denoise-strong": denoise_strong,
@@ -210,17 +201,6 @@ FLOORS = {
         "paper-hole": (11.8, 14.06, 14.06, 13.59, 13.33),
         "deep-decoder": (17.5, 19.20, 19.20, 18.96, 18.96),
         "u-net": (12.5, 15.39, 15.39, 13.98, 13.98),
-    },
-    "inpaint-hole": {
-        "balanced": (13.9, 15.74, 16.33, 16.18, 15.44),
-        "fast": (13.9, 15.74, 16.33, 16.18, 15.44),
-        "best": (11.9, 13.66, 13.45, 13.60, 13.56),
-        "noise": (11.9, 13.36, 13.36, 13.47, 13.36),
-        "printed": (11.8, 13.32, 13.73, 14.21, 13.91),
-        "paper": (12.1, 14.55, 13.55, 15.50, 15.34),
-        "paper-hole": (12.5, 14.19, 14.07, 14.10, 14.01),
-        "deep-decoder": (18.3, 19.81, 19.81, 19.88, 19.88),
-        "u-net": (13.2, 14.82, 14.82, 14.70, 14.70),
     },
     "restore": {
         "balanced": (19.2, 20.75, 20.82, 20.70, 20.78),

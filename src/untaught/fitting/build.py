@@ -172,5 +172,5 @@ class _PerRun:
 
 
 def repeated(tensor: Tensor, runs: int) -> Tensor:
-    """(N, ...) to (runs * N, ...), run after run."""
-    return tensor.repeat(runs, *[1] * (tensor.ndim - 1))
+    """(N, ...) to (runs * N, ...), run after run; of one run the tensor itself."""
+    return tensor if runs == 1 else tensor.repeat(runs, *[1] * (tensor.ndim - 1))

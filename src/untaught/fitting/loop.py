@@ -117,10 +117,11 @@ class Fit:
 
     def _update_patch(self, outputs: Tensor, decay: float, rows: Tensor, columns: Tensor) -> None:
         if self._average is None or self._square is None:
-            first = self.sampler.first_guess() if self.first is None else self.first.repeat(self.runs, 1, 1, 1)
+            known = self.first if self.first is None or self.runs == 1 else self.first.repeat(self.runs, 1, 1, 1)
+            first = self.sampler.first_guess() if known is None else known
             if first is None:
                 raise InputError("an input scheme whose batches have a patch overrides first_guess(): found None")
-            self._average, self._square = first, first.square()
+            self._average, self._square = first, Tiles(first).changed(torch.square)
             self.weight = torch.zeros_like(first[:, :1])
         if outputs.device.type == "cpu":
             self._update_tiles(outputs, decay, rows, columns)

@@ -6,6 +6,7 @@ returns one value per element (it is averaged over the known values), one per pi
 
 from __future__ import annotations
 
+import functools
 import math
 from collections.abc import Callable, Mapping, Sequence
 from types import MappingProxyType
@@ -63,10 +64,13 @@ class MeanSquaredError:
     def __init__(self, observed: Tensor, operator: Operator, known: Tensor) -> None:
         self.operator = operator
         self.known = known
-        # A large picture is not copied where nothing changes.
-        clean = bool(((observed == 0) | known).all())
-        self.observed = observed if clean else torch.where(known, observed, 0)
+        self._observed = observed
         self.count = known.flatten(1).sum(1)
+
+    @functools.cached_property
+    def observed(self) -> Tensor:
+        """The observation, zero where it is unknown; a fit of patches brings its own target and needs no copy."""
+        return torch.where(self.known, self._observed, 0)
 
     def __call__(self, picture: Tensor, compared: Tensor | None = None, target: Tensor | None = None) -> Tensor:
         """(N, C, H, W) to (N,); a bool ``compared`` of the observation's shape selects among the known values.

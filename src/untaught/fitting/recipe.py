@@ -81,8 +81,8 @@ class Recipe:
         runs: number of fits from different seeds, side by side, whose outputs are averaged.
         iterations: the limit.
         classical: combine the network's picture with a classical one, where the task has such a method, by their errors
-            on held-out values (`HeldOut`), and in fixed shares without a stop rule that holds some out. Where a gap is
-            wide, the picture is the classical one. Of noise that neighbours share, a classical filter removes its part.
+            on held-out values (`HeldOut`); with another stop rule it is the network's. Where a gap is wide, the picture
+            is the classical one. Of noise that neighbours share, a classical filter removes its part.
         adapted: whether it has been adapted to a picture's size already, as in a record.
     """
 

@@ -75,6 +75,6 @@ def interval(problem: Problem, state: State, factor: float) -> NDArray[np.float3
     """
     width = half_width(state, factor)
     if problem.kept is not None:
-        width = torch.where(problem.kept, 0, width)
-    width = width * (problem.layout.high - problem.layout.low)
+        width.masked_fill_(problem.kept, 0)
+    width *= problem.layout.high - problem.layout.low
     return width if problem.layout.is_tensor else laid_out(width.numpy(), problem.layout)

@@ -47,9 +47,10 @@ from untaught.fitting.optimisers import OptimiserSettings, scheduled_rate
 from untaught.fitting.problem import Problem
 from untaught.fitting.recipe import Recipe
 from untaught.fitting.results import further_results, interval, residual_note, unexplained, unexplained_note
-from untaught.fitting.stacking import FixedShare, Stacking
+from untaught.fitting.stacking import Stacking
 from untaught.fitting.state import Observer, Restoration, State, StopReason
 from untaught.fitting.stopping import EarlyStopping, Evidence, HeldOut, NeverStop
+from untaught.fitting.tiles import Tiles
 from untaught.imaging.arrays import from_tensor, in_unit_range
 from untaught.physics.linear import Identity
 from untaught.priors.patches import patch_size, windows
@@ -59,8 +60,6 @@ __all__ = ["Job", "Progress", "Run"]
 
 _WINDOW, _MARGIN = 256, 16
 """Side of the windows in which the mean network is evaluated, and of their rim that is not used, in pixels."""
-
-_NO_TELLING = "nothing in the picture tells what was in so large a hole"
 
 _HELD_OUT_SEED = 1_000_003
 """Distance of the seed of the held-out values from that of the fit."""
@@ -218,7 +217,6 @@ class Run:
             self._fit.start_from(job.start)
         self._threads = Threads(adapts=job.is_same_with_any_threads)
         self._stacking: Stacking | None = None
-        self._blend: FixedShare | None = None
         # Who wants the network's own output gets it unmixed.
         stacked = job.recipe.classical and problem.kept is not None
         if stacked and problem.classical is not None and self._held is not None:
@@ -230,8 +228,6 @@ class Run:
             )
             seen = math.prod(problem.size if job.recipe.patch is None else patch_size(problem.size, job.recipe.patch))
             self._evaluates_every = evaluation_interval(self._windows, seen)
-        elif stacked and problem.classical is not None:
-            self._blend = FixedShare(problem.classical, self._observed, self._known)
         if self._held is not None:
             self._fit.sampler.set_known(self._known & ~self._held)
         criterion = rule.criterion(Evidence(self._observed, self._known, self._held, self._operator))
@@ -287,9 +283,6 @@ class Run:
             for state in self._stage(limit):
                 if self._stacking is not None:
                     state = self._stacked(state)
-                elif self._blend is not None:
-                    self._blend.look(state.loss)
-                    state = state.stacked_by(self._blend.frozen())
                 self.last = state
                 self._note(state)
                 turn = self._look(state) or state.iteration >= limit
@@ -419,6 +412,8 @@ class Run:
         last = self._sound(self.last)
         left = not self._finished and self.stop_reason is StopReason.ITERATIONS
         far = unexplained(job.problem, last)
+        # One after the other: each takes some copies of the picture.
+        picture, layout = job.picture(last, polished=True), job.problem.layout
         uncertainty, expected = None, None
         if self._factor is not None:
             assert self._best is not None
@@ -427,7 +422,6 @@ class Run:
         if self._held is not None and self._patience is not None and math.isfinite(self._patience.best):
             error = self._patience.best if self._expected is None else self._expected
             expected = job.problem.layout.figures_gain - 10 * math.log10(max(error, 1e-12))
-        picture, layout = job.picture(last, polished=True), job.problem.layout
         if layout.is_tensor:
             before = thumbnail(job.problem.observed, dataclasses.replace(layout, low=0.0, high=1.0))
         else:
@@ -462,9 +456,6 @@ class Run:
         answer_note = self.job.problem.answer_note
         if answer_note is not None and self.job.recipe.classical:
             return (answer_note(),)
-        if self._blend is not None:
-            share, name = self._blend.share, self.job.problem.classical_name
-            return (f"the network's share of what was filled in is {share:.0%}, the rest is {name}: {_NO_TELLING}",)
         if self._stacking is None:
             return ()
         share, name = self._stacking.share, self.job.problem.classical_name
@@ -576,11 +567,7 @@ class Run:
                 if self._patience.improved and rule.returns_best:
                     self._best = self._fit.snapshot()
                     if self._held is not None and self.job.problem.operator is None:
-                        average, stacking = state.average, self._stacking
-                        error = (average[self._held] - self._observed[self._held]).abs()
-                        if stacking is not None:
-                            stacking.look(average, self._fit.visited)
-                            error = stacking.errors(average)
+                        error = self._held_out_errors(state)
                         self._factor, self._expected = calibrate(state, error, self._held), float(error.square().mean())
                 if self._patience.exhausted:
                     self.stop_reason = rule.reason
@@ -593,6 +580,14 @@ class Run:
             self.stop_reason = StopReason.TIME
             return True
         return False
+
+    def _held_out_errors(self, state: State) -> Tensor:
+        """The absolute errors of the answer on the held-out values, in the order of ``held.nonzero()``."""
+        average, stacking = state.average, self._stacking
+        if stacking is None:
+            return (average[self._held] - self._observed[self._held]).abs()
+        stacking.look(average, self._fit.visited)
+        return stacking.errors(average)
 
     def _turn(self, last: State | None) -> None:
         """Leave the stage: from the search to the best moment and all known values, from there to the end."""
@@ -647,7 +642,10 @@ class Run:
             return last
         return last.with_averages(*self._averages(good))
 
-    def _averages(self, moment: Snapshot) -> tuple[Tensor, Tensor]:
+    def _averages(self, moment: Snapshot) -> tuple[Tensor | Tiles, Tensor | Tiles]:
+        tiles = part(moment.tiles, "averages")
+        if tiles and self.job.recipe.runs == 1:
+            return tiles["average"], tiles["square"]
         averages = part(moment.whole().tensors, "averages")
         return self._fit.over_runs(averages["average"]), self._fit.over_runs(averages["square"])
 
@@ -692,9 +690,6 @@ class Run:
         if fit.average is None:
             return None
         loss, (average, square) = self._losses[-1], fit.averages
-        if self._blend is not None:
-            self._blend.look(loss)
-        answer = self._stacking or self._blend
         return State(
             iteration=fit.iteration,
             iterations=self._until,
@@ -702,7 +697,7 @@ class Run:
             losses=loss.expand(len(self._observed)),
             average=average,
             square=square,
-            stacked=None if answer is None else answer.frozen(),
+            stacked=None if self._stacking is None else self._stacking.frozen(),
             elapsed=fit.elapsed,
             rollbacks=fit.guard.rollbacks,
             network=fit.network,

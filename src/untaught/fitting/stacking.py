@@ -16,7 +16,7 @@ from torch import Tensor
 
 from untaught.fitting.gaps import RADII, WIDE, width_classes
 
-__all__ = ["FixedShare", "Stacking"]
+__all__ = ["Stacking"]
 
 _PRIOR = 50
 """A class trusts its own held-out values as much as its neighbour's weight if it has so many independent ones."""
@@ -24,10 +24,6 @@ _PRIOR = 50
 
 _TOGETHER = 9
 """Errors of so many neighbouring pixels go together."""
-
-
-_BLENDED = 0.1
-"""A network's share in a large hole: little, because it is farther off on most pictures."""
 
 
 class Stacking:
@@ -104,7 +100,9 @@ class Stacking:
     def errors(self, average: Tensor) -> Tensor:
         """The absolute errors of the answer on the held-out values, in the order of ``held.nonzero()``."""
         classical, classes = self._test()
-        network = self.mixed(average)[self._held]
+        network = average[self._held]
+        if self.evaluated is not None:
+            network = torch.lerp(network, self.evaluated[self._held].to(network), self.mixture)
         answer = torch.lerp(classical, network, self.weights.to(average)[classes])
         return (answer - self._observed[self._held]).abs()
 
@@ -124,20 +122,16 @@ class Stacking:
         """Free the memory that only further looks would need."""
         self.__dict__.pop("guess", None)
 
-    def mixed(self, average: Tensor) -> Tensor:
-        """The network's picture, (N, C, H, W)."""
-        return average if self.evaluated is None else torch.lerp(average, self.evaluated.to(average), self.mixture)
-
     def frozen(self) -> Callable[[Tensor], Tensor]:
-        """A function from an averaged output, (N, C, H, W), to the answer with the weights of now."""
+        """A function from an averaged output, (N, C, H, W), which it changes, to the answer with the weights of now."""
         weights, evaluated, mixture = self.weights.clone(), self.evaluated, self.mixture
 
         def stacked(average: Tensor) -> Tensor:
             if not weights.any():
                 return self.classical.to(average)
             if evaluated is not None:
-                average = torch.lerp(average, evaluated.to(average), mixture)
-            share = weights.to(average)[self.classes.long()]
+                average.lerp_(evaluated.to(average), mixture)
+            share = weights.to(average)[self.classes.int()]
             return torch.lerp(self.classical.to(average), average, share)
 
         return stacked
@@ -157,41 +151,6 @@ class Stacking:
             return 0.0
         counts = torch.bincount(gaps.flatten().cpu().long(), minlength=len(self.weights)).double()
         return float((counts * self.weights).sum() / counts.sum())
-
-
-class FixedShare:
-    """A classical picture and a network's in fixed shares, where nothing tells which of them is nearer.
-
-    Both are wrong inside a large hole, and the network more: docs/lab-notes/anytime.md. It gives some structure, and
-    less as long as it has not learnt what is known.
-
-    Args:
-        classical: fills in a picture, (N, C, H, W), from its values and what is known of them.
-        observed: (N, C, H, W), float32.
-        known: the same shape, bool.
-
-    Attributes:
-        classical: the classical picture, (N, C, H, W).
-    """
-
-    def __init__(self, classical: Callable[[Tensor, Tensor], Tensor], observed: Tensor, known: Tensor) -> None:
-        self.classical = classical(observed, known).to(observed)
-        self._variance = observed[known].var(correction=0).clamp_min(1e-30)
-        self._share = torch.zeros_like(self._variance)
-
-    def look(self, loss: Tensor) -> None:
-        """Weigh again, by the mean squared error on what is known, scalar."""
-        self._share = _BLENDED * (1 - loss / self._variance).clamp_min(0)
-
-    def frozen(self) -> Callable[[Tensor], Tensor]:
-        """A function from an averaged output, (N, C, H, W), to the answer with the share of now."""
-        share, classical = self._share, self.classical
-        return lambda average: torch.lerp(classical.to(average), average, share.to(average))
-
-    @property
-    def share(self) -> float:
-        """The network's share, from 0."""
-        return float(self._share)
 
 
 def _chance(step: Tensor, rest: Tensor) -> float:

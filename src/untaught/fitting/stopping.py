@@ -257,7 +257,7 @@ class _HeldOutError(_Stateless):
         self.held = held.nonzero(as_tuple=True)
 
     def update(self, state: State) -> Tensor:
-        difference = (self.operator(state.average) - self.observed)[self.held]
+        difference = self.operator(state.average)[self.held] - self.observed[self.held]
         return mean((difference.abs() if difference.is_complex() else difference).square())
 
 

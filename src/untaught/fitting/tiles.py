@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import torch
 from torch import Tensor
 
@@ -29,9 +31,19 @@ class Tiles:
         frozen._rows = [list(row) for row in self._rows]
         return frozen
 
+    def changed(self, function: Callable[[Tensor], Tensor]) -> Tiles:
+        """A picture of which each tile is a function's, and is freed alone."""
+        result = self.version()
+        result._rows = [[function(tile) for tile in row] for row in self._rows]
+        return result
+
     def whole(self) -> Tensor:
         """The picture in one tensor, a copy."""
-        return torch.cat([torch.cat(row, -1) for row in self._rows], -2)
+        whole = self._rows[0][0].new_empty(self.shape)
+        for row, tiles in enumerate(self._rows):
+            for column, tile in enumerate(tiles):
+                whole[..., row * _SIDE :, column * _SIDE :][..., : tile.shape[-2], : tile.shape[-1]] = tile
+        return whole
 
     def read(self, number: int, top: int, left: int, height: int, width: int) -> Tensor:
         """A part of one picture, (C, height, width), a copy."""

@@ -71,15 +71,22 @@ def _filled(values: Tensor, weights: Tensor, steps: int, coarser_steps: int, ten
     height, width = values.shape[-2:]
     if height == 1 and width == 1:
         return values
-    odd = (0, width % 2, 0, height % 2)
-    share = F.avg_pool2d(F.pad(weights, odd), 2)
-    means = F.avg_pool2d(F.pad(values, odd), 2) / share.clamp_min(1e-6)
+    share = _halved(weights)
+    means = _halved(values).div_(share.clamp_min(1e-6))
     coarse = _filled(means, (share > 0).float(), coarser_steps, coarser_steps, _TENSION)
     solved = steps > 0 and min(height, width) >= _COARSEST
     if solved and max(height, width) > _BLOCK and values.device.type == "cpu":
         return _block_by_block(values, weights, coarse, steps, tension)
     filled = values + doubled(coarse)[..., :height, :width] * (1 - weights)
     return _bent_least(filled, 1 - weights, steps, tension) if solved else filled
+
+
+def _halved(pictures: Tensor) -> Tensor:
+    """Means of two by two pixels; beyond the edge there are zeros."""
+    height, width = pictures.shape[-2:]
+    # To pad by nothing would be a copy.
+    even = pictures if height % 2 == width % 2 == 0 else F.pad(pictures, (0, width % 2, 0, height % 2))
+    return F.avg_pool2d(even, 2)
 
 
 def _block_by_block(values: Tensor, weights: Tensor, coarse: Tensor, steps: int, tension: float) -> Tensor:

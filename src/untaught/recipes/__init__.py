@@ -24,7 +24,6 @@ _INVERSE = (ours.BALANCED_INVERSE, ours.FAST_INVERSE, ours.BEST_INVERSE)
 
 _ROWS: Mapping[str, tuple[Recipe, ...]] = {
     "inpaint": (ours.BALANCED_INPAINT, ours.FAST_INPAINT, ours.BEST_INPAINT, *_INPAINT),
-    "inpaint-hole": (ours.HOLE, ours.FAST_HOLE, ours.BEST_HOLE, *_INPAINT),
     "restore": (
         ours.BALANCED_RESTORE,
         ours.FAST_RESTORE,
@@ -85,8 +84,8 @@ RECIPES: Mapping[str, Mapping[str, Recipe]] = MappingProxyType(
     {row: MappingProxyType({recipe.name: recipe for recipe in recipes}) for row, recipes in _ROWS.items()}
 )
 """The recipes of each task by name, the default first. "fit" is for operators of the user's own, "volume" for the
-volumes of every task; "inpaint-hole", "denoise-strong", "denoise-correlated", "denoise-large" and "guide-correlated"
-are chosen by what the task finds."""
+volumes of every task; "denoise-strong", "denoise-correlated", "denoise-large" and "guide-correlated" are chosen by what
+the task finds."""
 
 
 def find_recipe(row: str, name: str) -> Recipe:

@@ -11,7 +11,7 @@ from untaught.priors.encoder_decoder import NetworkSettings
 from untaught.priors.inputs import NoiseInput
 from untaught.priors.masked_input import MaskedInput
 from untaught.priors.r2r_input import R2RInput
-from untaught.recipes.published import FRESH, PAPER_HOLE
+from untaught.recipes.published import FRESH
 
 MUON = OptimiserSettings(name="muon", learning_rate=0.02)
 
@@ -111,23 +111,6 @@ BALANCED_DENOISE = Recipe(
 FAST_DENOISE = dataclasses.replace(BALANCED_DENOISE, name="fast", iterations=200)
 
 BEST_DENOISE = dataclasses.replace(BALANCED_DENOISE, name="best", runs=2)
-
-HOLE = dataclasses.replace(
-    PAPER_HOLE,
-    name="balanced",
-    source="untaught's own for large holes: docs/lab-notes/recipes.md",
-    network=dataclasses.replace(
-        PAPER_HOLE.network, down_channels=(32, 64, 128, 128, 128), up_channels=(32, 64, 128, 128, 128)
-    ),
-    optimiser=OptimiserSettings(name="muon", learning_rate=0.01),
-    classical=True,
-    averaging=0.97,
-    iterations=500,
-)
-
-FAST_HOLE = dataclasses.replace(HOLE, name="fast", iterations=250)
-
-BEST_HOLE = dataclasses.replace(HOLE, name="best", runs=2, iterations=1000)
 
 # What an operator hides is smooth more often than not, as under writing. More of bilinear has not been tried here.
 BALANCED_INVERSE = dataclasses.replace(

@@ -71,7 +71,7 @@ def fill(observed: Tensor, known: Tensor, strips: Sequence[Strip] = ()) -> Tenso
     """
 
     def surface(values: Tensor, weights: Tensor) -> Tensor:
-        return biharmonic(values, weights).clamp(0, 1)
+        return biharmonic(values, weights).clamp_(0, 1)
 
     return _part_by_part(surface, observed, known, strips)
 
@@ -103,7 +103,7 @@ def _part_by_part(
         if there.all():
             continue
         same = bool((there == there[:, :1]).all())
-        part.copy_(torch.where(there, part, surface(part, (there[:, :1] if same else there).float())))
+        torch.where(there, part, surface(part, (there[:, :1] if same else there).float()), out=part)
     return result.to(values.device)
 
 

@@ -1,7 +1,7 @@
 """Inpainting: fill in what a mask marks as missing, such as writing, scratches and holes.
 
-What the network is shown: the known values, a part of them hidden (`untaught.priors.masked_input`); coordinates for a
-large hole (`untaught.priors.inputs`). The recipe chooses: `untaught.recipes.ours`.
+What the network is shown: the known values, a part of them hidden (`untaught.priors.masked_input`). The recipe chooses:
+`untaught.recipes.ours`.
 """
 
 from __future__ import annotations
@@ -31,9 +31,6 @@ __all__ = ["FillSettings", "inpaint", "read"]
 
 _DEEP = 12
 """A hole is large from this distance of a missing pixel to the nearest known one on, in pixels."""
-
-_LARGEST = 1024
-"""The longest side of a picture that the network for large holes takes, which sees the whole of it."""
 
 
 @settings
@@ -114,15 +111,11 @@ def read(picture: Tensor, layout: Layout, settings: FillSettings, mask: NDArray[
     # Values that are carried over for another reason are not shown to the network, and are no damage.
     kept = known if layout.carried is None else known | layout.carried
     notes: tuple[str, ...] = ()
-    # The recipes for large holes have two-dimensional networks.
-    depth, share = (0.0, 0.0) if layout.volume else _deep(kept)
-    large = depth > _DEEP and share > 0.5 and max(picture.shape[2:]) <= _LARGEST and layout.atlas is None
-    if large:
-        notes += (f"the mask has a hole {2 * depth:.0f} pixels across: a network for large holes fills it",)
-    elif depth > _DEEP:
+    depth = 0.0 if layout.volume else _deepest(kept)
+    if depth > _DEEP:
         notes += (
-            f"the mask has a hole {2 * depth:.0f} pixels across, which is filled in smoothly: for a guess at what was "
-            "there, cut out the part around it and inpaint that",
+            f"the mask has a hole {2 * depth:.0f} pixels across, which is filled in smoothly: nothing in the picture "
+            "tells what was there; for a guess, cut out the part around it and inpaint that with the recipe paper-hole",
         )
     strips = () if layout.atlas is None else layout.atlas.strips
     return Problem(
@@ -132,7 +125,6 @@ def read(picture: Tensor, layout: Layout, settings: FillSettings, mask: NDArray[
         size=tuple(picture.shape[2:]),
         layout=layout,
         kept=kept if settings.keep_known else None,
-        recipe_row="inpaint-hole" if large else "",
         classical=None if layout.volume else functools.partial(fill, strips=strips),
         classical_name="biharmonic",
         display_step=None
@@ -163,24 +155,22 @@ def localise(
     return None if atlas is None else (atlas, {"mask": atlas.cut(mask, filler=True)})
 
 
-def _deep(known: Tensor) -> tuple[float, float]:
-    """How deep the deepest hole is, in pixels to the nearest known one, and which share of the gaps deep holes are."""
+def _deepest(known: Tensor) -> float:
+    """How deep the deepest hole is, in pixels to the nearest known one."""
     import numpy as np
     from scipy import ndimage
 
-    deepest, deep, gaps = 0.0, 0, 0
+    deepest = 0.0
     for one in known:
         missing = ~one.any(0).numpy()
-        gaps += int(missing.sum())
         labels, _ = ndimage.label(missing)
         for number, place in enumerate(ndimage.find_objects(labels), start=1):
             if min(part.stop - part.start for part in place) >= _DEEP:
-                hole = labels[place] == number
                 # Beyond the edge of the picture nothing is known.
                 margins = [(int(p.start > 0), int(p.stop < side)) for p, side in zip(place, missing.shape, strict=True)]
-                depth = float(ndimage.distance_transform_edt(np.pad(hole, margins)).max())
-                deepest, deep = max(deepest, depth), deep + (int(hole.sum()) if depth > _DEEP else 0)
-    return deepest, deep / max(gaps, 1)
+                depth = ndimage.distance_transform_edt(np.pad(labels[place] == number, margins)).max()
+                deepest = max(deepest, float(depth))
+    return deepest
 
 
 register(
