@@ -17,7 +17,8 @@ test: .venv/installed  ## the tests, but for the slow ones; those of the studio'
 	$(PYTEST)
 
 check: lint docs test modes  ## lint, types, all tests, and the chosen ones as on other machines
-	$(BIN)/python -m pytest -m slow  # one after the other: some of them measure time
+	$(PYTEST) -m "slow and not timed"
+	$(BIN)/python -m pytest -m timed  # one after the other, with nothing beside it
 
 lint: .venv/installed  ## lint, format and types
 	$(BIN)/ruff check .

@@ -44,11 +44,13 @@ def check_the_last_of(count, page, studio, photo):
 
 
 @pytest.mark.slow
+@pytest.mark.timed
 def test_more_tabs_than_a_browser_has_connections(page, studio, photo):
     assert check_the_last_of(8, page, studio, photo) < 8
 
 
 @pytest.mark.slow
+@pytest.mark.timed
 def test_thirty_tabs(page, studio, photo):
     assert check_the_last_of(30, page, studio, photo) < 4
 
@@ -103,6 +105,7 @@ def test_the_stream_of_a_job_ends_with_the_job(studio, photo):
 
 
 @pytest.mark.slow
+@pytest.mark.timed
 def test_streams_that_nobody_reads_slow_no_answer(studio, photo):
     port = int(studio.base.rpartition(":")[2])
     picture = studio.upload((photo / "photo.png").read_bytes())["id"]

@@ -17,7 +17,7 @@ from scipy import ndimage
 
 from untaught.imaging.correlated_filter import Strength, filter_correlated
 from untaught.imaging.noise import CORRELATED, SURELY_CORRELATED, estimate_noise, noise_correlation
-from untaught.imaging.noise_model import NoiseModel, estimate_noise_model, independent, refined
+from untaught.imaging.noise_model import NoiseModel, direction, estimate_noise_model, independent, refined
 
 __all__ = ["Denoised", "model_filter", "noise_model", "remove_noise"]
 
@@ -35,8 +35,9 @@ _SMOOTHED = 0.65
 """... and fully so from here on."""
 _LITTLE = 0.004
 """Noise below this standard deviation may as well be texture: 1 of 255."""
-_FINEST = 0.2
-"""Noise has at least this share of its deviation in the finest detail; a clean photograph of fabric has 0.14."""
+_FINEST, _DIRECTION = 0.2, 1.7
+"""Texture may have less than this share of its deviation in the finest detail, and more direction than this. A clean
+photograph of fabric has 0.14 and 1.9 to 2.5; coarse grain has 0.06 to 0.2 and 1.3 to 1.7."""
 _TOUCH = 0.005
 """The most by which such a picture is changed, root mean square."""
 _POINT = (4.5, 6.5)
@@ -102,7 +103,8 @@ def remove_noise(picture: NDArray[np.floating]) -> Denoised:
     )
     # Texture reaches less far down to the finest detail than noise does.
     filtered = result
-    little = model.level < _LITTLE or estimate_noise(noisy) < _FINEST * model.level
+    coarse = estimate_noise(noisy) < _FINEST * model.level
+    little = model.level < _LITTLE or (coarse and direction(noisy - result) > _DIRECTION)
     brightened = False
     if little:
         change = float(np.sqrt(((result - noisy) ** 2).mean()))
