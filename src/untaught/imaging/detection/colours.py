@@ -23,7 +23,7 @@ THICKEST = 13
 _DIFFERENT = 24
 """What differs from both sides by more than this, of 255, is a candidate."""
 
-_CERTAIN = 2.4
+_CERTAIN = 2.0
 """Score from which a colour is damage."""
 
 _MOST = 0.3
