@@ -123,7 +123,8 @@ def new_pictures(data: Path) -> Iterator[tuple[str, Picture]]:
 
     for name in ("retina", "immunohistochemistry", "cell", "hubble_deep_field", "clock", "page", "text", "horse"):
         made = np.asarray(getattr(bundled, name)())
-        yield name, made[..., :3] if made.dtype == np.uint8 else np.uint8(255) * made.astype(np.uint8)
+        made = made if made.dtype == np.uint8 else np.uint8(255) * made.astype(np.uint8)
+        yield name, np.ascontiguousarray(made[..., :3] if made.ndim == 3 else made)
     for path in (
         *sorted((data / "noise").glob("*/*_clean.*")),
         data / "photo/bag_clean.jpg",
