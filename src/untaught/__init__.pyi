@@ -32,6 +32,7 @@ from .fitting.stopping import (
     VarianceValley,
     WindowedVarianceValley,
 )
+from .imaging.detection.proposal import propose_mask
 from .imaging.inspection import inspect
 from .physics.blur import Blur, blur_kernel
 from .physics.features import Features
@@ -157,6 +158,7 @@ __all__ = [
     "inpaint",
     "inspect",
     "invert",
+    "propose_mask",
     "recipe_from_record",
     "register_task",
     "restore",

@@ -119,6 +119,51 @@ def test_a_record_can_be_repeated(files):
     assert (files / "out.png").read_bytes() == (files / "again.png").read_bytes()
 
 
+@pytest.fixture
+def scratched(tmp_path):
+    """A photograph with a scratch: where it is known, and its file."""
+    pixels = np.random.default_rng(0).normal(120, 3, (120, 120, 3)).astype(np.uint8)
+    known = np.ones((120, 120), bool)
+    known[10:110, 60:62] = False
+    pixels[~known] = 250
+    Image.fromarray(pixels).save(tmp_path / "scratched.png")
+    return known, tmp_path / "scratched.png"
+
+
+def test_a_mask_is_proposed_written_and_kept_by_the_record(scratched, tmp_path, capsys):
+    known, _ = scratched
+    (tmp_path / "out.mask.png").write_bytes(b"of somebody else")
+    words = ["inpaint", "scratched.png", "--propose", "scratches", "-o", "out.png", "--record", "run.json"]
+    assert run(*words, *FAST, folder=tmp_path) == 0
+    assert (tmp_path / "out.mask.png").read_bytes() == b"of somebody else"
+    record = json.loads((tmp_path / "run.json").read_text())
+    written = Path(record["files"]["mask"]["path"])
+    assert f"as scratches; see {written.name}" in capsys.readouterr().err
+    mask = np.asarray(Image.open(written)) == 255
+    assert not mask[~known].any()
+    assert mask[:, :50].all()
+    assert np.asarray(Image.open(tmp_path / "out.png"))[~known].mean() < 200
+    assert run("repeat", "run.json", "-o", "again.png", folder=tmp_path) == 0
+    assert (tmp_path / "out.png").read_bytes() == (tmp_path / "again.png").read_bytes()
+
+
+@pytest.mark.usefixtures("scratched")
+def test_a_proposal_that_cannot_be_made_is_refused(tmp_path, capsys):
+    Image.fromarray(np.full((40, 40), 90, np.uint8)).save(tmp_path / "flat.png")
+    Image.fromarray(np.full((120, 120), 255, np.uint8)).save(tmp_path / "mask.png")
+    cases = {
+        ("flat.png", "--propose", "auto"): "no damage stands out in flat.png",
+        ("scratched.png", "--propose", "text"): "no damage of the kind text stands out",
+        ("scratched.png",): "--propose auto",
+        ("scratched.png", "--propose", "auto", "--mask", "mask.png"): "leave one of them out",
+        ("scratched.png", "--propose", "hair"): "scratches",
+    }
+    for words, expected in cases.items():
+        assert run("inpaint", *words, "-o", "out.png", folder=tmp_path) == 2
+        assert expected in capsys.readouterr().err
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["flat.png", "mask.png", "scratched.png"]
+
+
 def test_a_record_whose_input_has_changed_is_refused(files, capsys):
     run("restore", "photo.png", "-o", "out.png", "--record", "run.json", *FAST, folder=files)
     Image.fromarray(np.full((24, 20, 3), 9, np.uint8)).save(files / "photo.png")

@@ -1,4 +1,4 @@
-"""The parts of the studio by themselves: tasks, previews, queue, store, names, suggested masks, access control."""
+"""The parts of the studio by themselves: tasks, previews, queue, store, names, access control."""
 
 import asyncio
 import os
@@ -17,7 +17,6 @@ from untaught.fitting import observers
 from untaught.fitting.observers import Throttle
 from untaught.studio.job_files import JobRequest, JobState
 from untaught.studio.job_log import KeptPreviews
-from untaught.studio.mask_suggestions import likely, propose
 from untaught.studio.queue import Queue, RefusedError
 from untaught.studio.reader_process import Readers
 from untaught.studio.security import Access
@@ -241,34 +240,6 @@ def test_the_store_refuses_uploads_on_a_full_disk_and_names_it_does_not_have(tmp
 )
 def test_file_names_of_clients_are_made_safe_to_show(name, shown):
     assert shown_name(name) == shown
-
-
-def test_suggested_masks_find_thin_lines_that_stand_out():
-    rng = np.random.default_rng(0)
-    picture = np.full((80, 80, 3), 120, np.uint8) + rng.integers(0, 8, (80, 80, 3), np.uint8)
-    for kind, colour in (
-        ("dark", (10, 10, 10)),
-        ("bright", (250, 250, 250)),
-        ("coloured", (250, 60, 60)),
-        ("black", 0),
-    ):
-        scratched, line = picture.copy(), np.zeros((80, 80), bool)
-        line[20:60, 30:32] = True
-        scratched[line] = colour
-        missing = ~propose(scratched, kind)
-        assert missing[line].mean() > 0.9, kind
-        assert missing.mean() < 0.1, kind
-        assert not (~propose(picture, kind)).any(), kind
-        assert kind == "black" or likely(scratched) == kind
-
-
-def test_specks_are_suggested_if_they_stand_out_far():
-    noisy = np.full((80, 80), 120, np.uint8) + np.random.default_rng(0).integers(0, 8, (80, 80), np.uint8)
-    noisy[20:22, 30:32] = 250
-    noisy[60, 60] = 250  # an impulse, which is noise
-    missing = ~propose(noisy, "bright")
-    assert missing[20:22, 30:32].all()
-    assert missing.sum() == 16
 
 
 def test_without_the_extra_it_says_how_to_install_it(monkeypatch, capsys, tmp_path):

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 from pydantic import Field
 
@@ -12,7 +12,7 @@ from untaught.settings import settings
 from untaught.tasks.options import Count, Seconds, Switch, Usage
 from untaught.tasks.registry import Task
 
-__all__ = ["PICTURE", "OutputOptions", "Page", "RepeatedOutput", "files_of", "read_page"]
+__all__ = ["PICTURE", "OutputOptions", "Page", "Propose", "RepeatedOutput", "files_of", "proposes", "read_page"]
 
 PICTURE = "PNG, JPEG, TIFF or WebP of any depth, or one of the formats that other libraries read"
 
@@ -91,16 +91,36 @@ class OutputOptions(RepeatedOutput):
     output: Annotated[Path, Usage(metavar="OUT", names=("-o",))] = Field(..., description="file to write")
 
 
+Propose = Annotated[
+    Literal["auto", "scratches", "dust", "text", "pixels", "black"] | None,
+    Field(
+        description="instead of a mask: find the damage (auto for all, scratches, dust, text, dead or hot pixels; or "
+        "black pixels), and write the mask beside OUT, as NAME.mask.png, for you to correct"
+    ),
+    Usage(metavar="KIND"),
+]
+"""A kind of `untaught.imaging.detection.proposal.KINDS`."""
+
+
+def proposes(task: Task) -> bool:
+    """Whether the command can find a mask for a task by itself: it needs one, and a picture."""
+    return task.picture and any(file.role == file.kind == "mask" and file.required for file in task.files)
+
+
 def files_of(task: Task) -> type:
     """The settings class of a task's input files."""
     kinds: dict[str, Any] = {}
     optional: dict[str, None] = {}
+    proposed = proposes(task)
     if task.picture:
         kinds["picture"] = Annotated[Path, Field(description=PICTURE), Usage(positional=True)]
         kinds["page"], optional["page"] = Page, None
     for file in sorted(task.files, key=lambda file: not file.required):
-        kind: Any = Path if file.required else Path | None
+        needed = file.required and not (proposed and file.role == "mask")
+        kind: Any = Path if needed else Path | None
         kinds[file.role] = Annotated[kind, Field(description=file.about), Usage(metavar=file.role.upper())]
-        if not file.required:
+        if not needed:
             optional[file.role] = None
+    if proposed:
+        kinds["propose"], optional["propose"] = Propose, None
     return settings(type("Files", (), {"__annotations__": kinds, "__doc__": "Input files.", **optional}))

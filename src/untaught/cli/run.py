@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 from untaught.cli.options import OutputOptions
 from untaught.cli.outputs import Targets, complain, picture_writer, put, remove
+from untaught.cli.proposing import written_proposal
 from untaught.cli.safety import Checkpoints, Interruption, out_of_memory
 from untaught.errors import InputError, Interrupted, SettingError, UntaughtError
 from untaught.imaging.files import is_special, reading_streams_once, write_text
@@ -47,6 +48,7 @@ class RunArguments:
         output: what to write, and where.
         words: the words of the command line.
         page: the page of the picture's file, from 1; None for its only one.
+        propose: the kind of damage to find a mask for; None if a mask is given or not needed.
         saved: a checkpoint to go on from; None to start.
         continue_for: iterations to fit from there, whatever the stop rule says.
         origin: the record or the checkpoint that this was read from; None if there is none.
@@ -60,6 +62,7 @@ class RunArguments:
     output: OutputOptions
     words: Sequence[str]
     page: int | None = None
+    propose: str | None = None
     saved: Snapshot | None = None
     continue_for: int | None = None
     origin: Path | None = None
@@ -90,6 +93,8 @@ def _run(arguments: RunArguments) -> int:
     from untaught.imaging.arrays import in_unit_range
     from untaught.tasks.from_files import prepared
 
+    if arguments.propose is not None:
+        arguments = _with_proposal(arguments)
     output, inputs = arguments.output, arguments.sources
     job, picture = prepared(arguments.task, arguments.files, arguments.options, page=arguments.page, **arguments.fit)
     result = picture.with_pixels(job.blank())
@@ -159,6 +164,22 @@ def _run(arguments: RunArguments) -> int:
         raise error
     complain(f"the memory ran out after {restoration.iterations} iterations: the picture is the best until then")
     return FAILED
+
+
+def _with_proposal(arguments: RunArguments) -> RunArguments:
+    """The same run, with a mask that is found and written first; from here on it is an input file like any other."""
+    output = arguments.output
+    mask = written_proposal(
+        arguments.files["picture"],
+        arguments.propose or "auto",
+        output.output,
+        page=arguments.page,
+        volume=arguments.options["volume"],
+        taken=[output.output, *arguments.sources.values()],
+        quiet=output.quiet,
+    )
+    options = {**arguments.options, "mask_marks": "known"}
+    return dataclasses.replace(arguments, files={**arguments.files, "mask": mask}, options=options, propose=None)
 
 
 def check_trust(request: Mapping[str, Any], allowed: str | None = None) -> None:

@@ -9,8 +9,9 @@ from typing import Annotated, Any
 
 from pydantic import Field
 
-from untaught.cli.options import OutputOptions, RepeatedOutput, files_of, read_page
+from untaught.cli.options import OutputOptions, RepeatedOutput, files_of, proposes, read_page
 from untaught.cli.parsing import Command
+from untaught.cli.proposing import check_mask
 from untaught.cli.run import RunArguments, check_trust, run_files
 from untaught.errors import InputError
 from untaught.settings import check_names, plain, settings
@@ -39,6 +40,8 @@ def _task_command(task: Task, words: Sequence[str]) -> Command:
         chosen = {field.name: getattr(fit, field.name) for field in dataclasses.fields(fit)}
         read = {name: chosen.pop(name) for name in _IN_RECORD}
         given = {role: getattr(files, role) for role in task.roles}
+        if proposes(task):
+            check_mask(task.name, given["mask"], files.propose)
         return run_files(
             RunArguments(
                 task=task.name,
@@ -48,6 +51,7 @@ def _task_command(task: Task, words: Sequence[str]) -> Command:
                 output=output,
                 words=words,
                 page=getattr(files, "page", None),
+                propose=getattr(files, "propose", None),
             )
         )
 

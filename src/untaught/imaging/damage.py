@@ -1,4 +1,4 @@
-"""Made damage for examples, tests and benchmarks: masks of writing, scattered pixels, scratches and large holes.
+"""Made damage for examples, tests and benchmarks: masks of writing, pixels, scratches, specks and large holes.
 
 Every mask is a boolean array (height, width), True where the picture is known and False where it is damaged.
 """
@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from PIL import Image, ImageDraw, ImageFont
 from scipy.ndimage import gaussian_filter
 
-__all__ = ["dropped_pixels", "holes", "scratches", "writing"]
+__all__ = ["dropped_pixels", "holes", "scratches", "specks", "writing"]
 
 _TEXT = "Lorem ipsum dolor sit amet, consectetur adipisici elit, sed eiusmod tempor incidunt ut labore et dolore magna"
 
@@ -99,4 +99,33 @@ def scratches(height: int, width: int, seed: int = 5) -> NDArray[np.bool_]:
         draw.line(line, fill=0, width=int(random.integers(2, 5)), joint="curve")
     draw.line([(0, 0.62 * height), (width, 0.58 * height)], fill=0, width=6)
     known: NDArray[np.bool_] = np.asarray(page) == 255
+    return known
+
+
+def specks(height: int, width: int, per_megapixel: float = 125, seed: int = 1) -> NDArray[np.bool_]:
+    """Make a mask of dust: ellipses, 2 to 7 pixels long, at random places.
+
+    Args:
+        height: of the mask, in pixels.
+        width: of the mask, in pixels.
+        per_megapixel: how many there are; twelve at least.
+        seed: of the random numbers.
+
+    Returns:
+        (height, width), False under the specks.
+    """
+    random = np.random.default_rng(seed)
+    known = np.ones((height, width), bool)
+    for _ in range(max(12, round(height * width * per_megapixel / 1e6))):
+        down, right = random.uniform(0, height), random.uniform(0, width)
+        half, turn = random.uniform(0.8, 3.5), random.uniform(0, np.pi)
+        other = half * random.uniform(0.5, 1)
+        part = (
+            slice(max(0, int(down) - 6), min(height, int(down) + 7)),
+            slice(max(0, int(right) - 6), min(width, int(right) + 7)),
+        )
+        y, x = np.ogrid[part]
+        y, x = y - down, x - right
+        along, across = x * np.cos(turn) + y * np.sin(turn), y * np.cos(turn) - x * np.sin(turn)
+        known[part] &= (along / half) ** 2 + (across / other) ** 2 > 1
     return known

@@ -34,12 +34,12 @@ from PIL import Image
 from untaught.errors import InputError, PictureError
 from untaught.imaging import reading
 from untaught.imaging.damage import dropped_pixels, scratches, writing
+from untaught.imaging.detection.proposal import propose
 from untaught.imaging.files import write_bytes
 from untaught.imaging.formats.registry import FORMATS
 from untaught.imaging.jpeg_tables import read_compression
 from untaught.imaging.picture import Picture, check_size
 from untaught.imaging.writing import check_writable, write
-from untaught.studio.mask_suggestions import likely, propose
 from untaught.studio.previews import as_shown, film, in_turns, shown_range, side_by_side, thumbnail
 from untaught.studio.storage import is_full
 
@@ -165,9 +165,8 @@ def read_mask(width: str, height: str) -> dict[str, Any]:
 
 def propose_mask(original: str, page: str, kind: str, strength: str) -> dict[str, Any]:
     """Suggest a mask for the picture in a file, and write ``mask.png``."""
-    pixels = reading.read(original, page=_number(page)).pixels
-    found = likely(pixels) if kind == "auto" else kind
-    return {**_write_mask(Path("mask.png"), propose(pixels, found, float(strength))), "kind": found}
+    found = propose(reading.read(original, page=_number(page)).pixels, kind, float(strength))
+    return _write_mask(Path("mask.png"), found.known)
 
 
 def _number(page: str) -> int | None:

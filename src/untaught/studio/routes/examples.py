@@ -9,8 +9,8 @@ from typing import Any, Literal
 from fastapi import APIRouter, HTTPException, Response
 
 import untaught
+from untaught.imaging.detection.proposal import KINDS
 from untaught.imaging.formats.registry import SUFFIXES
-from untaught.studio.mask_suggestions import KINDS
 from untaught.studio.routes.common import CurrentServices, send_file
 from untaught.studio.routes.pictures import picture_facts
 from untaught.studio.services import CONVERTED, EXAMPLES

@@ -245,11 +245,10 @@ def _source(services: Services, identity: str) -> tuple[str, str]:
 async def _proposal(
     services: CurrentServices,
     identity: Identity,
-    kind: Literal["auto", "black", "dark", "bright", "coloured"],
+    kind: Literal["auto", "scratches", "dust", "text", "pixels", "black"],
     strength: Annotated[float, Query(ge=0, le=1, description="how much is marked as damage")] = 0.5,
 ) -> Response:
     with temporary_folder(services.store) as aside:
         facts = await services.readers.run(aside, "proposal", *_source(services, identity), kind, str(strength))
         content = (aside / "mask.png").read_bytes()
-    headers = {"x-missing": f"{facts['missing']:.6f}", "x-kind": facts["kind"]}
-    return Response(content, media_type="image/png", headers=headers)
+    return Response(content, media_type="image/png", headers={"x-missing": f"{facts['missing']:.6f}"})

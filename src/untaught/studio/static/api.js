@@ -46,11 +46,10 @@ export async function masked(identity) {
   return answer ? { version: answer.headers.get("x-mask"), bitmap: await createImageBitmap(await answer.blob()) } : null;
 }
 
-// Returns suggested marks and their kind, null if there are none.
+// Returns suggested marks, null if there are none.
 export async function suggested(identity, kind, strength) {
   const answer = await ask(`/pictures/${identity}/proposal?kind=${kind}&strength=${strength}`);
-  if (!Number(answer.headers.get("x-missing"))) return null;
-  return { kind: answer.headers.get("x-kind"), bitmap: await createImageBitmap(await answer.blob()) };
+  return Number(answer.headers.get("x-missing")) ? createImageBitmap(await answer.blob()) : null;
 }
 
 // Follows the events of the server: `handlers` has a function for each name. One stream serves all tabs, where the browser

@@ -262,7 +262,7 @@ export class Painting {
       const kind = $("proposal").value, strength = $("strength").value / 100;
       const found = await suggested(identity, kind, strength);
       if (!found) throw new Error(say("marks.not-found"));
-      if (mask === this.mask) this.#add(found.bitmap, found.kind);
+      if (mask === this.mask) this.#add(found, kind);
     } catch (error) {
       this.onError(error);
     }
@@ -273,7 +273,6 @@ export class Painting {
   #add(proposal, kind) {
     // With another strength: replaces the last suggestion.
     if (this.proposed === `${kind} ${this.mask.steps}`) this.mask.undo();
-    $("proposal").value = kind;
     this.blobs = this.mask.read(proposal);
     this.mask.load(proposal, true);
     this.#changed();
