@@ -107,6 +107,20 @@ def test_a_clean_picture_stays():
     assert psnr(found.picture, SMOOTH) > 45
 
 
+@pytest.mark.parametrize("width", [1.2, 1.6])
+@pytest.mark.parametrize("name", ["astronaut", "coffee"])
+def test_coarse_grain_is_removed_and_not_taken_for_texture(name, width):
+    clean = getattr(data, name)()[:192, :192] / 255
+    soft = gaussian_filter(np.random.default_rng(0).normal(size=clean.shape), (width, width, 0))
+    noisy = (clean + 25 / 255 * soft / soft.std()).clip(0, 1)
+    assert psnr(remove_noise(noisy).picture, clean) > psnr(noisy, clean) + 4
+
+
+def test_a_texture_without_fine_detail_stays():
+    gravel = data.gravel()[100:300, 100:300, None] / 255
+    assert psnr(remove_noise(gravel).picture, gravel) > 40
+
+
 def test_the_darkening_of_a_tone_curve_is_undone():
     """Noise is added to linear light; the mean of what a camera makes of it is too dark."""
     light = SMOOTH**2.4 + 0.1 * grain(0.6)

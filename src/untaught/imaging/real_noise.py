@@ -35,9 +35,9 @@ _SMOOTHED = 0.65
 """... and fully so from here on."""
 _LITTLE = 0.004
 """Noise below this standard deviation may as well be texture: 1 of 255."""
-_FINEST, _DIRECTION = 0.2, 1.7
+_FINEST, _DIRECTION = 0.2, 1.85
 """Texture may have less than this share of its deviation in the finest detail, and more direction than this. A clean
-photograph of fabric has 0.14 and 1.9 to 2.5; coarse grain has 0.06 to 0.2 and 1.3 to 1.7."""
+photograph of fabric has 0.14 and 2.0 to 2.5; coarse grain has 0.06 to 0.2 and 1.3 to 1.9."""
 _TOUCH = 0.005
 """The most by which such a picture is changed, root mean square."""
 _POINT = (4.5, 6.5)
