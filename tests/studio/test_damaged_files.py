@@ -298,7 +298,7 @@ def test_a_damaged_picture_is_refused_and_not_an_error(tmp_path, name, way):
         info = {"id": identity, "name": "photo", "width": 8, "height": 8, "format": "PNG", "result": ".png"}
         (folder / "info.json").write_text(json.dumps(info))
     damage(folder.with_name(identity) / name, way)
-    answers = ask(store, f"pictures/{identity}", f"pictures/{identity}/proposal?kind=dark", "jobs")
+    answers = ask(store, f"pictures/{identity}", f"pictures/{identity}/proposal?kind=scratches", "jobs")
     expected = [200, 422] if name == "original.png" and way != "missing" else [404, 404]
     assert [answer.status_code for answer in answers] == [*expected, 200]
     if expected[0] == 404:
