@@ -3,8 +3,9 @@ PYTHON ?= python3
 BIN := .venv/bin
 # A process for each processor, and one thread in each: several threads in each would wait for one another.
 PYTEST := env OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n auto --dist worksteal
-# Tests that depend on the machine: they run in every mode of `make modes`.
-CHOSEN := tests/backend tests/priors tests/fitting tests/test_guest.py tests/test_seams.py
+# Tests that depend on the machine: they run in the modes of `make modes`, those of threads with the core of them.
+CORE := tests/backend tests/fitting/test_run.py tests/fitting/test_loop.py tests/fitting/test_same_bits.py tests/test_guest.py
+CHOSEN := tests/backend tests/fitting tests/test_guest.py tests/test_seams.py
 KERNELS := src/untaught/backend/kernels
 
 .PHONY: demo test check lint docs wheel modes browser format clean
@@ -34,8 +35,8 @@ wheel: .venv/installed  ## sdist and manylinux wheel into dist, tried in a fresh
 modes: .venv/installed  ## the chosen tests in float32, without kernels, with one thread, and beside two busy processes
 	UNTAUGHT_PRECISION=float32 $(PYTEST) $(CHOSEN)
 	UNTAUGHT_KERNELS=off $(PYTEST) $(CHOSEN)
-	$(BIN)/python -m pytest $(CHOSEN)  # one process, all threads
-	$(BIN)/python -m benchmarks.busy 2 $(PYTEST) tests/fitting tests/backend
+	$(BIN)/python -m pytest $(CORE)  # one process, all threads
+	$(BIN)/python -m benchmarks.busy 2 $(PYTEST) $(CORE)
 
 browser:  ## a Chromium by Debian's package manager, for the tests of the studio's page (needs root)
 	command -v chromium >/dev/null || { apt-get update && apt-get install --yes --no-install-recommends chromium; }

@@ -514,7 +514,7 @@ def test_the_server_ends_quietly_while_all_its_helpers_are_at_work(tmp_path, sen
     body = {"picture": path.removeprefix("pictures/"), "task": "denoise"}
     requests = {
         "inspection": lambda: studio.client.get(f"{path}/inspection"),
-        "proposal": lambda: studio.client.get(f"{path}/proposal", params={"kind": "dark"}),
+        "proposal": lambda: studio.client.get(f"{path}/proposal", params={"kind": "scratches"}),
         "reading": lambda: studio.client.post("pictures", content=noise),
         "mask": lambda: studio.client.put(f"{path}/mask", content=noise),
         "plan": lambda: studio.client.post("jobs/plan", json=body),
