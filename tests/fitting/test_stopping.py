@@ -182,6 +182,19 @@ def test_a_residual_that_only_falls_has_no_peak():
     assert not patience.exhausted
 
 
+def test_a_rise_while_the_picture_is_still_being_learnt_is_no_peak():
+    def stream():
+        for iteration in range(1, 400):
+            # For some iterations at the start the output goes astray.
+            blur = 0.5 ** (iteration / 20) * (1.5 if 8 <= iteration <= 16 else 1)
+            left = 0.9 * 0.5 ** (iteration / 30) + max(0, iteration - 200) / 600
+            yield state(iteration, CLEAN + blur * (0.5 - CLEAN) + left * (NOISY - CLEAN))
+
+    patience, last = followed(ResidualPeak(every=1, patience=10, tolerance=0.0), stream(), NOISY)
+    assert 180 <= patience.best_iteration <= 220
+    assert last.iteration > 220
+
+
 def test_a_rule_without_evidence_watches_nothing():
     nothing_held = Evidence(CLEAN, CLEAN > -1, None, Identity())
     assert NeverStop().criterion(evidence()) is None

@@ -321,11 +321,11 @@ class _ResidualPeak:
         self.parting = torch.tensor(False, device=device)
 
     def update(self, state: State) -> Tensor:
-        """The inverse of the mean squared distance; infinite until the two have begun to part."""
+        """The inverse of the mean squared distance; infinite until the two part, and once they are nearer than ever."""
         difference = torch.where(self.known, state.average - self.observed, 0)
         residual = mean(difference.square()).clamp_min(1e-12)
+        self.parting = (self.parting | (residual > 1.01 * self.least)) & (residual >= self.least)
         self.least = torch.minimum(self.least, residual)
-        self.parting = self.parting | (residual > 1.01 * self.least)
         return torch.where(self.parting, 1 / residual, torch.inf)
 
     def state(self) -> dict[str, Tensor]:
@@ -347,13 +347,10 @@ class EarlyStopping:
     def __init__(self, criterion: Criterion, settings: StoppingSettings) -> None:
         self.criterion = criterion
         self.settings = settings
-        self.best = math.inf
-        self.best_iteration = 0
+        self.best, self.best_iteration = math.inf, 0
         # A value that is better by less than the tolerance is kept, but does not prolong the waiting.
-        self.clear = math.inf
-        self.clear_iteration = 0
-        self.improved = False
-        self.exhausted = False
+        self.clear, self.clear_iteration = math.inf, 0
+        self.improved = self.exhausted = False
 
     def __call__(self, state: State) -> None:
         """Look at one state; afterwards ``improved`` and ``exhausted`` say what it meant."""
@@ -365,6 +362,9 @@ class EarlyStopping:
         if value is None or state.iteration % self.settings.every:
             return
         score = float(value)
+        if score == math.inf and isinstance(self.criterion, _ResidualPeak):
+            # There was no peak: the picture was still being learnt.
+            self.best, self.best_iteration, self.clear, self.clear_iteration = math.inf, 0, math.inf, 0
         if score < self.best:
             self.best, self.best_iteration, self.improved = score, state.iteration, True
         if score < self.clear * (1 - self.settings.tolerance if self.clear > 0 else 1 + self.settings.tolerance):

@@ -193,8 +193,8 @@ def refined(noisy: Sequence[Array], denoised: Sequence[Array]) -> NoiseModel:
 def direction(residual: NDArray[np.floating]) -> float:
     """How much direction the blocks of a residual, (H, W, C), have: about 1 for noise, more for texture.
 
-    In a block of noise the coefficients across hold as much as those along, up to chance. Blades of grass and threads of
-    fabric do not lie so evenly in each block.
+    In a block of noise the coefficients across hold as much as those along, up to chance. Blades of grass and threads
+    of fabric do not lie so evenly in each block.
     """
     blocks = _blocks([np.zeros_like(residual, np.float64)], [-residual.mean(2, keepdims=True).astype(np.float64)])
     energy = blocks.coefficients[:, 0] ** 2
