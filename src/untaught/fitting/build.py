@@ -23,7 +23,7 @@ from untaught.physics.operator import Operator
 from untaught.priors.patches import patch_count
 from untaught.priors.sampler import InputSampler, Measurement, SideBySide
 
-__all__ = ["build_fit", "build_objective"]
+__all__ = ["build_fit", "build_objective", "repeated"]
 
 _RIM = 16
 """Width of the rim of a small patch whose outputs are trusted less, in pixels."""

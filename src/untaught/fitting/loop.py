@@ -48,7 +48,7 @@ class Fit:
         mean: the mean of the network's weights, if that is of use.
 
     Attributes:
-        first: (N / runs, C, H, W), float32: shown where no patch has been yet; the sampler's own guess if None.
+        first: (N, C, H, W), float32: shown where no patch has been yet; the sampler's own guess if None.
     """
 
     def __init__(
@@ -117,8 +117,7 @@ class Fit:
 
     def _update_patch(self, outputs: Tensor, decay: float, rows: Tensor, columns: Tensor) -> None:
         if self._average is None or self._square is None:
-            known = self.first if self.first is None or self.runs == 1 else self.first.repeat(self.runs, 1, 1, 1)
-            first = self.sampler.first_guess() if known is None else known
+            first = self.sampler.first_guess() if self.first is None else self.first
             if first is None:
                 raise InputError("an input scheme whose batches have a patch overrides first_guess(): found None")
             self._average, self._square = first, Tiles(first).changed(torch.square)

@@ -35,7 +35,7 @@ from untaught.errors import (
     StopFit,
     UntaughtError,
 )
-from untaught.fitting.build import build_fit, build_objective
+from untaught.fitting.build import build_fit, build_objective, repeated
 from untaught.fitting.checkpoint import Snapshot, check_averages, check_values, part, save
 from untaught.fitting.display import thumbnail
 from untaught.fitting.estimate import Estimate, estimate
@@ -221,7 +221,7 @@ class Run:
         stacked = job.recipe.classical and problem.kept is not None
         if stacked and problem.classical is not None and self._held is not None:
             self._stacking = Stacking(problem.classical, self._observed, self._known, self._held)
-            self._fit.first = self._stacking.classical
+            self._fit.first = repeated(self._stacking.classical, job.recipe.runs)
             wanted = problem.wanted(self._held)
             self._windows = windows(
                 problem.size, _WINDOW, _MARGIN, None if wanted is None else wanted.any(0), problem.strips
@@ -643,6 +643,7 @@ class Run:
         return last.with_averages(*self._averages(good))
 
     def _averages(self, moment: Snapshot) -> tuple[Tensor | Tiles, Tensor | Tiles]:
+        """The averaged outputs and squares of a moment, over the runs; in tiles if they are, which copies nothing."""
         tiles = part(moment.tiles, "averages")
         if tiles and self.job.recipe.runs == 1:
             return tiles["average"], tiles["square"]

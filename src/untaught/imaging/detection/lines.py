@@ -14,6 +14,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from untaught.imaging.detection.values import extremeness, typical
 from untaught.imaging.detection.weights import LINES, score
 
 __all__ = ["SCALES", "Chains", "describe", "find_chains", "find_lines"]
@@ -151,8 +152,6 @@ def find_chains(gray: Floats, sigma: float) -> Chains:
     number, chain = connected_components(links, directed=False)
     turns = np.arccos(np.abs((across[:, one] * across[:, two]).sum(0)).clip(0, 1))
     joined = np.bincount(chain[one], minlength=number)
-    low, high = np.quantile(gray[:: max(1, height // 512), :: max(1, width // 512)], [0.005, 0.995])
-    span = max(float(high - low), 0.02)
     return Chains(
         row=row,
         column=column,
@@ -165,7 +164,7 @@ def find_chains(gray: Floats, sigma: float) -> Chains:
         around=around[row, column],
         near=near[row, column],
         turn=np.bincount(chain[one], weights=turns, minlength=number) / np.maximum(joined, 1),
-        extreme=np.where(sign > 0, value - low, high - value) / np.float32(span),
+        extreme=extremeness(gray, value, sign),
         chain=chain,
         count=number,
     )
@@ -235,8 +234,7 @@ def find_lines(gray: Floats, ease: float) -> NDArray[np.bool_]:
         if lengths.sum() < _LEAST_CERTAIN:
             continue
         seeds = np.repeat(np.concatenate([one[4][sure] for one, sure in zip(found, certain, strict=True)]), lengths)
-        middle = float(np.median(seeds))
-        reach = max(0.06, 2.5 * float(np.median(np.abs(seeds - middle))))
+        middle, reach = typical(seeds, 0.06)
         possible = [
             (np.abs(value - middle) <= reach) & (scores > _POSSIBLE) & (sign * direction > 0)
             for _, _, _, scores, value, sign in found

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from untaught.imaging.detection.values import extremeness, typical
 from untaught.imaging.detection.weights import SPECKS, score
 
 __all__ = ["Spots", "describe", "find_pixels", "find_specks", "find_spots"]
@@ -99,7 +100,6 @@ def find_spots(gray: Floats) -> Spots:
         summed: Floats = ndimage.uniform_filter(page, 61, mode="nearest")[row, column] * np.float32(61 * 61)
         return summed
 
-    low, high = np.quantile(gray[:: max(1, height // 512), :: max(1, width // 512)], [0.005, 0.995])
     return Spots(
         row=row,
         column=column,
@@ -111,7 +111,7 @@ def find_spots(gray: Floats) -> Spots:
         busy=busy[row, column],
         others=nearby(contrast),
         alike=np.abs(nearby(contrast * sign)),
-        extreme=np.where(sign > 0, value - low, high - value) / np.float32(max(float(high - low), 0.02)),
+        extreme=extremeness(gray, value, sign),
     )
 
 
@@ -169,8 +169,7 @@ def find_specks(gray: Floats, ease: float) -> NDArray[np.bool_]:
         certain = own & (scores > _CERTAIN)
         if certain.sum() < _LEAST_CERTAIN:
             continue
-        middle = float(np.median(spots.value[certain]))
-        reach = max(0.08, 2.5 * float(np.median(np.abs(spots.value[certain] - middle))))
+        middle, reach = typical(spots.value[certain], 0.08)
         chosen |= certain | (own & (np.abs(spots.value - middle) <= reach) & (scores > _POSSIBLE))
     _paint(marked, gray, spots, chosen)
     return marked
