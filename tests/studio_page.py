@@ -45,6 +45,17 @@ def open_photo(page, photo, name="photo.png"):
     until(page, "location.hash.startsWith('#picture=')")
 
 
+def choose_task(page, name):
+    """Click the card of a task, or of one of the damages that it treats."""
+    if page.is_visible("#task-other"):
+        page.click("#task-other")
+    page.click(f"#task [data-card={name}]")
+
+
+def chosen_task(page):
+    return page.get_attribute("#task [aria-checked=true]", "value")
+
+
 def marked(page):
     return page.locator("#missing").inner_text()
 

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 from PIL import Image
 
-from studio_page import open_photo, until
+from studio_page import choose_task, open_photo, until
 
 playwright = pytest.importorskip("playwright.sync_api", reason="playwright is not installed")
 pytest.importorskip("fastapi", reason="the studio is an extra: pip install 'untaught[studio]'")
@@ -105,7 +105,7 @@ def test_axe_finds_nothing(page, studio, photo, axe, jobs, theme):
     page.locator("#more summary").click()
     playwright.expect(page.locator("#plan")).to_contain_text("on this machine", timeout=20_000)
     found["painting"] = findings(page, axe)
-    page.select_option("#task", "deblur")
+    choose_task(page, "deblur")
     page.click("#start")
     page.locator("#wrong").wait_for()
     found["refused"] = findings(page, axe)

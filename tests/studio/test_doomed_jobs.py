@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from studio_page import drag, open_photo, until
+from studio_page import choose_task, chosen_task, drag, open_photo, until
 
 playwright = pytest.importorskip("playwright.sync_api", reason="playwright is not installed")
 pytest.importorskip("fastapi", reason="the studio is an extra: pip install 'untaught[studio]'")
@@ -79,7 +79,7 @@ def test_a_picture_that_is_all_marked_is_refused(studio, photo, crop):
 
 def test_the_page_says_it_at_the_field(page, photo):
     open_photo(page, photo)
-    page.select_option("#task", "deblur")
+    choose_task(page, "deblur")
     page.click("#start")
     wrong = page.locator("[data-option=radius][aria-invalid=true]")
     wrong.wait_for()
@@ -106,7 +106,7 @@ def test_settings_of_a_job_can_be_changed(page, studio, painted):
     page.goto(f"{studio.home}/#job={job}")
     page.locator("#change").click()
     page.locator("#paint-panel").wait_for()
-    assert page.input_value("#task") == "denoise"
+    assert chosen_task(page) == "denoise"
     assert page.input_value("[data-option=iterations]") == "7"
     assert page.locator("[data-option=kind] [aria-checked=true]").text_content() == "Poisson"
     assert page.locator("[data-option=recipe] [aria-checked=true]").inner_text() == "Fast"
@@ -196,7 +196,7 @@ def test_a_second_picture_that_is_missing_or_does_not_fit_is_refused(studio, pho
 def test_the_page_asks_for_a_second_picture(page, photo):
     open_photo(page, photo)
     assert page.is_hidden("#second-part")
-    page.select_option("#task", "guide")
+    choose_task(page, "guide")
     assert page.is_disabled("#start")
     playwright.expect(page.locator("#plan")).to_contain_text("second picture")
     with page.expect_file_chooser() as chooser:
@@ -206,7 +206,7 @@ def test_the_page_asks_for_a_second_picture(page, photo):
     playwright.expect(page.locator("[data-second=guide]")).to_be_focused()
     page.reload()
     page.locator("#task").wait_for()
-    page.select_option("#task", "guide")
+    choose_task(page, "guide")
     playwright.expect(page.locator("#start")).to_be_enabled()
     page.get_by_role("button", name="Remove", exact=True).first.click()
     playwright.expect(page.locator("#start")).to_be_disabled()

@@ -8,7 +8,7 @@ import pytest
 import tifffile
 from PIL import Image
 
-from studio_page import looks_of, open_photo, start, until
+from studio_page import choose_task, chosen_task, looks_of, open_photo, start, until
 
 playwright = pytest.importorskip("playwright.sync_api", reason="playwright is not installed")
 pytest.importorskip("fastapi", reason="the studio is an extra: pip install 'untaught[studio]'")
@@ -70,7 +70,7 @@ def test_nothing_is_out_of_sight_or_covered(page, studio, places, size):
 def test_marks_are_asked_for_only_where_they_are_used(page, photo):
     open_photo(page, photo)
     for task, used in (("denoise", False), ("inpaint", True), ("deblur", False), ("restore", True)):
-        page.select_option("#task", task)
+        choose_task(page, task)
         assert page.is_visible("#marks-part") == used
         assert page.is_visible("#tools") == used
         playwright.expect(page.locator("#start")).to_be_enabled(enabled=task != "inpaint")
@@ -83,11 +83,11 @@ def test_the_task_is_chosen_by_what_the_picture_shows(page, tmp_path):
     dropped = np.where(random.random((96, 96, 1)) < 0.5, clean.clip(1), 0)
     Image.fromarray(dropped.astype(np.uint8)).save(tmp_path / "dropped.png")
     open_photo(page, tmp_path, "dropped.png")
-    until(page, "document.getElementById('task').value === 'restore'")
+    page.locator("#task [value=restore][aria-checked=true]").wait_for()
     assert page.is_visible("#inspected")
-    page.select_option("#task", "denoise")
+    choose_task(page, "denoise")
     page.wait_for_timeout(300)
-    assert page.input_value("#task") == "denoise"
+    assert chosen_task(page) == "denoise"
 
 
 def test_a_page_of_several_and_its_value_range(page, tmp_path):
@@ -100,7 +100,7 @@ def test_a_page_of_several_and_its_value_range(page, tmp_path):
     page.press("#page-number", "Enter")
     until(page, "document.getElementById('subject').textContent.includes('16 bits · 5')")
     playwright.expect(page.locator("#page-number")).to_have_value("2")
-    page.select_option("#task", "denoise")
+    choose_task(page, "denoise")
     page.click("#more summary")
     black, white = (page.get_by_label(f"Value of {end}") for end in ("black", "white"))
     assert 500 <= float(black.get_attribute("placeholder")) < 600
@@ -140,7 +140,7 @@ def test_several_pictures_at_once_and_their_results(page, studio, photo, places)
     assert page.inner_text("#subject").startswith("photo")
     studio.wait_until(lambda: {"photo", "other"} <= {one["name"] for one in studio.get("pictures")["pictures"]})
     playwright.expect(page.locator("#together-part")).to_be_hidden()  # each needs marks of its own
-    page.select_option("#task", "denoise")
+    choose_task(page, "denoise")
     page.check("#together")
     job = start(page, 100_000)
     both = [one for one in studio.get("jobs")["jobs"] if one["settings"].get("iterations") == 100_000]

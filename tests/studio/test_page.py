@@ -211,7 +211,7 @@ def test_a_picture_dropped_before_the_page_is_ready_stays(page, studio, photo):
     tasks, upload = held
     assert tasks.request.url.endswith("tasks")
     tasks.continue_()
-    page.locator("#task option").first.wait_for(state="attached")
+    page.locator("#task [role=radio]").first.wait_for(state="attached")
     playwright.expect(page.locator("#start")).to_be_enabled()
     upload.continue_()
     until(page, "location.hash.startsWith('#picture=')")
@@ -385,7 +385,7 @@ def test_suggestions_are_marked_and_undone(page, damaged):
     def look(act):
         with page.expect_response(lambda answer: "/proposal?" in answer.url):
             act()
-        playwright.expect(page.locator("#propose")).to_have_text("Mark")
+        playwright.expect(page.locator("#propose")).to_have_text("Find")
 
     for kind, line in lines.items():
         page.select_option("#proposal", kind)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
+import mimetypes
 import socket
 import ssl
 import sys
@@ -75,6 +76,7 @@ def create_app(services: Services, access: Access) -> AccessControl:
     for kind, status in ((MissingError, 404), (RefusedError, 409), (SettingError, 422)):
         app.add_exception_handler(kind, _answer_with(status))
     app.add_exception_handler(OSError, _answer_os_error)
+    mimetypes.add_type("image/webp", ".webp")  # Python 3.11 and 3.12 do not know it
     app.mount("/static", StaticFiles(directory=_STATIC))
 
     @app.get("/", include_in_schema=False)

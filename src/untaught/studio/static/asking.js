@@ -4,42 +4,50 @@ import { get, post } from "./api.js";
 import { make } from "./dom.js";
 import { atField, chosenSettings, clearField, control, fill } from "./form.js";
 import * as second from "./second.js";
-import { duration, knows, say, taskTitle } from "./words.js";
+import * as taskcards from "./taskcards.js";
+import { duration, knows, say } from "./words.js";
 
 const $ = (id) => document.getElementById(id);
 let page, offers = [];
 let touched = false;          // whether the user has chosen anything for this picture
+let settled = false;          // whether its marks or an earlier job have told what is wrong
 let planning = 0, plans = 0;
 
 // `shared` has the stage, the painting, the current picture and the functions of the page.
 export function begin(shared) {
   page = shared;
   second.begin(shared, () => { touched = true; maskChanged(); });
-  $("task").addEventListener("change", () => { $("unsure").hidden = true; clearField(); chooseTask(); });
+  taskcards.begin((another) => {
+    touched = true;
+    $("unsure").hidden = true;
+    if (another) { $("inspected").hidden = true; page.quieten(); chooseTask(); }
+  });
   $("paint-panel").addEventListener("input", () => { touched = true; page.quieten(); maskChanged(); });
   $("paint-panel").addEventListener("click", (event) => { if (event.target.closest("[data-option]")) { touched = true; maskChanged(); } });
   $("start").addEventListener("click", () => start());
   $("try").addEventListener("click", () => page.painting.setSelecting(!page.painting.selecting));
 }
 
-const chosen = () => offers.find((one) => one.name === $("task").value);
+const chosen = () => offers.find((one) => one.name === taskcards.chosenTask());
 
 export async function loadOffers() {
-  const { tasks, files } = await get("/tasks"), before = $("task").value; // the user may have chosen meanwhile
+  const { tasks, files } = await get("/tasks");
   offers = tasks;
   for (const id of ["file", "mask-file", "second-file"]) $(id).accept = ["image/*", ...files].join();
-  $("task").replaceChildren(...offers.map(({ name }) => make("option", { value: name, textContent: taskTitle(name) })));
-  if (before) $("task").value = before;
+  taskcards.show(offers);
+  if (!chosen()) taskcards.choose(offers[0].name);
 }
 
 // Begins with a new picture: with the task and settings of an earlier job, or the first task.
 export function beginWith(wished) {
   $("inspected").hidden = $("unsure").hidden = true;
+  taskcards.suggest([]);
   $("together").checked = false;
   if (offers.length) loadDevices().catch(() => {});
-  touched = wished !== null;
+  touched = settled = wished !== null;
+  taskcards.fold(settled);
   if (wished) { fillIn(wished); return; }
-  if (offers.length) $("task").value = offers[0].name;
+  if (offers.length) taskcards.choose(offers[0].name);
   chooseTask();
 }
 
@@ -55,7 +63,9 @@ async function loadDevices() {
 export function chooseTask() {
   const offer = chosen(), { painting, stage } = page;
   if (!offer) return;
-  $("task-about").textContent = knows(`task.${offer.name}-about`) ? say(`task.${offer.name}-about`) : offer.about;
+  const about = `task.${taskcards.chosenCard()}-about`;
+  $("task-about").textContent = knows(about) ? say(about) : offer.about;
+  $("proposal").value = taskcards.chosenCard() === "writing" ? "text" : "auto";
   $("marks-part").hidden = offer.mask === "none";
   if (painting.mask) $("tools").hidden = offer.mask === "none";
   painting.use(offer.mask !== "none");
@@ -77,19 +87,28 @@ export function showRange() {
 
 // Chooses the task that suits the picture, unless the user has begun with another one.
 export async function inspect(identity) {
-  const { task, settings, sentences, doubt } = await get(`/pictures/${identity}/inspection`), { painting, current } = page;
-  if (current.picture?.id !== identity || !painting.mask || painting.mask.missing || touched) return;
+  const { painting, current } = page, isOpen = () => current.picture?.id === identity && painting.mask;
+  if (touched) return;
+  $("unsure").textContent = say("task.measuring");
+  $("unsure").hidden = false;
+  const answer = await get(`/pictures/${identity}/inspection`).catch(() => null); // what cannot be inspected is restored all the same
+  if (!isOpen()) return;
+  $("unsure").hidden = true;
+  if (!answer || painting.mask.missing || touched) return;
+  const { task, settings, sentences, doubt } = answer;
   const found = offers.some((one) => one.name === task);
   $("findings").replaceChildren(...sentences.map((text) => make("li", { textContent: text })));
   $("inspected-title").textContent = say(found ? "task.chosen" : "task.measured");
   $("inspected").hidden = false;
   $("unsure").hidden = found;
-  $("unsure").textContent = doubt ? say("task.doubt", { doubt }) : say("task.unsure");
+  const maybe = offers.map(({ name }) => name).filter((name) => doubt.match(/[a-z]+/g)?.includes(name)); // it names commands
+  taskcards.suggest(found ? [] : maybe);
+  $("unsure").textContent = maybe.length ? say("task.perhaps") : doubt ? say("task.doubt", { doubt }) : say("task.unsure");
   if (found) fillIn({ task, settings });
 }
 
 function fillIn({ task, settings }) {
-  $("task").value = task;
+  taskcards.choose(task);
   chooseTask();
   fill(settings);
 }
@@ -97,6 +116,7 @@ function fillIn({ task, settings }) {
 export function maskChanged() {
   const offer = chosen(), { mask } = page.painting, marked = mask?.missing ?? 0;
   if (offer) second.show(offer.files);
+  if (marked && offer?.mask !== "none" && !settled) { settled = true; taskcards.fold(true); }
   const wrong = !offer ? "" : second.isMissing(offer.files) ? say("start.second-first") : mask && marked === mask.data.length ? say("start.all-marked") : offer.mask === "needed" && !marked ? say("start.mark-first") : null;
   $("start").disabled = $("try").disabled = wrong !== null;
   $("plan").textContent = wrong ?? "";
@@ -124,7 +144,7 @@ function plan(ready) {
     if (!marks || !picture) return;
     try {
       await marks.save();
-      const wanted = { picture: picture.id, task: $("task").value, settings: chosenSettings(), mask: marks.version };
+      const wanted = { picture: picture.id, task: taskcards.chosenTask(), settings: chosenSettings(), mask: marks.version };
       const { seconds, iterations, places, notes } = await post("/jobs/plan", wanted);
       if (turn !== plans) return;
       const time = seconds === null ? "" : say(places > 1 ? "start.plan-places" : "start.plan", { time: duration(seconds), places, iterations });
@@ -154,9 +174,9 @@ export async function start(region = null) {
     const facts = await current.uploading;
     await marks.save();
     const crop = region && [region.left, region.top, region.right - region.left, region.bottom - region.top];
-    const added = await post("/jobs", { picture: facts.id, task: $("task").value, settings: chosenSettings(), crop, mask: marks.version });
+    const added = await post("/jobs", { picture: facts.id, task: taskcards.chosenTask(), settings: chosenSettings(), crop, mask: marks.version });
     for (const { id, name } of region ? [] : showTogether()) {
-      await post("/jobs", { picture: id, task: $("task").value, settings: chosenSettings() })
+      await post("/jobs", { picture: id, task: taskcards.chosenTask(), settings: chosenSettings() })
         .catch((error) => { throw new Error(`${name}: ${error.message}`); });
     }
     page.go(`job=${added.id}`);

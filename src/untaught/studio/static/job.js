@@ -254,6 +254,7 @@ export class JobView {
     const { moments, line } = this, slider = $("moment");
     $("time").hidden = false;
     slider.disabled = moments.length < 2;
+    $("to-latest").hidden = this.following;
     slider.max = Math.max(1, moments.length - 1);
     const index = slider.disabled ? 1 : this.following ? moments.length - 1 : Math.max(0, moments.findLastIndex((moment) => moment <= this.shown));
     slider.value = index;

@@ -135,7 +135,7 @@ function took(facts) {
   cards.showCurrent();
   painting.marks.begin(facts.id, facts.mask).catch(() => {});
   asking.maskChanged();
-  if (!painting.mask.missing) asking.inspect(facts.id).catch(() => {}); // what cannot be inspected is restored all the same
+  if (!painting.mask.missing) asking.inspect(facts.id);
 }
 
 function showFacts(facts) {

@@ -35,7 +35,8 @@ export class Painting {
       changed: () => { if (mask === this.mask) { this.stage.draw(); this.#changed(); } },
     });
     this.#showSaved("");
-    this.proposed = "";
+    this.proposed = "";     // the last suggestion, if there was any
+    $("find-told").hidden = true;
     $("proposal").value = "auto";
     this.lastEnd = this.pixels = null;
     this.blobs = new Uint8Array(width * height); // what can be dropped and kept by a click
@@ -224,6 +225,7 @@ export class Painting {
     const { mask } = this, share = mask.missing / (mask.width * mask.height);
     $("undo").disabled = !mask.past.length;
     $("redo").disabled = !mask.future.length;
+    for (const id of ["grow", "shrink", "clear"]) $(id).disabled = !mask.missing;
     const shown = share >= 0.1 ? share.toLocaleString("en", { style: "percent" }) : share.toLocaleString("en", { style: "percent", minimumSignificantDigits: 2, maximumSignificantDigits: 2 });
     $("missing").dataset.pixels = mask.missing;
     $("missing").textContent = mask.missing ? say("marks.share", { share: shown }) : say("marks.none");
@@ -261,13 +263,20 @@ export class Painting {
     try {
       const kind = $("proposal").value, strength = $("strength").value / 100;
       const found = await suggested(identity, kind, strength);
-      if (!found) throw new Error(say("marks.not-found"));
-      if (mask === this.mask) this.#add(found, kind);
+      if (mask !== this.mask) { /* another picture has been opened meanwhile */ }
+      else if (found) this.#add(found, kind);
+      else { this.#tellFind("marks.not-found"); this.proposed = kind; }
     } catch (error) {
       this.onError(error);
     }
     button.disabled = false;
     button.textContent = say("marks.propose");
+  }
+
+  #tellFind(key) {
+    $("find-told").textContent = say(key);
+    $("find-told").hidden = false;
+    $("find-told").scrollIntoView({ block: "nearest" });
   }
 
   #add(proposal, kind) {
@@ -277,8 +286,7 @@ export class Painting {
     this.mask.load(proposal, true);
     this.#changed();
     this.setTool("pick");
-    $("pick-hint").hidden = false;
-    $("pick-hint").scrollIntoView({ block: "nearest" });
+    this.#tellFind("marks.pick");
     this.proposed = `${kind} ${this.mask.steps}`;
     this.stage.draw();
   }

@@ -288,7 +288,8 @@ export class Stage {
     canvas.addEventListener("contextmenu", (event) => event.preventDefault());
     canvas.addEventListener("pointerdown", (event) => this.#down(event));
     canvas.addEventListener("pointermove", (event) => this.#moved(event));
-    for (const name of ["pointerup", "pointercancel"]) canvas.addEventListener(name, (event) => this.#up(event));
+    canvas.addEventListener("pointerup", (event) => this.#up(event, "end"));
+    canvas.addEventListener("pointercancel", (event) => this.#up(event, "cancel")); // such as a finger that scrolls the page
     canvas.addEventListener("pointerleave", () => this.onStroke?.("leave", [], null));
   }
 
@@ -328,9 +329,9 @@ export class Stage {
     this.pointers.set(event.pointerId, now);
   }
 
-  #up(event) {
+  #up(event, phase) {
     this.pointers.delete(event.pointerId);
-    if (this.stroking) this.onStroke("end", [], event);
+    if (this.stroking) this.onStroke?.(phase, [], event);
     this.stroking = false;
   }
 }

@@ -1,0 +1,65 @@
+// The question what is wrong: a card for each answer, with a small picture of the damage and of what becomes of it.
+// `benchmarks/task_cards.py` makes the pictures. Once it is answered, only the chosen card stays in sight.
+
+import { asRadios, choose as check, make } from "./dom.js";
+import { knows, say, taskTitle } from "./words.js";
+
+const $ = (id) => document.getElementById(id);
+const ANSWERS = { inpaint: ["inpaint", "writing"] }; // where a task treats more than one damage
+
+// `onChoose` is called when the user chooses a card, with whether it is another one.
+export function begin(onChoose) {
+  $("task").addEventListener("click", (event) => {
+    const card = event.target.closest("[data-card]");
+    if (!card) return;
+    if (folded()) { fold(false); return; }
+    if (event.isTrusted) fold(true); // an arrow key moves on to the next card; a click or Enter has chosen
+    const another = card !== checked();
+    check($("task"), card);
+    onChoose(another);
+  });
+  $("task-other").addEventListener("click", () => { fold(false); checked()?.focus(); });
+}
+
+// Makes the cards of the tasks that the server offers; those that need a second picture come last.
+export function show(offers) {
+  if ($("task").children.length) return;
+  const needsMore = ({ files }) => files.some(({ required }) => required);
+  const tasks = [...offers.filter((one) => !needsMore(one)), ...offers.filter(needsMore)].map(({ name }) => name);
+  $("task").append(...tasks.flatMap((task) => (ANSWERS[task] ?? [task]).map((answer) => {
+    const picture = make("img", { src: `/static/cards/${answer}.webp`, alt: "", width: 192, height: 128 });
+    picture.addEventListener("error", () => picture.remove()); // a task of the user's own has none
+    const title = `card.${answer}`, card = make("button", { type: "button", value: task }, picture, make("span", { textContent: knows(title) ? say(title) : taskTitle(task) }));
+    card.setAttribute("role", "radio");
+    card.dataset.card = answer;
+    return card;
+  })));
+  asRadios($("task"));
+}
+
+const checked = () => $("task").querySelector("[aria-checked=true]");
+
+// Marks the cards of the tasks that may be right.
+export function suggest(tasks) {
+  for (const card of $("task").children) {
+    card.querySelector("i")?.remove();
+    if (tasks.includes(card.value)) card.append(make("i", { textContent: say("task.maybe") }));
+  }
+}
+
+// The name of the chosen task, undefined while there are none.
+export const chosenTask = () => checked()?.value;
+
+// The name of the chosen card.
+export const chosenCard = () => checked()?.dataset.card;
+
+export function choose(task) { check($("task"), $("task").querySelector(`[value="${task}"]`)); }
+
+const folded = () => $("task").classList.contains("folded");
+
+// Leaves only the chosen card in sight, or shows all.
+export function fold(wanted) {
+  $("task").classList.toggle("folded", wanted);
+  $("task-other").hidden = !wanted;
+  document.body.classList.toggle("asking", !wanted);
+}

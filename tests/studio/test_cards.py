@@ -1,0 +1,117 @@
+"""The cards under "What is wrong with it?": their pictures, and how they fold and unfold."""
+
+import io
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+from scipy.ndimage import gaussian_filter
+
+import untaught
+from studio_page import choose_task, chosen_task, drag, open_photo, until, visit
+from untaught.studio.task_schema import offers
+
+playwright = pytest.importorskip("playwright.sync_api", reason="playwright is not installed")
+pytest.importorskip("fastapi", reason="the studio is an extra: pip install 'untaught[studio]'")
+pytestmark = [
+    # The browser's driver leaves an event loop open when it ends.
+    pytest.mark.filterwarnings("ignore::ResourceWarning", "ignore::pytest.PytestUnraisableExceptionWarning"),
+]
+
+PICTURES = Path(untaught.__file__).parent / "studio/static/cards"
+IN_SIGHT = "#task [role=radio]:visible"
+
+
+def test_the_pictures_of_the_cards_are_small():
+    found = {path.stem: path.read_bytes() for path in PICTURES.iterdir()}
+    assert {"writing", *(task.name for task in offers())} == set(found)
+    assert all(Image.open(io.BytesIO(content)).size == (192, 128) for content in found.values())
+    assert sum(map(len, found.values())) < 120_000
+
+
+def test_each_card_has_a_picture_and_words(page, photo):
+    kind = page.evaluate("async () => (await fetch('/static/cards/inpaint.webp')).headers.get('content-type')")
+    assert kind == "image/webp"
+    open_photo(page, photo)
+    cards = page.locator(IN_SIGHT)
+    assert cards.count() == len(offers()) + 1
+    loaded = "document.querySelectorAll('#task img').length === [...document.querySelectorAll('#task img')]"
+    until(page, f"{loaded}.filter((one) => one.naturalWidth === 192).length")
+    assert all(text.strip() for text in cards.all_inner_texts())
+
+
+def test_a_chosen_card_stays_alone_until_it_is_changed(page, photo):
+    open_photo(page, photo)
+    assert page.is_hidden("#task-other")
+    choose_task(page, "denoise")
+    playwright.expect(page.locator(IN_SIGHT)).to_have_count(1)
+    playwright.expect(page.locator("#task [data-card=denoise]")).to_be_focused()
+    page.click("#task-other")
+    assert page.locator(IN_SIGHT).count() > 9
+    playwright.expect(page.locator("#task [data-card=denoise]")).to_be_focused()
+    page.keyboard.press("ArrowRight")  # moves on without an end to the question
+    assert chosen_task(page) != "denoise"
+    assert page.locator(IN_SIGHT).count() > 9
+    page.keyboard.press("Enter")
+    playwright.expect(page.locator(IN_SIGHT)).to_have_count(1)
+    page.keyboard.press("Enter")
+    assert page.locator(IN_SIGHT).count() > 9
+    open_photo(page, photo)
+    assert chosen_task(page) == "inpaint"
+    assert page.locator(IN_SIGHT).count() > 9
+
+
+def test_the_first_mark_answers_the_question(page, photo):
+    open_photo(page, photo)
+    for button in ("grow", "shrink", "clear"):
+        assert page.is_disabled(f"#{button}")
+    drag(page, (0.4, 0.5), (0.6, 0.5))
+    playwright.expect(page.locator(IN_SIGHT)).to_have_count(1)
+    assert page.is_enabled("#clear")
+    page.click("#task-other")
+    drag(page, (0.4, 0.6), (0.6, 0.6))
+    assert page.locator(IN_SIGHT).count() > 9  # only once
+
+
+def test_writing_is_looked_for_where_it_is_what_is_wrong(page, photo):
+    open_photo(page, photo)
+    choose_task(page, "writing")
+    assert chosen_task(page) == "inpaint"
+    assert page.input_value("#proposal") == "text"
+    page.click("#propose")
+    told = page.locator("#find-told")
+    playwright.expect(told).to_contain_text("Nothing of this kind")
+    assert page.is_hidden("#notice")
+    with page.expect_response(lambda answer: "/proposal?" in answer.url):
+        page.locator("#strength").fill("80")  # looks again
+    open_photo(page, photo)
+    playwright.expect(told).to_be_hidden()
+    assert page.input_value("#proposal") == "auto"
+
+
+def test_what_may_be_wrong_is_marked(page, tmp_path):
+    random = np.random.default_rng(0)
+    soft = gaussian_filter(random.random((160, 160)), 4)
+    soft = (soft - soft.min()) / np.ptp(soft)
+    Image.fromarray((soft * 255).astype(np.uint8)).save(tmp_path / "soft.png")
+    open_photo(page, tmp_path, "soft.png")
+    playwright.expect(page.locator("#unsure")).to_contain_text("perhaps", timeout=20_000)
+    marked = page.locator("#task [role=radio]:has(i)")
+    assert {one.get_attribute("value") for one in marked.all()} == {"deblur", "upscale"}
+    choose_task(page, "deblur")
+    playwright.expect(page.locator("#unsure")).to_be_hidden()
+
+
+def test_a_finger_that_scrolls_the_page_paints_nothing(browser, studio, photo):
+    context = browser.new_context(viewport={"width": 390, "height": 844}, has_touch=True, is_mobile=True)
+    page = context.new_page()
+    visit(page, studio)
+    open_photo(page, photo)
+    fingers = context.new_cdp_session(page)
+    for kind, y in (("Start", 420), *(("Move", y) for y in range(410, 120, -20)), ("End", None)):
+        points = [] if y is None else [{"x": 180, "y": y}]
+        fingers.send("Input.dispatchTouchEvent", {"type": f"touch{kind}", "touchPoints": points})
+    until(page, "scrollY > 100")
+    playwright.expect(page.locator("#missing")).to_have_attribute("data-pixels", "0")
+    context.close()
