@@ -3,6 +3,7 @@
     python -m benchmarks.studio             # everything
     python -m benchmarks.studio previews    # only the cost of previews: needs no browser and no idle machine
     python -m benchmarks.studio tabs        # only thirty tabs, and the upload of a photograph
+    python -m benchmarks.studio screens     # only the screenshots
 
 Needs Debian's chromium. Writes docs/figures/studio.json, docs/figures/studio-*.jpg and the table of
 docs/lab-notes/studio.md.
@@ -88,10 +89,8 @@ def measure(page: Page) -> dict[str, float]:
     stroke(page, 120, 60, 12)
     started = time.perf_counter()
     page.click("#start")
-    wait_until(lambda: re.match("[0-9]", page.locator("#iteration").inner_text()))
+    wait_until(lambda: re.match("[0-9]", page.locator("#iteration").text_content() or ""))
     first = time.perf_counter() - started
-    page.wait_for_timeout(20_000)
-    shoot(page, "running")
     page.click("#cancel")
     wait_until(lambda: page.locator("#job-title").inner_text() == "Cancelled")
     page.locator("#home").click()
@@ -109,6 +108,11 @@ def tour(page: Page) -> None:
     page.set_input_files("#file", {"name": "notes.png", "mimeType": "image/png", "buffer": b"not a picture"})
     page.locator("#empty-notice").wait_for()
     shoot(page, "error")
+    grainy = data.coffee() + np.random.default_rng(0).normal(0, 28, data.coffee().shape)
+    page.set_input_files("#file", picture_file(grainy.clip(0, 255).astype(np.uint8), "PNG"))
+    page.locator("#inspected").wait_for()
+    shoot(page, "asking")
+    page.locator("#home").click()
     page.locator("#examples button").nth(0).click()
     page.locator("#paint-panel").wait_for()
     page.wait_for_timeout(500)
@@ -116,6 +120,9 @@ def tour(page: Page) -> None:
     shoot(page, "painting")
     page.locator(".segments button", has_text="Fast").click()
     page.click("#start")
+    wait_until(lambda: re.match("[0-9]", page.locator("#iteration").text_content() or ""))
+    page.wait_for_timeout(5_000)
+    shoot(page, "running")
     wait_until(lambda: page.locator("#job-title").inner_text() == "Restored", 300)
     shoot(page, "finished")
     page.click("#theme")
@@ -147,7 +154,7 @@ def thirty_tabs(browser: Browser, address: str) -> dict[str, float]:
     page.locator("#pictures button").first.click()
     wait_until(lambda: page.locator("#start").is_enabled())
     page.click("#start")
-    wait_until(lambda: re.match("[0-9]", page.locator("#iteration").inner_text()))
+    wait_until(lambda: re.match("[0-9]", page.locator("#iteration").text_content() or ""))
     page.click("#pause")  # the fit would take the processors from the tabs
     wait_until(lambda: page.locator("#job-title").inner_text() == "Paused")
     job = page.url
@@ -256,13 +263,21 @@ def chromium_and_studio() -> Iterator[tuple[Browser, str]]:
 
 def in_a_browser() -> dict[str, float]:
     with chromium_and_studio() as (browser, address):
-        tour(opened(browser, address))
         return measure(opened(browser, address))
 
 
+def screens() -> None:
+    with chromium_and_studio() as (browser, address):
+        tour(opened(browser, address))
+
+
 def main(words: list[str]) -> None:
-    if words not in ([], ["previews"], ["tabs"]):
+    if words not in ([], ["previews"], ["tabs"], ["screens"]):
         raise SystemExit(__doc__)
+    if words in ([], ["screens"]):
+        screens()
+    if words == ["screens"]:
+        return
     path = DOCS / "figures/studio.json"
     figures = json.loads(path.read_text()) if words else in_a_browser()
     if words != ["tabs"]:

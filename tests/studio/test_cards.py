@@ -90,6 +90,13 @@ def test_writing_is_looked_for_where_it_is_what_is_wrong(page, photo):
     assert page.input_value("#proposal") == "auto"
 
 
+def test_an_example_has_its_card(page):
+    for name, card in (("portrait", "writing"), ("coffee", "restore"), ("camera", "inpaint")):
+        page.locator(f"[data-example={name}]").click()
+        page.locator(f"#task.folded [data-card={card}][aria-checked=true]").wait_for()
+        page.click("#home")
+
+
 def test_what_may_be_wrong_is_marked(page, tmp_path):
     random = np.random.default_rng(0)
     soft = gaussian_filter(random.random((160, 160)), 4)

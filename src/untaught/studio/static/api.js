@@ -14,6 +14,7 @@ async function ask(path, options = {}) {
     throw new Refusal(0, say("error.silent"));
   }
   if (answer.ok) return answer;
+  if ([401, 421].includes(answer.status)) throw new Refusal(answer.status, say("page.ended"));
   const body = await answer.json().catch(() => ({}));
   const detail = Array.isArray(body.detail) ? body.detail.map((one) => one.msg).join("; ") : body.detail;
   throw new Refusal(answer.status, sentence(detail || say("error.refused", { status: answer.status })), body.field);
@@ -59,15 +60,15 @@ export function follow(handlers) {
   if (!window.SharedWorker) {
     const source = new EventSource("/api/events");
     for (const name of ["jobs", "masks", "progress"]) source.addEventListener(name, ({ data }) => handle(name, data));
-    source.addEventListener("open", () => handle("connection", true));
+    source.addEventListener("open", () => handlers.connection("open"));
     source.addEventListener("error", () => {
-      handle("connection", false);
+      handlers.connection("silent");
       if (source.readyState === EventSource.CLOSED) setTimeout(() => follow(handlers), 1500); // it was refused
     });
     return;
   }
   const { port } = new SharedWorker("/static/events.js");
-  port.onmessage = ({ data: [name, data] }) => handle(name, data);
+  port.onmessage = ({ data: [name, data] }) => { if (name === "connection") handlers.connection(data); else handle(name, data); };
   port.postMessage("hello");
   addEventListener("pagehide", () => port.postMessage("bye"));
   addEventListener("pageshow", (event) => { if (event.persisted) port.postMessage("hello"); });

@@ -35,7 +35,7 @@ function setMode(mode) {
   $("empty").hidden = mode !== "empty";
   $("panel").hidden = mode === "empty";
   $("paint-panel").hidden = $("tools").hidden = mode !== "paint";
-  $("job-panel").hidden = $("compare").hidden = mode !== "job";
+  $("job-panel").hidden = mode !== "job";
   $("zoom").hidden = $("rename").hidden = mode === "empty";
   if (mode !== "job") job.close();
   if (mode !== "paint") painting.end();
@@ -46,6 +46,7 @@ function setMode(mode) {
     $("subject").textContent = "";
   }
   $("panel").scrollTop = 0;
+  scrollTo(0, 0); // on a phone, where the page scrolls as a whole
 }
 
 function go(address) {
@@ -75,12 +76,13 @@ function complain(error) {
   const where = document.body.dataset.mode === "empty" ? $("empty-notice") : $("notice");
   where.textContent = error.message || String(error);
   where.hidden = false;
-  $("panel").scrollTop = 0;
+  where.scrollIntoView({ block: "nearest" }); // on a phone it is above what was pressed
 }
 
-function quieten() {
-  clearField();
-  for (const id of ["notice", "empty-notice"]) $(id).hidden = true;
+// Takes notices away: all, or only one that says this.
+function quieten(text) {
+  if (!text) clearField();
+  for (const id of ["notice", "empty-notice"]) if (!text || $(id).textContent === text) $(id).hidden = true;
 }
 
 // The picture or the job that is open gets another name.
@@ -201,7 +203,9 @@ function listenForZoom() {
     if (event.key === "+" || event.key === "=") stage.zoom(1.25, stage.canvas.clientWidth / 2, stage.canvas.clientHeight / 2);
     if (event.key === "-") stage.zoom(0.8, stage.canvas.clientWidth / 2, stage.canvas.clientHeight / 2);
   });
-  addEventListener("keyup", (event) => { if (event.key === " ") { stage.space = false; stage.canvas.classList.remove("moving"); } });
+  const release = () => { stage.space = false; stage.canvas.classList.remove("moving"); };
+  addEventListener("keyup", (event) => { if (event.key === " ") release(); });
+  addEventListener("blur", release); // the key is let go elsewhere
   $("fit").addEventListener("click", () => stage.fit());
   $("pixels").addEventListener("click", () => stage.zoomToPixels());
   stage.onChange = () => {
@@ -229,7 +233,11 @@ async function begin() {
     jobs: (jobs) => { cards.showJobs(jobs); cards.tellEnds(jobs); job.hear(jobs); },
     masks: showMasks,
     progress: (news) => job.progress(news),
-    connection: (connected) => { $("connection").hidden = connected; },
+    connection: (state) => {
+      $("connection").hidden = state === "open";
+      $("connection").textContent = say(state === "ended" ? "page.ended" : "page.silent");
+      if (state === "open") quieten(say("error.silent"));
+    },
   });
 }
 

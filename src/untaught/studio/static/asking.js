@@ -107,8 +107,8 @@ export async function inspect(identity) {
   if (found) fillIn({ task, settings });
 }
 
-function fillIn({ task, settings }) {
-  taskcards.choose(task);
+function fillIn({ task, settings, card }) {
+  taskcards.choose(task, card);
   chooseTask();
   fill(settings);
 }

@@ -35,7 +35,9 @@ export function tellEnds(jobs) {
     if (!["running", "queued"].includes(before) || !["done", "failed"].includes(state) || !document.hidden) continue;
     const text = say(`job.told-${state}`, { name });
     document.title = say("job.told-title", { text });
-    if (window.Notification?.permission === "granted") new Notification(say("page.title"), { body: text, tag: id });
+    if (window.Notification?.permission === "granted") {
+      try { new Notification(say("page.title"), { body: text, tag: id }); } catch { /* on phones a page may not */ }
+    }
   }
 }
 

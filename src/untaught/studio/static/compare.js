@@ -16,7 +16,7 @@ export class Compare {
     this.stage = stage;
     this.setStrength = setStrength;
     this.histogram = new Histogram(stage);
-    stage.onPicture = () => this.histogram.draw();
+    stage.onPicture = () => { this.histogram.draw(); this.#showTools(); };
     this.#listen();
   }
 
@@ -24,6 +24,7 @@ export class Compare {
     this.open = true;
     this.facts = this.before = this.mask = this.strengths = this.wanted = null;
     this.others = "";
+    $("against").replaceChildren(); // what was chosen was a result of another picture
     $("against-part").hidden = $("strength-part-after").hidden = true;
     $("tag-before").textContent = say("compare.before");
     $("tag-after").textContent = say("compare.after");
@@ -35,7 +36,7 @@ export class Compare {
 
   end() {
     this.open = false;
-    $("divider").hidden = $("tag-before").hidden = $("tag-after").hidden = true;
+    this.#showTools();
     this.stage.heat = this.stage.against = null;
     this.#setLoupe(false);
     this.histogram.toggle(false);
@@ -135,10 +136,18 @@ export class Compare {
       button.setAttribute("aria-checked", String(button.dataset.view === view));
       button.tabIndex = button.dataset.view === view ? 0 : -1;
     }
-    $("divider").hidden = view !== "divider" || !this.open;
-    $("tag-before").hidden = $("tag-after").hidden = view === "after" || !this.open;
+    this.#showTools();
     if (wasSide !== (view === "side")) stage.fit();
     stage.draw();
+  }
+
+  // Until there are two pictures, there is nothing to compare.
+  #showTools() {
+    const { stage } = this, two = Boolean(this.open && stage.after), appears = two && $("compare").hidden;
+    $("compare").hidden = !two;
+    $("divider").hidden = !two || stage.view !== "divider";
+    $("tag-before").hidden = $("tag-after").hidden = !two || stage.view === "after";
+    if (appears && stage.fitted) stage.fit();
   }
 
   #setDivide(share) {
@@ -183,6 +192,7 @@ export class Compare {
     for (const name of ["pointerdown", "pointerup", "pointerleave", "blur"]) hold.addEventListener(name, () => this.#hold(name === "pointerdown"));
     hold.addEventListener("keydown", (event) => { if (event.key === " " || event.key === "Enter") this.#hold(true); });
     hold.addEventListener("keyup", () => this.#hold(false));
+    addEventListener("blur", () => { this.#hold(false); }); // the key is let go elsewhere
     for (const [name, down] of [["keydown", true], ["keyup", false]]) {
       addEventListener(name, (event) => {
         if (!this.open || event.ctrlKey || event.metaKey || event.target.closest?.("input[type=number], input[type=text], dialog, select")) return;

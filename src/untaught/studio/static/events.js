@@ -2,16 +2,18 @@
 
 const NAMES = ["jobs", "masks", "progress"];
 const ports = new Set(), told = new Map();
-let source = null, connected = true;
+let source = null, connected = "open"; // or "silent", or "ended" where the session is over
 
 function connect() {
   source = new EventSource("/api/events");
   for (const name of NAMES) source.addEventListener(name, ({ data }) => tell(name, data));
-  source.addEventListener("open", () => tell("connection", true));
-  source.addEventListener("error", () => {
-    tell("connection", false);
-    if (source?.readyState !== EventSource.CLOSED) return; // the browser tries again by itself
-    source = null;
+  source.addEventListener("open", () => tell("connection", "open"));
+  source.addEventListener("error", async () => {
+    const refused = source?.readyState === EventSource.CLOSED; // otherwise the browser tries again by itself
+    if (refused) source = null;
+    const answer = refused && await fetch("/api/tasks").catch(() => null);
+    tell("connection", [401, 421].includes(answer?.status) ? "ended" : "silent");
+    if (!refused) return;
     setTimeout(() => { if (ports.size && !source) connect(); }, 1500);
   });
 }

@@ -220,7 +220,7 @@ export class JobView {
     if (state === "failed") $("why").textContent = `${facts.message[0]?.toUpperCase() ?? ""}${facts.message.slice(1)}.`;
     else if (state === "queued" && facts.full) $("why").textContent = say("job.full");
     else if (state === "queued") $("why").textContent = say("job.waits", { place, waiting });
-    else if (state === "cancelled") $("why").textContent = say("job.cancelled-about");
+    else if (state === "cancelled") $("why").textContent = say(this.line ? "job.cancelled-about" : "job.cancelled-early");
     else if (state === "paused") $("why").textContent = say("job.paused-about");
     else if (state === "done" && result) {
       const notes = result.notes.map((note) => `${note[0].toUpperCase()}${note.slice(1)}.`);

@@ -7,8 +7,9 @@ import { showSubject } from "./dom.js";
 import { knows, say } from "./words.js";
 
 const $ = (id) => document.getElementById(id);
+const EXAMPLE_CARDS = { portrait: "writing" }; // of those whose task has several
 let page;
-let wished = null;    // task and settings of a job that is to be changed
+let wished = null;    // task and settings of a job that is to be changed, or of an example, and perhaps the card
 let dropped = 0;      // counts dropped files
 let opened = 0;       // counts what was opened, so that late answers for an earlier picture are ignored
 
@@ -81,7 +82,7 @@ export async function openExample(name, task) {
   try {
     const facts = await post(`/examples/${name}`);
     if (turn !== opened) return;
-    wished = { task, settings: {} };
+    wished = { task, settings: {}, card: EXAMPLE_CARDS[name] };
     await openStored(facts.id);
   } catch (error) {
     page.complain(error);

@@ -8,8 +8,7 @@ export class Outputs {
   constructor({ onError }) {
     this.onError = onError;
     for (const id of ["format", "quality"]) $(id).addEventListener("input", () => this.#showExport());
-    $("copy").addEventListener("click", () => this.#copy("copy", "job.copy", () => navigator.clipboard.writeText(this.facts.command)
-      .catch(() => getSelection().selectAllChildren($("command")))));
+    $("copy").addEventListener("click", () => this.#copy("copy", "job.copy", () => copyText($("command"))));
     $("copy-picture").addEventListener("click", () => this.#copy("copy-picture", "job.copy-picture", () => {
       const picture = fetch(`/api/jobs/${this.facts.id}/export?format=png`).then((answer) => answer.blob());
       return navigator.clipboard.write([new ClipboardItem({ "image/png": picture })]);
@@ -23,7 +22,8 @@ export class Outputs {
     $("download").href = `${path}/files/result?download=1`;
     for (const name of ["mask", "layer", "uncertainty", "record", "log"]) $(`download-${name}`).href = `${path}/files/${name}?download=1`;
     $("download-film").href = `${path}/film`;
-    $("download-record").parentElement.hidden = $("export-part").hidden = $("copy-picture").hidden = $("use").hidden = !done;
+    $("download-record").parentElement.hidden = $("export-part").hidden = $("use").hidden = !done;
+    $("copy-picture").hidden = !done || !navigator.clipboard?.write; // which browsers have for HTTPS and this machine only
     $("download-mask").parentElement.hidden = !facts.has_mask;
     $("download-layer").parentElement.hidden = !facts.has_layer;
     $("download-uncertainty").parentElement.hidden = !facts.has_uncertainty;
@@ -47,5 +47,15 @@ export class Outputs {
     } catch (error) {
       this.onError(error);
     }
+  }
+}
+
+// Copies the text of an element, also where the browser has no clipboard for scripts, as without HTTPS.
+async function copyText(element) {
+  try {
+    await navigator.clipboard.writeText(element.textContent);
+  } catch {
+    getSelection().selectAllChildren(element);
+    if (!document.execCommand("copy")) throw new Error(say("job.copy-by-hand"));
   }
 }

@@ -3,6 +3,7 @@
 export const STRINGS = {
   "page.title": "untaught studio",
   "page.home": "untaught studio: a new picture",
+  "page.ended": "This session has ended. Open the address again that the studio prints at its start.",
   "page.silent": "The studio does not answer. Trying again…",
   "page.log-out": "Log out",
   "page.storage": "Storage",
@@ -78,8 +79,8 @@ export const STRINGS = {
   "task.perhaps": "The measurement is not sure: look at the cards marked “perhaps”, and compare the results.",
   "task.unsure": "The measurement does not tell what is wrong: choose it above.",
   "task.doubt": "Not sure: {doubt}.",
-  "task.measured": "What was measured in the picture",
-  "task.chosen": "Chosen by what was measured in the picture",
+  "task.measured": "What was measured",
+  "task.chosen": "Chosen by measuring the picture",
 
   "tools.title": "Mask tools",
   "tools.tool": "Tool",
@@ -240,6 +241,7 @@ export const STRINGS = {
   "job.left-about": "At most about {time} left. You may close this page meanwhile.",
   "job.full": "The disk is full. This job goes on by itself once there is space: see Storage.",
   "job.waits": "Another job is using the device. This one starts by itself; it is number {place} of {waiting} that wait.",
+  "job.cancelled-early": "It had not begun. Resume starts it.",
   "job.cancelled-about": "Its previews are kept. Resume continues from the last checkpoint.",
   "job.paused-about": "You can resume it at any time, also after closing the studio.",
   "job.settling": "The picture of this strength is being made.",
@@ -292,6 +294,7 @@ export const STRINGS = {
   "job.command-differs": "You or the time limit stopped this job, so the command line gives another picture.",
   "job.copy": "Copy",
   "job.copied": "Copied",
+  "job.copy-by-hand": "The browser does not let this page copy: it is selected, press Ctrl+C.",
 
   "compare.title": "Compare",
   "compare.how": "Compare before and after",

@@ -53,7 +53,8 @@ export const chosenTask = () => checked()?.value;
 // The name of the chosen card.
 export const chosenCard = () => checked()?.dataset.card;
 
-export function choose(task) { check($("task"), $("task").querySelector(`[value="${task}"]`)); }
+// Chooses a task, by its first card or this one.
+export function choose(task, card = (ANSWERS[task] ?? [task])[0]) { check($("task"), $("task").querySelector(`[data-card="${card}"]`)); }
 
 const folded = () => $("task").classList.contains("folded");
 

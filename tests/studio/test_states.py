@@ -1,0 +1,112 @@
+"""What the page says and offers where something has ended, failed, or not begun."""
+
+import pytest
+
+from running_studio import RunningStudio
+from studio_page import drag, open_photo, until, visit
+
+playwright = pytest.importorskip("playwright.sync_api", reason="playwright is not installed")
+pytest.importorskip("fastapi", reason="the studio is an extra: pip install 'untaught[studio]'")
+pytestmark = [
+    # The browser's driver leaves an event loop open when it ends.
+    pytest.mark.filterwarnings("ignore::ResourceWarning", "ignore::pytest.PytestUnraisableExceptionWarning"),
+]
+LONG = {"task": "denoise", "settings": {"recipe": "fast", "iterations": 100_000}}
+SHORT = {"task": "denoise", "settings": {"recipe": "fast", "iterations": 3}}
+
+
+@pytest.fixture
+def picture(studio, photo):
+    return studio.upload((photo / "photo.png").read_bytes())["id"]
+
+
+def test_a_job_that_waits_has_nothing_to_compare_and_no_checkpoint(page, studio, picture):
+    running, waiting = (studio.post("jobs", {"picture": picture, **LONG}, 201)["id"] for _ in range(2))
+    page.goto(f"{studio.home}/#job={waiting}")
+    playwright.expect(page.locator("#why")).to_contain_text("Another job")
+    for part in ("#compare", "#divider", "#tag-after"):
+        assert page.is_hidden(part), part
+    page.click("#cancel")
+    playwright.expect(page.locator("#why")).to_contain_text("had not begun")
+    page.goto(f"{studio.home}/#job={running}")
+    page.locator("#divider").wait_for()
+    assert page.is_visible("#compare")
+    assert page.is_hidden("#to-latest")  # it is shown already
+    page.click("#cancel")
+    playwright.expect(page.locator("#why")).to_contain_text("checkpoint")
+
+
+def test_what_was_compared_with_is_not_kept_for_another_job(page, studio, picture):
+    jobs = []
+    for noise in (10, 20, 30):
+        settings = {**SHORT["settings"], "noise": noise}
+        jobs.append(studio.post("jobs", {"picture": picture, "task": "denoise", "settings": settings}, 201)["id"])
+    for job in jobs:
+        studio.wait_for(job, "done")
+    page.goto(f"{studio.home}/#job={jobs[0]}")
+    page.locator(f"#against option[value='{jobs[2]}']").wait_for(state="attached")
+    page.select_option("#against", jobs[2])
+    playwright.expect(page.locator("#tag-before")).to_contain_text("30")
+    page.goto(f"{studio.home}/#job={jobs[1]}")
+    page.locator(f"#against option[value='{jobs[0]}']").wait_for(state="attached")
+    assert page.input_value("#against") == ""
+    assert page.inner_text("#tag-before") == "Before"
+
+
+def test_a_notice_and_what_is_opened_are_in_sight_on_a_phone(page, photo):
+    page.set_viewport_size({"width": 390, "height": 844})
+    open_photo(page, photo)
+    drag(page, (0.4, 0.5), (0.6, 0.5))
+    playwright.expect(page.locator("#start")).to_be_enabled()
+    page.route("**/api/jobs", lambda route: route.abort())
+    page.locator("#start").scroll_into_view_if_needed()
+    page.click("#start")
+    playwright.expect(page.locator("#notice")).to_contain_text("does not answer")
+    playwright.expect(page.locator("#notice")).to_be_in_viewport()
+    page.evaluate("() => scrollTo(0, 9999)")
+    page.evaluate("() => { location.hash = ''; }")
+    page.locator("#empty").wait_for()
+    assert page.evaluate("() => scrollY") == 0
+
+
+def test_a_browser_without_notifications_still_shows_the_end(page, studio, picture):
+    page.evaluate("""() => {
+        window.Notification = class {
+            static permission = "granted";
+            constructor() { throw new TypeError("not here"); }
+        };
+        Object.defineProperty(document, "hidden", { value: true, configurable: true });
+    }""")
+    job = studio.post("jobs", {"picture": picture, **SHORT}, 201)["id"]
+    page.evaluate(f"() => {{ location.hash = 'job={job}'; }}")
+    playwright.expect(page.locator("#job-title")).to_have_text("Restored", timeout=60_000)
+
+
+def test_a_command_is_copied_also_without_a_clipboard_for_scripts(page, studio, picture):
+    page.evaluate("() => Object.defineProperty(navigator, 'clipboard', { value: undefined, configurable: true })")
+    job = studio.post("jobs", {"picture": picture, **SHORT}, 201)["id"]
+    studio.wait_for(job, "done")
+    page.evaluate(f"() => {{ location.hash = 'job={job}'; }}")
+    page.locator("#download").wait_for()
+    assert page.is_hidden("#copy-picture")
+    page.click("#downloads summary")
+    page.click("#copy")
+    playwright.expect(page.locator("#copy")).to_have_text("Copied")
+
+
+def test_a_session_that_has_ended_is_told(browser, tmp_path):
+    with RunningStudio(tmp_path) as studio, browser.new_context() as context:
+        page = context.new_page()
+        visit(page, studio)
+        page.locator("#examples button").first.wait_for()
+        port = studio.home.rpartition(":")[2]
+        studio.kill()
+        said = page.locator("#connection")
+        playwright.expect(said).to_contain_text("does not answer")
+        context.clear_cookies()
+        studio.start(port)
+        playwright.expect(said).to_contain_text("session has ended", timeout=30_000)
+        page.locator("#examples button").first.click()
+        playwright.expect(page.locator("#empty-notice")).to_contain_text("session has ended")
+        visit(context.new_page(), studio)
+        until(page, "document.getElementById('connection').hidden")
