@@ -23,6 +23,7 @@ from torch import Tensor
 from typing_extensions import TypedDict
 
 from untaught.errors import InputError
+from untaught.fitting.gaps import RADII
 from untaught.fitting.tiles import Tiles
 from untaught.imaging.files import read_bytes, write_parts
 
@@ -168,6 +169,9 @@ _Count = Annotated[int, Field(ge=0, le=2**63 - 1)]
 _Finite = Annotated[float, Field(allow_inf_nan=False)]
 
 
+_CLASSES = len(RADII) + 1
+
+
 class _Guard(TypedDict):
     rollbacks: _Count
     rate_factor: Annotated[float, Field(gt=0, le=1)]
@@ -196,6 +200,11 @@ class _Patience(TypedDict):
     clear_iteration: _Count
 
 
+class _Completion(TypedDict):
+    done: _Count | None
+    shares: Annotated[list[Annotated[float, Field(ge=0, le=1)]], Field(min_length=_CLASSES, max_length=_CLASSES)]
+
+
 class _Values(TypedDict):
     now: _Fit
     in_search: StrictBool
@@ -206,6 +215,7 @@ class _Values(TypedDict):
     stop_reason: str
     points: _Points
     stacking: NotRequired[list[Any]]
+    completion: NotRequired[_Completion]
     mixture: NotRequired[Annotated[float, Field(ge=0, le=1)]]
     best: NotRequired[_Fit]
     patience: NotRequired[_Patience]

@@ -8,12 +8,15 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import torch
-from torch import nn
+import torch.nn.functional as F
+from torch import Tensor, nn
 
 from untaught.backend.engine import Engine
+from untaught.fitting.gaps import RADII, WIDE, width_classes
 from untaught.fitting.memory import needed_memory
 from untaught.fitting.problem import Problem
 from untaught.fitting.recipe import Recipe
+from untaught.imaging.group_completion import AGAIN, FROM_SMOOTH, GroupCompletion, Schedule
 from untaught.priors.encoder_decoder import NetworkSettings
 from untaught.priors.patches import patch_size
 
@@ -21,6 +24,9 @@ __all__ = ["Estimate", "estimate"]
 
 _ITERATION = 4.3
 """An iteration takes so many times as long as the network alone, forward (measured at 96 to 512 pixels)."""
+
+_TRIED = 64
+"""Side of the picture by which a completion is timed, in pixels."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -77,12 +83,28 @@ def estimate(
     if isinstance(recipe.network, NetworkSettings):
         memory = needed_memory(recipe, pictures * max(1, len(problem.layers)), problem.size, engine)
     total = _ITERATION * seconds * recipe.iterations
+    if recipe.groups and problem.classical is not None:
+        total += _completion(problem.known)
     return Estimate(
         iterations=recipe.iterations,
         seconds=total if budget is None else min(total, budget),
         memory=memory,
         strips=len(problem.strips),
     )
+
+
+def _completion(known: Tensor) -> float:
+    """Seconds that completing a picture by groups of blocks takes, from a small one."""
+    small = torch.linspace(0, 1, known.shape[1] * _TRIED**2).reshape(1, known.shape[1], _TRIED, _TRIED)
+    dropped = (torch.arange(_TRIED**2) % 2 == 0).view(1, 1, _TRIED, _TRIED).expand_as(small)
+    few = Schedule((*FROM_SMOOTH.fixed[:2], 3), (*FROM_SMOOTH.adaptive[:2], 2))
+    completion, started = GroupCompletion(small, dropped, few), time.perf_counter()
+    while not completion.finished:
+        completion.step()
+    times = (len(FROM_SMOOTH.steps) + len(AGAIN.steps)) / len(few.steps)
+    gaps = (~known & (width_classes(known, RADII[WIDE : WIDE + 1]) == 0)).any(1, keepdim=True)
+    touched = float(F.max_pool2d(gaps.float(), 7, 1, 3).sum()) / _TRIED**2
+    return times * touched * (time.perf_counter() - started)
 
 
 def _readable(seconds: float) -> str:

@@ -83,6 +83,7 @@ class Recipe:
         classical: combine the network's picture with a classical one, where the task has such a method, by their errors
             on held-out values (`HeldOut`); with another stop rule it is the network's. Where a gap is wide, the picture
             is the classical one. Of noise that neighbours share, a classical filter removes its part.
+        groups: complete the classical picture by groups of similar blocks (`untaught.imaging.group_completion`).
         adapted: whether it has been adapted to a picture's size already, as in a record.
     """
 
@@ -98,6 +99,7 @@ class Recipe:
     runs: Annotated[int, Field(ge=1, le=2**63 - 1)] = 1
     iterations: Annotated[int, Field(ge=1, le=2**63 - 1)]
     classical: bool = False
+    groups: bool = False
     adapted: bool = False
 
     def __post_init__(self) -> None:

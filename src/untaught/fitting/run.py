@@ -61,6 +61,9 @@ __all__ = ["Job", "Progress", "Run"]
 _WINDOW, _MARGIN = 256, 16
 """Side of the windows in which the mean network is evaluated, and of their rim that is not used, in pixels."""
 
+_COMPLETED_IN = 8
+"""What is left of a completion is shared out over so small a part of the iterations that are left."""
+
 _HELD_OUT_SEED = 1_000_003
 """Distance of the seed of the held-out values from that of the fit."""
 
@@ -220,7 +223,8 @@ class Run:
         # Who wants the network's own output gets it unmixed.
         stacked = job.recipe.classical and problem.kept is not None
         if stacked and problem.classical is not None and self._held is not None:
-            self._stacking = Stacking(problem.classical, self._observed, self._known, self._held)
+            strips = problem.strips if job.recipe.groups else None
+            self._stacking = Stacking(problem.classical, self._observed, self._known, self._held, strips)
             self._fit.first = repeated(self._stacking.classical, job.recipe.runs)
             wanted = problem.wanted(self._held)
             self._windows = windows(
@@ -459,12 +463,12 @@ class Run:
         if self._stacking is None:
             return ()
         share, name = self._stacking.share, self.job.problem.classical_name
-        if share < 0.005:
-            return (
-                f"the network had nothing better yet on held-out values: the picture is the {name} one; more time "
-                "would help",
-            )
-        return (f"the network's share of what was filled in is {share:.0%}, the rest is {name}",)
+        if self._stacking.shares.any():
+            name = "made of similar parts of the picture"
+        if share >= 0.005:
+            return (f"the network's share of what was filled in is {share:.0%}, the rest is {name}",)
+        more = "" if self._stacking.shares.any() else "; more time would help"
+        return (f"the network had nothing better yet on held-out values: what was filled in is {name}{more}",)
 
     @undisturbed()
     def snapshot(self) -> Snapshot:
@@ -484,9 +488,8 @@ class Run:
             "points": {name: [*some] for name, some in self._points.items()} | {"loss": self._loss_history()},
         }
         if self._stacking is not None:
-            values["stacking"], values["mixture"] = self._stacking.weights.tolist(), self._stacking.mixture
-            if self._stacking.evaluated is not None:
-                tensors["evaluated.picture"] = self._stacking.evaluated
+            values |= self._stacking.facts()
+            tensors |= {f"evaluated.{name}": one for name, one in self._stacking.tensors().items()}
         if self._best is not None:
             values["best"] = dict(self._best.values)
         if self._patience is not None:
@@ -514,13 +517,22 @@ class Run:
         stacking = self._stacking
         assert stacking is not None
         iteration = state.iteration
-        if iteration % max(self._evaluates_every, iteration // 10) == 0 or iteration == self._stage_until():
+        useful = self._in_search or bool(stacking.weights.any())
+        if useful and (
+            iteration % max(self._evaluates_every, iteration // 10) == 0 or iteration == self._stage_until()
+        ):
             assert self._fit.mean is not None
-            guess = stacking.guess if self._in_search else stacking.classical
+            guess = stacking.guess if self._in_search else stacking.smooth
             stacking.evaluated = self._fit.mean.picture(self.job.engine, self._fit.sampler, guess, self._windows)
         # Once every value is known to the network, there is nothing left to compare on.
         if self._in_search and state.iteration % self._looks_every(state.iteration) == 0:
             stacking.look(state.average, self._fit.visited)
+        # The first answer does not wait for a better one.
+        within = (self._stage_until() - iteration) // _COMPLETED_IN
+        if not self._in_search:
+            stacking.complete_again(lambda: state.stacked_by(stacking.frozen()).picture, within)
+        elif iteration > 1:
+            stacking.complete(within)
         return state.stacked_by(stacking.frozen())
 
     # The stages ----------------------------------------------------------------------------------------------------
@@ -671,11 +683,7 @@ class Run:
             self._points = {"iteration": list(points["iteration"]), "elapsed": list(points["elapsed"])}
             self._losses = torch.tensor(points["loss"], device=device, dtype=torch.float32)
             if self._stacking is not None and "stacking" in values:
-                self._stacking.weights = torch.tensor(values["stacking"], dtype=torch.float64)
-                self._stacking.mixture = values.get("mixture", 0.0)
-                self._stacking.evaluated = evaluated = saved.tensors.get("evaluated.picture")
-                if evaluated is not None and evaluated.shape != self._observed.shape:
-                    raise ValueError("the evaluated picture has another shape")
+                self._stacking.restore(values, part(saved.tensors, "evaluated"), again=not self._in_search)
             if "best" in values:
                 self._best = saved.below("best", values["best"])
             if self._factor is not None and self._best is None:

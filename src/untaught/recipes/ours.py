@@ -41,6 +41,7 @@ BALANCED_RESTORE = Recipe(
     input=MaskedInput(guess="biharmonic", patch=160),
     optimiser=OptimiserSettings(name="muon", learning_rate=0.01, schedule="cosine", final_share=0.05),
     classical=True,
+    groups=True,
     averaging=0.98,
     # With masked input the network does not learn the damage, so patience may be long. Half of the fit is refit:
     # held-out pixels are what it misses: docs/lab-notes/quality.md.
@@ -48,7 +49,7 @@ BALANCED_RESTORE = Recipe(
     iterations=1800,
 )
 
-FAST_RESTORE = dataclasses.replace(BALANCED_RESTORE, name="fast", iterations=400)
+FAST_RESTORE = dataclasses.replace(BALANCED_RESTORE, name="fast", iterations=100)
 
 # Wide networks on large patches come further where there is texture, after a longer time: docs/lab-notes/quality.md.
 BEST_RESTORE = dataclasses.replace(
@@ -88,9 +89,9 @@ NOISE_INPAINT = dataclasses.replace(
 SHAPES = dataclasses.replace(BALANCED_RESTORE.input, pattern="shapes", least=0.9, most=0.9)
 NEARBY = HeldOut(pattern="nearby", patience=200, refit=0.5)
 
-BALANCED_INPAINT = dataclasses.replace(BALANCED_RESTORE, input=SHAPES, stopping=NEARBY, iterations=500)
+BALANCED_INPAINT = dataclasses.replace(BALANCED_RESTORE, input=SHAPES, stopping=NEARBY, iterations=200)
 
-FAST_INPAINT = dataclasses.replace(BALANCED_INPAINT, name="fast", iterations=200)
+FAST_INPAINT = dataclasses.replace(BALANCED_INPAINT, name="fast", iterations=80)
 
 BEST_INPAINT = dataclasses.replace(
     BEST_RESTORE, input=MaskedInput(pattern="shapes", least=0.7, most=0.7), stopping=HELD_OUT_SHAPES

@@ -1,0 +1,317 @@
+"""Fill in gaps by groups of similar blocks, which together have a low rank.
+
+A picture repeats itself: for most blocks of 8 x 8 there are others nearby that nearly equal it, and a matrix of them is
+nearly of low rank. The gaps begin with some other filling. Each step groups similar blocks of the picture as it is now,
+drops the small components of each group, and takes over the gaps from the result; the threshold falls from step to
+step. The first steps use a fixed transform (Guleryuz, 2006, "Nonlinear approximation based image recovery using
+adaptive sparse reconstructions and iterated denoising"; Li, 2011, "Image recovery via hybrid sparse representations: a
+deterministic annealing approach"), the last ones the singular vectors of each group (Dong, Shi and Li, 2013, "Nonlocal
+image restoration with bilateral variance estimation: a low-rank approach").
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from untaught.imaging.collaborative_filter import cosines, haar
+
+__all__ = ["AGAIN", "FROM_SMOOTH", "GroupCompletion", "Schedule"]
+
+_BLOCK = 8
+"""Side of a block, in pixels."""
+_STEP = 4
+"""Pixels between two reference blocks, each of which gets a group."""
+_RADIUS = 16
+"""Search radius for similar blocks, in pixels."""
+_GROUP, _SMALL_GROUP = 32, 16
+"""Blocks in a group by its singular vectors, and by a fixed transform; a power of two."""
+_COMPARED = 28
+"""Cosine coefficients by which blocks are compared: the lowest."""
+_REGROUP = 5
+"""Steps until similar blocks are looked for again."""
+_RELAXATION = 1.9
+"""A step goes so many times as far as the filtered picture says, but for the last one; below 2."""
+_TILE = 256
+"""Side of a tile, in pixels. The picture is completed tile by tile, so that memory does not grow with it."""
+_MARGIN = _RADIUS + _BLOCK
+_CHANNELS = 4
+"""Channels that are filtered together, which bounds the memory."""
+_CHUNK, _AT_ONCE = 1024, 128
+"""Groups that are filtered together, and that a thread decomposes at once."""
+
+
+@dataclasses.dataclass(frozen=True)
+class Schedule:
+    """The thresholds of the steps, in standard deviations of the picture.
+
+    Attributes:
+        fixed: of the coefficients of a fixed transform: first, last and number of steps.
+        adaptive: of the singular values, after that.
+    """
+
+    fixed: tuple[float, float, int]
+    adaptive: tuple[float, float, int]
+
+    @property
+    def steps(self) -> Sequence[tuple[bool, float]]:
+        """For each step whether it goes by singular values, and the threshold."""
+        parts = ((False, self.fixed), (True, self.adaptive))
+        return [(kind, float(value)) for kind, part in parts for value in np.geomspace(*part)]
+
+
+FROM_SMOOTH = Schedule((1.4, 0.18, 15), (2.7, 0.23, 10))
+"""For a filling that is smooth."""
+
+AGAIN = Schedule((1.0, 1.0, 0), (1.8, 0.23, 8))
+"""For a filling that was completed before, and has got better values since."""
+
+
+class GroupCompletion:
+    """A completion in small steps. All of it is on the CPU.
+
+    Args:
+        picture: (N, C, H, W), float32, in [0, 1]: with a first filling of the gaps.
+        known: (N, C, H, W), bool.
+        schedule: the thresholds.
+        strips: the parts that belong together: rows and columns (top, bottom, left, right); empty for the whole.
+        done: steps that were done before, whose finished tiles are in the picture already.
+        share: how much of the completion to take, from 0 to 1, by the number of the picture, rows and columns; None for
+            all of it.
+
+    Attributes:
+        picture: (N, C, H, W): the picture so far; gaps of tiles that are not finished are as they were.
+        done: steps that are done.
+        steps: in all; 0 for a picture without gaps, or of a side shorter than a block.
+    """
+
+    def __init__(
+        self,
+        picture: Tensor,
+        known: Tensor,
+        schedule: Schedule = FROM_SMOOTH,
+        strips: Sequence[tuple[int, int, int, int]] = (),
+        done: int = 0,
+        share: Callable[[int, slice, slice], Tensor] | None = None,
+    ) -> None:
+        self.picture, self._known = picture.detach().cpu(), known.cpu()
+        self._schedule, self._share = schedule.steps, share
+        self._tiles = _tiles(self._known, strips)
+        self._scales = [_deviation(*one) for one in zip(self.picture, self._known, strict=True)]
+        self.steps = len(self._tiles) * len(self._schedule)
+        self.done = done - done % len(self._schedule)
+        self._current: Tensor | None = None
+        self._groups: _Groups | None = None
+        while self.done < min(done, self.steps):
+            self.step()
+
+    @property
+    def finished(self) -> bool:
+        """Whether every tile is done."""
+        return self.done >= self.steps
+
+    @torch.no_grad()
+    def step(self) -> bool:
+        """Take one step in one tile; whether that finished the tile. After the last step it does nothing."""
+        if self.finished:
+            return False
+        number, (top, bottom, left, right), (rows, columns) = self._tiles[self.done // len(self._schedule)]
+        index = self.done % len(self._schedule)
+        known = self._known[number, :, top:bottom, left:right]
+        if index == 0 or self._current is None:
+            self._current = self.picture[number, :, top:bottom, left:right].clone()
+        adaptive, threshold = self._schedule[index]
+        threshold *= self._scales[number]
+        # Channels that go together: the first plane is their mean.
+        colours = cosines(len(known), known.device)
+        planes = torch.einsum("kc,chw->khw", colours, self._current)
+        if index % _REGROUP == 0 or self._groups is None:
+            self._groups = _Groups(planes[0], ~known.all(0))
+        parts = [
+            self._groups.filtered(planes[first : first + _CHANNELS], threshold, adaptive=adaptive)
+            for first in range(0, len(planes), _CHANNELS)
+        ]
+        filtered = torch.einsum("kc,khw->chw", colours, torch.cat(parts))
+        last = index == len(self._schedule) - 1
+        further = self._current + (1 if last else _RELAXATION) * (filtered - self._current)
+        self._current = torch.where(known, self._current, further)
+        self.done += 1
+        if last:
+            part = self._current[:, rows.start - top : rows.stop - top, columns.start - left : columns.stop - left]
+            # A checkpoint may hold the picture of before.
+            self.picture = self.picture.clone()
+            place = (number, slice(None), rows, columns)
+            share = 1.0 if self._share is None else self._share(number, rows, columns)
+            self.picture[place] = self.picture[place].lerp(part.clamp(0, 1), share)
+            self._current = self._groups = None
+        return last
+
+
+def _deviation(picture: Tensor, known: Tensor) -> float:
+    """The standard deviation of the known values of all channels; plane by plane, to spare memory."""
+    count, total, squares = 0, 0.0, 0.0
+    for plane, there in zip(picture, known, strict=True):
+        values = plane.masked_select(there)
+        count += len(values)
+        total += float(values.sum(dtype=torch.float64))
+        squares += float(values.square().sum(dtype=torch.float64))
+    mean = total / max(count, 1)
+    return math.sqrt(max(squares / max(count, 1) - mean**2, 1e-12))
+
+
+def _tiles(
+    known: Tensor, strips: Sequence[tuple[int, int, int, int]]
+) -> list[tuple[int, tuple[int, int, int, int], tuple[slice, slice]]]:
+    """The tiles that hold gaps: picture, rows and columns with margin, and without it."""
+    height, width = known.shape[-2:]
+    found = []
+    for number, one in enumerate(known):
+        gaps = ~one.all(0)
+        for above, below, first, last in strips or [(0, height, 0, width)]:
+            if min(below - above, last - first) < _BLOCK:
+                continue
+            for top in range(above, below, _TILE):
+                for left in range(first, last, _TILE):
+                    part = gaps[top : min(below, top + _TILE), left : min(last, left + _TILE)].nonzero()
+                    if not len(part):
+                        continue
+                    (low, west), (high, east) = part.amin(0).tolist(), part.amax(0).tolist()
+                    inner = slice(top + low, top + high + 1), slice(left + west, left + east + 1)
+                    outer = (
+                        *_widened(inner[0].start, inner[0].stop, above, below),
+                        *_widened(inner[1].start, inner[1].stop, first, last),
+                    )
+                    found.append((number, outer, inner))
+    return found
+
+
+def _widened(start: int, stop: int, least: int, most: int) -> tuple[int, int]:
+    return max(least, start - _MARGIN), min(most, stop + _MARGIN)
+
+
+class _Groups:
+    """The groups of similar blocks of a tile.
+
+    A reference block touches a gap, and so does what is done with a group afterwards: blocks that touch none only help.
+
+    Args:
+        guide: (H, W): what is compared.
+        gaps: (H, W), bool.
+    """
+
+    def __init__(self, guide: Tensor, gaps: Tensor) -> None:
+        self._height, self._width = gaps.shape
+        high, wide = self._height - _BLOCK + 1, self._width - _BLOCK + 1
+        touched = F.max_pool2d(gaps.float()[None, None], _BLOCK, 1)[0, 0] > 0
+        # The first pixel of each block; blocks are known by it.
+        corners = (torch.arange(high)[:, None] * self._width + torch.arange(wide))[touched]
+        self._corners = corners
+        self._number = torch.full((self._height * self._width,), -1)
+        self._number[corners] = torch.arange(len(corners))
+        self._members = self._similar(guide, touched)
+        within = torch.arange(_BLOCK)
+        self._pixels = (within[:, None] * self._width + within).flatten()
+
+    def _similar(self, guide: Tensor, touched: Tensor) -> Tensor:
+        """The most similar blocks of each reference block, (groups, 32), the most similar first."""
+        high, wide = touched.shape
+        lines: list[Tensor] = [
+            torch.unique(torch.cat([torch.arange(0, n, _STEP), torch.tensor([n - 1])])) for n in (high, wide)
+        ]
+        chosen = touched[lines[0]][:, lines[1]].nonzero()
+        rows, columns = (line[chosen[:, axis]] for axis, line in enumerate(lines))
+        spectra = F.conv2d(guide[None, None], _transform()[:_COMPARED].view(-1, 1, _BLOCK, _BLOCK))
+        keys = spectra[0].flatten(1).T.contiguous()
+        home = rows * wide + columns
+        own = keys[home]
+        right = torch.arange(-_RADIUS, _RADIUS + 1)[:, None]
+        distances, moves = [], []
+        for down in range(-_RADIUS, _RADIUS + 1):
+            outside = (rows + down < 0) | (rows + down >= high) | (columns + right < 0) | (columns + right >= wide)
+            there = torch.where(outside, home, home + down * wide + right)
+            distances.append((keys[there] - own).square_().sum(2).masked_fill_(outside, torch.inf))
+            moves.append(down * self._width + right[:, 0])
+        least, which = torch.cat(distances).topk(_GROUP, dim=0, largest=False)
+        # Where there are too few partners, the block is its own partner.
+        move = torch.where(least.isfinite(), torch.cat(moves)[which], 0)
+        return (rows * self._width + columns + move).T.contiguous()
+
+    def filtered(self, planes: Tensor, threshold: float, *, adaptive: bool) -> Tensor:
+        """Planes, (C, H, W), without the small components of the groups, wherever a block touches a gap."""
+        channels, flat = len(planes), planes.flatten(1)
+        sums = flat.new_zeros(len(self._corners), channels * _BLOCK**2)
+        weights = flat.new_zeros(len(self._corners))
+        members = self._members if adaptive else self._members[:, :_SMALL_GROUP]
+        for first in range(0, len(members), _CHUNK):
+            some = members[first : first + _CHUNK]
+            values = flat[:, some[..., None] + self._pixels].movedim(0, 2).flatten(2)
+            kept, components = (_low_rank if adaptive else _sparse)(values, threshold)
+            # A group weighs more the less it has kept.
+            trust = (1 / components)[:, None].expand_as(some).contiguous()
+            number = self._number[some].flatten()
+            inside = (number >= 0).nonzero()[:, 0]
+            number, trust = number[inside], trust.flatten()[inside]
+            sums.index_add_(0, number, kept.flatten(0, 1)[inside].mul_(trust[:, None]))
+            weights.index_add_(0, number, trust)
+        # Blocks fade out towards their edges, so that the edges do not show.
+        fading = torch.kaiser_window(_BLOCK, periodic=False, beta=2.0, dtype=torch.float32)
+        window = torch.outer(fading, fading).flatten()
+        top, bottom = torch.zeros_like(flat), torch.zeros_like(flat[0])
+        blocks = sums.view(-1, channels, _BLOCK**2).permute(2, 1, 0) * window[:, None, None]
+        for pixel, share, block in zip(self._pixels.tolist(), window.tolist(), blocks, strict=True):
+            places = self._corners + pixel
+            bottom.index_add_(0, places, weights, alpha=share)
+            for plane, values in zip(top, block, strict=True):
+                plane.index_add_(0, places, values)
+        return torch.where(bottom > 0, top / bottom.clamp_min(1e-30), flat).view_as(planes)
+
+
+def _transform() -> Tensor:
+    """The cosine transform of a block, (64, 64): from its pixels to its coefficients, the lowest first."""
+    lines = cosines(_BLOCK, torch.device("cpu"))
+    first, second = torch.meshgrid(torch.arange(_BLOCK), torch.arange(_BLOCK), indexing="ij")
+    order = (first + second).flatten().argsort(stable=True)
+    return torch.einsum("ai,bj->abij", lines, lines).reshape(_BLOCK**2, _BLOCK**2)[order]
+
+
+def _sparse(values: Tensor, threshold: float) -> tuple[Tensor, Tensor]:
+    """Groups, (groups, blocks, C * 64), with large coefficients of a fixed transform only, and how many of these."""
+    together, transform = haar(values.shape[1], values.device), _transform()
+    blocks = values.view(*values.shape[:2], -1, _BLOCK**2) @ transform.T
+    coefficients = torch.einsum("kl,glcp->gkcp", together, blocks)
+    large = coefficients.abs() > threshold
+    large[:, 0, :, 0] = True
+    back = torch.einsum("kl,gkcp->glcp", together, coefficients.mul_(large)) @ transform
+    return back.flatten(2), large.sum((1, 2, 3))
+
+
+def _low_rank(values: Tensor, threshold: float) -> tuple[Tensor, Tensor]:
+    """Groups, (groups, blocks, C * 64), with large singular values only, and how many of these."""
+    products = values @ values.transpose(1, 2)
+    # The bits do not depend on the number of threads.
+    parts = [products[first : first + _AT_ONCE] for first in range(0, len(products), _AT_ONCE)]
+    with ThreadPoolExecutor(torch.get_num_threads()) as pool:
+        squares, vectors = (torch.cat(found) for found in zip(*pool.map(_eigen, parts), strict=True))
+    large = squares > threshold**2
+    large[:, -1] = True
+    return (vectors * large[:, None]) @ (vectors.transpose(1, 2) @ values), large.sum(1)
+
+
+def _eigen(matrices: Tensor) -> tuple[Tensor, Tensor]:
+    """Eigenvalues, ascending, and eigenvectors of symmetric matrices, (n, k, k)."""
+    try:
+        values, vectors = torch.linalg.eigh(matrices)
+        if vectors.isfinite().all():
+            return values, vectors
+    except RuntimeError:
+        pass
+    # Single precision may fail where blocks are all the same.
+    values, vectors = torch.linalg.eigh(matrices.double())
+    return values.float(), vectors.float()
