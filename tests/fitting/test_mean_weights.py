@@ -5,6 +5,7 @@ import pytest
 import torch
 
 from untaught.fitting.mean_weights import MeanWeights, evaluation_interval
+from untaught.fitting.stacking import Stacking
 from untaught.tasks.preparation import prepare
 
 
@@ -31,6 +32,18 @@ def picture():
     return np.random.default_rng(0).random((40, 44, 3), dtype=np.float32)
 
 
+@pytest.fixture(autouse=True)
+def always_of_use(monkeypatch):
+    """The network has a share in the answer, as it seldom has after so few iterations of noise."""
+    look = Stacking.look
+
+    def generous(self, *averages):
+        look(self, *averages)
+        self.weights.clamp_(min=0.1)
+
+    monkeypatch.setattr(Stacking, "look", generous)
+
+
 @pytest.fixture
 def mask():
     return np.random.default_rng(1).random((40, 44)) > 0.3
@@ -53,6 +66,14 @@ def test_its_picture_is_evaluated_during_both_stages(picture, mask, runs):
         if evaluated is not None and not any(evaluated is one for _, one in seen):
             seen.append((state.iteration, evaluated))
     assert [iteration for iteration, _ in seen] == [10, 12, 20, 24]
+
+
+def test_it_is_left_out_of_the_last_stage_where_the_network_has_no_share(picture, mask, monkeypatch):
+    monkeypatch.setattr(Stacking, "look", lambda *_: None)
+    run = begin(picture, mask)
+    for state in run:
+        if state.iteration >= 12:
+            assert run._stacking.evaluated is None or run.progress.in_search
 
 
 def test_held_out_values_are_hidden_from_it(run_and_another):

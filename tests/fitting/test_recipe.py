@@ -167,11 +167,11 @@ def test_a_large_picture_is_waited_for():
     assert (larger.iterations, larger.stopping.rule) == (800, "none")
     small_patches = untaught.find_recipe("inpaint", "balanced")
     larger = small_patches.for_size((768, 768))
-    assert (larger.iterations, larger.stopping.every, larger.stopping.patience) == (1095, 23, 438)
+    assert (larger.iterations, larger.stopping.every, larger.stopping.patience) == (438, 23, 438)
     # Iterations, and the time with them, grow with the damage.
     damage = torch.zeros(768, 768, dtype=torch.bool)
     damage[100:110, 200:210] = True
-    assert small_patches.for_size((768, 768), damage).iterations < 1000
+    assert small_patches.for_size((768, 768), damage).iterations < 400
 
 
 def test_a_small_picture_is_shown_whole_and_strips_in_smaller_patches():

@@ -9,6 +9,7 @@ from untaught.backend.engine import Engine
 from untaught.backend.memory import available_memory, estimated_memory
 from untaught.errors import InputError
 from untaught.fitting.recipe import Recipe
+from untaught.imaging.group_completion import completion_memory
 from untaught.priors.encoder_decoder import NetworkSettings
 
 __all__ = ["available_memory", "check_memory", "fitted_to_memory", "needed_memory"]
@@ -35,7 +36,8 @@ def needed_memory(recipe: Recipe, pictures: int, size: Sequence[int], engine: En
     network = dataclasses.replace(recipe.network, dimensions=len(size), input_channels=inputs)
     muon = getattr(recipe.optimiser, "name", "") == "muon"
     fitted = estimated_memory(network, size, engine, networks=pictures * recipe.runs, patch=recipe.patch)
-    return fitted + (0.0 if muon else _COMPILER)
+    completion = completion_memory(size) if recipe.groups else 0.0
+    return fitted + completion + (0.0 if muon else _COMPILER)
 
 
 def check_memory(recipe: Recipe, pictures: int, size: Sequence[int], engine: Engine, available: float | None) -> None:

@@ -9,10 +9,10 @@ from collections.abc import Callable, Iterable, Sequence
 from typing import Annotated, Any, Literal, overload
 
 import torch
-import torch.nn.functional as F
 from pydantic import Field
 from torch import Tensor, nn
 
+from untaught.backend.threads import one_thread
 from untaught.errors import SettingError
 from untaught.settings import settings
 
@@ -249,25 +249,16 @@ def orthogonalise(stacks: Sequence[Tensor], steps: int = 5) -> list[Tensor]:
     Returns:
         The same shapes, float32.
     """
-    wide = [_widened(stack.mT if stack.shape[1] > stack.shape[2] else stack) for stack in stacks]
+    wide = [stack.mT if stack.shape[1] > stack.shape[2] else stack for stack in stacks]
     gathered = list(wide)
-    for side in dict.fromkeys(stack.shape[1] for stack in wide):
-        alike = [index for index, stack in enumerate(wide) if stack.shape[1] == side]
-        together = _newton_schulz(torch.cat([wide[index] @ wide[index].mT for index in alike]), steps)
-        for index, own in zip(alike, torch.split(together, [len(wide[index]) for index in alike]), strict=True):
-            gathered[index] = own
-    results = [own @ stack for own, stack in zip(gathered, wide, strict=True)]
-    turned = [one.mT if stack.shape[1] > stack.shape[2] else one for one, stack in zip(results, stacks, strict=True)]
-    return [one[:, : stack.shape[1], : stack.shape[2]] for one, stack in zip(turned, stacks, strict=True)]
-
-
-def _widened(stack: Tensor) -> Tensor:
-    """(B, rows, columns) with zeros added, so that rows and columns are multiples of 16; the singular values stay.
-
-    Products of other sides have other bits on a processor with another number of threads.
-    """
-    more = (0, -stack.shape[2] % 16, 0, -stack.shape[1] % 16)
-    return F.pad(stack, more) if any(more) else stack
+    with one_thread():
+        for side in dict.fromkeys(stack.shape[1] for stack in wide):
+            alike = [index for index, stack in enumerate(wide) if stack.shape[1] == side]
+            together = _newton_schulz(torch.cat([wide[index] @ wide[index].mT for index in alike]), steps)
+            for index, own in zip(alike, torch.split(together, [len(wide[index]) for index in alike]), strict=True):
+                gathered[index] = own
+        results = [own @ stack for own, stack in zip(gathered, wide, strict=True)]
+    return [one.mT if stack.shape[1] > stack.shape[2] else one for one, stack in zip(results, stacks, strict=True)]
 
 
 def _newton_schulz(gram: Tensor, steps: int) -> Tensor:

@@ -23,7 +23,7 @@ from torch import Tensor
 
 from untaught.imaging.collaborative_filter import cosines, haar
 
-__all__ = ["AGAIN", "FROM_SMOOTH", "GroupCompletion", "Schedule"]
+__all__ = ["AGAIN", "FROM_SMOOTH", "GroupCompletion", "Schedule", "completion_memory"]
 
 _BLOCK = 8
 """Side of a block, in pixels."""
@@ -44,8 +44,12 @@ _TILE = 256
 _MARGIN = _RADIUS + _BLOCK
 _CHANNELS = 4
 """Channels that are filtered together, which bounds the memory."""
-_CHUNK, _AT_ONCE = 1024, 128
+_CHUNK, _AT_ONCE = 512, 128
 """Groups that are filtered together, and that a thread decomposes at once."""
+
+
+_BYTES = 3000
+"""Of memory for each pixel of a tile with its margin (measured)."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -152,6 +156,11 @@ class GroupCompletion:
             self.picture[place] = self.picture[place].lerp(part.clamp(0, 1), share)
             self._current = self._groups = None
         return last
+
+
+def completion_memory(size: Sequence[int]) -> float:
+    """The bytes that a completion of a colour picture of this height and width takes at most, besides the picture."""
+    return _BYTES * math.prod(min(side, _TILE + 2 * _MARGIN) for side in size)
 
 
 def _deviation(picture: Tensor, known: Tensor) -> float:

@@ -46,7 +46,7 @@ BALANCED_RESTORE = Recipe(
     # With masked input the network does not learn the damage, so patience may be long. Half of the fit is refit:
     # held-out pixels are what it misses: docs/lab-notes/quality.md.
     stopping=HeldOut(patience=200, refit=0.5),
-    iterations=1800,
+    iterations=600,
 )
 
 FAST_RESTORE = dataclasses.replace(BALANCED_RESTORE, name="fast", iterations=100)
