@@ -27,6 +27,9 @@ _PRIOR = 50
 """A class trusts its own held-out values as much as its neighbour's weight if it has so many independent ones."""
 
 
+_STEPS = 4
+"""Steps of a completion in an iteration, at least: they bring more than an iteration does."""
+
 _TOGETHER = 9
 """Errors of so many neighbouring pixels go together."""
 
@@ -115,7 +118,7 @@ class Stacking:
 
     def _advance(self, completion: GroupCompletion, within: int) -> None:
         new = False
-        for _ in range(math.ceil((completion.steps - completion.done) / max(1, within))):
+        for _ in range(max(_STEPS, math.ceil((completion.steps - completion.done) / max(1, within)))):
             new |= completion.step()
         if new:
             self._adopt(completion)
