@@ -6,6 +6,7 @@ import torch
 
 from untaught.fitting.gaps import width_classes
 from untaught.fitting.stacking import Stacking
+from untaught.imaging.group_completion import GroupCompletion
 from untaught.tasks.classical import fill
 from untaught.tasks.preparation import prepare
 
@@ -126,3 +127,82 @@ def test_a_large_hole_is_filled_classically_but_for_its_rim_and_goes_on_to_the_s
     again = job.begin(saved)
     np.testing.assert_array_equal(again.last.picture[0, 0].numpy(), answer)
     np.testing.assert_array_equal(again.finish().picture, run.restoration().picture)
+
+
+@pytest.fixture
+def stripes():
+    """A picture that repeats itself, what is known of it, and what is held out."""
+    rows, columns = np.mgrid[:64, :64]
+    observed = torch.from_numpy(0.5 + 0.3 * np.sin(0.9 * rows + 0.4 * columns)).float()[None, None]
+    draw = np.random.default_rng(0).random((1, 1, 64, 64))
+    return observed, torch.from_numpy(draw > 0.5), torch.from_numpy(draw > 0.95)
+
+
+def wrong(stacking, observed, known):
+    return float((stacking.classical - observed)[~known].square().mean())
+
+
+def test_gaps_are_completed_bit_by_bit_and_again_with_all_that_is_known(stripes):
+    observed, known, held = stripes
+    stacking = Stacking(fill, observed, known, held, ())
+    smooth, calls = wrong(stacking, observed, known), 0
+    while not stacking.shares.any():
+        assert torch.equal(stacking.classical, stacking.smooth)
+        stacking.complete(100)
+        calls += 1
+    assert 3 < calls < 20
+    assert stacking.shares[0] > 0.95
+    completed = wrong(stacking, observed, known)
+    assert completed < 0.1 * smooth
+    stacking.settle()
+    for _ in range(10):
+        stacking.complete_again(lambda: stacking.classical, 100)
+    assert wrong(stacking, observed, known) < completed
+    assert torch.equal(stacking.classical[known], observed[known])
+
+
+def test_a_completion_that_is_worse_on_held_out_values_is_left_out(stripes, monkeypatch):
+    observed, known, held = stripes
+    monkeypatch.setattr(GroupCompletion, "finished", True)
+    monkeypatch.setattr(GroupCompletion, "step", lambda completion: spoil(completion) or True)
+
+    def spoil(completion):
+        completion.picture = torch.where(completion._known, completion.picture, completion.picture.flip(-1))
+
+    stacking = Stacking(fill, observed, known, held, ())
+    before = stacking.classical.clone()
+    stacking.complete(1)
+    assert stacking.shares.max() < 0.05
+    assert (stacking.classical - before).abs().max() < 0.05
+    stacking.settle()
+    stacking.complete_again(lambda: stacking.classical, 1)
+
+
+def test_without_strips_nothing_is_completed(stripes):
+    stacking = Stacking(fill, *stripes)
+    stacking.complete(1)
+    stacking.complete_again(lambda: stacking.classical, 1)
+    assert torch.equal(stacking.classical, stacking.smooth)
+
+
+@pytest.mark.parametrize("calls", [2, 40], ids=["in the middle", "at the end"])
+@pytest.mark.parametrize("again", [False, True])
+def test_a_completion_continues_from_its_facts(stripes, calls, again):
+    observed, known, held = stripes
+    one = Stacking(fill, observed, known, held, ())
+    for _ in range(calls if not again else 40):
+        one.complete(100)
+    if again:
+        one.settle()
+        for _ in range(calls):
+            one.complete_again(lambda: one.classical, 100)
+    other = Stacking(fill, observed, known, held, ())
+    other.restore(one.facts(), {name: tensor.clone() for name, tensor in one.tensors().items()}, again=again)
+    for _ in range(40):
+        for stacking in (one, other):
+            if again:
+                stacking.complete_again(lambda stacking=stacking: stacking.classical, 100)
+            else:
+                stacking.complete(100)
+    assert torch.equal(one.classical, other.classical)
+    assert torch.equal(one.shares, other.shares)
