@@ -27,8 +27,8 @@ _PRIOR = 50
 """A class trusts its own held-out values as much as its neighbour's weight if it has so many independent ones."""
 
 
-_STEPS = 4
-"""Steps of a completion in an iteration, at least: they bring more than an iteration does."""
+_FEWEST, _MOST = 4, 16
+"""Steps of a completion in an iteration, at least: they bring more than it does. And at most: a fit can be cancelled."""
 
 _TOGETHER = 9
 """Errors of so many neighbouring pixels go together."""
@@ -80,7 +80,7 @@ class Stacking:
         """Complete a part of the classical picture, from the values that the network sees.
 
         Args:
-            within: so many calls complete what is left, at most.
+            within: so many calls complete what is left, if that is not too much for a call.
         """
         if self._strips is None:
             return
@@ -93,7 +93,7 @@ class Stacking:
 
         Args:
             answer: (N, C, H, W): as it is at the first call.
-            within: so many calls complete what is left, at most.
+            within: so many calls complete what is left, if that is not too much for a call.
         """
         if self._strips is None or not self.shares.any():
             return
@@ -118,7 +118,8 @@ class Stacking:
 
     def _advance(self, completion: GroupCompletion, within: int) -> None:
         new = False
-        for _ in range(max(_STEPS, math.ceil((completion.steps - completion.done) / max(1, within)))):
+        wanted = math.ceil((completion.steps - completion.done) / max(1, within))
+        for _ in range(min(max(_FEWEST, wanted), _MOST)):
             new |= completion.step()
         if new:
             self._adopt(completion)
