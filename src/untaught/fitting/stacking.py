@@ -28,7 +28,7 @@ _PRIOR = 50
 
 
 _FEWEST, _MOST = 4, 16
-"""Steps of a completion in an iteration, at least: they bring more than it does. And at most: a fit can be cancelled."""
+"""Steps of a completion in an iteration, at least: they bring more than it does. At most: a fit can be cancelled."""
 
 _TOGETHER = 9
 """Errors of so many neighbouring pixels go together."""
