@@ -36,8 +36,9 @@ def needed_memory(recipe: Recipe, pictures: int, size: Sequence[int], engine: En
     network = dataclasses.replace(recipe.network, dimensions=len(size), input_channels=inputs)
     muon = getattr(recipe.optimiser, "name", "") == "muon"
     fitted = estimated_memory(network, size, engine, networks=pictures * recipe.runs, patch=recipe.patch)
-    completion = completion_memory(size) if recipe.groups else 0.0
-    return fitted + completion + (0.0 if muon else _COMPILER)
+    # A completion takes its steps between iterations.
+    fitted = max(fitted, completion_memory(size)) if recipe.groups else fitted
+    return fitted + (0.0 if muon else _COMPILER)
 
 
 def check_memory(recipe: Recipe, pictures: int, size: Sequence[int], engine: Engine, available: float | None) -> None:
