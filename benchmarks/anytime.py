@@ -427,7 +427,7 @@ def plot(rows: list[Row]) -> None:
             if gains:
                 axis.plot(marks, np.mean(gains, 0), color=colour, linewidth=2, label=recipe)
         axis.axhline(0, color="black", linewidth=0.8)
-        axis.set(title=damage, xscale="log", xlabel="seconds of one thread", ylim=(-1, 9))
+        axis.set(title=damage, xscale="log", xlabel="seconds of one thread", ylim=(-1, 14))
     axes[0].set_ylabel("dB above biharmonic, missing pixels")
     axes[0].legend()
     figure.tight_layout()

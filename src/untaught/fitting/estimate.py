@@ -95,7 +95,8 @@ def estimate(
 
 def _completion(known: Tensor) -> float:
     """Seconds that completing a picture by groups of blocks takes, from a small one."""
-    small = torch.linspace(0, 1, known.shape[1] * _TRIED**2).reshape(1, known.shape[1], _TRIED, _TRIED)
+    # As good as random, without a draw.
+    small = (0.618034 * torch.arange(known.shape[1] * _TRIED**2) % 1).view(1, known.shape[1], _TRIED, _TRIED)
     dropped = (torch.arange(_TRIED**2) % 2 == 0).view(1, 1, _TRIED, _TRIED).expand_as(small)
     few = Schedule((*FROM_SMOOTH.fixed[:2], 3), (*FROM_SMOOTH.adaptive[:2], 2))
     completion, started = GroupCompletion(small, dropped, few), time.perf_counter()

@@ -462,12 +462,11 @@ class Run:
             return (answer_note(),)
         if self._stacking is None:
             return ()
-        share, name = self._stacking.share, self.job.problem.classical_name
+        share, name, more = self._stacking.share, self.job.problem.classical_name, "; more time would help"
         if self._stacking.shares.any():
-            name = "made of similar parts of the picture"
+            name, more = "made of similar parts of the picture", ""
         if share >= 0.005:
             return (f"the network's share of what was filled in is {share:.0%}, the rest is {name}",)
-        more = "" if self._stacking.shares.any() else "; more time would help"
         return (f"the network had nothing better yet on held-out values: what was filled in is {name}{more}",)
 
     @undisturbed()

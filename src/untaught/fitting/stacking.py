@@ -26,7 +26,6 @@ __all__ = ["Stacking"]
 _PRIOR = 50
 """A class trusts its own held-out values as much as its neighbour's weight if it has so many independent ones."""
 
-
 _FEWEST, _MOST = 4, 16
 """Steps of a completion in an iteration, at least: they bring more than it does. At most: a fit can be cancelled."""
 

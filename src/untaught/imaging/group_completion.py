@@ -208,7 +208,7 @@ def _widened(start: int, stop: int, least: int, most: int) -> tuple[int, int]:
 class _Groups:
     """The groups of similar blocks of a tile.
 
-    A reference block touches a gap, and so does what is done with a group afterwards: blocks that touch none only help.
+    Each reference block touches a gap. Of a group, those blocks are put back that touch one; the others only help.
 
     Args:
         guide: (H, W): what is compared.
@@ -216,14 +216,13 @@ class _Groups:
     """
 
     def __init__(self, guide: Tensor, gaps: Tensor) -> None:
-        self._height, self._width = gaps.shape
-        high, wide = self._height - _BLOCK + 1, self._width - _BLOCK + 1
+        height, self._width = gaps.shape
+        high, wide = height - _BLOCK + 1, self._width - _BLOCK + 1
         touched = F.max_pool2d(gaps.float()[None, None], _BLOCK, 1)[0, 0] > 0
         # The first pixel of each block; blocks are known by it.
-        corners = (torch.arange(high)[:, None] * self._width + torch.arange(wide))[touched]
-        self._corners = corners
-        self._number = torch.full((self._height * self._width,), -1)
-        self._number[corners] = torch.arange(len(corners))
+        self._corners = (torch.arange(high)[:, None] * self._width + torch.arange(wide))[touched]
+        self._number = torch.full((height * self._width,), -1)
+        self._number[self._corners] = torch.arange(len(self._corners))
         self._members = self._similar(guide, touched)
         within = torch.arange(_BLOCK)
         self._pixels = (within[:, None] * self._width + within).flatten()
