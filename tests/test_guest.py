@@ -15,14 +15,24 @@ import pytest
 import torch
 
 import untaught
+from untaught.imaging.group_completion import FROM_SMOOTH, GroupCompletion
 
 GENERATOR = np.random.default_rng(0)
 PICTURE = (np.linspace(0, 255, 24 * 20 * 3).reshape(24, 20, 3)).astype(np.uint8)
 MASK = GENERATOR.random((24, 20)) > 0.3
 
 
-def restored(iterations=3):
+def restored(iterations=12):
+    """So many iterations that the gaps are completed as well: see the next test."""
     return untaught.restore(PICTURE, MASK, recipe="fast", iterations=iterations, device="cpu").picture
+
+
+def test_what_is_tested_here_completes_the_gaps(monkeypatch):
+    steps = []
+    step = GroupCompletion.step
+    monkeypatch.setattr(GroupCompletion, "step", lambda self: (steps.append(self.steps), step(self))[1])
+    restored()
+    assert len(steps) > len(FROM_SMOOTH.steps)
 
 
 def host_state():
@@ -136,7 +146,7 @@ AMBIENCES = {
 GRAY = PICTURE[..., 0]
 SHORT = {"iterations": 2, "device": "cpu"}
 KINDS = {
-    "inpaint": lambda tiny: untaught.inpaint(PICTURE, MASK, **SHORT),  # noqa: ARG005
+    "inpaint": lambda tiny: untaught.inpaint(PICTURE, MASK, iterations=12, device="cpu"),  # noqa: ARG005
     "denoise": lambda tiny: untaught.denoise(GRAY, noise=12, recipe=tiny, **SHORT),
     "deblur": lambda tiny: untaught.deblur(GRAY, blur="unknown", radius=1, recipe=tiny, **SHORT),
     "upscale": lambda tiny: untaught.upscale(GRAY, factor=2, recipe=tiny, **SHORT),

@@ -262,7 +262,7 @@ class _Groups:
             values = flat[:, some[..., None] + self._pixels].movedim(0, 2).flatten(2)
             kept, components = (_low_rank if adaptive else _sparse)(values, threshold)
             # A group weighs more the less it has kept.
-            trust = (1 / components)[:, None].expand_as(some).contiguous()
+            trust = (1 / components.to(values))[:, None].expand_as(some).contiguous()
             number = self._number[some].flatten()
             inside = (number >= 0).nonzero()[:, 0]
             number, trust = number[inside], trust.flatten()[inside]
