@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from PIL import Image, ImageDraw
 from scipy import ndimage
 
-from untaught.imaging.damage import scratches, specks, writing
+from untaught.imaging.damage import DATE_STYLES, date_stamp, scratches, specks, writing
 
 __all__ = ["COLOURS", "FITTED", "PICTURES", "Case", "bag_mask", "damage", "lay", "new_pictures", "picture"]
 
@@ -73,6 +73,9 @@ COLOURS = {
     "gray": (128, 128, 128),
     "red": (215, 40, 50),
 }
+
+DATE_COLOURS = {"orange": (255, 140, 30), "light red": (250, 60, 40), "yellow": (255, 215, 60), "green": (90, 240, 90)}
+"""Of dates that cameras print into a corner."""
 
 Picture = NDArray[np.uint8]
 Mask = NDArray[np.bool_]
@@ -169,7 +172,8 @@ def lay(
     Returns:
         The picture, and where less than 15 % of it is covered.
     """
-    ink = np.array(COLOURS[colour], float) if pixels.ndim == 3 else float(np.mean(COLOURS[colour]))
+    inks = COLOURS | DATE_COLOURS
+    ink = np.array(inks[colour], float) if pixels.ndim == 3 else float(np.mean(inks[colour]))
     cover = (~known).astype(float)
     if soft:
         cover = np.minimum(1, 1.3 * ndimage.gaussian_filter(cover, soft))
@@ -210,6 +214,12 @@ def damage(name: str, pixels: Picture, data: Path, shift: int = 0) -> Iterator[C
             yield Case("soft dust, JPEG", colour, *made)
             yield Case("text, JPEG", colour, *lay(pixels, writing(height, width), colour, quality=85))
             yield Case("scratches, JPEG", colour, *lay(pixels, scratches(height, width, 7 + shift), colour, quality=85))
+    places = np.random.default_rng([shift, *name.encode()])
+    for colour in DATE_COLOURS if pixels.ndim == 3 else ():
+        size, corner = places.uniform(0.03, 0.06), int(places.integers(6))
+        date = date_stamp(height, width, style=DATE_STYLES[places.integers(3)], size=size, corner=corner)
+        soft, quality = places.choice([0, 0.7, 1.2]), int(places.choice([0, 75, 90]))
+        yield Case("date", colour, *lay(pixels, date, colour, soft=soft, opaque=0.95, quality=quality))
     random = np.random.default_rng(2 + shift)
     known = random.random((height, width)) >= 0.001
     broken = pixels.copy()

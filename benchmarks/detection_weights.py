@@ -159,7 +159,7 @@ def main() -> None:
         half = np.asarray(Image.fromarray(whole).reduce(2))
         for pixels in (whole, half):
             gather(samples, pixels, None, "clean")
-        for case in damage(name, whole, data, shift=100):
+        for case in (one for one in damage(name, whole, data, shift=100) if one.kind != "date"):
             gather(samples, case.pixels, case.known, case.kind)
         for pixels, known, kind in soft_scenes(whole, len(name)):
             gather(samples, pixels, known, kind)

@@ -7,7 +7,7 @@ from skimage import data
 
 import untaught
 from untaught.errors import InputError, SettingError
-from untaught.imaging.damage import scratches, specks, writing
+from untaught.imaging.damage import DATE_STYLES, date_stamp, scratches, specks, writing
 from untaught.imaging.detection.proposal import KINDS, propose
 
 
@@ -46,6 +46,22 @@ def test_made_damage_is_found(picture, kind, mask, value, precision, recall):
         found = precision_and_recall(untaught.propose_mask(damaged, asked), known)
         assert found[0] > precision, (asked, found)
         assert found[1] > recall, (asked, found)
+
+
+@pytest.mark.parametrize("style", DATE_STYLES)
+@pytest.mark.parametrize(
+    ("colour", "corner"), [((255, 140, 30), 3), ((250, 60, 40), 2), ((255, 215, 60), 4), ((90, 240, 90), 0)]
+)
+@pytest.mark.parametrize("picture", [portrait(), data.chelsea()], ids=["portrait", "cat"])
+def test_a_date_in_a_corner_is_found(picture, colour, corner, style):
+    known = date_stamp(*picture.shape[:2], style=style, size=0.06, corner=corner)
+    share = np.minimum(1, 1.3 * ndimage.gaussian_filter((~known).astype(float), 0.5))[..., None]
+    damaged = np.rint(picture * (1 - share) + np.array(colour) * share).astype(np.uint8)
+    found = propose(damaged, "text").known
+    near = ndimage.binary_dilation(~known, np.ones((7, 7)))
+    assert (~found)[~known].mean() > 0.9
+    assert near[~found].mean() > 0.9
+    assert "text" in propose(damaged).shares
 
 
 def test_single_pixels_are_found_and_not_widened():

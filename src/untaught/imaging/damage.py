@@ -1,4 +1,4 @@
-"""Made damage for examples, tests and benchmarks: masks of writing, pixels, scratches, specks and large holes.
+"""Made damage for examples, tests and benchmarks: masks of writing, dates, pixels, scratches, specks and large holes.
 
 Every mask is a boolean array (height, width), True where the picture is known and False where it is damaged.
 """
@@ -10,9 +10,15 @@ from numpy.typing import NDArray
 from PIL import Image, ImageDraw, ImageFont
 from scipy.ndimage import gaussian_filter
 
-__all__ = ["dropped_pixels", "holes", "scratches", "specks", "writing"]
+__all__ = ["DATE_STYLES", "date_stamp", "dropped_pixels", "holes", "scratches", "specks", "writing"]
 
 _TEXT = "Lorem ipsum dolor sit amet, consectetur adipisici elit, sed eiusmod tempor incidunt ut labore et dolore magna"
+
+DATE_STYLES = ("segments", "dots", "letters")
+"""How a camera prints the digits of a date."""
+
+_SEGMENTS = ("012456", "25", "02346", "02356", "1235", "01356", "013456", "025", "0123456", "012356")
+"""Of each digit: top, upper left, upper right, middle, lower left, lower right, bottom."""
 
 
 def writing(height: int, width: int, size: int = 16) -> NDArray[np.bool_]:
@@ -39,6 +45,69 @@ def writing(height: int, width: int, size: int = 16) -> NDArray[np.bool_]:
         y += round(2 * size)
     known: NDArray[np.bool_] = np.asarray(page) == 255
     return known
+
+
+def date_stamp(
+    height: int, width: int, text: str = "'98  7 21", style: str = "segments", size: float = 0.045, corner: int = 0
+) -> NDArray[np.bool_]:
+    """Make a mask of a date as cameras print it into a corner.
+
+    Args:
+        height: of the mask, in pixels.
+        width: of the mask, in pixels.
+        text: digits, spaces and apostrophes.
+        style: one of `DATE_STYLES`.
+        size: height of a digit, as a share of the shorter side; nine pixels at least.
+        corner: 0 to 3, the lower right one first, then clockwise; 4 and 5 are sideways at the right and the left edge.
+
+    Returns:
+        (height, width), False under the digits.
+    """
+    if corner > 3:
+        upright = date_stamp(width, height, text, style, size, 0)
+        return np.ascontiguousarray(np.rot90(upright, 1 if corner == 4 else -1))
+    tall = max(9, round(size * min(height, width)))
+    page = Image.new("L", (width, height), 255)
+    draw, font = ImageDraw.Draw(page), ImageFont.load_default(1.35 * tall)
+    step, wide, thick = 0.78 * tall, 0.52 * tall, max(2, round(tall / 8))
+    long = step * len(text)
+    x = width - long - tall if corner in (0, 3) else float(tall)
+    y = height - 2.2 * tall if corner in (0, 1) else 1.2 * tall
+    for index, letter in enumerate(text):
+        left = x + index * step
+        if style == "letters":
+            draw.text((left, y + tall), letter, font=font, fill=0, anchor="ls")
+        elif letter == "'":
+            draw.line([(left + wide, y), (left + wide * 0.8, y + tall / 4)], fill=0, width=thick)
+        elif letter.isdigit():
+            for one in _SEGMENTS[int(letter)]:
+                _draw_segment(draw, int(one), (left, y, wide, tall), thick, dots=style == "dots")
+    known: NDArray[np.bool_] = np.asarray(page) > 127
+    return known
+
+
+def _draw_segment(
+    draw: ImageDraw.ImageDraw, segment: int, box: tuple[float, float, float, float], thick: int, *, dots: bool
+) -> None:
+    """Draw one of the seven parts of a digit into a box (left, top, width, height), as a bar or as four dots."""
+    left, top, wide, tall = box
+    row = (0, 0, 0, 1, 1, 1, 2)[segment] * tall / 2
+    if segment in (0, 3, 6):
+        start, end = (left, top + row), (left + wide, top + row)
+    else:
+        right = wide if segment in (2, 5) else 0
+        start, end = (left + right, top + row), (left + right, top + row + tall / 2)
+    gap = 0 if dots else thick * 0.4
+    span = max(abs(end[0] - start[0]), abs(end[1] - start[1]))
+    points = [
+        tuple(one + (two - one) * share for one, two in zip(start, end, strict=True))
+        for share in (np.linspace(0, 1, 4) if dots else (gap / span, 1 - gap / span))
+    ]
+    if dots:
+        for right, down in points:
+            draw.ellipse([right - thick / 2, down - thick / 2, right + thick / 2, down + thick / 2], fill=0)
+    else:
+        draw.line([(right, down) for right, down in points], fill=0, width=thick)
 
 
 def dropped_pixels(height: int, width: int, share: float = 0.5, seed: int = 0) -> NDArray[np.bool_]:

@@ -1,1 +1,1 @@
-"""Damage in a picture found from the picture alone: scratches, dust, writing, dead pixels."""
+"""Damage in a picture found from the picture alone: scratches, dust, writing, dates, dead pixels."""

@@ -67,7 +67,8 @@ def propose_mask(picture: ArrayLike, kind: str = "auto", strength: float = 0.5) 
     Args:
         picture: (H, W) or (H, W, C), of any real type; values need no range. Up to three channels are looked at.
         kind: what to find. "scratches", also hairs: lines that are long, smooth, and brighter or darker than both sides
-            all along; "dust": specks up to about 12 pixels across; "text": writing of one colour; "pixels": single dead
+            all along; "dust": specks up to about 12 pixels across; "text": writing of one colour, and dates
+            that a camera printed into a corner in red, orange, yellow or green; "pixels": single dead
             or hot ones; "auto": all of these; "black": pixels that are 0 in all channels.
         strength: how much is marked, 0 to 1; not used for "black".
 
@@ -144,6 +145,7 @@ def _find(values: NDArray[np.float32], kind: str, ease: float) -> dict[str, NDAr
     from untaught.imaging.detection.colours import find_colours
     from untaught.imaging.detection.lines import find_lines
     from untaught.imaging.detection.specks import find_pixels, find_specks
+    from untaught.imaging.detection.stamps import find_stamps
 
     size = values.shape[:2]
     wanted = KINDS[1:5] if kind == "auto" else (kind,)
@@ -156,6 +158,11 @@ def _find(values: NDArray[np.float32], kind: str, ease: float) -> dict[str, NDAr
                 found[name] |= parts[name]
             if "text" in parts:
                 gray = _without(gray, one)
+        dates = find_stamps(values, ease)
+        if "text" in found:
+            found["text"] |= dates
+        if dates.any():
+            gray = _without(gray, dates)
     if "scratches" in found:
         found["scratches"] |= find_lines(gray, ease)
     if "dust" in found:
