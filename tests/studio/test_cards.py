@@ -9,7 +9,7 @@ from PIL import Image
 from scipy.ndimage import gaussian_filter
 
 import untaught
-from studio_page import choose_task, chosen_task, drag, open_photo, until, visit
+from studio_page import choose_task, chosen_task, drag, open_photo, start, until, visit
 from untaught.studio.task_schema import offers
 
 playwright = pytest.importorskip("playwright.sync_api", reason="playwright is not installed")
@@ -88,6 +88,62 @@ def test_writing_is_looked_for_where_it_is_what_is_wrong(page, photo):
     open_photo(page, photo)
     playwright.expect(told).to_be_hidden()
     assert page.input_value("#proposal") == "auto"
+
+
+def test_the_answer_stays_with_the_picture(page, photo):
+    open_photo(page, photo)
+    drag(page, (0.4, 0.5), (0.6, 0.5))
+    with page.expect_response(lambda answer: answer.url.endswith("/answer")):
+        choose_task(page, "writing")
+    chosen = page.locator("#task.folded [data-card=writing][aria-checked=true]")
+    picture = page.url
+    page.reload()
+    chosen.wait_for()
+    assert page.input_value("#proposal") == "text"
+    start(page, 3)
+    page.locator("#download").wait_for(timeout=60_000)
+    page.click("#again")  # the same picture with other settings
+    chosen.wait_for()
+    assert page.input_value("[data-option=iterations]") == "3"
+    page.click("#home")
+    page.locator(f"[data-picture='{picture.rpartition('=')[2]}']").click()
+    chosen.wait_for()
+    with page.expect_response(lambda answer: answer.url.endswith("/answer")):
+        choose_task(page, "denoise")
+    page.reload()
+    page.locator("#task.folded [data-card=denoise][aria-checked=true]").wait_for()
+
+
+def test_an_unknown_answer_is_no_answer(page, studio, photo):
+    picture = studio.upload((photo / "photo.png").read_bytes())["id"]
+    path = f"pictures/{picture}/answer"
+    assert studio.client.put(path, json={"answer": "Not a name"}).status_code == 422
+    assert studio.client.put(path, json={"answer": "of-another-version"}).status_code == 200
+    page.goto(f"{studio.home}/#picture={picture}")
+    playwright.expect(page.locator("#task [data-card=inpaint]")).to_have_attribute("aria-checked", "true")
+    assert page.locator(IN_SIGHT).count() > 9
+
+
+def test_a_guess_is_offered_for_a_large_hole(page, photo):
+    open_photo(page, photo)
+    guess = page.locator("[data-option=recipe] [value=paper-hole]")
+    drag(page, (0.5, 0.45), (0.5, 0.55))
+    plan = page.locator("#plan")
+    playwright.expect(plan).to_contain_text("on this machine", timeout=30_000)
+    playwright.expect(guess).to_be_hidden()
+    page.click("[data-tool=rectangle]")
+    drag(page, (0.3, 0.2), (0.7, 0.8))
+    playwright.expect(plan).to_contain_text("choose the quality “Guess”", timeout=30_000)
+    assert "paper-hole" not in plan.inner_text()
+    guess.click()
+    playwright.expect(plan).not_to_contain_text("smoothly", timeout=30_000)
+    assert guess.is_visible()
+    start(page, 3)
+    playwright.expect(page.locator("#job-about")).to_contain_text("Guess")
+    page.locator("#download").wait_for(timeout=60_000)
+    page.click("#again")
+    playwright.expect(guess).to_be_visible()
+    assert guess.get_attribute("aria-checked") == "true"
 
 
 def test_an_example_has_its_card(page):

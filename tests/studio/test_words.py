@@ -50,5 +50,7 @@ def test_every_key_is_there_and_every_sentence_is_used():
     asked = set(re.findall(r'say\("([\w.-]+)"', code))
     assert (used | asked) - KEYS == set()
     # Such as say(`state.${state}`).
-    made = {re.sub(r"\$\{[^}]*\}", r"[\\w ]+", one) for one in re.findall(r"`([a-z]+\.(?:[\w.-]|\$\{[^}]*\})+)`", code)}
+    made = {
+        re.sub(r"\$\{[^}]*\}", r"[\\w -]+", one) for one in re.findall(r"`([a-z]+\.(?:[\w.-]|\$\{[^}]*\})+)`", code)
+    }
     assert [key for key in KEYS - used if not any(re.fullmatch(one, key) for one in made)] == []

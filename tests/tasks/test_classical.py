@@ -83,3 +83,15 @@ def test_command(tmp_path, monkeypatch, capsys):
     assert told["biharmonic"]["seconds"] > 0
     assert cli.main(compare) == 2
     assert "--reference" in capsys.readouterr().err
+
+
+def test_only_a_recipe_that_fills_in_smoothly_says_so():
+    known = np.ones(PHOTO.shape[:2], bool)
+    known[30:70, 30:70] = False
+
+    def notes(recipe):
+        return " ".join(prepare("inpaint", PHOTO, known, recipe=recipe).problem.notes)
+
+    assert "a hole 40 pixels across, which is filled in smoothly" in notes("balanced")
+    assert "with the recipe paper-hole" in notes("fast")
+    assert "smoothly" not in notes("paper-hole")

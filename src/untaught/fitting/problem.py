@@ -58,6 +58,7 @@ class Problem:
         strips: rows and columns of the parts of the picture that belong together (`untaught.priors.patches`); what lies
             outside is filler. Empty for the whole picture.
         notes: sentences for the user.
+        classical_notes: further ones, which hold for a recipe with ``classical``.
     """
 
     observed: Tensor
@@ -90,6 +91,7 @@ class Problem:
     instead: Callable[[], Tensor] | None = None
     strips: tuple[Strip, ...] = ()
     notes: tuple[str, ...] = ()
+    classical_notes: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
         if not self.known.flatten(1).any(1).all():

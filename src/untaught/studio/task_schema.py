@@ -18,6 +18,9 @@ from untaught.tasks.registry import TASKS, InputFile, Task, find_task
 __all__ = ["check_settings", "command_line", "describe", "find_offer", "mask_need", "offers", "second_files"]
 
 _QUALITIES = ("fast", "balanced", "best")
+_RARE = ("paper-hole",)
+"""Recipes that the page offers where a note names them."""
+
 # The page shows these common options; the rest is for the command line. White always means known here.
 _SHOWN = ("recipe", "time_budget", "iterations", "runs", "seed", "value_range", "device", "precision")
 _NOT_SHOWN = ("mask_marks",)
@@ -88,8 +91,9 @@ def _options(task: Task) -> list[Option]:
 def _describe(option: Option, task: Task, devices: Sequence[str]) -> dict[str, Any]:
     is_recipe = option.name == "recipe"
     choices = option.choices
+    rare = tuple(name for name in _RARE if is_recipe and name in task.recipe_names)
     if is_recipe:
-        choices = tuple(name for name in _QUALITIES if name in task.recipe_names) or task.recipe_names
+        choices = (tuple(name for name in _QUALITIES if name in task.recipe_names) or task.recipe_names) + rare
     elif option.name == "device":
         choices = tuple(devices)
     return {
@@ -98,6 +102,7 @@ def _describe(option: Option, task: Task, devices: Sequence[str]) -> dict[str, A
         "kind": _kind(option, choices),
         "default": option.default,
         "choices": choices,
+        "rare": rare,
         "least": option.schema.get("minimum"),
         "most": option.schema.get("maximum"),
         "common": option.name in _FIRST or option.required,

@@ -115,7 +115,8 @@ def read(picture: Tensor, layout: Layout, settings: FillSettings, mask: NDArray[
     if depth > _DEEP:
         notes += (
             f"the mask has a hole {2 * depth:.0f} pixels across, which is filled in smoothly: nothing in the picture "
-            "tells what was there; for a guess, cut out the part around it and inpaint that with the recipe paper-hole",
+            "tells what was there",
+            "for a network's guess at the hole, inpaint the part around it with the recipe paper-hole",
         )
     strips = () if layout.atlas is None else layout.atlas.strips
     return Problem(
@@ -131,7 +132,7 @@ def read(picture: Tensor, layout: Layout, settings: FillSettings, mask: NDArray[
         if layout.volume or layout.excess is None
         else functools.partial(with_excess, excess=spread(layout.excess, known, strips)),
         strips=strips,
-        notes=notes,
+        classical_notes=notes,
     )
 
 

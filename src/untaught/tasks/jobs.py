@@ -72,6 +72,8 @@ def make_job(task: str, problem: Problem, options: FitOptions, **own: Any) -> Jo
         recipe, sentence = fitted_to_memory(recipe, networks, problem.size, engine, available)
         if sentence is not None:
             problem = dataclasses.replace(problem, notes=(sentence, *problem.notes))
+    if recipe.classical:
+        problem = dataclasses.replace(problem, notes=(*problem.notes, *problem.classical_notes))
     return Job(
         task=task,
         problem=problem,

@@ -86,6 +86,7 @@ def picture_info(store: Store, identity: str) -> dict[str, Any]:
 
 def _is_info(info: dict[str, Any], identity: str) -> bool:
     created = info.setdefault("created", 0.0)
+    answer = info.setdefault("answer", "")
     return (
         info.get("id") == identity
         and isinstance(info.get("name"), str)
@@ -93,6 +94,7 @@ def _is_info(info: dict[str, Any], identity: str) -> bool:
         and info.get("result") in (".png", ".tif")
         and isinstance(info.get("page"), int | None)
         and _is_range(info.get("shown"))
+        and isinstance(answer, str)
         and isinstance(created, int | float)
         and math.isfinite(created)
     )

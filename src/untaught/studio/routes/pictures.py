@@ -11,6 +11,7 @@ from typing import Annotated, Any, Literal, get_args
 
 from fastapi import APIRouter, HTTPException, Query, Request, Response
 from fastapi import Path as InPath
+from pydantic import BaseModel, ConfigDict, Field
 
 from untaught.studio.queue import RefusedError
 from untaught.studio.routes.common import (
@@ -33,6 +34,14 @@ __all__ = ["add_picture", "check_unused", "picture_facts", "routes"]
 routes = APIRouter()
 
 _Role = Literal["guide", "other", "kernel"]
+
+
+class Answer(BaseModel):
+    """What the user says is wrong with a picture: a name of the page's own."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    answer: Annotated[str, Field(pattern="^[a-z_-]{1,40}$")]
 
 
 @routes.post("/pictures", status_code=201, summary="Upload a picture: the file is the body")
@@ -107,6 +116,13 @@ async def _rename_picture(services: CurrentServices, identity: Identity, wanted:
     return picture_facts(services, identity)
 
 
+@routes.put("/pictures/{identity}/answer", summary="Keep what the user says is wrong with a picture")
+async def _answer(services: CurrentServices, identity: Identity, wanted: Answer) -> dict[str, Any]:
+    info = picture_info(services.store, identity)
+    write_json(services.store.entry("pictures", identity) / "info.json", {**info, "answer": wanted.answer})
+    return picture_facts(services, identity)
+
+
 def check_unused(services: Services, identity: str) -> None:
     """Check that no job needs a picture any more.
 
@@ -142,6 +158,7 @@ async def _choose_page(
         lambda path: link(source, path),
         page=str(number),
         pages=info.get("pages"),
+        answer=info["answer"],
     )
     folder = services.store.entry("pictures", identity)
     if not mask_version(folder) and not _second(folder) and not services.queue.jobs_of(identity, ended=True):

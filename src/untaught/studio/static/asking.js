@@ -1,17 +1,18 @@
 // What is to be done with the picture: its task, the settings, what it would take, and the start.
 
-import { get, post } from "./api.js";
+import { get, post, set } from "./api.js";
 import { make } from "./dom.js";
-import { atField, chosenSettings, clearField, control, fill } from "./form.js";
+import { atField, chosenSettings, control, fill, offerRare } from "./form.js";
 import * as second from "./second.js";
 import * as taskcards from "./taskcards.js";
-import { duration, knows, say } from "./words.js";
+import { duration, knows, recipeOf, say, told } from "./words.js";
 
 const $ = (id) => document.getElementById(id);
 let page, offers = [];
 let touched = false;          // whether the user has chosen anything for this picture
 let settled = false;          // whether its marks or an earlier job have told what is wrong
 let planning = 0, plans = 0;
+let remembering = Promise.resolve();
 
 // `shared` has the stage, the painting, the current picture and the functions of the page.
 export function begin(shared) {
@@ -20,12 +21,20 @@ export function begin(shared) {
   taskcards.begin((another) => {
     touched = true;
     $("unsure").hidden = true;
+    remember(taskcards.chosenCard());
     if (another) { $("inspected").hidden = true; page.quieten(); chooseTask(); }
   });
   $("paint-panel").addEventListener("input", () => { touched = true; page.quieten(); maskChanged(); });
   $("paint-panel").addEventListener("click", (event) => { if (event.target.closest("[data-option]")) { touched = true; maskChanged(); } });
   $("start").addEventListener("click", () => start());
   $("try").addEventListener("click", () => page.painting.setSelecting(!page.painting.selecting));
+}
+
+// The answer stays with the picture: it is there again after a reload, and where an earlier job is changed.
+async function remember(answer) {
+  const { uploading } = page.current;
+  remembering = Promise.all([uploading, remembering.catch(() => {})]).then(([facts]) => facts && set(`/pictures/${facts.id}/answer`, { answer }));
+  remembering.catch(() => {}); // it is asked again
 }
 
 const chosen = () => offers.find((one) => one.name === taskcards.chosenTask());
@@ -148,7 +157,8 @@ function plan(ready) {
       const { seconds, iterations, places, notes } = await post("/jobs/plan", wanted);
       if (turn !== plans) return;
       const time = seconds === null ? "" : say(places > 1 ? "start.plan-places" : "start.plan", { time: duration(seconds), places, iterations });
-      $("plan").textContent = [time, ...notes.map((note) => `${note[0].toUpperCase()}${note.slice(1)}.`)].filter(Boolean).join(" ");
+      offerRare(notes.map(recipeOf));
+      $("plan").textContent = [time, ...notes.map(told)].filter(Boolean).join(" ");
     } catch (error) {
       if (turn === plans) $("plan").textContent = error.status === 409 ? "" : error.message;
     }

@@ -29,11 +29,11 @@ export function choose(group, button) {
 
 // Arrow keys move among the buttons of a group, as they do among radio buttons.
 export function asRadios(group) {
-  const all = [...group.querySelectorAll("[role=radio]")];
-  for (const one of all) one.tabIndex = one.getAttribute("aria-checked") === "true" ? 0 : -1;
+  for (const one of group.querySelectorAll("[role=radio]")) one.tabIndex = one.getAttribute("aria-checked") === "true" ? 0 : -1;
   group.addEventListener("keydown", (event) => {
     const step = { ArrowRight: 1, ArrowDown: 1, ArrowLeft: -1, ArrowUp: -1 }[event.key];
     if (!step) return;
+    const all = [...group.querySelectorAll("[role=radio]:not([hidden])")];
     const next = all[(all.indexOf(event.target) + step + all.length) % all.length];
     next.focus();
     next.click();

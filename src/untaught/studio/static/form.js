@@ -1,7 +1,7 @@
 // The fields of a task: made from what the server offers, read, filled, and marked as wrong.
 
 import { asRadios, choose, make } from "./dom.js";
-import { knows, named, optionTitle, say } from "./words.js";
+import { knows, named, optionTitle, recipeTitle, say } from "./words.js";
 
 const $ = (id) => document.getElementById(id);
 
@@ -20,8 +20,9 @@ export function control(described) {
     segments.setAttribute("aria-labelledby", `${option.name}-title`);
     mark(segments, option);
     for (const choice of option.choices) {
-      const button = make("button", { type: "button", textContent: named(choice), value: choice });
+      const button = make("button", { type: "button", textContent: option.name === "recipe" ? recipeTitle(choice) : named(choice), value: choice, hidden: option.rare.includes(choice) });
       button.setAttribute("role", "radio");
+      if (button.hidden) button.dataset.rare = "";
       button.setAttribute("aria-checked", String(choice === option.default));
       button.addEventListener("click", () => choose(segments, button));
       segments.append(button);
@@ -90,8 +91,15 @@ export function fill(settings) {
     else if (element.matches("input, select")) { element.value = value; element.dispatchEvent(new Event("input")); }
     else {
       const button = [...element.children].find((one) => one.value === String(value));
-      if (button) choose(element, button);
+      if (button) { button.hidden = false; choose(element, button); }
     }
+  }
+}
+
+// Shows the choices of a recipe that are rarely meant where they are named, or chosen.
+export function offerRare(recipes) {
+  for (const button of $("paint-panel").querySelectorAll("[data-option=recipe] [data-rare]")) {
+    button.hidden = !recipes.includes(button.value) && button.getAttribute("aria-checked") !== "true";
   }
 }
 

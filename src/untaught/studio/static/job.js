@@ -5,7 +5,7 @@ import { Chart } from "./chart.js";
 import { Compare } from "./compare.js";
 import { showSubject } from "./dom.js";
 import { Outputs } from "./outputs.js";
-import { aboutJob, duration, knows, say } from "./words.js";
+import { aboutJob, duration, knows, say, told } from "./words.js";
 
 const $ = (id) => document.getElementById(id);
 
@@ -223,10 +223,9 @@ export class JobView {
     else if (state === "cancelled") $("why").textContent = say(this.line ? "job.cancelled-about" : "job.cancelled-early");
     else if (state === "paused") $("why").textContent = say("job.paused-about");
     else if (state === "done" && result) {
-      const notes = result.notes.map((note) => `${note[0].toUpperCase()}${note.slice(1)}.`);
       const reason = `reason.${result.stop_reason}`;
       $("why").textContent = say("job.took", { time: duration(result.seconds ?? 0) });
-      $("notes").textContent = [say("job.ended", { reason: knows(reason) ? say(reason) : result.stop_reason }), ...notes].join(" ");
+      $("notes").textContent = [say("job.ended", { reason: knows(reason) ? say(reason) : result.stop_reason }), ...result.notes.map(told)].join(" ");
     } else $("why").textContent = "";
     this.#showFigures();
     this.#showTime();

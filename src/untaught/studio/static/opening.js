@@ -1,9 +1,10 @@
 // Opening a picture: from a file, an example, the studio's folder, or to change an earlier job.
 
 import * as asking from "./asking.js";
-import { bitmap, get, masked, post, upload } from "./api.js";
+import { bitmap, get, masked, post, set, upload } from "./api.js";
 import * as cards from "./cards.js";
 import { showSubject } from "./dom.js";
+import { taskOf } from "./taskcards.js";
 import { knows, say } from "./words.js";
 
 const $ = (id) => document.getElementById(id);
@@ -83,6 +84,7 @@ export async function openExample(name, task) {
     const facts = await post(`/examples/${name}`);
     if (turn !== opened) return;
     wished = { task, settings: {}, card: EXAMPLE_CARDS[name] };
+    set(`/pictures/${facts.id}/answer`, { answer: EXAMPLE_CARDS[name] ?? task }).catch(() => {});
     await openStored(facts.id);
   } catch (error) {
     page.complain(error);
@@ -93,16 +95,18 @@ export async function openStored(identity) {
   const turn = leave(), { painting, current } = page;
   try {
     await painting.left; // strokes that the picture may still get
-    const facts = await get(`/pictures/${identity}`);
+    const facts = await get(`/pictures/${identity}`), answered = taskOf(facts.answer);
     // Both before painting begins: a mask that came later would replace what the user paints.
     const [shown, mask] = await Promise.all([bitmap(`/pictures/${identity}/view`), masked(identity)]);
     if (turn !== opened) return;
+    if (answered) wished ??= { task: answered, settings: {}, card: facts.answer };
     if (!await paint(shown, facts.width, facts.height, facts.name)) return;
     if (mask) painting.restore(mask.bitmap);
     current.uploading = Promise.resolve(facts);
     took({ ...facts, mask: mask?.version ?? "" });
   } catch (error) {
     if (turn !== opened) return;
+    wished = null;
     page.setMode("empty");
     page.complain(error);
   }
@@ -174,7 +178,7 @@ async function choosePage(number) {
 
 // Back to the picture of a job, with the task and settings of that job, to change them.
 export async function paintAgain({ picture: identity, task, settings }) {
-  await get(`/pictures/${identity}`);
-  wished = { task, settings };
+  const { answer } = await get(`/pictures/${identity}`);
+  wished = { task, settings, card: answer };
   page.go(`picture=${identity}`);
 }

@@ -169,6 +169,8 @@ export const STRINGS = {
   "form.range-about": "The values that are black and white; empty for those that were found.",
   "option.recipe": "Quality",
   "option.recipe-about": "Fast is a usable picture, best takes longer.",
+  "recipe.paper-hole": "Guess",
+  "note.paper-hole": "For a guess at what was there, choose the quality “Guess”, then try it on a region around the hole: it takes long, and it is made up.",
   "option.strength": "Strength",
   "option.kind": "Kind of noise",
   "option.noise": "Noise: standard deviation",

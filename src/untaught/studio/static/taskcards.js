@@ -53,8 +53,13 @@ export const chosenTask = () => checked()?.value;
 // The name of the chosen card.
 export const chosenCard = () => checked()?.dataset.card;
 
-// Chooses a task, by its first card or this one.
-export function choose(task, card = (ANSWERS[task] ?? [task])[0]) { check($("task"), $("task").querySelector(`[data-card="${card}"]`)); }
+const named = (name) => [...$("task").children].find(({ dataset }) => dataset.card === name);
+
+// The task of a card, undefined if there is no such card.
+export const taskOf = (card) => named(card)?.value;
+
+// Chooses a task, by this card if it is one of its own, or by its first one.
+export function choose(task, card) { check($("task"), taskOf(card) === task ? named(card) : named((ANSWERS[task] ?? [task])[0])); }
 
 const folded = () => $("task").classList.contains("folded");
 

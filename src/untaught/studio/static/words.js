@@ -13,11 +13,21 @@ export function named(name) {
   return name[0].toUpperCase() + name.slice(1).replaceAll("_", " ");
 }
 
+export const recipeTitle = (name) => (knows(`recipe.${name}`) ? say(`recipe.${name}`) : named(name));
+
+// A note of the program as a sentence; one that names a recipe says instead what to choose here.
+export function told(note) {
+  const recipe = recipeOf(note);
+  return recipe && knows(`note.${recipe}`) ? say(`note.${recipe}`) : `${note[0].toUpperCase()}${note.slice(1)}.`;
+}
+
+export const recipeOf = (note) => /the recipe ([\w-]+)/.exec(note)?.[1];
+
 export const optionTitle = (name) => (knows(`option.${name}`) ? say(`option.${name}`) : named(name));
 
 // What a job does, with the settings that were changed.
 export function aboutJob({ task, settings, crop }) {
-  const changed = Object.entries(settings).map(([name, value]) => (name === "recipe" ? named(value) : `${optionTitle(name)}: ${[value].flat().join(say("form.to"))}`));
+  const changed = Object.entries(settings).map(([name, value]) => (name === "recipe" ? recipeTitle(value) : `${optionTitle(name)}: ${[value].flat().join(say("form.to"))}`));
   return [taskTitle(task), ...changed, crop && say("job.part")].filter(Boolean).join(" · ");
 }
 
