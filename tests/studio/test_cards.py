@@ -133,7 +133,7 @@ def test_a_guess_is_offered_for_a_large_hole(page, photo):
     playwright.expect(guess).to_be_hidden()
     page.click("[data-tool=rectangle]")
     drag(page, (0.3, 0.2), (0.7, 0.8))
-    playwright.expect(plan).to_contain_text("choose the quality “Guess”", timeout=30_000)
+    playwright.expect(plan).to_contain_text("quality “Guess” makes", timeout=30_000)
     assert "paper-hole" not in plan.inner_text()
     guess.click()
     playwright.expect(plan).not_to_contain_text("smoothly", timeout=30_000)

@@ -2,6 +2,7 @@
 
 import io
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -401,6 +402,50 @@ def test_suggestions_are_marked_and_undone(page, damaged):
         page.click("#undo")
         playwright.expect(page.locator("#missing")).to_have_text("Nothing is marked yet")
         assert page.is_disabled("#undo")
+
+
+def test_another_strength_leaves_what_the_user_has_done(page, photo):
+    one, two = np.zeros((64, 64), bool), np.zeros((64, 64), bool)
+    one[8:20, 10:50], two[40:50, 10:50] = True, True
+
+    def answer(route):
+        strength = float(re.search(r"strength=([\d.]+)", route.request.url)[1])
+        found = (one & (strength > 0)) | (two & (strength > 0.5))
+        stream = io.BytesIO()
+        Image.fromarray(np.where(found, 0, 255).astype(np.uint8)).save(stream, "PNG")
+        route.fulfill(body=stream.getvalue(), content_type="image/png", headers={"x-missing": str(found.mean())})
+
+    def strength(percent):
+        with page.expect_response(lambda answer: "/proposal?" in answer.url):
+            page.locator("#strength").fill(str(percent))
+        playwright.expect(page.locator("#propose")).to_have_text("Find")
+        return exported(page)
+
+    page.route("**/proposal?*", answer)
+    open_photo(page, photo)
+    page.click("#propose")
+    until(page, "document.getElementById('missing').dataset.pixels > 0")
+    np.testing.assert_array_equal(exported(page), one)
+    np.testing.assert_array_equal(strength(75), one | two)
+    np.testing.assert_array_equal(strength(50), one)
+    assert (strength(75) == one | two).all()
+    page.click("[data-tool=rectangle]")
+    drag(page, (0.48, 0.55), (0.54, 0.75))  # over some of the second piece, too
+    drawn = exported(page)
+    own = drawn & ~one & ~two
+    columns = own.any(0)
+    assert own.any()
+    page.keyboard.down("Alt")
+    drag(page, (0.48, 0.2), (0.54, 0.3))
+    page.keyboard.up("Alt")
+    dropped = drawn & ~exported(page)
+    assert (dropped & one).any()
+    kept = strength(50)
+    np.testing.assert_array_equal(kept, (one & ~dropped) | own | (two & columns & drawn))
+    np.testing.assert_array_equal(strength(75), (one & ~dropped) | own | two)
+    np.testing.assert_array_equal(strength(0), own | (two & columns))
+    page.click("#clear")
+    np.testing.assert_array_equal(strength(50), one)
 
 
 # Regions, uncertainty -----------------------------------------------------------------------------------------------

@@ -167,7 +167,7 @@ function listenForFiles() {
 function listenForMasks() {
   const propose = async () => { if (current.uploading) painting.propose((await current.uploading).id); };
   $("propose").addEventListener("click", () => { quieten(); propose(); });
-  $("strength").addEventListener("change", () => { if (painting.proposed) propose(); });
+  $("strength").addEventListener("change", () => { if (painting.suggestion?.kind) propose(); });
   $("load-mask").addEventListener("click", () => $("mask-file").click());
   $("mask-file").addEventListener("change", () => { if ($("mask-file").files[0]) loadMask($("mask-file").files[0]); $("mask-file").value = ""; });
   $("export-mask").addEventListener("click", exportMask);

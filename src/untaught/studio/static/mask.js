@@ -3,12 +3,14 @@
 // Undo has no limit because a step is small: the box of a stroke and the runs of flipped pixels inside it. Undo and redo
 // are the same: flip them again.
 
+export const MARKED = 1, ERASED = 2; // by hand
 
 export class Mask {
   constructor(width, height) {
     this.width = width;
     this.height = height;
     this.data = new Uint8Array(width * height);
+    this.drawn = new Uint8Array(width * height); // MARKED or ERASED where a tool was last, also if that is undone
     this.committed = new Uint8Array(width * height);
     this.canvas = document.createElement("canvas");
     this.canvas.width = width;
@@ -88,6 +90,7 @@ export class Mask {
     const { width } = this, box = { left: width, top: this.height, right: -1, bottom: -1 };
     for (const [first, last] of found) {
       this.data.fill(value, first, last + 1);
+      this.drawn.fill(value ? MARKED : ERASED, first, last + 1);
       const y = Math.floor(first / width);
       Object.assign(box, { left: Math.min(box.left, first % width), top: Math.min(box.top, y), right: Math.max(box.right, last % width), bottom: Math.max(box.bottom, y) });
     }
@@ -105,7 +108,9 @@ export class Mask {
     const clipped = this.#clip(box);
     for (let y = clipped.top; y < clipped.bottom; y++) {
       for (let x = clipped.left, at = y * this.width + x; x < clipped.right; x++, at++) {
-        if (this.data[at] !== value && inside(x + 0.5, y + 0.5)) this.data[at] = value;
+        if (!inside(x + 0.5, y + 0.5)) continue;
+        this.data[at] = value;
+        this.drawn[at] = value ? MARKED : ERASED;
       }
     }
     this.#touch(clipped);
@@ -232,12 +237,8 @@ export class Mask {
     return new Promise((resolve) => canvas.toBlob(resolve, "image/png"));
   }
 
-  // Takes such a picture of the same size; with `adding`, what is marked stays marked.
-  load(bitmap, adding = false) {
-    const missing = this.read(bitmap);
-    if (adding) for (let at = 0; at < missing.length; at++) missing[at] |= this.data[at];
-    return this.replace(missing);
-  }
+  // Takes such a picture of the same size.
+  load(bitmap) { return this.replace(this.read(bitmap)); }
 
   // Returns one byte per pixel of such a picture, 1 where it is dark.
   read(bitmap) {

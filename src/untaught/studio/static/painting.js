@@ -4,6 +4,7 @@ import { suggested } from "./api.js";
 import { Looks } from "./looks.js";
 import { Marks } from "./marks.js";
 import { Mask } from "./mask.js";
+import { Suggestion } from "./suggestion.js";
 import { say } from "./words.js";
 
 const $ = (id) => document.getElementById(id);
@@ -35,7 +36,7 @@ export class Painting {
       changed: () => { if (mask === this.mask) { this.stage.draw(); this.#changed(); } },
     });
     this.#showSaved("");
-    this.proposed = "";     // the last suggestion, if there was any
+    this.suggestion = new Suggestion(mask);
     $("find-told").hidden = true;
     $("proposal").value = "auto";
     this.lastEnd = this.pixels = null;
@@ -235,6 +236,7 @@ export class Painting {
 
   step(name) {
     if (this.mask?.[name]()) {
+      if (!["undo", "redo"].includes(name)) this.suggestion.forget();
       this.stage.draw();
       this.#changed();
     }
@@ -244,6 +246,7 @@ export class Painting {
     if (picture.width !== this.mask.width || picture.height !== this.mask.height) {
       this.onError(new Error(say("marks.wrong-size", { width: picture.width, height: picture.height, wide: this.mask.width, high: this.mask.height })));
     } else if (this.mask.load(picture)) {
+      this.suggestion.forget();
       this.stage.draw();
       this.#changed();
     }
@@ -264,8 +267,7 @@ export class Painting {
       const kind = $("proposal").value, strength = $("strength").value / 100;
       const found = await suggested(identity, kind, strength);
       if (mask !== this.mask) { /* another picture has been opened meanwhile */ }
-      else if (found) this.#add(found, kind);
-      else { this.#tellFind("marks.not-found"); this.proposed = kind; }
+      else this.#suggest(kind, found);
     } catch (error) {
       this.onError(error);
     }
@@ -279,15 +281,13 @@ export class Painting {
     $("find-told").scrollIntoView({ block: "nearest" });
   }
 
-  #add(proposal, kind) {
-    // With another strength: replaces the last suggestion.
-    if (this.proposed === `${kind} ${this.mask.steps}`) this.mask.undo();
-    this.blobs = this.mask.read(proposal);
-    this.mask.load(proposal, true);
+  #suggest(kind, found) {
+    const { mask, suggestion } = this;
+    this.blobs = found ? mask.read(found) : new Uint8Array(mask.data.length);
+    suggestion.take(kind, this.blobs);
     this.#changed();
-    this.setTool("pick");
-    this.#tellFind("marks.pick");
-    this.proposed = `${kind} ${this.mask.steps}`;
+    if (found) this.setTool("pick");
+    this.#tellFind(found ? "marks.pick" : "marks.not-found");
     this.stage.draw();
   }
 

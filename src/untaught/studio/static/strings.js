@@ -170,7 +170,7 @@ export const STRINGS = {
   "option.recipe": "Quality",
   "option.recipe-about": "Fast is a usable picture, best takes longer.",
   "recipe.paper-hole": "Guess",
-  "note.paper-hole": "For a guess at what was there, choose the quality “Guess”, then try it on a region around the hole: it takes long, and it is made up.",
+  "note.paper-hole": "The quality “Guess” makes something up instead; it is slow, so try it on a region first.",
   "option.strength": "Strength",
   "option.kind": "Kind of noise",
   "option.noise": "Noise: standard deviation",
