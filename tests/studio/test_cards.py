@@ -10,6 +10,7 @@ from scipy.ndimage import gaussian_filter
 
 import untaught
 from studio_page import choose_task, chosen_task, drag, open_photo, start, until, visit
+from untaught.imaging.damage import scratches, writing
 from untaught.studio.task_schema import offers
 
 playwright = pytest.importorskip("playwright.sync_api", reason="playwright is not installed")
@@ -164,6 +165,32 @@ def test_what_may_be_wrong_is_marked(page, tmp_path):
     assert {one.get_attribute("value") for one in marked.all()} == {"deblur", "upscale"}
     choose_task(page, "deblur")
     playwright.expect(page.locator("#unsure")).to_be_hidden()
+
+
+def test_writing_and_scratches_are_seen(page, tmp_path):
+    plain = np.full((160, 200, 3), 100, np.uint8) + np.random.default_rng(0).integers(0, 6, (160, 200, 3), np.uint8)
+    for mask, card in ((writing, "writing"), (scratches, "inpaint")):
+        damaged = np.where(mask(160, 200)[..., None], plain, np.uint8(240))
+        Image.fromarray(damaged).save(tmp_path / "damaged.png")
+        open_photo(page, tmp_path, "damaged.png")
+        playwright.expect(page.locator("#measuring")).to_have_text("being measured…")
+        playwright.expect(page.locator(f"#task [data-card={card}] i")).to_be_visible(timeout=20_000)
+        playwright.expect(page.locator("#measuring")).to_have_text("")
+        assert page.get_attribute("#task [aria-checked=true]", "data-card") == card
+        assert page.input_value("#proposal") == ("text" if card == "writing" else "auto")
+        assert "marks it" in page.inner_text("#unsure")
+        assert f"looks like {'text' if card == 'writing' else 'scratches'}" in page.text_content("#findings")
+
+
+def test_a_large_picture_is_measured_in_the_middle(studio):
+    random = np.random.default_rng(0)
+    calm = np.full((1100, 2200), 120, np.uint8)
+    calm[:, 600:1600] = random.normal(120, 20, (1100, 1000)).clip(0, 255).astype(np.uint8)
+    stream = io.BytesIO()
+    Image.fromarray(calm).save(stream, "PNG")
+    found = studio.get(f"pictures/{studio.upload(stream.getvalue())['id']}/inspection")
+    assert found["task"] == "denoise"
+    assert found["sentences"][0] == "2200 x 1100 pixels, measured in the middle"
 
 
 def test_a_finger_that_scrolls_the_page_paints_nothing(browser, studio, photo):

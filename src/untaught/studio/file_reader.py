@@ -18,6 +18,7 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import math
 import os
 import re
 import sys
@@ -57,6 +58,18 @@ _SEVERAL = re.compile(r"holds (\d+) (?:pages|slices)")
 _SEVERAL_ADVICE = re.compile(rf"({_SEVERAL.pattern}).*", re.DOTALL)
 _PATTERN = re.compile(r"demosaic --pattern (\w+)")
 """What it says of the mosaic in a RAW file."""
+_CARDS = {"text": "writing", "scratches": "inpaint"}
+"""The page's card for each kind of damage that is looked for."""
+_MAY_BE_DAMAGED = ("", "denoise", "deblur", "upscale")
+"""Suggestions that writing or scratches may lie behind, or beside."""
+_NOTICED = (0.002, 0.01)
+"""Share of a picture from which damage is told: where nothing else seems to be wrong, and where something does."""
+_STRONG_NOISE, _STRUCK = 0.07, 0.005
+"""Noise, as a share of the range, and share of single pixels, from which lines and letters are seen in noise alone."""
+_MEASURED = 1024
+"""Side of the part of a large picture that is measured, in pixels."""
+_LOOKED_AT = 1_000_000
+"""From four times as many pixels on, not each is looked at."""
 
 
 def read_picture(page: str = "") -> dict[str, Any]:
@@ -180,12 +193,16 @@ def _write_mask(path: Path, known: NDArray[np.bool_]) -> dict[str, Any]:
 
 
 def inspect_picture(original: str, page: str) -> dict[str, Any]:
-    """Look for what is wrong with the picture in a file, and suggest a task."""
+    """Look for what is wrong with the picture in a file, and suggest a task.
+
+    "damage" has the names of the page's cards for what looks like writing or scratches, the larger one first.
+    """
     from untaught.imaging.inspection import inspect
 
     picture = reading.read(original, page=_number(page))
     compression = read_compression(Path(original).read_bytes())
-    found = inspect(picture.pixels, shown_range(picture), compression=compression)
+    part = _middle(picture.pixels)
+    found = inspect(part, shown_range(picture), compression=compression)
     mosaic = _PATTERN.search(" ".join(picture.notes))
     treatment = ("demosaic", "--pattern", mosaic[1]) if mosaic else found.treatment
     task, *words = treatment or ("",)
@@ -193,7 +210,32 @@ def inspect_picture(original: str, page: str) -> dict[str, Any]:
         name.removeprefix("--").replace("-", "_"): value for name, value in zip(*[iter(words)] * 2, strict=False)
     }
     sentences = [finding.sentence for finding in found.findings]
-    return {"task": task, "settings": settings, "sentences": sentences, "doubt": found.doubt}
+    if part.shape != picture.pixels.shape:
+        sentences[0] = f"{picture.pixels.shape[1]} x {picture.pixels.shape[0]} pixels, measured in the middle"
+    low, high = shown_range(picture)
+    noise = max(float(one.value or 0) for one in found.findings if one.name == "noise") / ((high - low) or 1.0)
+    may_be = task in _MAY_BE_DAMAGED and noise < _STRONG_NOISE
+    damage = _damage(picture.pixels, _NOTICED[bool(task)]) if may_be else {}
+    if damage and "kind" in settings:
+        task, settings = "", {}  # what was taken for impulses
+    sentences += [f"{share:.1%} of it looks like {name}" for name, share in damage.items()]
+    cards = [_CARDS[name] for name in damage]
+    return {"task": task, "settings": settings, "sentences": sentences, "doubt": found.doubt, "damage": cards}
+
+
+def _middle(pixels: NDArray[Any]) -> NDArray[Any]:
+    """The middle of a large picture; it begins at a whole block of a JPEG."""
+    starts = [max(0, side - _MEASURED) // 32 * 16 for side in pixels.shape[:2]]
+    return pixels[tuple(slice(start, start + _MEASURED) for start in starts)]
+
+
+def _damage(pixels: NDArray[Any], least: float) -> dict[str, float]:
+    """The share of a picture that looks like writing or scratches, by kind, where it is more than ``least``."""
+    step = max(1, math.isqrt(pixels.shape[0] * pixels.shape[1] // _LOOKED_AT))
+    shares = propose(pixels[::step, ::step]).shares
+    if shares.get("pixels", 0.0) > _STRUCK:
+        return {}
+    return {name: shares[name] for name in shares if name in _CARDS and shares[name] > least}
 
 
 def export(result: str, view: str, before: str, name: str, form: str, quality: str) -> dict[str, Any]:

@@ -114,8 +114,8 @@ def read(picture: Tensor, layout: Layout, settings: FillSettings, mask: NDArray[
     depth = 0.0 if layout.volume else _deepest(kept)
     if depth > _DEEP:
         notes += (
-            f"the mask has a hole {2 * depth:.0f} pixels across, which is filled in smoothly: nothing in the picture "
-            "tells what was there",
+            f"the mask has a hole {2 * depth:.0f} pixels across, which is filled in smoothly: nothing tells what was "
+            "there",
             "for a network's guess at the hole, inpaint the part around it with the recipe paper-hole",
         )
     strips = () if layout.atlas is None else layout.atlas.strips

@@ -37,6 +37,7 @@ function setMode(mode) {
   $("paint-panel").hidden = $("tools").hidden = mode !== "paint";
   $("job-panel").hidden = mode !== "job";
   $("zoom").hidden = $("rename").hidden = mode === "empty";
+  $("canvas").tabIndex = mode === "empty" ? -1 : 0; // under the first page it is not seen
   if (mode !== "job") job.close();
   if (mode !== "paint") painting.end();
   if (mode === "empty") {

@@ -21,6 +21,7 @@ export function begin(shared) {
   taskcards.begin((another) => {
     touched = true;
     $("unsure").hidden = true;
+    $("measuring").textContent = "";
     remember(taskcards.chosenCard());
     if (another) { $("inspected").hidden = true; page.quieten(); chooseTask(); }
   });
@@ -50,6 +51,7 @@ export async function loadOffers() {
 // Begins with a new picture: with the task and settings of an earlier job, or the first task.
 export function beginWith(wished) {
   $("inspected").hidden = $("unsure").hidden = true;
+  $("measuring").textContent = "";
   taskcards.suggest([]);
   $("together").checked = false;
   if (offers.length) loadDevices().catch(() => {});
@@ -98,22 +100,23 @@ export function showRange() {
 export async function inspect(identity) {
   const { painting, current } = page, isOpen = () => current.picture?.id === identity && painting.mask;
   if (touched) return;
-  $("unsure").textContent = say("task.measuring");
-  $("unsure").hidden = false;
+  $("measuring").textContent = say("task.measuring"); // beside the title: on a low screen what is below the cards is out of sight
   const answer = await get(`/pictures/${identity}/inspection`).catch(() => null); // what cannot be inspected is restored all the same
   if (!isOpen()) return;
-  $("unsure").hidden = true;
+  $("measuring").textContent = "";
   if (!answer || painting.mask.missing || touched) return;
-  const { task, settings, sentences, doubt } = answer;
-  const found = offers.some((one) => one.name === task);
+  const { task, settings, sentences, doubt, damage } = answer;
+  const found = !damage.length && offers.some((one) => one.name === task);
   $("findings").replaceChildren(...sentences.map((text) => make("li", { textContent: text })));
   $("inspected-title").textContent = say(found ? "task.chosen" : "task.measured");
   $("inspected").hidden = false;
   $("unsure").hidden = found;
-  const maybe = offers.map(({ name }) => name).filter((name) => doubt.match(/[a-z]+/g)?.includes(name)); // it names commands
-  taskcards.suggest(found ? [] : maybe);
-  $("unsure").textContent = maybe.length ? say("task.perhaps") : doubt ? say("task.doubt", { doubt }) : say("task.unsure");
+  const maybe = offers.map(({ name }) => name).filter((name) => name === task || doubt.match(/[a-z]+/g)?.includes(name)); // it names commands
+  const cards = [...damage, ...maybe.flatMap(taskcards.cardsOf)];
+  taskcards.suggest(found ? [] : cards);
+  $("unsure").textContent = damage.length ? say(cards.length > 1 ? "task.several" : "task.damage") : maybe.length ? say("task.perhaps") : doubt ? say("task.doubt", { doubt }) : say("task.unsure");
   if (found) fillIn({ task, settings });
+  else if (damage.length) fillIn({ task: taskcards.taskOf(damage[0]), settings: {}, card: damage[0] });
 }
 
 function fillIn({ task, settings, card }) {
@@ -156,7 +159,8 @@ function plan(ready) {
       const wanted = { picture: picture.id, task: taskcards.chosenTask(), settings: chosenSettings(), mask: marks.version };
       const { seconds, iterations, places, notes } = await post("/jobs/plan", wanted);
       if (turn !== plans) return;
-      const time = seconds === null ? "" : say(places > 1 ? "start.plan-places" : "start.plan", { time: duration(seconds), places, iterations });
+      const time = seconds === null ? "" : say(places > 1 ? "start.plan-places" : "start.plan", { time: duration(seconds), places });
+      $("plan").title = seconds === null ? "" : say("start.iterations", { iterations });
       offerRare(notes.map(recipeOf));
       $("plan").textContent = [time, ...notes.map(told)].filter(Boolean).join(" ");
     } catch (error) {

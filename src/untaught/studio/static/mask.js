@@ -85,6 +85,15 @@ export class Mask {
     return found;
   }
 
+  // What `connected` has found, a pixel wider on all sides.
+  wider(found) {
+    const { width, data } = this;
+    return found.flatMap(([first, last]) => {
+      const left = first % width ? 1 : 0, right = (last + 1) % width ? 1 : 0;
+      return [-width, 0, width].map((step) => [first + step - left, last + step + right]).filter(([from]) => from + left >= 0 && from < data.length);
+    });
+  }
+
   // Gives pixels that `connected` has found a value.
   fill(found, value) {
     const { width } = this, box = { left: width, top: this.height, right: -1, bottom: -1 };

@@ -160,15 +160,15 @@ export class Painting {
     if (mask.commit()) this.#changed();
   }
 
-  // Marks what is connected with a pixel and of about its colour.
+  // Marks what is connected with a pixel and of about its colour, and a pixel around it: edges are soft.
   #wand(x, y) {
     const { mask, stage } = this, column = Math.floor(x), row = Math.floor(y);
     if (column < 0 || row < 0 || column >= mask.width || row >= mask.height) return;
     this.pixels ??= pixelsOf(stage.before[0]);
     const { pixels } = this, tolerance = Number($("tolerance").value), at = 4 * (row * mask.width + column);
     const [red, green, blue] = pixels.subarray(at, at + 3);
-    mask.fill(mask.connected(column, row, (index) => Math.abs(pixels[4 * index] - red) <= tolerance
-      && Math.abs(pixels[4 * index + 1] - green) <= tolerance && Math.abs(pixels[4 * index + 2] - blue) <= tolerance), this.value);
+    mask.fill(mask.wider(mask.connected(column, row, (index) => Math.abs(pixels[4 * index] - red) <= tolerance
+      && Math.abs(pixels[4 * index + 1] - green) <= tolerance && Math.abs(pixels[4 * index + 2] - blue) <= tolerance)), this.value);
   }
 
   // Drops a connected piece of the marks, or keeps one again that was dropped.

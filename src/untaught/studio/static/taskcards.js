@@ -26,7 +26,7 @@ export function show(offers) {
   if ($("task").children.length) return;
   const needsMore = ({ files }) => files.some(({ required }) => required);
   const tasks = [...offers.filter((one) => !needsMore(one)), ...offers.filter(needsMore)].map(({ name }) => name);
-  $("task").append(...tasks.flatMap((task) => (ANSWERS[task] ?? [task]).map((answer) => {
+  $("task").append(...tasks.flatMap((task) => cardsOf(task).map((answer) => {
     const picture = make("img", { src: `/static/cards/${answer}.webp`, alt: "", width: 192, height: 128 });
     picture.addEventListener("error", () => picture.remove()); // a task of the user's own has none
     const title = `card.${answer}`, card = make("button", { type: "button", value: task }, picture, make("span", { textContent: knows(title) ? say(title) : taskTitle(task) }));
@@ -39,11 +39,14 @@ export function show(offers) {
 
 const checked = () => $("task").querySelector("[aria-checked=true]");
 
-// Marks the cards of the tasks that may be right.
-export function suggest(tasks) {
+// The names of the cards of a task.
+export const cardsOf = (task) => ANSWERS[task] ?? [task];
+
+// Marks the cards that may be right.
+export function suggest(cards) {
   for (const card of $("task").children) {
     card.querySelector("i")?.remove();
-    if (tasks.includes(card.value)) card.append(make("i", { textContent: say("task.maybe") }));
+    if (cards.includes(card.dataset.card)) card.append(make("i", { textContent: say("task.maybe") }));
   }
 }
 
@@ -59,7 +62,7 @@ const named = (name) => [...$("task").children].find(({ dataset }) => dataset.ca
 export const taskOf = (card) => named(card)?.value;
 
 // Chooses a task, by this card if it is one of its own, or by its first one.
-export function choose(task, card) { check($("task"), taskOf(card) === task ? named(card) : named((ANSWERS[task] ?? [task])[0])); }
+export function choose(task, card) { check($("task"), taskOf(card) === task ? named(card) : named(cardsOf(task)[0])); }
 
 const folded = () => $("task").classList.contains("folded");
 
