@@ -29,6 +29,13 @@ def test_keys_are_enough_from_a_file_to_a_download(page, photo):
 
     page.on("filechooser", lambda _: None)  # the browser is told to hand over its dialogs before one opens
     page.locator("#examples button").first.wait_for()
+    page.keyboard.press("Tab")
+    stops = set()
+    while (stop := page.evaluate("() => document.activeElement.id")) not in stops:
+        stops.add(stop)
+        assert page.evaluate("() => document.activeElement.closest('body, [id]').checkVisibility()")
+        page.keyboard.press("Tab")
+    assert "canvas" not in stops  # it is below the first page
     press_until("#choose")
     with page.expect_file_chooser() as chooser:
         page.keyboard.press("Enter")

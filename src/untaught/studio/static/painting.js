@@ -260,7 +260,7 @@ export class Painting {
   }
 
   async propose(identity) {
-    const button = $("propose"), { mask } = this;
+    const button = $("propose"), { mask } = this, focused = document.activeElement === button;
     button.disabled = true;
     button.textContent = say("marks.looking");
     try {
@@ -272,6 +272,7 @@ export class Painting {
       this.onError(error);
     }
     button.disabled = false;
+    if (focused && document.activeElement === document.body) button.focus();
     button.textContent = say("marks.propose");
   }
 
