@@ -22,6 +22,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from untaught.imaging.collaborative_filter import cosines, haar
+from untaught.kernels import for_processor
 
 __all__ = ["AGAIN", "FROM_SMOOTH", "GroupCompletion", "Schedule", "completion_memory"]
 
@@ -47,8 +48,7 @@ _CHANNELS = 4
 _CHUNK, _AT_ONCE = 512, 128
 """Groups that are filtered together, and that a thread decomposes at once."""
 
-
-_BYTES = 3000
+_BYTES, _BYTES_WITHOUT_KERNELS = 400, 3000
 """Of memory for each pixel of a tile with its margin (measured)."""
 
 
@@ -160,7 +160,8 @@ class GroupCompletion:
 
 def completion_memory(size: Sequence[int]) -> float:
     """The bytes that a completion of a colour picture of this height and width takes at most, besides the picture."""
-    return _BYTES * math.prod(min(side, _TILE + 2 * _MARGIN) for side in size)
+    each = _BYTES_WITHOUT_KERNELS if for_processor() is None else _BYTES
+    return each * math.prod(min(side, _TILE + 2 * _MARGIN) for side in size)
 
 
 def _deviation(picture: Tensor, known: Tensor) -> float:
@@ -219,6 +220,7 @@ class _Groups:
         height, self._width = gaps.shape
         high, wide = height - _BLOCK + 1, self._width - _BLOCK + 1
         touched = F.max_pool2d(gaps.float()[None, None], _BLOCK, 1)[0, 0] > 0
+        self._kernels = for_processor()
         # The first pixel of each block; blocks are known by it.
         self._corners = (torch.arange(high)[:, None] * self._width + torch.arange(wide))[touched]
         self._number = torch.full((height * self._width,), -1)
@@ -235,9 +237,16 @@ class _Groups:
         ]
         chosen = touched[lines[0]][:, lines[1]].nonzero()
         rows, columns = (line[chosen[:, axis]] for axis, line in enumerate(lines))
-        spectra = F.conv2d(guide[None, None], _transform()[:_COMPARED].view(-1, 1, _BLOCK, _BLOCK))
-        keys = spectra[0].flatten(1).T.contiguous()
         home = rows * wide + columns
+        spectra = F.conv2d(guide[None, None], _transform()[:_COMPARED].view(-1, 1, _BLOCK, _BLOCK))
+        if self._kernels is not None:
+            members = torch.empty(len(home), _GROUP, dtype=torch.int32)
+            features = F.pad(spectra.flatten(), (0, 16))  # which the kernel may read, too
+            self._kernels.similar_blocks(
+                members, _GROUP, home.int(), len(home), features, _COMPARED, high, wide, _RADIUS
+            )
+            return members + members // wide * (self._width - wide)
+        keys = spectra[0].flatten(1).T.contiguous()
         own = keys[home]
         right = torch.arange(-_RADIUS, _RADIUS + 1)[:, None]
         distances, moves = [], []
@@ -254,6 +263,13 @@ class _Groups:
     def filtered(self, planes: Tensor, threshold: float, *, adaptive: bool) -> Tensor:
         """Planes, (C, H, W), without the small components of the groups, wherever a block touches a gap."""
         channels, flat = len(planes), planes.flatten(1)
+        window = _window()
+        if self._kernels is not None:
+            result, touched = torch.empty_like(flat), (self._number >= 0).float()
+            self._kernels.filter_groups(
+                result, flat, *planes.shape, self._members, len(self._members), touched, window, threshold, adaptive
+            )
+            return result.view_as(planes)
         sums = flat.new_zeros(len(self._corners), channels * _BLOCK**2)
         weights = flat.new_zeros(len(self._corners))
         members = self._members if adaptive else self._members[:, :_SMALL_GROUP]
@@ -269,8 +285,6 @@ class _Groups:
             sums.index_add_(0, number, kept.flatten(0, 1)[inside].mul_(trust[:, None]))
             weights.index_add_(0, number, trust)
         # Blocks fade out towards their edges, so that the edges do not show.
-        fading = torch.kaiser_window(_BLOCK, periodic=False, beta=2.0, dtype=torch.float32)
-        window = torch.outer(fading, fading).flatten()
         top, bottom = torch.zeros_like(flat), torch.zeros_like(flat[0])
         blocks = sums.view(-1, channels, _BLOCK**2).permute(2, 1, 0) * window[:, None, None]
         for pixel, share, block in zip(self._pixels.tolist(), window.tolist(), blocks, strict=True):
@@ -279,6 +293,12 @@ class _Groups:
             for plane, values in zip(top, block, strict=True):
                 plane.index_add_(0, places, values)
         return torch.where(bottom > 0, top / bottom.clamp_min(1e-30), flat).view_as(planes)
+
+
+def _window() -> Tensor:
+    """The weights of a block's pixels, (64,)."""
+    fading = torch.kaiser_window(_BLOCK, periodic=False, beta=2.0, dtype=torch.float32)
+    return torch.outer(fading, fading).flatten()
 
 
 def _transform() -> Tensor:
