@@ -30,13 +30,15 @@ _BLOCK = 8
 """Side of a block, in pixels."""
 _STEP = 4
 """Pixels between two reference blocks, each of which gets a group."""
-_RADIUS = 16
+_RADIUS = 24
 """Search radius for similar blocks, in pixels."""
+_DOUBT = 0.5
+"""A block at that distance, in one direction, has to be so much more similar than one nearby."""
 _GROUP, _SMALL_GROUP = 32, 16
 """Blocks in a group by its singular vectors, and by a fixed transform; a power of two."""
 _COMPARED = 28
 """Cosine coefficients by which blocks are compared: the lowest."""
-_REGROUP = 5
+_REGROUP = 3
 """Steps until similar blocks are looked for again."""
 _RELAXATION = 1.9
 """A step goes so many times as far as the filtered picture says, but for the last one; below 2."""
@@ -71,10 +73,10 @@ class Schedule:
         return [(kind, float(value)) for kind, part in parts for value in np.geomspace(*part)]
 
 
-FROM_SMOOTH = Schedule((1.4, 0.18, 15), (2.7, 0.23, 10))
+FROM_SMOOTH = Schedule((1.4, 0.18, 15), (2.7, 0.23, 14))
 """For a filling that is smooth."""
 
-AGAIN = Schedule((1.0, 1.0, 0), (1.8, 0.23, 8))
+AGAIN = Schedule((1.0, 1.0, 0), (1.2, 0.23, 8))
 """For a filling that was completed before, and has got better values since."""
 
 
@@ -243,7 +245,7 @@ class _Groups:
             members = torch.empty(len(home), _GROUP, dtype=torch.int32)
             features = F.pad(spectra.flatten(), (0, 16))  # which the kernel may read, too
             self._kernels.similar_blocks(
-                members, _GROUP, home.int(), len(home), features, _COMPARED, high, wide, _RADIUS
+                members, _GROUP, home.int(), len(home), features, _COMPARED, high, wide, _RADIUS, _DOUBT
             )
             return members + members // wide * (self._width - wide)
         keys = spectra[0].flatten(1).T.contiguous()
@@ -253,7 +255,8 @@ class _Groups:
         for down in range(-_RADIUS, _RADIUS + 1):
             outside = (rows + down < 0) | (rows + down >= high) | (columns + right < 0) | (columns + right >= wide)
             there = torch.where(outside, home, home + down * wide + right)
-            distances.append((keys[there] - own).square_().sum(2).masked_fill_(outside, torch.inf))
+            doubt = 1 + _DOUBT * ((down / _RADIUS) ** 2 + (right / _RADIUS) ** 2)
+            distances.append((keys[there] - own).square_().sum(2).mul_(doubt).masked_fill_(outside, torch.inf))
             moves.append(down * self._width + right[:, 0])
         least, which = torch.cat(distances).topk(_GROUP, dim=0, largest=False)
         # Where there are too few partners, the block is its own partner.

@@ -153,8 +153,8 @@ void perturb(T* out, float* base, int64_t count, float deviation, int64_t key, i
 }
 
 void similar_blocks(int32_t* members, int64_t size, const int32_t* homes, int64_t groups, const float* features,
-                    int64_t count, int64_t high, int64_t wide, int64_t radius) {
-    ::similar_blocks(members, size, homes, groups, features, count, high, wide, radius);
+                    int64_t count, int64_t high, int64_t wide, int64_t radius, float doubt) {
+    ::similar_blocks(members, size, homes, groups, features, count, high, wide, radius, doubt);
 }
 void filter_groups(float* result, const float* planes, int64_t channels, int64_t height, int64_t width,
                    const int32_t* members, int64_t groups, const float* touched, const float* window, float threshold,

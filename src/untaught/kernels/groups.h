@@ -17,7 +17,7 @@ constexpr int64_t GROUP_SHARES = 16;
 // The blocks nearest to each home block, the nearest first. Blocks are places in maps of high x wide features; where
 // there are too few, the home block stands for them.
 void similar_blocks(int32_t* members, int64_t size, const int32_t* homes, int64_t groups, const float* features,
-                    int64_t count, int64_t high, int64_t wide, int64_t radius) {
+                    int64_t count, int64_t high, int64_t wide, int64_t radius, float doubt) {
     const int64_t plane = high * wide, across = 2 * radius + 1;
     parallel(groups, [&](int64_t group, int64_t) {
         const int64_t home = homes[group], row = home / wide, column = home % wide;
@@ -31,6 +31,12 @@ void similar_blocks(int32_t* members, int64_t size, const int32_t* homes, int64_
                 for (int64_t f = 0; f < count; ++f) {
                     const Vector difference = load(features + f * plane + y * wide + x) - features[f * plane + home];
                     distance += difference * difference;
+                }
+                // What is far away has to be more similar.
+                const float down = float(y - row) / float(radius);
+                for (int k = 0; k < LANES; ++k) {
+                    const float right = float(x + k - column) / float(radius);
+                    distance[k] *= 1 + doubt * (down * down + right * right);
                 }
                 const Words bits = (Words)distance;
                 const uint32_t place = uint32_t((y - row + radius) * across + x - column + radius);
