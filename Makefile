@@ -6,7 +6,7 @@ PYTEST := env OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n auto --dist worksteal
 # Tests that depend on the machine: they run in the modes of `make modes`, those of threads with the core of them.
 CORE := tests/backend tests/fitting/test_run.py tests/fitting/test_loop.py tests/fitting/test_same_bits.py tests/test_guest.py
 CHOSEN := tests/backend tests/fitting tests/test_guest.py tests/test_seams.py
-KERNELS := src/untaught/backend/kernels
+KERNELS := src/untaught/kernels
 
 .PHONY: demo test check lint docs wheel modes browser format clean
 

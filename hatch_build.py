@@ -9,11 +9,11 @@ from typing import Any
 
 from hatchling.builders.hooks.plugin.interface import BuildHookInterface
 
-FOLDER = Path("src/untaught/backend/kernels")
+FOLDER = Path("src/untaught/kernels")
 
 
 class KernelsHook(BuildHookInterface):  # type: ignore[type-arg]
-    """Compiles src/untaught/backend/kernels into shared libraries beside their sources."""
+    """Compiles src/untaught/kernels into shared libraries beside their sources."""
 
     PLUGIN_NAME = "custom"
 

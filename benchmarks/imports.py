@@ -18,6 +18,7 @@ FLOORS = (
     "errors",
     "settings",
     "processes",
+    "kernels",
     "imaging",
     "physics",
     "priors",

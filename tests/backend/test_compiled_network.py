@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from networks_for_tests import VARIANTS, seeded, small
-from untaught.backend import kernels
+from untaught import kernels
 from untaught.backend.assembly import Assembly
 from untaught.backend.cpu.maps import Workspace
 from untaught.backend.cpu.network import can_compile

@@ -11,6 +11,12 @@ from untaught.tasks.classical import fill
 from untaught.tasks.preparation import prepare
 
 
+@pytest.fixture(autouse=True)
+def _few_are_enough(monkeypatch):
+    """The pictures are small, so few values are held out."""
+    monkeypatch.setattr("untaught.fitting.stacking._FEWEST_WATCHED", 20)
+
+
 @pytest.fixture
 def case():
     generator = torch.Generator().manual_seed(0)
@@ -156,7 +162,13 @@ def test_gaps_are_completed_bit_by_bit_and_again_with_all_that_is_known(stripes)
     assert completed < 0.1 * smooth
     stacking.settle()
     for _ in range(10):
-        stacking.complete_again(lambda: stacking.classical, 100)
+        stacking.complete_again(lambda: stacking.classical, 100, last=False)
+    assert stacking.watches
+    most = wrong(stacking, observed, known)
+    assert most < completed
+    for _ in range(10):
+        stacking.complete_again(lambda: stacking.classical, 100, last=True)
+    assert not stacking.watches
     assert wrong(stacking, observed, known) < completed
     assert torch.equal(stacking.classical[known], observed[known])
 
@@ -175,18 +187,18 @@ def test_a_completion_that_is_worse_on_held_out_values_is_left_out(stripes, monk
     assert stacking.shares.max() < 0.05
     assert (stacking.classical - before).abs().max() < 0.05
     stacking.settle()
-    stacking.complete_again(lambda: stacking.classical, 1)
+    stacking.complete_again(lambda: stacking.classical, 1, last=True)
 
 
 def test_without_strips_nothing_is_completed(stripes):
     stacking = Stacking(fill, *stripes)
     stacking.complete(1)
-    stacking.complete_again(lambda: stacking.classical, 1)
+    stacking.complete_again(lambda: stacking.classical, 1, last=True)
     assert torch.equal(stacking.classical, stacking.smooth)
 
 
 @pytest.mark.parametrize("calls", [2, 40], ids=["in the middle", "at the end"])
-@pytest.mark.parametrize("again", [False, True])
+@pytest.mark.parametrize("again", [False, True, "last"])
 def test_a_completion_continues_from_its_facts(stripes, calls, again):
     observed, known, held = stripes
     one = Stacking(fill, observed, known, held, ())
@@ -195,14 +207,82 @@ def test_a_completion_continues_from_its_facts(stripes, calls, again):
     if again:
         one.settle()
         for _ in range(calls):
-            one.complete_again(lambda: one.classical, 100)
+            one.complete_again(lambda: one.classical, 100, last=again == "last")
     other = Stacking(fill, observed, known, held, ())
-    other.restore(one.facts(), {name: tensor.clone() for name, tensor in one.tensors().items()}, again=again)
+    other.restore(one.facts(), {name: tensor.clone() for name, tensor in one.tensors().items()}, again=bool(again))
     for _ in range(40):
         for stacking in (one, other):
             if again:
-                stacking.complete_again(lambda stacking=stacking: stacking.classical, 100)
+                stacking.complete_again(lambda stacking=stacking: stacking.classical, 100, last=again == "last")
             else:
                 stacking.complete(100)
     assert torch.equal(one.classical, other.classical)
     assert torch.equal(one.shares, other.shares)
+    assert torch.equal(one.shown, other.shown)
+
+
+def completed_stacking(stripes):
+    """Of a noisy picture, so that the completed one is not exact."""
+    observed, known, held = stripes
+    observed += 0.05 * torch.randn(observed.shape, generator=torch.Generator().manual_seed(0))
+    stacking = Stacking(fill, observed, known, held, ())
+    while not stacking.shares.any():
+        stacking.complete(1)
+    return stacking
+
+
+def test_some_held_out_values_tell_the_share_of_a_network_that_became_good_late(stripes):
+    observed, known, held = stripes
+    stacking = completed_stacking(stripes)
+    stacking.look(wrong_by(observed, 1.4 * wrong(stacking, observed, known) ** 0.5, 1))
+    assert stacking.share < 0.5
+    stacking.settle()
+    watched = known & ~stacking.shown
+    assert 0.2 < watched.sum() / held.sum() < 0.5
+    assert not (watched & ~held).any()
+    stacking.complete_again(lambda: stacking.classical, 1, last=False)
+    assert not torch.equal(stacking.classical[watched], observed[watched])
+    before = wrong(stacking, observed, known)
+    # As good as the completed picture, with errors of its own.
+    network = wrong_by(observed, before**0.5, 2)
+    stacking.look(network)
+    share = stacking.share
+    assert 0.1 < share < 0.7
+    answer = stacking.frozen()(network.clone())
+    assert float((answer - observed)[~known].square().mean()) < 0.9 * before
+    stacking.complete_again(lambda: answer, 1, last=True)
+    assert stacking.share == pytest.approx(share / 2)
+
+
+def test_a_network_that_is_far_worse_is_given_up(stripes):
+    stacking = completed_stacking(stripes)
+    stacking.look(torch.zeros_like(stripes[0]))
+    assert stacking.hopeless(500, 600), stacking._deficit
+    assert not stacking.hopeless(1, 10_000)
+    assert stacking.settle() >= 20
+    assert not stacking.watches
+    assert torch.equal(stacking.shown, stripes[1])
+
+
+def test_one_that_is_little_worse_is_not(stripes):
+    stacking = completed_stacking(stripes)
+    stacking.look(wrong_by(stripes[0], 1.2 * wrong(stacking, *stripes[:2]) ** 0.5, 1))
+    assert not stacking.hopeless(500, 600)
+    assert stacking.settle() == 0
+
+
+@pytest.mark.parametrize("moment", [0.3, 0.6, 0.95])
+def test_a_run_whose_held_out_values_are_watched_goes_on_to_the_same_bits(moment):
+    rows, columns = np.mgrid[:64, :64]
+    picture = (0.5 + 0.3 * np.sin(0.9 * rows + 0.4 * columns)).astype(np.float32)
+    known = np.random.default_rng(0).random((64, 64)) > 0.1
+    noisy = (picture + np.random.default_rng(1).normal(0, 0.1, (64, 64)).astype(np.float32)).clip(0, 1)
+    job = prepare("restore", noisy, known, recipe="balanced", iterations=100, device="cpu")
+    run, saved, watching = job.begin(), None, set()
+    for state in run:
+        watching.add((run.progress.in_search, run._stacking.watches, run._stacking._round))
+        if state.iteration == round(100 * moment):
+            saved = run.snapshot()
+    assert {(False, True, 1), (False, False, 2)} <= watching
+    again = job.begin(saved)
+    np.testing.assert_array_equal(again.finish().picture, run.restoration().picture)

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from typing import Any
+
 import numpy as np
 import pytest
 import torch
@@ -9,6 +12,7 @@ from torch import Tensor
 
 from untaught.imaging import group_completion
 from untaught.imaging.group_completion import AGAIN, FROM_SMOOTH, GroupCompletion, Schedule
+from untaught.kernels import for_processor, library, load
 from untaught.tasks.classical import fill
 
 SHORT = Schedule((1.4, 0.5, 3), (2.7, 1.0, 2))
@@ -168,3 +172,94 @@ def test_the_number_of_threads_does_not_change_the_bits() -> None:
         torch.set_num_threads(before)
     assert torch.equal(results[0], results[1])
     assert torch.equal(results[0], results[2])
+
+
+# The compiled kernels ------------------------------------------------------------------------------------------------
+
+compiled = pytest.mark.skipif(for_processor() is None, reason="no kernels here")
+
+
+def groups_of(picture: Tensor, known: Tensor, monkeypatch: pytest.MonkeyPatch, *, kernels: bool) -> Any:
+    if not kernels:
+        monkeypatch.setattr(group_completion, "for_processor", lambda: None)
+    made = group_completion._Groups(picture[0].mean(0), ~known[0].all(0))
+    monkeypatch.undo()
+    return made
+
+
+@pytest.fixture(params=["avx2", "avx512", "avx512_bf16"])
+def _processor(request: pytest.FixtureRequest) -> Iterator[None]:
+    """Kernels for another kind of processor, if this one can run them."""
+    if request.param not in library.processors():
+        pytest.skip("this processor cannot run them")
+    load.cache_clear()
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(library, "processors", lambda: [request.param])
+        kernels = for_processor()
+        assert kernels is not None
+        assert kernels.processor == request.param
+        yield
+    load.cache_clear()
+
+
+@compiled
+@pytest.mark.usefixtures("_processor")
+@pytest.mark.parametrize("size", [(64, 70), (8, 8), (9, 30), (40, 12)], ids=str)
+@pytest.mark.parametrize("channels", [1, 3])
+def test_the_kernels_agree_with_torch(size: tuple[int, int], channels: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    truth = weave(*size, channels)
+    noisy = truth + 0.05 * torch.randn(truth.shape, generator=torch.Generator().manual_seed(0))
+    known = dropped(truth)
+    plain, fast = (groups_of(noisy, known, monkeypatch, kernels=one) for one in (False, True))
+    # A few distances are equal up to rounding.
+    assert (plain._members == fast._members).float().mean() > 0.995
+    fast._members = plain._members.int()
+    for adaptive in (False, True):
+        for threshold in (0.0, 0.1, 0.5, 100.0):
+            wanted, found = (one.filtered(noisy[0], threshold, adaptive=adaptive) for one in (plain, fast))
+            off = (wanted - found).abs()
+            # A component at the threshold is kept by one and not by the other.
+            assert off.mean() < 3e-5
+            assert off.max() < 5e-3
+
+
+@compiled
+def test_sixteen_matrices_are_decomposed_side_by_side(monkeypatch: pytest.MonkeyPatch) -> None:
+    # Groups of all kinds in one batch: flat, of rank one, two equal values, noise, very faint and very strong.
+    picture = torch.zeros(1, 1, 64, 64)
+    picture[..., :16, :] = 0.7
+    picture[..., 16:32, :] = weave(16, 64) * 1e-4
+    picture[..., 32:48, ::2] = 1.0
+    picture[..., 48:, :] = torch.rand(1, 1, 16, 64, generator=torch.Generator().manual_seed(1))
+    known = dropped(picture)
+    plain, fast = (groups_of(picture, known, monkeypatch, kernels=one) for one in (False, True))
+    fast._members = plain._members.int()
+    for threshold in (1e-5, 1e-3, 0.3):
+        wanted, found = (one.filtered(picture[0], threshold, adaptive=True) for one in (plain, fast))
+        assert found.isfinite().all()
+        assert (wanted - found).abs().mean() < 2e-5
+
+
+@compiled
+def test_any_number_of_threads_gives_the_same_bits() -> None:
+    truth = weave(80, 80, 3)
+    known = dropped(truth)
+    before, found = torch.get_num_threads(), []
+    for threads in (1, 2, 3, 5):
+        torch.set_num_threads(threads)
+        try:
+            found.append(completed(truth * known, known, SHORT))
+        finally:
+            torch.set_num_threads(before)
+    assert all(torch.equal(one, found[0]) for one in found)
+
+
+def test_kernels_that_are_switched_off_are_not_used(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("UNTAUGHT_KERNELS", "off")
+    assert for_processor() is None
+    monkeypatch.delenv("UNTAUGHT_KERNELS")
+    torch._C._set_mkldnn_enabled(False)
+    try:
+        assert for_processor() is None
+    finally:
+        torch._C._set_mkldnn_enabled(True)

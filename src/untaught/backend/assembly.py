@@ -10,7 +10,7 @@ from torch import Tensor, nn
 
 from untaught.backend.cpu.evaluation import evaluate
 from untaught.backend.cpu.network import CompiledNetwork, can_compile
-from untaught.backend.kernels import Kernels
+from untaught.kernels import Kernels
 from untaught.priors.encoder_decoder import EncoderDecoder
 from untaught.priors.independent import Independent, concatenate_layers
 

@@ -18,8 +18,8 @@ from torch import Tensor, nn
 
 from untaught.backend.assembly import Assembly, has_kernels
 from untaught.backend.cuda_graphs import Graphs
-from untaught.backend.kernels import Kernels, load
 from untaught.errors import SettingError
+from untaught.kernels import Kernels, load, switched_off
 
 __all__ = ["DeviceName", "Engine", "Precision", "choose_engine", "usable_devices"]
 
@@ -172,10 +172,9 @@ def _choose_kernels(device: torch.device, arithmetic: torch.dtype) -> tuple[Kern
         return None, "kernels: torch's own, captured once per stage as CUDA graphs and replayed", ""
     if device.type != "cpu":
         return None, "kernels: torch's own; the compiled ones are for processors", ""
-    if _from_environment("UNTAUGHT_KERNELS", ("auto", "off")) == "off":
-        return None, "kernels: torch's own, because UNTAUGHT_KERNELS=off", ""
-    if not torch.backends.mkldnn.enabled:
-        return None, "kernels: torch's own, because oneDNN, which the compiled ones call, is switched off", ""
+    reason = switched_off()
+    if reason:
+        return None, f"kernels: torch's own, because {reason}", ""
     kernels, missing = load(arithmetic)
     if kernels is not None:
         return kernels, f"kernels: compiled for {kernels.processor}, between torch's matrix products", ""

@@ -98,7 +98,7 @@ def _completion(known: Tensor) -> float:
     # As good as random, without a draw.
     small = (0.618034 * torch.arange(known.shape[1] * _TRIED**2) % 1).view(1, known.shape[1], _TRIED, _TRIED)
     dropped = (torch.arange(_TRIED**2) % 2 == 0).view(1, 1, _TRIED, _TRIED).expand_as(small)
-    few = Schedule((*FROM_SMOOTH.fixed[:2], 3), (*FROM_SMOOTH.adaptive[:2], 2))
+    few = Schedule((*FROM_SMOOTH.fixed[:2], 2), (*FROM_SMOOTH.adaptive[:2], 3))
     completion, started = GroupCompletion(small, dropped, few), time.perf_counter()
     while not completion.finished:
         completion.step()

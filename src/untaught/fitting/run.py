@@ -61,6 +61,9 @@ __all__ = ["Job", "Progress", "Run"]
 _WINDOW, _MARGIN = 256, 16
 """Side of the windows in which the mean network is evaluated, and of their rim that is not used, in pixels."""
 
+_LAST = 12
+"""In so small a part of the iterations, at the end, the answer is completed once more."""
+
 _COMPLETED_IN = 8
 """What is left of a completion is shared out over so small a part of the iterations that are left."""
 
@@ -516,7 +519,7 @@ class Run:
         stacking = self._stacking
         assert stacking is not None
         iteration = state.iteration
-        useful = self._in_search or bool(stacking.weights.any())
+        useful = self._in_search or stacking.watches or bool(stacking.weights.any())
         if useful and (
             iteration % max(self._evaluates_every, iteration // 10) == 0 or iteration == self._stage_until()
         ):
@@ -529,7 +532,10 @@ class Run:
         # The first answer does not wait for a better one.
         within = (self._stage_until() - iteration) // _COMPLETED_IN
         if not self._in_search:
-            stacking.complete_again(lambda: state.stacked_by(stacking.frozen()).picture, within)
+            last = self._until - iteration <= max(_COMPLETED_IN, self._until // _LAST)
+            stacking.complete_again(lambda: state.stacked_by(stacking.frozen()).picture, within, last=last)
+            if stacking.watches and iteration % self._looks_every(iteration) == 0:
+                stacking.look(state.average, self._fit.visited)
         elif iteration > 1:
             stacking.complete(within)
         return state.stacked_by(stacking.frozen())
@@ -549,9 +555,7 @@ class Run:
     def _stage(self, limit: int) -> Iterator[State]:
         """The states of the present stage."""
         job, recipe = self.job, self.job.recipe
-        known = self._known
-        if self._in_search and self._held is not None:
-            known = known & ~self._held
+        known = self._shown
         optimiser = recipe.optimiser
         shipped = isinstance(optimiser, OptimiserSettings)
         with torch.inference_mode(False):
@@ -580,7 +584,9 @@ class Run:
                     if self._held is not None and self.job.problem.operator is None:
                         error = self._held_out_errors(state)
                         self._factor, self._expected = calibrate(state, error, self._held), float(error.square().mean())
-                if self._patience.exhausted:
+                stacking, iteration = self._stacking, state.iteration
+                hopeless = stacking is not None and stacking.hopeless(iteration, self._until)
+                if self._patience.exhausted or (hopeless and iteration % rule.every == 0):
                     self.stop_reason = rule.reason
                     return True
             share = rule.refit if self._held is not None else 0.0
@@ -620,17 +626,26 @@ class Run:
         if self._patience is not None and self._patience.best_iteration:
             share = self.job.recipe.stopping.refit
             length = min(length, max(20, round(self._patience.best_iteration * share / (1 - share))))
-        self._use_all()
-        self._in_search = False
+        length = min(length, self._use_all() or length)
         self._until = self._fit.iteration + length
         self._finished = length == 0
 
-    def _use_all(self) -> None:
-        """Show the network the held-out values too."""
-        if self._stacking is not None:
-            self._stacking.settle()
+    def _use_all(self) -> int:
+        """Show the network the held-out values too; how many iterations are enough for that, 0 if that is unknown."""
+        enough = 0 if self._stacking is None else self._stacking.settle()
+        self._in_search = False
         with torch.inference_mode(False):
-            self._fit.sampler.set_known(self._known)
+            self._fit.sampler.set_known(self._shown)
+        return enough
+
+    @property
+    def _shown(self) -> Tensor:
+        """The known values that the network is shown in this stage."""
+        if self._held is None:
+            return self._known
+        if self._in_search:
+            return self._known & ~self._held
+        return self._known if self._stacking is None else self._stacking.shown
 
     def _show_best(self, last: State | None) -> None:
         """Put the best averages into the last state, for a rule without a second stage."""
@@ -673,16 +688,16 @@ class Run:
             pictures = len(self._observed) * self.job.recipe.runs
             check_averages({**saved.tensors, **saved.tiles}, (pictures, problem.channels, *problem.size))
             self._in_search, self._until, self._finished = values["in_search"], values["until"], values["finished"]
+            if self._stacking is not None and "stacking" in values:
+                self._stacking.restore(values, part(saved.tensors, "evaluated"), again=not self._in_search)
             if not self._in_search:
-                self._fit.sampler.set_known(self._known)
+                self._fit.sampler.set_known(self._shown)
             self._fit.restore(saved.below("now", values["now"]))
             self._factor, self.stop_reason = values["factor"], StopReason[values["stop_reason"]]
             self._expected = values.get("expected")
             points = values["points"]
             self._points = {"iteration": list(points["iteration"]), "elapsed": list(points["elapsed"])}
             self._losses = torch.tensor(points["loss"], device=device, dtype=torch.float32)
-            if self._stacking is not None and "stacking" in values:
-                self._stacking.restore(values, part(saved.tensors, "evaluated"), again=not self._in_search)
             if "best" in values:
                 self._best = saved.below("best", values["best"])
             if self._factor is not None and self._best is None:

@@ -15,6 +15,7 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor
 
 from untaught.fitting.gaps import RADII, WIDE, width_classes
@@ -29,8 +30,23 @@ _PRIOR = 50
 _FEWEST, _MOST = 4, 16
 """Steps of a completion in an iteration, at least: they bring more than it does. At most: a fit can be cancelled."""
 
-_TOGETHER = 9
-"""Errors of so many neighbouring pixels go together."""
+_USEFUL, _LEARNT = 2.0, 2.0
+"""A network that is so many dB worse than the classical picture has no share; it gains so many dB, at most, when its
+iterations double (docs/lab-notes/anytime.md)."""
+
+_NO_SHARE = 0.01
+"""A share that is smaller is none."""
+
+_SQUARE = 32
+"""The held-out values of every third square of this side, in pixels, are watched to the end."""
+
+_FEWEST_WATCHED = 100
+
+_SHORTEST = 20
+"""Iterations in which the answer is completed again, at least."""
+
+_LATER = 0.5
+"""Of the network's share in an answer that was completed once more, and holds that share already."""
 
 
 class Stacking:
@@ -51,6 +67,8 @@ class Stacking:
         weights: of the network's picture in each width class, from 0 to 1.
         evaluated: (N, C, H, W): what the mean of the network's weights gives; None if that is not known yet.
         mixture: its weight in the network's picture, from 0 to 1; the averaged outputs have the rest.
+        shown: (N, C, H, W), bool: the known values that the network may see.
+        watches: whether held-out values still tell the network's share, although most of them were given back.
     """
 
     def __init__(
@@ -67,11 +85,13 @@ class Stacking:
         self._classes: Tensor | None = None
         self.weights, self.shares = torch.zeros(2, len(RADII) + 1, dtype=torch.float64).unbind()
         self._held = held.nonzero(as_tuple=True)
-        self._hidden = known & ~held
-        self._tested: tuple[Tensor, Tensor] | None = None
+        self.shown = known & ~held
+        self.watches = False
+        self._tested: Tensor | None = None
+        self._deficit = 0.0
         self._strips = strips
         self._completion: GroupCompletion | None = None
-        self._again = False
+        self._round = 0
         self.evaluated: Tensor | None = None
         self.mixture = 0.0
 
@@ -84,32 +104,48 @@ class Stacking:
         if self._strips is None:
             return
         if self._completion is None:
-            self._completion = self._completion_of(self.guess, self._hidden)
+            self._completion = self._completion_of(self.guess)
         self._advance(self._completion, within)
 
-    def complete_again(self, answer: Callable[[], Tensor], within: int) -> None:
+    def complete_again(self, answer: Callable[[], Tensor], within: int, *, last: bool) -> None:
         """Complete a part of the answer again, with the values that were held out.
 
         Args:
-            answer: (N, C, H, W): as it is at the first call.
+            answer: (N, C, H, W): as it is now.
             within: so many calls complete what is left, if that is not too much for a call.
+            last: whether to use those that are watched, too. The answer is completed once more then.
         """
         if self._strips is None or not self.shares.any():
             return
-        if not self._again or self._completion is None:
-            start = torch.where(self._known, self._observed, answer())
-            self._again, self._completion = True, self._completion_of(start, self._known, AGAIN)
-            self.classical = start
+        wanted = 2 if last and self.watches else 1
+        if self._round < wanted or self._completion is None:
+            self._begin_again(answer(), wanted)
+        assert self._completion is not None
         self._advance(self._completion, within)
 
-    def _completion_of(
-        self, picture: Tensor, known: Tensor, schedule: Schedule = FROM_SMOOTH, done: int = 0
-    ) -> GroupCompletion:
-        """A completion of all but the widest gaps, which stay as they are."""
-        settled = known | (width_classes(known, RADII[WIDE : WIDE + 1]) > 0)
-        return GroupCompletion(
-            picture, settled, schedule, self._strips or (), done, self._share_at if self._again else None
-        )
+    def _begin_again(self, answer: Tensor, number: int) -> None:
+        """Begin a round of completion from an answer, which holds the network's share already."""
+        watched, self._round = self.watches, number
+        if number > 1:
+            self.weights *= _LATER
+            self.watches = False
+        elif watched:
+            self.weights = torch.zeros_like(self.weights)
+            self._tested = answer[self._held]
+        self.classical = torch.where(self._given, self._observed, answer)
+        self._completion = self._completion_of(self.classical)
+
+    @property
+    def _given(self) -> Tensor:
+        """The values that the present round of completion is given, (N, C, H, W), bool."""
+        return self._known if self._round and not self.watches else self.shown
+
+    def _completion_of(self, picture: Tensor, done: int = 0) -> GroupCompletion:
+        """The completion of this round, of all but the widest gaps, which stay as they are."""
+        schedule: Schedule = AGAIN if self._round else FROM_SMOOTH
+        settled = self._given | (width_classes(self._given, RADII[WIDE : WIDE + 1]) > 0)
+        share = self._share_at if self._round else None
+        return GroupCompletion(picture, settled, schedule, self._strips or (), done, share)
 
     def _share_at(self, number: int, rows: slice, columns: slice) -> Tensor:
         """The share of the completion in a part of a picture."""
@@ -126,13 +162,15 @@ class Stacking:
     def _adopt(self, completion: GroupCompletion) -> None:
         """Take over what is completed, as far as held-out values say."""
         completed = completion.picture.to(self._observed)
-        if self._again:
+        if self._round:
             self.classical = completed
+            if self.watches:
+                self._tested = completed[self._held]
             return
-        guess, classes = self.guess[self._held], self._test()[1]
+        guess, classes = self.guess[self._held], self._held_classes
         step, wanted = completed[self._held] - guess, self._observed[self._held] - guess
-        self.shares = _best_weights(step.double(), wanted.double(), classes.cpu(), doubt=0)
-        self._tested = torch.lerp(guess, completed[self._held], self.shares.to(guess)[classes]), classes
+        self.shares = _best_weights(step.double(), wanted.double(), classes.cpu(), together=0)
+        self._tested = torch.lerp(guess, completed[self._held], self.shares.to(guess)[classes])
         classical, classes = self.smooth.clone(), self.classes.expand_as(self.smooth)
         # Plane by plane, which takes less memory.
         for place in itertools.product(*map(range, classical.shape[:2])):
@@ -147,7 +185,7 @@ class Stacking:
             average: (N, C, H, W): the averaged output of a network that has not seen those values.
             visited: (N, 1, H, W), bool: where the network has had an output; None for everywhere.
         """
-        classical, classes = self._test()
+        classical, classes = self._classical_held, self._held_classes
         observed, network = self._observed[self._held], average[self._held]
         if self.evaluated is not None:
             other = self.evaluated[self._held] - network
@@ -160,41 +198,84 @@ class Stacking:
             number, _, *place = self._held
             seen = visited[(number, torch.zeros_like(number), *place)]
             step, wanted, classes = step[seen], wanted[seen], classes[seen]
-        self.weights = _best_weights(step, wanted, classes.cpu(), doubt=1)
+        thin = classes < WIDE
+        squares = [float(one[thin].square().sum()) for one in (wanted - step, wanted)]
+        self._deficit = 10 * math.log10(max(squares[0], 1e-30) / max(squares[1], 1e-30))
+        self.weights = _best_weights(step, wanted, classes.cpu(), together=self._together)
+
+    def hopeless(self, iteration: int, iterations: int) -> bool:
+        """Whether a network that has come so far by this iteration of so many will never have a share of the answer."""
+        finished = self._completion is not None and self._completion.finished and bool(self.shares.any())
+        return finished and self._deficit > _USEFUL + _LEARNT * math.log2(max(iterations / iteration, 1))
 
     def errors(self, average: Tensor) -> Tensor:
         """The absolute errors of the answer on the held-out values, in the order of ``held.nonzero()``."""
-        classical, classes = self._test()
+        classical, classes = self._classical_held, self._held_classes
         network = average[self._held]
         if self.evaluated is not None:
             network = torch.lerp(network, self.evaluated[self._held].to(network), self.mixture)
         answer = torch.lerp(classical, network, self.weights.to(average)[classes])
         return (answer - self._observed[self._held]).abs()
 
-    def _test(self) -> tuple[Tensor, Tensor]:
-        """What the classical method makes of the held-out values, and their width classes."""
+    @property
+    def _classical_held(self) -> Tensor:
+        """What the classical method makes of the held-out values, (values,)."""
         if self._tested is None:
-            classes = width_classes(self._hidden).expand_as(self._hidden)
-            self._tested = self.guess[self._held], classes[self._held].long()
+            self._tested = self.guess[self._held]
         return self._tested
+
+    @functools.cached_property
+    def _held_classes(self) -> Tensor:
+        """The width classes of the held-out values, (values,)."""
+        return width_classes(self.shown).expand_as(self.shown)[self._held].long()
 
     @functools.cached_property
     def guess(self) -> Tensor:
         """The smooth filling without the held-out values, (N, C, H, W); the first picture need not wait for it."""
-        return self._fill(self._observed, self._hidden).to(self._observed)
+        return self._fill(self._observed, self.shown).to(self._observed)
 
-    def settle(self) -> None:
-        """Free the memory that only further looks would need."""
-        self.__dict__.pop("guess", None)
-        if not self._again:
-            self._completion = None
-        if not self.weights.any():
+    @functools.cached_property
+    def _together(self) -> float:
+        """The errors of so many values go together: held-out ones that are neighbours."""
+        held = torch.zeros_like(self._known)
+        held[self._held] = True
+        near = F.avg_pool2d(held.flatten(0, 1)[:, None].float(), 3, 1, 1).view(held.shape)
+        return 9 * float(near[self._held].mean())
+
+    def settle(self) -> int:
+        """Give back the held-out values, but for some that are watched if the network may have a share of the answer.
+
+        Returns:
+            How many iterations are needed at least, if it may not; 0 if it may.
+        """
+        steps = 0 if self._completion is None else self._completion.steps
+        self._completion = None
+        self._watch(useful=bool(self.shares.any()) and self._deficit < _USEFUL + _LEARNT)
+        if not self.watches and self.share < _NO_SHARE:
+            # Only further looks would need them.
             self.evaluated, self.smooth = None, self.classical
+            self.weights = torch.zeros_like(self.weights)
+            if self._deficit >= _USEFUL + _LEARNT:
+                return max(_SHORTEST, math.ceil(steps * len(AGAIN.steps) / len(FROM_SMOOTH.steps) / _MOST))
+        return 0
+
+    def _watch(self, *, useful: bool) -> None:
+        """Compare on some of the held-out values only from now on, if that is useful and they are enough."""
+        for cached in ("guess", "_together", "_held_classes"):
+            self.__dict__.pop(cached, None)
+        row, column = self._held[-2:]
+        watched = tuple(place[(row // _SQUARE + column // _SQUARE) % 3 == 0] for place in self._held)
+        self.watches, self.shown = useful and len(watched[0]) >= _FEWEST_WATCHED, self._known
+        if self.watches:
+            self._held, self._tested = watched, None
+            self.shown = self._known.clone()
+            self.shown[watched] = False
+            self.smooth = self._fill(self._observed, self.shown).to(self._observed)
 
     def frozen(self) -> Callable[[Tensor], Tensor]:
         """A function from an averaged output, (N, C, H, W), which it changes, to the answer with the weights of now."""
         weights, evaluated, mixture, classical = self.weights.clone(), self.evaluated, self.mixture, self.classical
-        if self._again:
+        if self._round == 1 and not self.watches:
             # What was completed again holds the network's share already.
             weights *= 1 - self.shares
 
@@ -211,7 +292,10 @@ class Stacking:
         """Plain values for a checkpoint, beside `tensors`."""
         done = None if self._completion is None else self._completion.done
         facts = {"stacking": self.weights.tolist(), "mixture": self.mixture}
-        return facts if self._strips is None else facts | {"completion": {"done": done, "shares": self.shares.tolist()}}
+        if self._strips is None:
+            return facts
+        completion = {"done": done, "shares": self.shares.tolist(), "round": self._round}
+        return facts | {"completion": completion | {"watches": self.watches, "deficit": self._deficit}}
 
     def tensors(self) -> dict[str, Tensor]:
         """Pictures for a checkpoint, (N, C, H, W)."""
@@ -240,12 +324,14 @@ class Stacking:
         if completion is None or self._strips is None:
             return
         self.shares = torch.tensor(completion["shares"], dtype=torch.float64)
+        self._deficit, self._round = completion.get("deficit", 0.0), completion.get("round", int(again))
+        if again:
+            self._watch(useful=completion.get("watches", False) or self._round > 1)
+            self.watches &= self._round < 2
         if completed is None:
             self.classical = tensors.get("classical", self.classical)
             return
-        self._again = again
-        known, schedule = (self._known, AGAIN) if again else (self._hidden, FROM_SMOOTH)
-        self._completion = self._completion_of(completed, known, schedule, completion["done"])
+        self._completion = self._completion_of(completed, completion["done"])
         self._adopt(self._completion)
 
     @property
@@ -265,14 +351,15 @@ class Stacking:
         return float((counts * self.weights).sum() / counts.sum())
 
 
-def _best_weights(step: Tensor, wanted: Tensor, classes: Tensor, *, doubt: int) -> Tensor:
+def _best_weights(step: Tensor, wanted: Tensor, classes: Tensor, *, together: float) -> Tensor:
     """How much of a step to take in each width class, from 0 to 1, by the least squared error on held-out values.
 
     Args:
         step: (values,), float64: from one picture to the other.
         wanted: from the one to the truth.
         classes: of each value.
-        doubt: 1 if a gain that may be chance is no reason to take the step, 0 for the best guess.
+        together: the errors of so many values go together. A gain that may be chance is no reason for the step, then;
+            0 for the best guess.
     """
     groups = len(RADII) + 1
     weights = torch.zeros(groups, dtype=torch.float64)
@@ -280,7 +367,7 @@ def _best_weights(step: Tensor, wanted: Tensor, classes: Tensor, *, doubt: int) 
     squares = torch.zeros(groups, dtype=torch.float64).index_add_(0, classes, step.square().cpu())
     # The best weight of all is the prior of the thinnest gaps, and so on from each class to the next wider one.
     weight = float((products.sum() / squares.sum().clamp_min(1e-30)).clamp(0, 1))
-    chance = doubt * _chance(step, wanted - weight * step)
+    chance = _chance(step, wanted - weight * step, together)
     weight = float(((products.sum() - chance) / squares.sum().clamp_min(1e-30)).clamp(0, 1))
     prior = _PRIOR * float(squares.sum()) / max(1, len(classes))
     # Wide gaps stay as they are: the other picture may be far off there, and one gap tells little of another.
@@ -288,13 +375,13 @@ def _best_weights(step: Tensor, wanted: Tensor, classes: Tensor, *, doubt: int) 
         # The errors in one gap go together.
         independent = 1 / (2 * radius + 1) ** 2
         inside = (classes == group).to(step.device)
-        chance = doubt * _chance(step[inside], (wanted - weight * step)[inside])
+        chance = _chance(step[inside], (wanted - weight * step)[inside], together)
         product, square = independent * (float(products[group]) - chance), independent * float(squares[group])
         weight = min(max((product + prior * weight) / max(square + prior, 1e-30), 0.0), 1.0)
         weights[group] = weight
     return weights
 
 
-def _chance(step: Tensor, rest: Tensor) -> float:
+def _chance(step: Tensor, rest: Tensor, together: float) -> float:
     """The standard deviation of the sum of their products, if there is nothing in common."""
-    return math.sqrt(_TOGETHER * float((step * rest).square().sum()))
+    return math.sqrt(together * float((step * rest).square().sum()))

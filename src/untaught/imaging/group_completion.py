@@ -22,6 +22,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from untaught.imaging.collaborative_filter import cosines, haar
+from untaught.kernels import for_processor
 
 __all__ = ["AGAIN", "FROM_SMOOTH", "GroupCompletion", "Schedule", "completion_memory"]
 
@@ -29,13 +30,15 @@ _BLOCK = 8
 """Side of a block, in pixels."""
 _STEP = 4
 """Pixels between two reference blocks, each of which gets a group."""
-_RADIUS = 16
+_RADIUS = 24
 """Search radius for similar blocks, in pixels."""
+_DOUBT = 0.5
+"""A block at that distance, in one direction, has to be so much more similar than one nearby."""
 _GROUP, _SMALL_GROUP = 32, 16
 """Blocks in a group by its singular vectors, and by a fixed transform; a power of two."""
 _COMPARED = 28
 """Cosine coefficients by which blocks are compared: the lowest."""
-_REGROUP = 5
+_REGROUP = 3
 """Steps until similar blocks are looked for again."""
 _RELAXATION = 1.9
 """A step goes so many times as far as the filtered picture says, but for the last one; below 2."""
@@ -47,8 +50,7 @@ _CHANNELS = 4
 _CHUNK, _AT_ONCE = 512, 128
 """Groups that are filtered together, and that a thread decomposes at once."""
 
-
-_BYTES = 3000
+_BYTES, _BYTES_WITHOUT_KERNELS = 400, 3000
 """Of memory for each pixel of a tile with its margin (measured)."""
 
 
@@ -71,10 +73,10 @@ class Schedule:
         return [(kind, float(value)) for kind, part in parts for value in np.geomspace(*part)]
 
 
-FROM_SMOOTH = Schedule((1.4, 0.18, 15), (2.7, 0.23, 10))
+FROM_SMOOTH = Schedule((1.4, 0.18, 15), (2.7, 0.23, 14))
 """For a filling that is smooth."""
 
-AGAIN = Schedule((1.0, 1.0, 0), (1.8, 0.23, 8))
+AGAIN = Schedule((1.0, 1.0, 0), (1.2, 0.23, 8))
 """For a filling that was completed before, and has got better values since."""
 
 
@@ -160,7 +162,8 @@ class GroupCompletion:
 
 def completion_memory(size: Sequence[int]) -> float:
     """The bytes that a completion of a colour picture of this height and width takes at most, besides the picture."""
-    return _BYTES * math.prod(min(side, _TILE + 2 * _MARGIN) for side in size)
+    each = _BYTES_WITHOUT_KERNELS if for_processor() is None else _BYTES
+    return each * math.prod(min(side, _TILE + 2 * _MARGIN) for side in size)
 
 
 def _deviation(picture: Tensor, known: Tensor) -> float:
@@ -219,6 +222,7 @@ class _Groups:
         height, self._width = gaps.shape
         high, wide = height - _BLOCK + 1, self._width - _BLOCK + 1
         touched = F.max_pool2d(gaps.float()[None, None], _BLOCK, 1)[0, 0] > 0
+        self._kernels = for_processor()
         # The first pixel of each block; blocks are known by it.
         self._corners = (torch.arange(high)[:, None] * self._width + torch.arange(wide))[touched]
         self._number = torch.full((height * self._width,), -1)
@@ -235,16 +239,24 @@ class _Groups:
         ]
         chosen = touched[lines[0]][:, lines[1]].nonzero()
         rows, columns = (line[chosen[:, axis]] for axis, line in enumerate(lines))
-        spectra = F.conv2d(guide[None, None], _transform()[:_COMPARED].view(-1, 1, _BLOCK, _BLOCK))
-        keys = spectra[0].flatten(1).T.contiguous()
         home = rows * wide + columns
+        spectra = F.conv2d(guide[None, None], _transform()[:_COMPARED].view(-1, 1, _BLOCK, _BLOCK))
+        if self._kernels is not None:
+            members = torch.empty(len(home), _GROUP, dtype=torch.int32)
+            features = F.pad(spectra.flatten(), (0, 16))  # which the kernel may read, too
+            self._kernels.similar_blocks(
+                members, _GROUP, home.int(), len(home), features, _COMPARED, high, wide, _RADIUS, _DOUBT
+            )
+            return members + members // wide * (self._width - wide)
+        keys = spectra[0].flatten(1).T.contiguous()
         own = keys[home]
         right = torch.arange(-_RADIUS, _RADIUS + 1)[:, None]
         distances, moves = [], []
         for down in range(-_RADIUS, _RADIUS + 1):
             outside = (rows + down < 0) | (rows + down >= high) | (columns + right < 0) | (columns + right >= wide)
             there = torch.where(outside, home, home + down * wide + right)
-            distances.append((keys[there] - own).square_().sum(2).masked_fill_(outside, torch.inf))
+            doubt = 1 + _DOUBT * ((down / _RADIUS) ** 2 + (right / _RADIUS) ** 2)
+            distances.append((keys[there] - own).square_().sum(2).mul_(doubt).masked_fill_(outside, torch.inf))
             moves.append(down * self._width + right[:, 0])
         least, which = torch.cat(distances).topk(_GROUP, dim=0, largest=False)
         # Where there are too few partners, the block is its own partner.
@@ -254,6 +266,13 @@ class _Groups:
     def filtered(self, planes: Tensor, threshold: float, *, adaptive: bool) -> Tensor:
         """Planes, (C, H, W), without the small components of the groups, wherever a block touches a gap."""
         channels, flat = len(planes), planes.flatten(1)
+        window = _window()
+        if self._kernels is not None:
+            result, touched = torch.empty_like(flat), (self._number >= 0).float()
+            self._kernels.filter_groups(
+                result, flat, *planes.shape, self._members, len(self._members), touched, window, threshold, adaptive
+            )
+            return result.view_as(planes)
         sums = flat.new_zeros(len(self._corners), channels * _BLOCK**2)
         weights = flat.new_zeros(len(self._corners))
         members = self._members if adaptive else self._members[:, :_SMALL_GROUP]
@@ -269,8 +288,6 @@ class _Groups:
             sums.index_add_(0, number, kept.flatten(0, 1)[inside].mul_(trust[:, None]))
             weights.index_add_(0, number, trust)
         # Blocks fade out towards their edges, so that the edges do not show.
-        fading = torch.kaiser_window(_BLOCK, periodic=False, beta=2.0, dtype=torch.float32)
-        window = torch.outer(fading, fading).flatten()
         top, bottom = torch.zeros_like(flat), torch.zeros_like(flat[0])
         blocks = sums.view(-1, channels, _BLOCK**2).permute(2, 1, 0) * window[:, None, None]
         for pixel, share, block in zip(self._pixels.tolist(), window.tolist(), blocks, strict=True):
@@ -279,6 +296,12 @@ class _Groups:
             for plane, values in zip(top, block, strict=True):
                 plane.index_add_(0, places, values)
         return torch.where(bottom > 0, top / bottom.clamp_min(1e-30), flat).view_as(planes)
+
+
+def _window() -> Tensor:
+    """The weights of a block's pixels, (64,)."""
+    fading = torch.kaiser_window(_BLOCK, periodic=False, beta=2.0, dtype=torch.float32)
+    return torch.outer(fading, fading).flatten()
 
 
 def _transform() -> Tensor:

@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 
 from untaught.backend.cpu.network import CompiledNetwork
-from untaught.backend.kernels import Kernels
+from untaught.kernels import Kernels
 
 __all__ = ["evaluate"]
 

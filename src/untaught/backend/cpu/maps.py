@@ -7,7 +7,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from untaught.backend.kernels import Kernels
+from untaught.kernels import Kernels
 from untaught.priors.blocks import BatchNormalisation, Padding
 
 __all__ = ["LANES", "Gradients", "Map", "Normalisation", "Step", "Workspace", "padded"]

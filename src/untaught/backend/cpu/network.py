@@ -12,8 +12,8 @@ from untaught.backend.cpu import parts
 from untaught.backend.cpu.maps import Gradients, Map, Step
 from untaught.backend.cpu.parts import Convolved, Joined
 from untaught.backend.cpu.pointwise import Pointwise
-from untaught.backend.kernels import Kernels
 from untaught.backend.sums import sums
+from untaught.kernels import Kernels
 from untaught.priors.blocks import Convolution
 from untaught.priors.encoder_decoder import EncoderDecoder, NetworkSettings
 

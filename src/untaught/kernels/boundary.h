@@ -10,6 +10,7 @@
 #include <string>
 
 #include "concatenation.h"
+#include "groups.h"
 #include "head.h"
 #include "im2col.h"
 #include "noise.h"
@@ -151,6 +152,16 @@ void perturb(T* out, float* base, int64_t count, float deviation, int64_t key, i
     ::perturb<T>(out, base, count, deviation, uint64_t(key), walk);
 }
 
+void similar_blocks(int32_t* members, int64_t size, const int32_t* homes, int64_t groups, const float* features,
+                    int64_t count, int64_t high, int64_t wide, int64_t radius, float doubt) {
+    ::similar_blocks(members, size, homes, groups, features, count, high, wide, radius, doubt);
+}
+void filter_groups(float* result, const float* planes, int64_t channels, int64_t height, int64_t width,
+                   const int32_t* members, int64_t groups, const float* touched, const float* window, float threshold,
+                   int adaptive) {
+    ::filter_groups(result, planes, channels, height, width, members, groups, touched, window, threshold, adaptive);
+}
+
 // The number of threads when the calling thread runs a kernel.
 void use_threads(int64_t count) { omp_set_num_threads(int(count)); }
 
@@ -216,6 +227,8 @@ inline const Entry* table() {
                                     ENTRY(normalise_back),
                                     ENTRY(normalise_concatenation_back),
                                     ENTRY(winograd_weights_back),
+                                    ENTRY(similar_blocks),
+                                    ENTRY(filter_groups),
                                     ENTRY(use_threads),
                                     ENTRY(fail),
                                     BOTH(try_product),

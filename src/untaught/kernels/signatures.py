@@ -93,6 +93,11 @@ COMMON = {
     "float* c2[channels], float* dgamma[used], float* dbeta[used]",
     "winograd_weights_back": f"float* gradient[{_STRIDED_KERNEL}], float* total[16 * outputs * length], "
     f"{_WINOGRAD_WEIGHTS}",
+    "similar_blocks": "int32* members[groups * size], int size, int32* homes[groups], int groups, "
+    "float* features[count * high * wide + 16], int count, int high, int wide, int radius, real doubt",
+    "filter_groups": "float* result[channels * height * width], float* planes[channels * height * width], "
+    "int channels, int height, int width, int32* members[groups * 32], int groups, float* touched[height * width], "
+    "float* window[64], real threshold, flag adaptive",
     "use_threads": "int count",
     "fail": "int shares",
 }

@@ -1,4 +1,4 @@
-"""Compiles the kernels beside their sources: ``python -m untaught.backend.kernels.build``.
+"""Compiles the kernels beside their sources: ``python -m untaught.kernels.build``.
 
 The package's build runs this file by itself, before anything of it is installed, so it needs the standard library only.
 """

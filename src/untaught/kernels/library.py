@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ctypes
 import functools
+import os
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -11,12 +12,13 @@ from typing import Any, NamedTuple
 import torch
 from torch import Tensor
 
-from untaught.backend.kernels.build import FOLDER, source_hash
-from untaught.backend.kernels.openmp import share_runtime
-from untaught.backend.kernels.signatures import COMMON, TYPED, KernelError, Signature
-from untaught.backend.kernels.torch_products import find_products
+from untaught.errors import SettingError
+from untaught.kernels.build import FOLDER, source_hash
+from untaught.kernels.openmp import share_runtime
+from untaught.kernels.signatures import COMMON, TYPED, KernelError, Signature
+from untaught.kernels.torch_products import find_products
 
-__all__ = ["Kernels", "Loaded", "load"]
+__all__ = ["Kernels", "Loaded", "for_processor", "load", "switched_off"]
 
 _TYPES: dict[str, Any] = {"n": ctypes.c_int64, "f": ctypes.c_float, "i": ctypes.c_int}
 _TYPES |= dict.fromkeys("HFDI", ctypes.c_void_p)
@@ -77,6 +79,25 @@ class Loaded(NamedTuple):
 
     kernels: Kernels | None
     reason: str = ""
+
+
+def switched_off() -> str:
+    """Why the kernels are not to be used, whether there are any or not; empty if they are.
+
+    Raises:
+        SettingError: for a value that the environment variable UNTAUGHT_KERNELS cannot have.
+    """
+    wanted = os.environ.get("UNTAUGHT_KERNELS") or "auto"
+    if wanted not in ("auto", "off"):
+        raise SettingError(f"the environment variable UNTAUGHT_KERNELS must be one of auto, off: found {wanted!r}")
+    if wanted == "off":
+        return "UNTAUGHT_KERNELS=off"
+    return "" if torch.backends.mkldnn.enabled else "oneDNN, which the compiled ones call, is switched off"
+
+
+def for_processor() -> Kernels | None:
+    """The kernels for what is always computed in single precision on the processor; None without them."""
+    return None if switched_off() else load(torch.float32).kernels
 
 
 @functools.cache

@@ -14,13 +14,13 @@ import pytest
 import torch
 from scipy import stats
 
-from untaught.backend import kernels
+from untaught import kernels
 from untaught.backend.assembly import Assembly
 from untaught.backend.engine import choose_engine
-from untaught.backend.kernels import KernelError, openmp, torch_products
-from untaught.backend.kernels import library as loading
-from untaught.backend.kernels.build import FOLDER, source_hash
-from untaught.backend.kernels.signatures import COMMON, TYPED, Signature
+from untaught.kernels import KernelError, openmp, torch_products
+from untaught.kernels import library as loading
+from untaught.kernels.build import FOLDER, source_hash
+from untaught.kernels.signatures import COMMON, TYPED, Signature
 from untaught.priors.encoder_decoder import EncoderDecoder, NetworkSettings
 from untaught.priors.inputs import PerturbationSettings, PerturbedSampler
 
@@ -165,7 +165,7 @@ def test_a_second_runtime_in_a_folder_with_a_space_is_no_obstacle(tmp_path):
 import ctypes
 ctypes.CDLL({str(copy)!r})
 import torch
-from untaught.backend.kernels import load
+from untaught.kernels import load
 found = load(torch.float32)
 assert found.kernels is not None, found.reason
 """
