@@ -168,6 +168,27 @@ def test_two_results_side_by_side_a_loupe_and_a_strength(page, studio, picture, 
     assert Image.open(download.value.path()).format == "WEBP"
 
 
+def test_a_moment_is_kept(page, studio, picture):
+    body = {"picture": picture, "task": "inpaint", "settings": {"iterations": 100_000}}
+    job = studio.post("jobs", body, 201)["id"]
+    studio.wait_until(lambda: len(studio.get(f"jobs/{job}/moments")["iterations"]) > 1)
+    studio.post(f"jobs/{job}/cancel")
+    page.goto(f"{studio.home}/#job={job}")
+    until(page, "!document.getElementById('moment').disabled")
+    assert page.is_hidden("#keep-moment")
+    page.locator("#moment").fill("0")
+    shown = studio.get(f"jobs/{job}/moments")["iterations"][0]
+    until(page, f"document.body.dataset.shown === '{shown}'")
+    with page.expect_download() as download:
+        page.click("#keep-moment")
+    assert download.value.suggested_filename == f"photo-{shown}.png"
+    kept = np.asarray(Image.open(download.value.path()).convert("RGB"))
+    before = np.asarray(Image.open(io.BytesIO(studio.client.get(f"jobs/{job}/files/before").content)).convert("RGB"))
+    known = np.asarray(Image.open(io.BytesIO(studio.client.get(f"jobs/{job}/files/mask").content)).convert("L")) > 0
+    np.testing.assert_array_equal(kept[known], before[known])
+    assert (kept != before)[~known].any()
+
+
 @pytest.mark.slow
 def test_what_was_not_marked_is_shown_from_the_original(page, studio, picture):
     """Previews are JPEGs, and would show their blocks everywhere."""

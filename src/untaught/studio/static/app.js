@@ -4,7 +4,7 @@
 import { follow, order, post, put, set } from "./api.js";
 import * as asking from "./asking.js";
 import * as cards from "./cards.js";
-import { asRadios, make, sure } from "./dom.js";
+import { asRadios, saveAs, sure } from "./dom.js";
 import { clearField } from "./form.js";
 import { JobView } from "./job.js";
 import { listenForKeys } from "./keys.js";
@@ -190,9 +190,7 @@ async function loadMask(file) {
 
 async function exportMask() {
   if (!painting.mask) return;
-  const link = make("a", { href: URL.createObjectURL(await painting.mask.toBlob()), download: `${current.picture?.name ?? "picture"}-mask.png` });
-  link.click();
-  setTimeout(() => URL.revokeObjectURL(link.href), 1000);
+  saveAs(await painting.mask.toBlob(), `${current.picture?.name ?? "picture"}-mask.png`);
 }
 
 function listenForZoom() {

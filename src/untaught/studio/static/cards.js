@@ -71,10 +71,11 @@ function update(item, facts) {
   if (image.getAttribute("src") !== source) image.src = source;
 }
 
-function told({ state, progress, place, result }, share) {
+function told(facts, share) {
+  const { state, progress, place, result } = facts;
   if (state === "running" && progress) return say("state.running-share", { share });
   if (place) return say("state.queued-place", { place: place[0] });
-  return state === "done" && result?.seconds ? say("state.done-time", { time: duration(result.seconds) }) : say(`state.${state}`);
+  return state === "done" && result?.seconds ? say("state.done-time", { time: duration(result.seconds), about: aboutJob(facts, true) }) : say(`state.${state}`);
 }
 
 async function removeJob(facts) {

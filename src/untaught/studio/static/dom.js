@@ -41,6 +41,12 @@ export function asRadios(group) {
   });
 }
 
+export function saveAs(blob, name) {
+  const link = make("a", { href: URL.createObjectURL(blob), download: name });
+  link.click();
+  setTimeout(() => URL.revokeObjectURL(link.href), 1000);
+}
+
 export function sure(text) {
   $("sure-text").textContent = text;
   $("sure").returnValue = "no";

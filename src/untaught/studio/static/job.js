@@ -3,7 +3,7 @@
 import { bitmap, get, post, remove } from "./api.js";
 import { Chart } from "./chart.js";
 import { Compare } from "./compare.js";
-import { showSubject } from "./dom.js";
+import { make, saveAs, showSubject } from "./dom.js";
 import { Outputs } from "./outputs.js";
 import { aboutJob, duration, knows, say, told } from "./words.js";
 
@@ -253,7 +253,7 @@ export class JobView {
     const { moments, line } = this, slider = $("moment");
     $("time").hidden = false;
     slider.disabled = moments.length < 2;
-    $("to-latest").hidden = this.following;
+    $("to-latest").hidden = $("keep-moment").hidden = this.following;
     slider.max = Math.max(1, moments.length - 1);
     const index = slider.disabled ? 1 : this.following ? moments.length - 1 : Math.max(0, moments.findLastIndex((moment) => moment <= this.shown));
     slider.value = index;
@@ -275,6 +275,14 @@ export class JobView {
     this.#showTime();
   }
 
+  async #keepMoment() {
+    const { id, shown, facts } = this, picture = await bitmap(`/jobs/${id}/moments/${shown}`);
+    if (!picture || id !== this.id) return;
+    const canvas = make("canvas", { width: facts.width, height: facts.height });
+    canvas.getContext("2d").drawImage(this.compare.composed(picture), 0, 0, facts.width, facts.height);
+    canvas.toBlob((blob) => saveAs(blob, `${facts.name}-${shown}.png`), "image/png");
+  }
+
   // Actions ---------------------------------------------------------------------------------------------------------
 
   async #ask(what, content) {
@@ -292,6 +300,7 @@ export class JobView {
     for (const [id, places] of [["earlier", -1], ["later", 1]]) $(id).addEventListener("click", () => this.#ask("move", { places }));
     $("continue").addEventListener("click", () => this.#ask("continue", { iterations: Number($("more-iterations").value) || 200 }));
     $("moment").addEventListener("input", () => this.#setMoment(Number($("moment").value)));
+    $("keep-moment").addEventListener("click", () => this.#keepMoment());
     $("to-best").addEventListener("click", () => this.#setMoment(this.bestIndex));
     $("to-latest").addEventListener("click", () => this.#setMoment(this.moments.length - 1));
     $("uncertainty").addEventListener("change", () => this.#showUncertainty());

@@ -217,7 +217,7 @@ export const STRINGS = {
   "state.running-share": "Running · {share} %",
   "state.paused": "Paused",
   "state.done": "Done",
-  "state.done-time": "Done · {time}",
+  "state.done-time": "Done · {time} · {about}",
   "state.failed": "Failed",
   "state.cancelled": "Cancelled",
   "job.opening": "Opening…",
@@ -332,6 +332,8 @@ export const STRINGS = {
   "moment.best": "Best",
   "tip.best": "The iteration that measures best so far",
   "moment.latest": "Latest",
+  "moment.keep": "Keep this moment",
+  "tip.keep": "Saves the picture of this moment, as it is shown",
 
   "time.seconds": "{number} s",
   "time.minutes": "{number} min",

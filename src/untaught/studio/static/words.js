@@ -25,10 +25,11 @@ export const recipeOf = (note) => /the recipe ([\w-]+)/.exec(note)?.[1];
 
 export const optionTitle = (name) => (knows(`option.${name}`) ? say(`option.${name}`) : named(name));
 
-// What a job does, with the settings that were changed.
-export function aboutJob({ task, settings, crop }) {
+// What a job does, with the settings that were changed; on a narrow card the task comes last.
+export function aboutJob({ task, settings, crop }, narrow = false) {
   const changed = Object.entries(settings).map(([name, value]) => (name === "recipe" ? recipeTitle(value) : `${optionTitle(name)}: ${[value].flat().join(say("form.to"))}`));
-  return [taskTitle(task), ...changed, crop && say("job.part")].filter(Boolean).join(" · ");
+  const words = [...changed, crop && say("job.part")];
+  return (narrow ? [...words, taskTitle(task)] : [taskTitle(task), ...words]).filter(Boolean).join(" · ");
 }
 
 export const taskTitle = (name) => (knows(`task.${name}`) ? say(`task.${name}`) : named(name));
