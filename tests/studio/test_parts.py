@@ -2,12 +2,14 @@
 
 import asyncio
 import os
+import subprocess
 import sys
 import time
 from pathlib import Path
 
 import numpy as np
 import pytest
+from PIL import Image
 
 pytest.importorskip("fastapi", reason="the studio is an extra: pip install 'untaught[studio]'")
 
@@ -326,6 +328,22 @@ def test_the_log_of_earlier_workers_is_kept(tmp_path):
     asyncio.run(start_and_leave())
     assert log.stat().st_size < 2**20
     assert (tmp_path / "worker.old.log").stat().st_size > 2**20
+
+
+def test_uploads_marks_and_proposals_import_no_torch(tmp_path):
+    Image.fromarray(np.random.default_rng(0).integers(0, 256, (40, 50, 3), np.uint8)).save(tmp_path / "file", "PNG")
+    code = """
+import os, sys
+from untaught.studio import file_reader
+os.chdir(sys.argv[1])
+file_reader.read_picture()
+file_reader.propose_mask("original.png", "", "auto", "0.5")
+os.rename("mask.png", "file")
+file_reader.read_mask("50", "40")
+print([name for name in ("torch", "skimage") if name in sys.modules])
+"""
+    command = [sys.executable, "-c", code, str(tmp_path)]
+    assert subprocess.run(command, capture_output=True, text=True, check=True).stdout == "[]\n"
 
 
 def test_what_is_slow_keeps_no_upload_waiting(monkeypatch):

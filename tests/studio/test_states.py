@@ -36,6 +36,29 @@ def test_a_job_that_waits_has_nothing_to_compare_and_no_checkpoint(page, studio,
     playwright.expect(page.locator("#why")).to_contain_text("checkpoint")
 
 
+@pytest.mark.parametrize("motion", ["no-preference", "reduce"])
+def test_the_divider_sweeps_once_at_the_end(page, studio, picture, motion):
+    page.emulate_media(reduced_motion=motion)
+    job = studio.post("jobs", {"picture": picture, **LONG}, 201)["id"]
+    page.goto(f"{studio.home}/#job={job}")
+    page.locator("#divider").wait_for()
+    page.evaluate("""() => {
+        const divider = document.getElementById("divider");
+        window.seen = [];
+        new MutationObserver(() => window.seen.push(Number(divider.getAttribute("aria-valuenow"))))
+            .observe(divider, { attributes: true, attributeFilter: ["aria-valuenow"] });
+    }""")
+    studio.post(f"jobs/{job}/finish")
+    playwright.expect(page.locator("#job-title")).to_have_text("Restored", timeout=60_000)
+    if motion == "reduce":
+        page.wait_for_timeout(2000)
+        assert page.evaluate("() => window.seen") == []
+        return
+    until(page, "window.seen.length && Math.min(...window.seen) < 20")
+    until(page, "window.seen.at(-1) === 50")
+    assert page.evaluate("() => Math.max(...window.seen)") > 80
+
+
 def test_what_was_compared_with_is_not_kept_for_another_job(page, studio, picture):
     jobs = []
     for noise in (10, 20, 30):

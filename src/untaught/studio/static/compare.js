@@ -8,6 +8,7 @@ import { levels } from "./stage.js";
 import { aboutJob, say } from "./words.js";
 
 const SETTLED = 700; // milliseconds without a change
+const SWEEP = 1600; // milliseconds
 const $ = (id) => document.getElementById(id);
 
 export class Compare {
@@ -155,6 +156,20 @@ export class Compare {
     $("divider").style.left = `${100 * this.stage.divide}%`;
     $("divider").setAttribute("aria-valuenow", Math.round(100 * this.stage.divide));
     this.stage.draw();
+  }
+
+  // Once, at the end of a job that was watched: the divider shows all of the picture before, then all of the result.
+  sweep() {
+    const { stage } = this, began = performance.now();
+    let last = 0.5;
+    const step = (now) => {
+      if (!this.open || stage.view !== "divider" || stage.divide !== last) return; // the user has moved it
+      const share = Math.min(1, Math.max(0, now - began) / SWEEP);
+      this.#setDivide(share < 1 ? 0.5 + 0.5 * Math.sin(2 * Math.PI * share) : 0.5);
+      last = stage.divide;
+      if (share < 1) requestAnimationFrame(step);
+    };
+    if (!matchMedia("(prefers-reduced-motion: reduce)").matches) requestAnimationFrame(step);
   }
 
   #hold(holding) {

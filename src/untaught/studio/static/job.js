@@ -26,7 +26,7 @@ export class JobView {
     this.id = identity;
     this.facts = this.line = null;
     this.offset = 0;        // of the log, in bytes, as far as it is shown
-    this.opened = false;
+    this.opened = this.watched = false;
     this.moments = [];
     this.following = true;  // the latest preview is shown as it comes
     this.shown = null;      // the after picture: an iteration, "result", or null
@@ -95,6 +95,7 @@ export class JobView {
 
   async #take(facts) {
     if (facts.id !== this.id) return;
+    if (this.facts?.state === "running" && facts.state === "done" && this.compare.wanted === null) this.watched = true;
     this.facts = facts;
     showSubject(facts.name, `${facts.width} × ${facts.height}`);
     if (!this.opened) await this.#openBefore();
@@ -168,6 +169,7 @@ export class JobView {
     await this.stage.setAfter(picture);
     this.chart.shown = 0;
     this.chart.draw();
+    if (this.watched) { this.watched = false; this.compare.sweep(); }
     this.#showUncertainty();
     this.compare.offerStrength(this.facts);
     document.body.dataset.shown = "result";
