@@ -73,3 +73,20 @@ def mask() -> np.ndarray:
 def on_the_processor(monkeypatch):
     """Where a test names no device it runs on the processor, also on a machine with a GPU."""
     monkeypatch.setattr(torch.accelerator, "is_available", lambda: False)
+
+
+@pytest.fixture(params=["avx2", "avx512", "avx512_bf16"])
+def each_processor(request):
+    """The compiled kernels of each kind of processor, as far as this one can run them."""
+    from untaught.kernels import for_processor, library, load
+
+    if for_processor() is None or request.param not in library.processors():
+        pytest.skip("they cannot run here")
+    load.cache_clear()
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(library, "processors", lambda: [request.param])
+        kernels = for_processor()
+        assert kernels is not None
+        assert kernels.processor == request.param
+        yield
+    load.cache_clear()

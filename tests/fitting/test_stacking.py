@@ -160,7 +160,7 @@ def test_gaps_are_completed_bit_by_bit_and_again_with_all_that_is_known(stripes)
     assert stacking.shares[0] > 0.95
     completed = wrong(stacking, observed, known)
     assert completed < 0.1 * smooth
-    stacking.settle()
+    stacking.settle(hopeless=False)
     for _ in range(10):
         stacking.complete_again(lambda: stacking.classical, 100, last=False)
     assert stacking.watches
@@ -186,7 +186,7 @@ def test_a_completion_that_is_worse_on_held_out_values_is_left_out(stripes, monk
     stacking.complete(1)
     assert stacking.shares.max() < 0.05
     assert (stacking.classical - before).abs().max() < 0.05
-    stacking.settle()
+    stacking.settle(hopeless=False)
     stacking.complete_again(lambda: stacking.classical, 1, last=True)
 
 
@@ -205,7 +205,7 @@ def test_a_completion_continues_from_its_facts(stripes, calls, again):
     for _ in range(calls if not again else 40):
         one.complete(100)
     if again:
-        one.settle()
+        one.settle(hopeless=False)
         for _ in range(calls):
             one.complete_again(lambda: one.classical, 100, last=again == "last")
     other = Stacking(fill, observed, known, held, ())
@@ -236,7 +236,7 @@ def test_some_held_out_values_tell_the_share_of_a_network_that_became_good_late(
     stacking = completed_stacking(stripes)
     stacking.look(wrong_by(observed, 1.4 * wrong(stacking, observed, known) ** 0.5, 1))
     assert stacking.share < 0.5
-    stacking.settle()
+    stacking.settle(hopeless=False)
     watched = known & ~stacking.shown
     assert 0.2 < watched.sum() / held.sum() < 0.5
     assert not (watched & ~held).any()
@@ -259,7 +259,8 @@ def test_a_network_that_is_far_worse_is_given_up(stripes):
     stacking.look(torch.zeros_like(stripes[0]))
     assert stacking.hopeless(500, 600), stacking._deficit
     assert not stacking.hopeless(1, 10_000)
-    assert stacking.settle() >= 20
+    stacking.settle(hopeless=True)
+    assert stacking.shortest >= 20
     assert not stacking.watches
     assert torch.equal(stacking.shown, stripes[1])
 
@@ -268,7 +269,6 @@ def test_one_that_is_little_worse_is_not(stripes):
     stacking = completed_stacking(stripes)
     stacking.look(wrong_by(stripes[0], 1.2 * wrong(stacking, *stripes[:2]) ** 0.5, 1))
     assert not stacking.hopeless(500, 600)
-    assert stacking.settle() == 0
 
 
 @pytest.mark.parametrize("moment", [0.3, 0.6, 0.95])

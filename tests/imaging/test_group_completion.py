@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
@@ -12,7 +11,7 @@ from torch import Tensor
 
 from untaught.imaging import group_completion
 from untaught.imaging.group_completion import AGAIN, FROM_SMOOTH, GroupCompletion, Schedule
-from untaught.kernels import for_processor, library, load
+from untaught.kernels import for_processor
 from untaught.tasks.classical import fill
 
 SHORT = Schedule((1.4, 0.5, 3), (2.7, 1.0, 2))
@@ -187,23 +186,7 @@ def groups_of(picture: Tensor, known: Tensor, monkeypatch: pytest.MonkeyPatch, *
     return made
 
 
-@pytest.fixture(params=["avx2", "avx512", "avx512_bf16"])
-def _processor(request: pytest.FixtureRequest) -> Iterator[None]:
-    """Kernels for another kind of processor, if this one can run them."""
-    if request.param not in library.processors():
-        pytest.skip("this processor cannot run them")
-    load.cache_clear()
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(library, "processors", lambda: [request.param])
-        kernels = for_processor()
-        assert kernels is not None
-        assert kernels.processor == request.param
-        yield
-    load.cache_clear()
-
-
-@compiled
-@pytest.mark.usefixtures("_processor")
+@pytest.mark.usefixtures("each_processor")
 @pytest.mark.parametrize("size", [(64, 70), (8, 8), (9, 30), (40, 12)], ids=str)
 @pytest.mark.parametrize("channels", [1, 3])
 def test_the_kernels_agree_with_torch(size: tuple[int, int], channels: int, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -7,6 +7,7 @@ from skimage import data
 from skimage.restoration import inpaint_biharmonic
 
 from untaught.imaging.damage import scratches
+from untaught.priors import first_guess
 from untaught.priors.first_guess import biharmonic, pull_push
 
 
@@ -58,3 +59,20 @@ def test_texture_around_a_deep_hole_makes_no_blobs_in_it():
     plain = inpaint_biharmonic(np.where(known, texture, 0), ~known)
     found = biharmonic(*tensors(texture, known))[0, 0].numpy()
     assert np.square(found - texture)[~known].mean() < 0.7 * np.square(plain - texture)[~known].mean()
+
+
+@pytest.mark.usefixtures("each_processor")
+@pytest.mark.parametrize("shape", [(1, 1, 9, 40), (2, 3, 150, 70), (1, 2, 64, 200)])
+@pytest.mark.parametrize("own", [False, True], ids=["the same gaps", "gaps of each channel"])
+def test_the_kernel_agrees_with_torch(shape, own, monkeypatch):
+    generator = torch.Generator().manual_seed(0)
+    weights = (torch.rand(shape if own else (shape[0], 1, *shape[2:]), generator=generator) > 0.4).float()
+    weights[:, :1, 3:7, 5:25] = 0
+    if own:
+        weights[:, -1] = 1
+    values = torch.rand(shape, generator=generator) * weights
+    before = values.clone()
+    found = biharmonic(values, weights)
+    monkeypatch.setattr(first_guess, "for_processor", lambda: None)
+    torch.testing.assert_close(found, biharmonic(values, weights), atol=1e-5, rtol=0)
+    assert torch.equal(values, before)

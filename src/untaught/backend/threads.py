@@ -14,7 +14,7 @@ from statistics import median
 
 import torch
 
-__all__ = ["Threads", "one_thread"]
+__all__ = ["Threads"]
 
 _WINDOW = 6
 """Iterations of which the median time counts."""
@@ -30,20 +30,6 @@ _SLOWER = 1.5
 
 _REST, _LONGEST_REST = 4, 64
 """Windows between two trials; twice as many after each trial that was in vain."""
-
-
-@contextlib.contextmanager
-def one_thread() -> Iterator[None]:
-    """Products of small matrices in one thread: with several, some processors sum in another order."""
-    most = torch.get_num_threads()
-    if most == 1:
-        yield
-        return
-    torch.set_num_threads(1)
-    try:
-        yield
-    finally:
-        torch.set_num_threads(most)
 
 
 class Threads:

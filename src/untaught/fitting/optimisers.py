@@ -12,8 +12,8 @@ import torch
 from pydantic import Field
 from torch import Tensor, nn
 
-from untaught.backend.threads import one_thread
 from untaught.errors import SettingError
+from untaught.kernels import one_thread
 from untaught.settings import settings
 
 __all__ = [

@@ -286,13 +286,12 @@ class Run:
             # The caller goes on after Ctrl-C.
             self.stop_reason = StopReason.ITERATIONS
         while not self._finished:
-            limit = self._stage_until()
-            for state in self._stage(limit):
+            for state in self._stage(self._stage_until()):
                 if self._stacking is not None:
                     state = self._stacked(state)
                 self.last = state
                 self._note(state)
-                turn = self._look(state) or state.iteration >= limit
+                turn = self._look(state) or state.iteration >= self._stage_until()
                 if turn:
                     self._turn(state)
                 yield state
@@ -536,6 +535,8 @@ class Run:
             stacking.complete_again(lambda: state.stacked_by(stacking.frozen()).picture, within, last=last)
             if stacking.watches and iteration % self._looks_every(iteration) == 0:
                 stacking.look(state.average, self._fit.visited)
+                if stacking.hopeless(iteration, self._until):
+                    self._until = min(self._until, iteration + stacking.shortest)
         elif iteration > 1:
             stacking.complete(within)
         return state.stacked_by(stacking.frozen())
@@ -584,9 +585,7 @@ class Run:
                     if self._held is not None and self.job.problem.operator is None:
                         error = self._held_out_errors(state)
                         self._factor, self._expected = calibrate(state, error, self._held), float(error.square().mean())
-                stacking, iteration = self._stacking, state.iteration
-                hopeless = stacking is not None and stacking.hopeless(iteration, self._until)
-                if self._patience.exhausted or (hopeless and iteration % rule.every == 0):
+                if self._patience.exhausted or (self._hopeless and state.iteration % rule.every == 0):
                     self.stop_reason = rule.reason
                     return True
             share = rule.refit if self._held is not None else 0.0
@@ -626,17 +625,26 @@ class Run:
         if self._patience is not None and self._patience.best_iteration:
             share = self.job.recipe.stopping.refit
             length = min(length, max(20, round(self._patience.best_iteration * share / (1 - share))))
-        length = min(length, self._use_all() or length)
+        if self._use_all():
+            assert self._stacking is not None
+            length = min(length, self._stacking.shortest)
         self._until = self._fit.iteration + length
         self._finished = length == 0
 
-    def _use_all(self) -> int:
-        """Show the network the held-out values too; how many iterations are enough for that, 0 if that is unknown."""
-        enough = 0 if self._stacking is None else self._stacking.settle()
+    @property
+    def _hopeless(self) -> bool:
+        """Whether the network will never have a share of the answer, as far as can be told."""
+        return self._stacking is not None and self._stacking.hopeless(self._fit.iteration, self._until)
+
+    def _use_all(self) -> bool:
+        """Show the network the held-out values too; whether that is in vain, because it will never have a share."""
+        hopeless = self._hopeless
+        if self._stacking is not None:
+            self._stacking.settle(hopeless=hopeless)
         self._in_search = False
         with torch.inference_mode(False):
             self._fit.sampler.set_known(self._shown)
-        return enough
+        return hopeless
 
     @property
     def _shown(self) -> Tensor:

@@ -30,7 +30,7 @@ _PRIOR = 50
 _FEWEST, _MOST = 4, 16
 """Steps of a completion in an iteration, at least: they bring more than it does. At most: a fit can be cancelled."""
 
-_USEFUL, _LEARNT = 2.0, 2.0
+_USEFUL, _LEARNT = 2.0, 1.5
 """A network that is so many dB worse than the classical picture has no share; it gains so many dB, at most, when its
 iterations double (docs/lab-notes/anytime.md)."""
 
@@ -89,6 +89,7 @@ class Stacking:
         self.watches = False
         self._tested: Tensor | None = None
         self._deficit = 0.0
+        self._shortest = 0
         self._strips = strips
         self._completion: GroupCompletion | None = None
         self._round = 0
@@ -205,6 +206,8 @@ class Stacking:
 
     def hopeless(self, iteration: int, iterations: int) -> bool:
         """Whether a network that has come so far by this iteration of so many will never have a share of the answer."""
+        if self._round > 1:
+            return False
         finished = self._completion is not None and self._completion.finished and bool(self.shares.any())
         return finished and self._deficit > _USEFUL + _LEARNT * math.log2(max(iterations / iteration, 1))
 
@@ -237,27 +240,26 @@ class Stacking:
     @functools.cached_property
     def _together(self) -> float:
         """The errors of so many values go together: held-out ones that are neighbours."""
-        held = torch.zeros_like(self._known)
-        held[self._held] = True
-        near = F.avg_pool2d(held.flatten(0, 1)[:, None].float(), 3, 1, 1).view(held.shape)
-        return 9 * float(near[self._held].mean())
+        number, _, row, column = self._held
+        held = torch.zeros_like(self._known[:, :1], dtype=torch.float32)
+        held[number, 0, row, column] = 1
+        return 25 * float(F.avg_pool2d(held, 5, 1, 2)[number, 0, row, column].mean())
 
-    def settle(self) -> int:
-        """Give back the held-out values, but for some that are watched if the network may have a share of the answer.
-
-        Returns:
-            How many iterations are needed at least, if it may not; 0 if it may.
-        """
-        steps = 0 if self._completion is None else self._completion.steps
+    def settle(self, *, hopeless: bool) -> None:
+        """Give back the held-out values, but for some that are watched if the network may have a share of it."""
+        if self._completion is not None:
+            self._shortest = math.ceil(self._completion.steps * len(AGAIN.steps) / len(FROM_SMOOTH.steps) / _MOST)
         self._completion = None
-        self._watch(useful=bool(self.shares.any()) and self._deficit < _USEFUL + _LEARNT)
+        self._watch(useful=bool(self.shares.any()) and not hopeless)
         if not self.watches and self.share < _NO_SHARE:
             # Only further looks would need them.
             self.evaluated, self.smooth = None, self.classical
             self.weights = torch.zeros_like(self.weights)
-            if self._deficit >= _USEFUL + _LEARNT:
-                return max(_SHORTEST, math.ceil(steps * len(AGAIN.steps) / len(FROM_SMOOTH.steps) / _MOST))
-        return 0
+
+    @property
+    def shortest(self) -> int:
+        """The iterations in which the answer can be completed again."""
+        return max(_SHORTEST, self._shortest)
 
     def _watch(self, *, useful: bool) -> None:
         """Compare on some of the held-out values only from now on, if that is useful and they are enough."""

@@ -7,6 +7,7 @@ loaded, a fit runs without them in plain torch, with the same result up to round
 from __future__ import annotations
 
 from untaught.kernels.library import Kernels, Loaded, for_processor, load, switched_off
+from untaught.kernels.openmp import one_thread
 from untaught.kernels.signatures import KernelError
 
-__all__ = ["KernelError", "Kernels", "Loaded", "for_processor", "load", "switched_off"]
+__all__ = ["KernelError", "Kernels", "Loaded", "for_processor", "load", "one_thread", "switched_off"]

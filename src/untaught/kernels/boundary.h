@@ -16,6 +16,7 @@
 #include "noise.h"
 #include "normalisation.h"
 #include "pointwise.h"
+#include "surface.h"
 #include "upsampled.h"
 #include "winograd.h"
 
@@ -162,6 +163,11 @@ void filter_groups(float* result, const float* planes, int64_t channels, int64_t
     ::filter_groups(result, planes, channels, height, width, members, groups, touched, window, threshold, adaptive);
 }
 
+void bend_least(float* picture, const float* free, int64_t channels, int64_t height, int64_t width, int64_t steps,
+                float tension, int own) {
+    ::bend_least(picture, free, channels, height, width, steps, tension, own);
+}
+
 // The number of threads when the calling thread runs a kernel.
 void use_threads(int64_t count) { omp_set_num_threads(int(count)); }
 
@@ -229,6 +235,7 @@ inline const Entry* table() {
                                     ENTRY(winograd_weights_back),
                                     ENTRY(similar_blocks),
                                     ENTRY(filter_groups),
+                                    ENTRY(bend_least),
                                     ENTRY(use_threads),
                                     ENTRY(fail),
                                     BOTH(try_product),

@@ -5,14 +5,15 @@ Two runtimes would mean two sets of threads that wait for each other on the same
 
 from __future__ import annotations
 
+import contextlib
 import ctypes
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import threadpoolctl  # type: ignore[import-untyped]
 import torch
 
-__all__ = ["choose_runtime", "share_runtime"]
+__all__ = ["choose_runtime", "one_thread", "share_runtime"]
 
 
 def choose_runtime(paths: Sequence[str], torch_folder: Path) -> str | None:
@@ -30,6 +31,20 @@ def choose_runtime(paths: Sequence[str], torch_folder: Path) -> str | None:
             if Path(path).is_relative_to(folder):
                 return path
     return next(iter(paths), None)
+
+
+@contextlib.contextmanager
+def one_thread() -> Iterator[None]:
+    """Small arrays in one thread: others would wait for each other, and some processors sum in another order."""
+    most = torch.get_num_threads()
+    if most == 1:
+        yield
+        return
+    torch.set_num_threads(1)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(most)
 
 
 def share_runtime() -> bool:

@@ -98,6 +98,8 @@ COMMON = {
     "filter_groups": "float* result[channels * height * width], float* planes[channels * height * width], "
     "int channels, int height, int width, int32* members[groups * 32], int groups, float* touched[height * width], "
     "float* window[64], real threshold, flag adaptive",
+    "bend_least": "float* picture[channels * height * width], float* free[(channels if own else 1) * height * width], "
+    "int channels, int height, int width, int steps, real tension, flag own",
     "use_threads": "int count",
     "fail": "int shares",
 }

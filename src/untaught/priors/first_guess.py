@@ -6,12 +6,14 @@ time.
 
 from __future__ import annotations
 
+import itertools
 from typing import Literal
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from untaught.kernels import for_processor, one_thread
 from untaught.priors.interpolation import doubled
 
 __all__ = ["Guess", "biharmonic", "interpolate", "pull_push"]
@@ -78,7 +80,10 @@ def _filled(values: Tensor, weights: Tensor, steps: int, coarser_steps: int, ten
     if solved and max(height, width) > _BLOCK and values.device.type == "cpu":
         return _block_by_block(values, weights, coarse, steps, tension)
     filled = values + doubled(coarse)[..., :height, :width] * (1 - weights)
-    return _bent_least(filled, 1 - weights, steps, tension) if solved else filled
+    if not solved:
+        return filled
+    with one_thread():
+        return _bent_least(filled, 1 - weights, steps, tension)
 
 
 def _halved(pictures: Tensor) -> Tensor:
@@ -94,27 +99,27 @@ def _block_by_block(values: Tensor, weights: Tensor, coarse: Tensor, steps: int,
     height, width = values.shape[-2:]
     free = (weights == 0).any(1)
     result = values.clone()
-    for number in range(len(values)):
-        for top in range(0, height, _BLOCK):
-            for left in range(0, width, _BLOCK):
-                gaps = free[number, top : top + _BLOCK, left : left + _BLOCK].nonzero()
-                if not len(gaps):
-                    continue
-                (first, start), (last, end) = gaps.amin(0).tolist(), gaps.amax(0).tolist()
-                inner = (slice(top + first, top + last + 1), slice(left + start, left + end + 1))
-                outer = tuple(
-                    slice(max(0, one.start - _MARGIN), min(side, one.stop + _MARGIN))
-                    for one, side in zip(inner, (height, width), strict=True)
-                )
-                part = (slice(number, number + 1), slice(None), *outer)
-                gap = 1 - weights[part]
-                picture = values[part] + _doubled_part(coarse[number : number + 1], *outer) * gap
-                solved = _bent_least(picture, gap, steps, tension)
-                rows, columns = (
-                    slice(one.start - other.start, one.stop - other.start)
-                    for one, other in zip(inner, outer, strict=True)
-                )
-                result[(number, slice(None), *inner)] = solved[0, :, rows, columns]
+    corners = itertools.product(range(len(values)), range(0, height, _BLOCK), range(0, width, _BLOCK))
+    # Blocks are small: threads that share one wait for each other, and beside other programs for a long time.
+    with one_thread():
+        for number, top, left in corners:
+            gaps = free[number, top : top + _BLOCK, left : left + _BLOCK].nonzero()
+            if not len(gaps):
+                continue
+            (first, start), (last, end) = gaps.amin(0).tolist(), gaps.amax(0).tolist()
+            inner = (slice(top + first, top + last + 1), slice(left + start, left + end + 1))
+            outer = tuple(
+                slice(max(0, one.start - _MARGIN), min(side, one.stop + _MARGIN))
+                for one, side in zip(inner, (height, width), strict=True)
+            )
+            part = (slice(number, number + 1), slice(None), *outer)
+            gap = 1 - weights[part]
+            picture = values[part] + _doubled_part(coarse[number : number + 1], *outer) * gap
+            solved = _bent_least(picture, gap, steps, tension)
+            rows, columns = (
+                slice(one.start - other.start, one.stop - other.start) for one, other in zip(inner, outer, strict=True)
+            )
+            result[(number, slice(None), *inner)] = solved[0, :, rows, columns]
     return result
 
 
@@ -135,6 +140,13 @@ def _bent_least(picture: Tensor, free: Tensor, steps: int, tension: float) -> Te
         steps: of conjugate gradients.
         tension: not negative, per squared pixel.
     """
+    kernels = for_processor() if picture.device.type == "cpu" else None
+    if kernels is not None:
+        result, free = picture.contiguous(), free.contiguous()
+        result = result.clone() if result is picture else result
+        for one, gap in zip(result, free, strict=True):
+            kernels.bend_least(one, gap, *one.shape, steps, tension, len(gap) > 1)
+        return result
     residual = -free * _bending(picture, tension)
     direction, norm = residual, _squared(residual)
     for _ in range(steps):

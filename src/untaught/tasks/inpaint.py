@@ -161,12 +161,17 @@ def _deepest(known: Tensor) -> float:
     import numpy as np
     from scipy import ndimage
 
+    from untaught.fitting.gaps import width_classes
+
     deepest = 0.0
     for one in known:
-        missing = ~one.any(0).numpy()
+        present = one.any(0)
+        missing = ~present.numpy()
+        # Around the middle of a deep hole, a square has nothing known.
+        middles = width_classes(present[None, None], (int(_DEEP / 2**0.5),))[0, 0].bool().numpy()
         labels, _ = ndimage.label(missing)
         for number, place in enumerate(ndimage.find_objects(labels), start=1):
-            if min(part.stop - part.start for part in place) >= _DEEP:
+            if middles[place][labels[place] == number].any():
                 # Beyond the edge of the picture nothing is known.
                 margins = [(int(p.start > 0), int(p.stop < side)) for p, side in zip(place, missing.shape, strict=True)]
                 depth = ndimage.distance_transform_edt(np.pad(labels[place] == number, margins)).max()
