@@ -121,6 +121,7 @@ def test_an_unknown_answer_is_no_answer(page, studio, photo):
     assert studio.client.put(path, json={"answer": "Not a name"}).status_code == 422
     assert studio.client.put(path, json={"answer": "of-another-version"}).status_code == 200
     page.goto(f"{studio.home}/#picture={picture}")
+    page.locator("#task").wait_for()
     playwright.expect(page.locator("#task [data-card=inpaint]")).to_have_attribute("aria-checked", "true")
     assert page.locator(IN_SIGHT).count() > 9
 
