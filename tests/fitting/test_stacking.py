@@ -240,6 +240,9 @@ def test_some_held_out_values_tell_the_share_of_a_network_that_became_good_late(
     watched = known & ~stacking.shown
     assert 0.2 < watched.sum() / held.sum() < 0.5
     assert not (watched & ~held).any()
+    # The classical picture knows nothing of them.
+    hidden, missing = ((stacking.classical - observed)[where].square().mean() for where in (watched, ~known))
+    assert 0.3 * missing < hidden < 3 * missing
     stacking.complete_again(lambda: stacking.classical, 1, last=False)
     assert not torch.equal(stacking.classical[watched], observed[watched])
     before = wrong(stacking, observed, known)

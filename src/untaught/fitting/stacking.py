@@ -31,8 +31,8 @@ _FEWEST, _MOST = 4, 16
 """Steps of a completion in an iteration, at least: they bring more than it does. At most: a fit can be cancelled."""
 
 _USEFUL, _LEARNT = 2.0, 1.5
-"""A network that is so many dB worse than the classical picture has no share; it gains so many dB, at most, when its
-iterations double (docs/lab-notes/anytime.md)."""
+"""A network that is so many dB worse than the classical picture in gaps of each width has no share. It gains so many
+dB, at most, when its iterations double (docs/lab-notes/anytime.md)."""
 
 _NO_SHARE = 0.01
 """A share that is smaller is none."""
@@ -199,9 +199,8 @@ class Stacking:
             number, _, *place = self._held
             seen = visited[(number, torch.zeros_like(number), *place)]
             step, wanted, classes = step[seen], wanted[seen], classes[seen]
-        thin = classes < WIDE
-        squares = [float(one[thin].square().sum()) for one in (wanted - step, wanted)]
-        self._deficit = 10 * math.log10(max(squares[0], 1e-30) / max(squares[1], 1e-30))
+        deficits = [_decibels(wanted - step, wanted, classes == one) for one in range(WIDE)]
+        self._deficit = min((one for one in deficits if one is not None), default=0.0)
         self.weights = _best_weights(step, wanted, classes.cpu(), together=self._together)
 
     def hopeless(self, iteration: int, iterations: int) -> bool:
@@ -250,7 +249,14 @@ class Stacking:
         if self._completion is not None:
             self._shortest = math.ceil(self._completion.steps * len(AGAIN.steps) / len(FROM_SMOOTH.steps) / _MOST)
         self._completion = None
+        completed = torch.zeros_like(self.smooth)
+        completed[self._held] = self._classical_held
         self._watch(useful=bool(self.shares.any()) and not hopeless)
+        if self.watches:
+            # It knows nothing of the watched values.
+            self.classical = self.classical.clone()
+            self.classical[self._held] = completed[self._held]
+        del completed
         if not self.watches and self.share < _NO_SHARE:
             # Only further looks would need them.
             self.evaluated, self.smooth = None, self.classical
@@ -351,6 +357,14 @@ class Stacking:
             return 0.0
         counts = torch.bincount(gaps.flatten().cpu().long(), minlength=len(self.weights)).double()
         return float((counts * self.weights).sum() / counts.sum())
+
+
+def _decibels(one: Tensor, other: Tensor, where: Tensor) -> float | None:
+    """How much larger one error is than another, in dB; None where too few values tell it."""
+    if int(where.sum()) < _PRIOR:
+        return None
+    squares = [max(float(error[where].square().sum()), 1e-30) for error in (one, other)]
+    return 10 * math.log10(squares[0] / squares[1])
 
 
 def _best_weights(step: Tensor, wanted: Tensor, classes: Tensor, *, together: float) -> Tensor:
