@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import ctypes
 import dataclasses
-from collections.abc import Sequence
+import functools
+from collections.abc import Callable, Sequence
 
 from untaught.backend.engine import Engine
 from untaught.backend.memory import available_memory, estimated_memory
@@ -12,7 +14,7 @@ from untaught.fitting.recipe import Recipe
 from untaught.imaging.group_completion import completion_memory
 from untaught.priors.encoder_decoder import NetworkSettings
 
-__all__ = ["available_memory", "check_memory", "fitted_to_memory", "needed_memory"]
+__all__ = ["available_memory", "check_memory", "fitted_to_memory", "give_back", "needed_memory"]
 
 _USABLE = 0.9
 _NARROWEST = 8
@@ -125,3 +127,21 @@ def _narrower(recipe: Recipe) -> Recipe:
 
 def _gigabytes(size: float) -> str:
     return f"{size / 1e9:.1f} GB"
+
+
+def give_back() -> None:
+    """Give memory that was freed back to the system, before much is needed at once.
+
+    glibc keeps it in pieces that are too small for a large picture. Other C libraries do without.
+    """
+    trim = _malloc_trim()
+    if trim is not None:
+        trim(0)
+
+
+@functools.cache
+def _malloc_trim() -> Callable[[int], int] | None:
+    try:
+        return ctypes.CDLL(None).malloc_trim
+    except (AttributeError, OSError, TypeError):
+        return None

@@ -42,6 +42,7 @@ from untaught.fitting.estimate import Estimate, estimate
 from untaught.fitting.held_out import calibrate, hold_out
 from untaught.fitting.loop import iterate
 from untaught.fitting.mean_weights import evaluation_interval, mean_output
+from untaught.fitting.memory import give_back
 from untaught.fitting.operator_check import blame_code, blame_operator, check_objective, check_operator
 from untaught.fitting.optimisers import OptimiserSettings, scheduled_rate
 from untaught.fitting.problem import Problem
@@ -607,6 +608,7 @@ class Run:
 
     def _turn(self, last: State | None) -> None:
         """Leave the stage: from the search to the best moment and all known values, from there to the end."""
+        give_back()
         if not self._in_search:
             self._finished = True
             return

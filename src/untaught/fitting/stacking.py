@@ -19,6 +19,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from untaught.fitting.gaps import RADII, WIDE, width_classes
+from untaught.fitting.memory import give_back
 from untaught.fitting.weights import best_weights, decibels
 from untaught.imaging.group_completion import AGAIN, FROM_SMOOTH, GroupCompletion, Schedule
 from untaught.priors.patches import Strip
@@ -124,6 +125,7 @@ class Stacking:
 
     def _begin_again(self, answer: Tensor, number: int) -> None:
         """Begin a round of completion from an answer, which holds the network's share already."""
+        give_back()
         watched, self._round = self.watches, number
         if number > 1:
             self.weights *= _LATER
@@ -131,7 +133,9 @@ class Stacking:
         elif watched:
             self.weights = torch.zeros_like(self.weights)
             self._tested = answer[self._held]
-        self.classical = torch.where(self._given, self._observed, answer)
+        # An answer without the network's share is the classical picture itself, which earlier states still hold.
+        into = answer if answer is not self.classical else None
+        self.classical = torch.where(self._given, self._observed, answer, out=into)
         self._completion = self._completion_of(self.classical)
 
     @property
@@ -247,14 +251,10 @@ class Stacking:
         if self._completion is not None:
             self._shortest = math.ceil(self._completion.steps * len(AGAIN.steps) / len(FROM_SMOOTH.steps) / _MOST)
         self._completion = None
-        completed = torch.zeros_like(self.smooth)
-        completed[self._held] = self._classical_held
-        self._watch(useful=bool(self.shares.any()) and not hopeless)
+        # The classical picture must know nothing of the watched values. To the answer they are known in any case.
+        hidden, chosen = self._classical_held, self._watch(useful=bool(self.shares.any()) and not hopeless)
         if self.watches:
-            # It knows nothing of the watched values.
-            self.classical = self.classical.clone()
-            self.classical[self._held] = completed[self._held]
-        del completed
+            self.classical[self._held] = hidden[chosen]
         if not self.watches and self.share < _NO_SHARE:
             # Only further looks would need them.
             self.evaluated, self.smooth = None, self.classical
@@ -265,18 +265,20 @@ class Stacking:
         """The iterations in which the answer can be completed again."""
         return max(_SHORTEST, self._shortest)
 
-    def _watch(self, *, useful: bool) -> None:
-        """Compare on some of the held-out values only from now on, if that is useful and they are enough."""
+    def _watch(self, *, useful: bool) -> Tensor:
+        """Compare on some of the held-out values only from now on, if that is useful and they are enough; on which."""
+        guess = self.guess if useful else self.smooth
         for cached in ("guess", "_together", "_held_classes"):
             self.__dict__.pop(cached, None)
         row, column = self._held[-2:]
-        watched = tuple(place[(row // _SQUARE + column // _SQUARE) % 3 == 0] for place in self._held)
-        self.watches, self.shown = useful and len(watched[0]) >= _FEWEST_WATCHED, self._known
+        chosen = (row // _SQUARE + column // _SQUARE) % 3 == 0
+        self.watches, self.shown = useful and int(chosen.sum()) >= _FEWEST_WATCHED, self._known
         if self.watches:
-            self._held, self._tested = watched, None
+            self._held, self._tested = tuple(place[chosen] for place in self._held), None
             self.shown = self._known.clone()
-            self.shown[watched] = False
-            self.smooth = self._fill(self._observed, self.shown).to(self._observed)
+            self.shown[self._held] = False
+            self.smooth = torch.where(self.shown, self._observed, guess, out=guess)
+        return chosen
 
     def frozen(self) -> Callable[[Tensor], Tensor]:
         """A function from an averaged output, (N, C, H, W), which it changes, to the answer with the weights of now."""
@@ -290,7 +292,7 @@ class Stacking:
                 return classical.to(average)
             if evaluated is not None:
                 average.lerp_(evaluated.to(average), mixture)
-            return torch.lerp(classical.to(average), average, weights.to(average)[self.classes.int()])
+            return torch.lerp(classical.to(average), average, weights.to(average)[self.classes.int()], out=average)
 
         return stacked
 
