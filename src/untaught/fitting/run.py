@@ -526,6 +526,7 @@ class Run:
             assert self._fit.mean is not None
             guess = stacking.guess if self._in_search else stacking.smooth
             stacking.evaluated = self._fit.mean.picture(self.job.engine, self._fit.sampler, guess, self._windows)
+            give_back()
         # Once every value is known to the network, there is nothing left to compare on.
         if self._in_search and state.iteration % self._looks_every(state.iteration) == 0:
             stacking.look(state.average, self._fit.visited)
