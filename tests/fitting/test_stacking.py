@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 import torch
 
+from untaught.errors import InputError
 from untaught.fitting.gaps import width_classes
 from untaught.fitting.stacking import Stacking
 from untaught.imaging.group_completion import GroupCompletion
@@ -210,6 +211,8 @@ def test_a_completion_continues_from_its_facts(stripes, calls, again):
             one.complete_again(lambda: one.classical, 100, last=again == "last")
     other = Stacking(fill, observed, known, held, ())
     other.restore(one.facts(), {name: tensor.clone() for name, tensor in one.tensors().items()}, again=bool(again))
+    assert other.facts() == one.facts()
+    assert bool(other._shortest) == bool(again)
     for _ in range(40):
         for stacking in (one, other):
             if again:
@@ -289,3 +292,22 @@ def test_a_run_whose_held_out_values_are_watched_goes_on_to_the_same_bits(moment
     assert {(False, True, 1), (False, False, 2)} <= watching
     again = job.begin(saved)
     np.testing.assert_array_equal(again.finish().picture, run.restoration().picture)
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        *(("done", "x"), ("done", -1), ("shares", [0.5]), ("shares", [2.0] * 6), ("round", 3), ("round", True)),
+        *(("watches", "yes"), ("deficit", float("nan")), ("deficit", "x"), ("shortest", -1), ("shortest", None)),
+    ],
+)
+def test_forged_facts_of_a_completion_are_refused(stripes, name, value):
+    observed, known, _ = (one[0, 0].numpy() for one in stripes)
+    job = prepare("restore", observed, known, recipe="balanced", iterations=6, device="cpu")
+    run = job.begin()
+    run.finish()
+    saved = run.snapshot()
+    assert name in saved.values["completion"]
+    saved.values["completion"][name] = value
+    with pytest.raises(InputError, match="does not belong"):
+        job.begin(saved)

@@ -18,7 +18,7 @@ from typing import Annotated, Any, NotRequired, TypeVar
 import safetensors
 import safetensors.torch
 import torch
-from pydantic import Field, StrictBool, TypeAdapter
+from pydantic import Field, StrictBool, StrictInt, TypeAdapter
 from torch import Tensor
 from typing_extensions import TypedDict
 
@@ -203,6 +203,10 @@ class _Patience(TypedDict):
 class _Completion(TypedDict):
     done: _Count | None
     shares: Annotated[list[Annotated[float, Field(ge=0, le=1)]], Field(min_length=_CLASSES, max_length=_CLASSES)]
+    round: NotRequired[Annotated[StrictInt, Field(ge=0, le=2)]]
+    watches: NotRequired[StrictBool]
+    deficit: NotRequired[_Finite]
+    shortest: NotRequired[_Count]
 
 
 class _Values(TypedDict):

@@ -302,8 +302,8 @@ class Stacking:
         facts = {"stacking": self.weights.tolist(), "mixture": self.mixture}
         if self._strips is None:
             return facts
-        completion = {"done": done, "shares": self.shares.tolist(), "round": self._round}
-        return facts | {"completion": completion | {"watches": self.watches, "deficit": self._deficit}}
+        completion = {"done": done, "shares": self.shares.tolist(), "round": self._round, "watches": self.watches}
+        return facts | {"completion": completion | {"deficit": self._deficit, "shortest": self._shortest}}
 
     def tensors(self) -> dict[str, Tensor]:
         """Pictures for a checkpoint, (N, C, H, W)."""
@@ -332,7 +332,8 @@ class Stacking:
         if completion is None or self._strips is None:
             return
         self.shares = torch.tensor(completion["shares"], dtype=torch.float64)
-        self._deficit, self._round = completion.get("deficit", 0.0), completion.get("round", int(again))
+        self._deficit, self._shortest = completion.get("deficit", 0.0), completion.get("shortest", 0)
+        self._round = completion.get("round", int(again))
         if again:
             self._watch(useful=completion.get("watches", False) or self._round > 1)
             self.watches &= self._round < 2
