@@ -1,5 +1,5 @@
-// Groups of similar blocks: how they are found, and a picture without their small components. The algorithm is described
-// in imaging/group_completion.py.
+// Groups of similar blocks: how they are found, and a picture without their small components. The algorithm is
+// described in imaging/group_completion.py.
 
 #pragma once
 
@@ -94,8 +94,15 @@ class GroupFilter {
 public:
     GroupFilter(const float* planes, int64_t channels, int64_t height, int64_t width, const int32_t* members,
                 int64_t stride, const float* touched, const float* window, float threshold)
-        : planes(planes), channels(channels), height(height), width(width), members(members), stride(stride),
-          touched(touched), window(window), threshold(threshold) {}
+        : planes(planes),
+          channels(channels),
+          height(height),
+          width(width),
+          members(members),
+          stride(stride),
+          touched(touched),
+          window(window),
+          threshold(threshold) {}
 
     // The sums of the groups from "first" to "last".
     template <int SIZE>
@@ -128,7 +135,8 @@ private:
     void add(const float* values, int64_t channel, int32_t place, float trust, Share& share) const {
         const int64_t rows = share.last - share.first, at = place - share.first * width;
         for (int64_t y = 0; y < SIDE; ++y) {
-            float *sums = &share.sums[channel * rows * width + at + y * width], *weights = &share.sums[channels * rows * width + at + y * width];
+            float *sums = &share.sums[channel * rows * width + at + y * width],
+                  *weights = &share.sums[channels * rows * width + at + y * width];
             for (int64_t x = 0; x < SIDE; ++x) sums[x] += trust * window[y * SIDE + x] * values[y * SIDE + x];
             if (channel == 0)
                 for (int64_t x = 0; x < SIDE; ++x) weights[x] += trust * window[y * SIDE + x];
@@ -270,10 +278,8 @@ void filter_groups(float* result, const float* planes, int64_t channels, int64_t
     const int64_t shares = std::min(GROUP_SHARES, groups);
     std::vector<Share> made(shares);
     share_out(groups, shares, [&](int64_t first, int64_t last, int64_t share) {
-        if (adaptive)
-            filter.filter<ADAPTIVE>(first, last, made[share]);
-        else
-            filter.filter<FIXED>(first, last, made[share]);
+        if (adaptive) filter.filter<ADAPTIVE>(first, last, made[share]);
+        else filter.filter<FIXED>(first, last, made[share]);
     });
     // Row by row, and in each the shares in their order.
     parallel(height, [&](int64_t row, int64_t) {
