@@ -19,7 +19,8 @@ BEST = dataclasses.replace(BEST, input=dataclasses.replace(BEST.input, patch=400
 def test_a_picture_shown_in_patches_needs_little_more_when_it_is_large():
     recipe = find_recipe("inpaint", "balanced")
     small, large = (needed_memory(recipe, 1, size, ENGINE) for size in ((512, 512), (3000, 4000)))
-    assert large < small + 12e6 * 250
+    # Besides what the network takes, the pictures of the answer.
+    assert large < small + 12e6 * (250 + 100)
 
 
 @pytest.mark.parametrize(
@@ -30,7 +31,7 @@ def test_with_enough_memory_nothing_changes(recipe):
     assert fitted_to_memory(recipe, 1, (64, 64), ENGINE, None) == (recipe, None)
 
 
-@pytest.mark.parametrize("share", [0.9, 0.5, 0.35])
+@pytest.mark.parametrize("share", [0.9, 0.5, 0.45])
 def test_with_less_memory_the_recipe_is_cut_down_until_it_fits(share):
     size = (4000, 3000)
     available = share * needed_memory(BEST, 1, size, ENGINE)

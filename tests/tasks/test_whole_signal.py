@@ -96,9 +96,13 @@ def test_a_narrow_signal_is_restored_like_one_scaled_by_hand(task, container):
     other = (other.astype(np.float64) * span).round() / span
     # Blocks of 8 x 8 that hold the star have none of its like.
     distance = np.maximum(abs(Y - STAR[0]), abs(X - STAR[1]))
-    for there, worse in ((distance > 8, 0.3), ((distance > 3) & (distance <= 8), 4.0)):
+    # A missing corner of the picture is extrapolated, whether there is a star or not.
+    corner = (Y % (SIDE - 1) == 0) & (X % (SIDE - 1) == 0)
+    for there, worse in ((distance > 8, 0.3), ((distance > 3) & (distance <= 8) & ~corner, 4.0)):
         mine = error((own.astype(np.float64) - low)[there] / span, SCENE[there])
-        assert mine > error(other[there], SCENE[there]) - worse
+        # An error that is smaller than that of rounding is none.
+        rounding = 10 * np.log10(12 * span**2)
+        assert mine > min(error(other[there], SCENE[there]), rounding) - worse
     if container == "starry":
         assert own[STAR] == 60000
 

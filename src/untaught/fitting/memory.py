@@ -5,6 +5,7 @@ from __future__ import annotations
 import ctypes
 import dataclasses
 import functools
+import math
 from collections.abc import Callable, Sequence
 
 from untaught.backend.engine import Engine
@@ -18,6 +19,8 @@ __all__ = ["available_memory", "check_memory", "fitted_to_memory", "give_back", 
 
 _USABLE = 0.9
 _NARROWEST = 8
+_ANSWER = 100
+"""Bytes for each pixel of a picture that is completed: smooth, completed, and by the network."""
 _COMPILER = 100e6
 """Bytes for torch's compiler, which its own optimisers load."""
 
@@ -38,8 +41,9 @@ def needed_memory(recipe: Recipe, pictures: int, size: Sequence[int], engine: En
     network = dataclasses.replace(recipe.network, dimensions=len(size), input_channels=inputs)
     muon = getattr(recipe.optimiser, "name", "") == "muon"
     fitted = estimated_memory(network, size, engine, networks=pictures * recipe.runs, patch=recipe.patch)
-    # A completion takes its steps between iterations.
-    fitted = max(fitted, completion_memory(size)) if recipe.groups else fitted
+    if recipe.groups:
+        # A completion takes its steps between iterations. The pictures of the answer stay.
+        fitted = max(fitted, completion_memory(size)) + pictures * math.prod(size) * _ANSWER
     return fitted + (0.0 if muon else _COMPILER)
 
 
