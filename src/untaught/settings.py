@@ -5,7 +5,8 @@ from __future__ import annotations
 import dataclasses
 import difflib
 import functools
-from collections.abc import Iterable
+import os
+from collections.abc import Iterable, Sequence
 from typing import Any, TypeVar, dataclass_transform
 
 from pydantic import ConfigDict, Field, PydanticSchemaGenerationError, PydanticUserError, TypeAdapter, ValidationError
@@ -14,7 +15,17 @@ from pydantic_core import to_jsonable_python
 
 from untaught.errors import SettingError
 
-__all__ = ["FieldError", "check_names", "cut", "field_schema", "plain", "settings", "shown", "translated"]
+__all__ = [
+    "FieldError",
+    "check_names",
+    "cut",
+    "field_schema",
+    "from_environment",
+    "plain",
+    "settings",
+    "shown",
+    "translated",
+]
 
 T = TypeVar("T")
 
@@ -31,6 +42,18 @@ class FieldError(SettingError):
         super().__init__(f"{name} {reason}")
         self.name = name
         self.reason = reason
+
+
+def from_environment(name: str, valid: Sequence[str]) -> str:
+    """The value of an environment variable; the first valid one if it is not set.
+
+    Raises:
+        SettingError: for a value that is not valid.
+    """
+    value = os.environ.get(name) or valid[0]
+    if value not in valid:
+        raise SettingError(f"the environment variable {name} must be one of {', '.join(valid)}: found {value!r}")
+    return value
 
 
 @dataclass_transform(frozen_default=True, kw_only_default=True, field_specifiers=(dataclasses.field, Field))

@@ -76,3 +76,11 @@ def test_the_kernel_agrees_with_torch(shape, own, monkeypatch):
     monkeypatch.setattr(first_guess, "for_processor", lambda: None)
     torch.testing.assert_close(found, biharmonic(values, weights), atol=1e-5, rtol=0)
     assert torch.equal(values, before)
+
+
+def test_double_precision_stays():
+    weights = (torch.rand(1, 1, 20, 30, generator=torch.Generator().manual_seed(0)) > 0.4).double()
+    values = torch.rand(1, 1, 20, 30, dtype=torch.float64, generator=torch.Generator().manual_seed(1)) * weights
+    found = biharmonic(values, weights)
+    assert found.dtype == torch.float64
+    torch.testing.assert_close(found.float(), biharmonic(values.float(), weights.float()), atol=1e-5, rtol=0)

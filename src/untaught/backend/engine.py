@@ -20,6 +20,7 @@ from untaught.backend.assembly import Assembly, has_kernels
 from untaught.backend.cuda_graphs import Graphs
 from untaught.errors import SettingError
 from untaught.kernels import Kernels, load, switched_off
+from untaught.settings import from_environment
 
 __all__ = ["DeviceName", "Engine", "Precision", "choose_engine", "usable_devices"]
 
@@ -158,14 +159,6 @@ def _warn_once(missing: str) -> None:
     _log.warning("running without compiled kernels, so an iteration takes %s: %s", _SLOWER, missing)
 
 
-def _from_environment(name: str, valid: Sequence[str]) -> str:
-    """The value of an environment variable; the first valid one if it is not set."""
-    value = os.environ.get(name) or valid[0]
-    if value not in valid:
-        raise SettingError(f"the environment variable {name} must be one of {', '.join(valid)}: found {value!r}")
-    return value
-
-
 def _choose_kernels(device: torch.device, arithmetic: torch.dtype) -> tuple[Kernels | None, str, str]:
     """The kernels, the reason for the choice, and what `Engine.missing` is."""
     if device.type == "cuda":
@@ -212,7 +205,7 @@ def _choose_device(device: str) -> tuple[torch.device, str]:
 def _choose_arithmetic(device: torch.device, precision: str) -> tuple[torch.dtype, str]:
     if precision != "auto":
         return getattr(torch, precision), f"{precision}: as requested"
-    chosen = _from_environment("UNTAUGHT_PRECISION", get_args(Precision))
+    chosen = from_environment("UNTAUGHT_PRECISION", get_args(Precision))
     if chosen != "auto":
         return getattr(torch, chosen), f"{chosen}: because UNTAUGHT_PRECISION={chosen}"
     if device.type == "cuda" and torch.cuda.is_bf16_supported(including_emulation=False):

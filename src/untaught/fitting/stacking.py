@@ -247,7 +247,7 @@ class Stacking:
         return 25 * float(F.avg_pool2d(held, 5, 1, 2)[number, 0, row, column].mean())
 
     def settle(self, *, hopeless: bool) -> None:
-        """Give back the held-out values, but for some that are watched if the network may have a share of it."""
+        """Give back the held-out values, but for those that are watched; all of them if the network is hopeless."""
         if self._completion is not None:
             self._shortest = math.ceil(self._completion.steps * len(AGAIN.steps) / len(FROM_SMOOTH.steps) / _MOST)
         self._completion = None

@@ -51,7 +51,7 @@ _CHUNK, _AT_ONCE = 512, 128
 """Groups that are filtered together, and that a thread decomposes at once."""
 
 _BYTES, _BYTES_WITHOUT_KERNELS = 400, 3400
-"""Of memory for each pixel of a tile with its margin (measured)."""
+"""Of memory for each pixel of a tile with its margin: what was measured, rounded up."""
 
 
 @dataclasses.dataclass(frozen=True)

@@ -84,7 +84,7 @@ inline void both_ways(float* block, const float (*matrix)[SIDE], const float (*t
     std::memcpy(block, lines, sizeof lines);
 }
 
-// The planes that are filtered, and the part of the result that the groups of one share make.
+// The part of the result that the groups of one share make.
 struct Share {
     int64_t first = 0, last = 0;  // rows
     std::vector<float> sums;      // (planes + 1, rows, width): weighted values, and weights
@@ -93,13 +93,12 @@ struct Share {
 class GroupFilter {
 public:
     GroupFilter(const float* planes, int64_t channels, int64_t height, int64_t width, const int32_t* members,
-                int64_t stride, const float* touched, const float* window, float threshold)
+                const float* touched, const float* window, float threshold)
         : planes(planes),
           channels(channels),
           height(height),
           width(width),
           members(members),
-          stride(stride),
           touched(touched),
           window(window),
           threshold(threshold) {}
@@ -110,8 +109,8 @@ public:
         int32_t low = std::numeric_limits<int32_t>::max(), high = 0;
         for (int64_t group = first; group < last; ++group)
             for (int k = 0; k < SIZE; ++k) {
-                low = std::min(low, members[group * stride + k]);
-                high = std::max(high, members[group * stride + k]);
+                low = std::min(low, members[group * ADAPTIVE + k]);
+                high = std::max(high, members[group * ADAPTIVE + k]);
             }
         share.first = low / width;
         share.last = high / width + SIDE;
@@ -126,8 +125,7 @@ public:
 private:
     const float* planes;
     int64_t channels, height, width;
-    const int32_t* members;
-    int64_t stride;
+    const int32_t* members;  // ADAPTIVE of each group, of which a fixed transform takes the first
     const float *touched, *window;
     float threshold;
 
@@ -146,7 +144,7 @@ private:
     void fixed(int64_t group, Share& share) const {
         static const Cosines cosines;
         float* values = scratch<float>(1, channels * FIXED * AREA);
-        const int32_t* places = members + group * stride;
+        const int32_t* places = members + group * ADAPTIVE;
         int64_t kept = 0;
         for (int64_t c = 0; c < channels; ++c) {
             float* own = values + c * FIXED * AREA;
@@ -202,7 +200,7 @@ private:
         for (int64_t g = 0; g < LANES; ++g) {
             float* own = values + g * pixels * N;
             // Lanes that are left over repeat the last group.
-            const int32_t* places = members + (first + std::min(g, count - 1)) * stride;
+            const int32_t* places = members + (first + std::min(g, count - 1)) * ADAPTIVE;
             for (int k = 0; k < N; ++k)
                 for (int64_t c = 0; c < channels; ++c)
                     for (int64_t y = 0; y < SIDE; ++y) {
@@ -218,7 +216,7 @@ private:
         Vector largest = eigen.values[0];
         for (int i = 1; i < N; ++i) largest = choose(eigen.values[i] > largest, eigen.values[i], largest);
         for (int64_t g = 0; g < count; ++g) {
-            const int32_t* places = members + (first + g) * stride;
+            const int32_t* places = members + (first + g) * ADAPTIVE;
             Vector projection[N][2] = {};
             int64_t kept = 0;
             for (int i = 0; i < N; ++i) {
@@ -274,7 +272,7 @@ private:
 void filter_groups(float* result, const float* planes, int64_t channels, int64_t height, int64_t width,
                    const int32_t* members, int64_t groups, const float* touched, const float* window, float threshold,
                    int adaptive) {
-    const GroupFilter filter(planes, channels, height, width, members, ADAPTIVE, touched, window, threshold);
+    const GroupFilter filter(planes, channels, height, width, members, touched, window, threshold);
     const int64_t shares = std::min(GROUP_SHARES, groups);
     std::vector<Share> made(shares);
     share_out(groups, shares, [&](int64_t first, int64_t last, int64_t share) {

@@ -1,5 +1,6 @@
 // The convolutions of a fit's iteration on a processor: matrix products and the passes over memory around them. The
-// algorithms are described in backend/cpu/; this is how they run.
+// algorithms are described in backend/cpu/; this is how they run. Apart from these, there are groups of similar blocks
+// (groups.h) and smooth surfaces (surface.h).
 //
 // A tensor is a map of C channels per pixel, row by row (NHWC), with C a multiple of 16. The type T of its values is
 // bfloat16 or float; all arithmetic is float. A map is stored as a convolution computed it, before its normalisation.

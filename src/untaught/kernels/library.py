@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import ctypes
 import functools
-import os
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -12,11 +11,11 @@ from typing import Any, NamedTuple
 import torch
 from torch import Tensor
 
-from untaught.errors import SettingError
 from untaught.kernels.build import FOLDER, source_hash
 from untaught.kernels.openmp import share_runtime
 from untaught.kernels.signatures import COMMON, TYPED, KernelError, Signature
 from untaught.kernels.torch_products import find_products
+from untaught.settings import from_environment
 
 __all__ = ["Kernels", "Loaded", "for_processor", "load", "switched_off"]
 
@@ -87,10 +86,7 @@ def switched_off() -> str:
     Raises:
         SettingError: for a value that the environment variable UNTAUGHT_KERNELS cannot have.
     """
-    wanted = os.environ.get("UNTAUGHT_KERNELS") or "auto"
-    if wanted not in ("auto", "off"):
-        raise SettingError(f"the environment variable UNTAUGHT_KERNELS must be one of auto, off: found {wanted!r}")
-    if wanted == "off":
+    if from_environment("UNTAUGHT_KERNELS", ("auto", "off")) == "off":
         return "UNTAUGHT_KERNELS=off"
     return "" if torch.backends.mkldnn.enabled else "oneDNN, which the compiled ones call, is switched off"
 

@@ -140,7 +140,8 @@ def _bent_least(picture: Tensor, free: Tensor, steps: int, tension: float) -> Te
         steps: of conjugate gradients.
         tension: not negative, per squared pixel.
     """
-    kernels = for_processor() if picture.device.type == "cpu" else None
+    single = picture.device.type == "cpu" and picture.dtype == free.dtype == torch.float32
+    kernels = for_processor() if single else None
     if kernels is not None:
         result, free = picture.contiguous(), free.contiguous()
         result = result.clone() if result is picture else result
