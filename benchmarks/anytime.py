@@ -142,7 +142,7 @@ def followed(
     for state in run:
         while marks and clock() - started >= marks[0]:
             points[str(marks.pop(0))] = psnr(job.picture(state), clean, ~known)
-        if not marks:
+        if clock() - started >= seconds:
             break
     took, result = clock() - started, run.restoration()
     final, whole = (psnr(result.picture, clean, where) for where in (~known, np.ones_like(known)))

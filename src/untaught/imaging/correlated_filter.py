@@ -8,7 +8,7 @@ picture is taken over (after Facciolo, Pierazzo and Morel, 2017, "Conservative s
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import torch
@@ -17,25 +17,22 @@ from numpy.typing import NDArray
 from scipy import fft, ndimage, signal
 from torch import Tensor
 
-from untaught.imaging.collaborative_filter import cosines, find_groups, haar, overlaid
+from untaught.imaging.block_groups import BLOCK, GROUP, REACH, features, reference_blocks, shrunk, similar_blocks
 from untaught.imaging.noise_model import NoiseModel
 
 __all__ = ["Strength", "filter_correlated"]
 
 Array = NDArray[np.float64]
 
-_BLOCK = 8
-_GROUP = 16
 _RADIUS = 12
-"""Search radius, in pixels; beyond _NEAR every second place is looked at."""
-_NEAR = 6
+"""Search radius, in pixels."""
+_DOUBT = 0.5
+"""A block at that distance, in one direction, has to be so much more similar than one nearby."""
+_COMPARED, _COMPARED_COLOUR = 28, 10
+"""Cosine coefficients by which blocks are compared: of the first plane, and of each of the others."""
 _TILE = 256
-_REACH = 15
-"""Blocks so far apart, in pixels, share no noise."""
 _SMALLEST = 48
 """A smaller picture is not made smaller still."""
-_CHUNK = 256
-"""Groups whose variances are computed at once: what a processor keeps at hand."""
 
 
 @dataclass(frozen=True)
@@ -49,6 +46,8 @@ class Strength:
         colour: least standard deviation of the coarse colour noise, as a share of the brightness noise.
         second: whether to take the second step.
         step: pixels between two reference blocks.
+        power: of the spectrum. Below 1 it is more even: a camera that smooths leaves less to neighbours' sharing on
+            structure than in the flat blocks that the model was measured in.
     """
 
     threshold: float = 3.2
@@ -57,6 +56,7 @@ class Strength:
     colour: float = 0.0
     second: bool = True
     step: int = 4
+    power: float = 1.0
 
 
 def filter_correlated(picture: Array, model: NoiseModel, strength: Strength) -> Array:
@@ -70,10 +70,11 @@ def filter_correlated(picture: Array, model: NoiseModel, strength: Strength) -> 
     Returns:
         (H, W, C), in [0, 1].
     """
-    spectra = model.spectra
+    spectra = model.spectra**strength.power
+    model = replace(model, spectra=spectra / spectra.mean((1, 2), keepdims=True))
     if strength.colour and len(spectra) == 3:
-        spectra = _with_colour_noise(picture, model, strength.colour)
-    covariance = NoiseModel(model.curves, model.channels, model.planes, spectra, model.level).covariance()
+        model = replace(model, spectra=_with_colour_noise(picture, model, strength.colour))
+    covariance = model.covariance()
     planes = torch.from_numpy(np.einsum("kc,hwc->khw", model.planes, picture)).float()
     return _picture(_at_scale(planes, covariance, model, strength, strength.scales), model).clip(0, 1)
 
@@ -128,80 +129,30 @@ def _step(
     """One step over the whole picture, tile by tile, so that memory does not grow with the picture."""
     height, width = planes.shape[-2:]
     result = torch.empty_like(planes)
-    margin = _RADIUS + _BLOCK
-    moves = [
-        (down, right)
-        for down in range(-_RADIUS, _RADIUS + 1)
-        for right in range(-_RADIUS, _RADIUS + 1)
-        if max(abs(down), abs(right)) <= _NEAR or (down % 2 == 0 and right % 2 == 0)
-    ]
+    margin = _RADIUS + BLOCK
     for top in range(0, height, _TILE):
         for left in range(0, width, _TILE):
             rows = slice(max(0, top - margin), min(height, top + _TILE + margin))
             columns = slice(max(0, left - margin), min(width, left + _TILE + margin))
-            groups = find_groups(guide[:, rows, columns], _GROUP, strength.step, moves)
+            compared = features(guide[:, rows, columns], [_COMPARED, *[_COMPARED_COLOUR] * (len(guide) - 1)])
+            places = reference_blocks(compared, strength.step)
+            groups = similar_blocks(compared, *places, GROUP, _RADIUS, _DOUBT)
+            levels = F.avg_pool2d(variances[:, None, rows, columns], BLOCK, 1).flatten(1)
             for plane, table in enumerate(tables):
                 part = (plane, rows, columns)
                 seen = None if pilot is None else pilot[part]
-                filtered = _filter_groups(planes[part], variances[part], groups, table, strength, seen)
+                filtered = shrunk(
+                    planes[part],
+                    groups,
+                    levels[plane][groups].mean(1),
+                    table=table,
+                    pilot=seen,
+                    threshold=strength.threshold,
+                    excess=strength.excess,
+                )
                 inside = filtered[top - rows.start :, left - columns.start :][:_TILE, :_TILE]
                 result[plane, top : top + _TILE, left : left + _TILE] = inside
     return result
-
-
-def _filter_groups(
-    plane: Tensor, variance: Tensor, groups: Tensor, table: Tensor, strength: Strength, pilot: Tensor | None
-) -> Tensor:
-    """Filter the groups of one plane, (H, W): by a threshold, or guided by a pilot."""
-    together, lines = haar(_GROUP, plane.device), cosines(_BLOCK, plane.device)
-    blocks = torch.einsum("ai,bj->abij", lines, lines).reshape(_BLOCK**2, 1, _BLOCK, _BLOCK)
-    places = (plane.shape[0] - _BLOCK + 1, plane.shape[1] - _BLOCK + 1)
-    count = places[0] * places[1]
-    spectra = [F.conv2d(x[None, None], blocks)[0].flatten(1).T.contiguous() for x in (plane, pilot) if x is not None]
-    here = F.avg_pool2d(variance[None, None], _BLOCK, 1).flatten()[groups].mean(1)
-    summed, weights = plane.new_zeros(count, _BLOCK**2), plane.new_zeros(count)
-    for start in range(0, len(groups), _CHUNK):
-        group, level = groups[start : start + _CHUNK], here[start : start + _CHUNK]
-        noise = _group_variances(group, places[1], table, together) * level[:, None, None]
-        seen, *expected = (torch.einsum("kl,glp->gkp", together, one[group]) for one in spectra)
-        if expected:
-            power = expected[0].square()
-            gain = power / (power + strength.excess * noise)
-        else:
-            gain = (seen.square() > strength.threshold**2 * noise).float()
-            # The mean of the blocks stays.
-            gain[:, 0, 0] = 1
-        # A group weighs more the less noise it passes.
-        weight = 1 / (gain.square() * noise).sum((1, 2)).clamp_min(1e-9)
-        back = torch.einsum("kl,gkp->glp", together, seen * gain) * weight[:, None, None]
-        summed.index_add_(0, group.flatten(), back.flatten(0, 1))
-        weights.index_add_(0, group.flatten(), weight[:, None].expand(-1, _GROUP).flatten())
-    return overlaid(summed, weights, places)
-
-
-def _group_variances(groups: Tensor, wide: int, table: Tensor, together: Tensor) -> Tensor:
-    """The variance of the noise in each coefficient of each group, (groups, _GROUP, _BLOCK²), for a variance of 1."""
-    first, second = torch.triu_indices(_GROUP, _GROUP)
-    weights = together[:, first] * together[:, second] * torch.where(first == second, 1.0, 2.0)
-    rows, columns = groups // wide, groups % wide
-    down, right = rows[:, first] - rows[:, second], columns[:, first] - columns[:, second]
-    index = (down + _REACH) * (2 * _REACH + 1) + right + _REACH
-    far = (down.abs() > _REACH) | (right.abs() > _REACH)
-    index = torch.where(far, len(table) - 1, index)
-    # Most coefficients compare a few blocks only, so what weighs nothing is left out of the sums.
-    coefficient, pair = weights.nonzero(as_tuple=True)
-    ends = torch.bincount(coefficient, minlength=_GROUP).repeat(len(groups)).cumsum(0)
-    noise = F.embedding_bag(
-        index[:, pair].flatten(),
-        table,
-        F.pad(ends, (1, 0)),
-        mode="sum",
-        per_sample_weights=weights[coefficient, pair].repeat(len(groups)),
-        include_last_offset=True,
-    ).view(-1, _GROUP, _BLOCK**2)
-    # Nothing is free of noise: rounding alone leaves some.
-    alone = table[(len(table) - 1) // 2]
-    return torch.maximum(noise, 0.03 * alone.clamp_min(1e-4))
 
 
 def _shift_table(covariance: Array) -> Tensor:
@@ -213,21 +164,21 @@ def _shift_table(covariance: Array) -> Tensor:
     Returns:
         (31 * 31 + 1, 64).
     """
-    lines = np.asarray(fft.dct(np.eye(_BLOCK), axis=0, norm="ortho"))
-    overlap = np.zeros((_BLOCK, 2 * _BLOCK - 1))
-    for shift in range(1 - _BLOCK, _BLOCK):
-        low, high = max(0, -shift), min(_BLOCK, _BLOCK - shift)
-        overlap[:, shift + _BLOCK - 1] = (lines[:, low:high] * lines[:, low + shift : high + shift]).sum(1)
-    reach = _REACH + _BLOCK
+    lines = np.asarray(fft.dct(np.eye(BLOCK), axis=0, norm="ortho"))
+    overlap = np.zeros((BLOCK, 2 * BLOCK - 1))
+    for shift in range(1 - BLOCK, BLOCK):
+        low, high = max(0, -shift), min(BLOCK, BLOCK - shift)
+        overlap[:, shift + BLOCK - 1] = (lines[:, low:high] * lines[:, low + shift : high + shift]).sum(1)
+    reach = REACH + BLOCK
     whole = np.zeros((2 * reach + 1,) * 2)
     middle = slice(reach - len(covariance) + 1, reach + len(covariance))
     whole[middle, middle] = _mirrored(covariance)
-    moved = np.zeros((_BLOCK, 2 * _REACH + 1, 2 * reach + 1))
-    for shift in range(-_REACH, _REACH + 1):
-        start = shift + reach - _BLOCK + 1
-        moved[:, shift + _REACH, start : start + 2 * _BLOCK - 1] = overlap
-    table = np.einsum("udy,yx,vex->deuv", moved, whole, moved, optimize=True).reshape(-1, _BLOCK**2)
-    return torch.from_numpy(np.concatenate([table, np.zeros((1, _BLOCK**2))])).float()
+    moved = np.zeros((BLOCK, 2 * REACH + 1, 2 * reach + 1))
+    for shift in range(-REACH, REACH + 1):
+        start = shift + reach - BLOCK + 1
+        moved[:, shift + REACH, start : start + 2 * BLOCK - 1] = overlap
+    table = np.einsum("udy,yx,vex->deuv", moved, whole, moved, optimize=True).reshape(-1, BLOCK**2)
+    return torch.from_numpy(np.concatenate([table, np.zeros((1, BLOCK**2))])).float()
 
 
 def _mirrored(covariance: Array) -> Array:

@@ -21,21 +21,29 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from untaught.imaging.collaborative_filter import cosines, haar
+from untaught.imaging.block_groups import (
+    BLOCK,
+    GROUP,
+    block_window,
+    cosines,
+    features,
+    haar,
+    reference_blocks,
+    similar_blocks,
+    transform,
+)
 from untaught.kernels import for_processor
 
 __all__ = ["AGAIN", "FROM_SMOOTH", "GroupCompletion", "Schedule", "completion_memory"]
 
-_BLOCK = 8
-"""Side of a block, in pixels."""
 _STEP = 4
 """Pixels between two reference blocks, each of which gets a group."""
 _RADIUS = 24
 """Search radius for similar blocks, in pixels."""
 _DOUBT = 0.5
 """A block at that distance, in one direction, has to be so much more similar than one nearby."""
-_GROUP, _SMALL_GROUP = 32, 16
-"""Blocks in a group by its singular vectors, and by a fixed transform; a power of two."""
+_GROUP = 32
+"""Blocks in a group by its singular vectors; a fixed transform has half of them."""
 _COMPARED = 28
 """Cosine coefficients by which blocks are compared: the lowest."""
 _REGROUP = 3
@@ -44,7 +52,7 @@ _RELAXATION = 1.9
 """A step goes so many times as far as the filtered picture says, but for the last one; below 2."""
 _TILE = 256
 """Side of a tile, in pixels. The picture is completed tile by tile, so that memory does not grow with it."""
-_MARGIN = _RADIUS + _BLOCK
+_MARGIN = _RADIUS + BLOCK
 _CHANNELS = 4
 """Channels that are filtered together, which bounds the memory."""
 _CHUNK, _AT_ONCE = 512, 128
@@ -187,7 +195,7 @@ def _tiles(
     for number, one in enumerate(known):
         gaps = ~one.all(0)
         for above, below, first, last in strips or [(0, height, 0, width)]:
-            if min(below - above, last - first) < _BLOCK:
+            if min(below - above, last - first) < BLOCK:
                 continue
             for top in range(above, below, _TILE):
                 for left in range(first, last, _TILE):
@@ -220,62 +228,37 @@ class _Groups:
 
     def __init__(self, guide: Tensor, gaps: Tensor) -> None:
         height, self._width = gaps.shape
-        high, wide = height - _BLOCK + 1, self._width - _BLOCK + 1
-        touched = F.max_pool2d(gaps.float()[None, None], _BLOCK, 1)[0, 0] > 0
+        high, wide = height - BLOCK + 1, self._width - BLOCK + 1
+        touched = F.max_pool2d(gaps.float()[None, None], BLOCK, 1)[0, 0] > 0
         self._kernels = for_processor()
         # The first pixel of each block; blocks are known by it.
         self._corners = (torch.arange(high)[:, None] * self._width + torch.arange(wide))[touched]
         self._number = torch.full((height * self._width,), -1)
         self._number[self._corners] = torch.arange(len(self._corners))
         self._members = self._similar(guide, touched)
-        within = torch.arange(_BLOCK)
+        within = torch.arange(BLOCK)
         self._pixels = (within[:, None] * self._width + within).flatten()
 
     def _similar(self, guide: Tensor, touched: Tensor) -> Tensor:
         """The most similar blocks of each reference block, (groups, 32), the most similar first."""
-        high, wide = touched.shape
-        lines: list[Tensor] = [
-            torch.unique(torch.cat([torch.arange(0, n, _STEP), torch.tensor([n - 1])])) for n in (high, wide)
-        ]
-        chosen = touched[lines[0]][:, lines[1]].nonzero()
-        rows, columns = (line[chosen[:, axis]] for axis, line in enumerate(lines))
-        home = rows * wide + columns
-        spectra = F.conv2d(guide[None, None], _transform()[:_COMPARED].view(-1, 1, _BLOCK, _BLOCK))
-        if self._kernels is not None:
-            members = torch.empty(len(home), _GROUP, dtype=torch.int32)
-            features = F.pad(spectra.flatten(), (0, 16))  # which the kernel may read, too
-            self._kernels.similar_blocks(
-                members, _GROUP, home.int(), len(home), features, _COMPARED, high, wide, _RADIUS, _DOUBT
-            )
-            return members + members // wide * (self._width - wide)
-        keys = spectra[0].flatten(1).T.contiguous()
-        own = keys[home]
-        right = torch.arange(-_RADIUS, _RADIUS + 1)[:, None]
-        distances, moves = [], []
-        for down in range(-_RADIUS, _RADIUS + 1):
-            outside = (rows + down < 0) | (rows + down >= high) | (columns + right < 0) | (columns + right >= wide)
-            there = torch.where(outside, home, home + down * wide + right)
-            doubt = 1 + _DOUBT * ((down / _RADIUS) ** 2 + (right / _RADIUS) ** 2)
-            distances.append((keys[there] - own).square_().sum(2).mul_(doubt).masked_fill_(outside, torch.inf))
-            moves.append(down * self._width + right[:, 0])
-        least, which = torch.cat(distances).topk(_GROUP, dim=0, largest=False)
-        # Where there are too few partners, the block is its own partner.
-        move = torch.where(least.isfinite(), torch.cat(moves)[which], 0)
-        return (rows * self._width + columns + move).T.contiguous()
+        compared = features(guide[None], [_COMPARED])
+        rows, columns = reference_blocks(compared, _STEP)
+        chosen = touched[rows, columns]
+        members = similar_blocks(compared, rows[chosen], columns[chosen], _GROUP, _RADIUS, _DOUBT)
+        return members + members // touched.shape[1] * (BLOCK - 1)
 
     def filtered(self, planes: Tensor, threshold: float, *, adaptive: bool) -> Tensor:
         """Planes, (C, H, W), without the small components of the groups, wherever a block touches a gap."""
-        channels, flat = len(planes), planes.flatten(1)
-        window = _window()
+        channels, flat, window = len(planes), planes.flatten(1), block_window(planes.device)
         if self._kernels is not None:
             result, touched = torch.empty_like(flat), (self._number >= 0).float()
             self._kernels.filter_groups(
                 result, flat, *planes.shape, self._members, len(self._members), touched, window, threshold, adaptive
             )
             return result.view_as(planes)
-        sums = flat.new_zeros(len(self._corners), channels * _BLOCK**2)
+        sums = flat.new_zeros(len(self._corners), channels * BLOCK**2)
         weights = flat.new_zeros(len(self._corners))
-        members = self._members if adaptive else self._members[:, :_SMALL_GROUP]
+        members = self._members if adaptive else self._members[:, :GROUP]
         for first in range(0, len(members), _CHUNK):
             some = members[first : first + _CHUNK]
             values = flat[:, some[..., None] + self._pixels].movedim(0, 2).flatten(2)
@@ -289,7 +272,7 @@ class _Groups:
             weights.index_add_(0, number, trust)
         # Blocks fade out towards their edges, so that the edges do not show.
         top, bottom = torch.zeros_like(flat), torch.zeros_like(flat[0])
-        blocks = sums.view(-1, channels, _BLOCK**2).permute(2, 1, 0) * window[:, None, None]
+        blocks = sums.view(-1, channels, BLOCK**2).permute(2, 1, 0) * window[:, None, None]
         for pixel, share, block in zip(self._pixels.tolist(), window.tolist(), blocks, strict=True):
             places = self._corners + pixel
             bottom.index_add_(0, places, weights, alpha=share)
@@ -298,28 +281,14 @@ class _Groups:
         return torch.where(bottom > 0, top / bottom.clamp_min(1e-30), flat).view_as(planes)
 
 
-def _window() -> Tensor:
-    """The weights of a block's pixels, (64,)."""
-    fading = torch.kaiser_window(_BLOCK, periodic=False, beta=2.0, dtype=torch.float32)
-    return torch.outer(fading, fading).flatten()
-
-
-def _transform() -> Tensor:
-    """The cosine transform of a block, (64, 64): from its pixels to its coefficients, the lowest first."""
-    lines = cosines(_BLOCK, torch.device("cpu"))
-    first, second = torch.meshgrid(torch.arange(_BLOCK), torch.arange(_BLOCK), indexing="ij")
-    order = (first + second).flatten().argsort(stable=True)
-    return torch.einsum("ai,bj->abij", lines, lines).reshape(_BLOCK**2, _BLOCK**2)[order]
-
-
 def _sparse(values: Tensor, threshold: float) -> tuple[Tensor, Tensor]:
     """Groups, (groups, blocks, C * 64), with large coefficients of a fixed transform only, and how many of these."""
-    together, transform = haar(values.shape[1], values.device), _transform()
-    blocks = values.view(*values.shape[:2], -1, _BLOCK**2) @ transform.T
+    together, lines = haar(values.shape[1], values.device), transform(values.device)
+    blocks = values.view(*values.shape[:2], -1, BLOCK**2) @ lines.T
     coefficients = torch.einsum("kl,glcp->gkcp", together, blocks)
     large = coefficients.abs() > threshold
     large[:, 0, :, 0] = True
-    back = torch.einsum("kl,gkcp->glcp", together, coefficients.mul_(large)) @ transform
+    back = torch.einsum("kl,gkcp->glcp", together, coefficients.mul_(large)) @ lines
     return back.flatten(2), large.sum((1, 2, 3))
 
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import functools
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -33,6 +33,8 @@ _FREE = 0.5
 """A camera that smooths leaves correlations of neighbours above this ..."""
 _SMOOTHED = 0.65
 """... and fully so from here on."""
+_EVEN = (0.36, 0.44)
+"""From the first of these correlations of neighbours the spectrum is made more even, fully so from the second on."""
 _LITTLE = 0.004
 """Noise below this standard deviation may as well be texture: 1 of 255."""
 _FINEST, _DIRECTION = 0.2, 1.85
@@ -104,7 +106,7 @@ def remove_noise(picture: NDArray[np.floating]) -> Denoised:
     # Texture reaches less far down to the finest detail than noise does.
     filtered = result
     coarse = estimate_noise(noisy) < _FINEST * model.level
-    little = model.level < _LITTLE or (coarse and direction(noisy - result) > _DIRECTION)
+    little = model.level < _LITTLE or (coarse and _has_direction(noisy, model))
     brightened = False
     if little:
         change = float(np.sqrt(((result - noisy) ** 2).mean()))
@@ -112,6 +114,12 @@ def remove_noise(picture: NDArray[np.floating]) -> Denoised:
     elif noisy.shape[2] == 3:
         brightened = _is_skewed(noisy - result, result, model)
     return Denoised(_finished(result, model, brightened=brightened), noisy, filtered, model, little, brightened)
+
+
+def _has_direction(noisy: Array, model: NoiseModel) -> bool:
+    """Whether what a filter by the model as it is removes is texture."""
+    strength = replace(_strength(model, noisy.shape[0] * noisy.shape[1]), power=1.0)
+    return direction(noisy - filter_correlated(noisy, model, strength)) > _DIRECTION
 
 
 def model_filter(sample: NDArray[np.floating]) -> Callable[[NDArray[np.floating]], Array]:
@@ -153,7 +161,8 @@ def _strength(model: NoiseModel, pixels: int) -> Strength:
     """How much to remove: noise that a camera has smoothed is weaker in flat blocks than elsewhere."""
     step = 3 if pixels <= _LARGE else 4
     smoothed = float(np.clip((model.correlation[1] - _FREE) / (_SMOOTHED - _FREE), 0, 1))
-    return Strength(threshold=2.8 + 1.2 * smoothed, excess=1 + 2 * smoothed, colour=smoothed, step=step)
+    even = float(np.clip((model.correlation[1] - _EVEN[0]) / (_EVEN[1] - _EVEN[0]), 0, 1))
+    return Strength(2.8 + 1.2 * smoothed, 1 + 2 * smoothed, colour=smoothed, step=step, power=1 - even / 2)
 
 
 def _with_points(result: Array, noisy: Array, model: NoiseModel) -> Array:

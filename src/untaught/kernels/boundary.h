@@ -16,6 +16,7 @@
 #include "noise.h"
 #include "normalisation.h"
 #include "pointwise.h"
+#include "shrinkage.h"
 #include "surface.h"
 #include "upsampled.h"
 #include "winograd.h"
@@ -163,6 +164,12 @@ void filter_groups(float* result, const float* planes, int64_t channels, int64_t
     ::filter_groups(result, planes, channels, height, width, members, groups, touched, window, threshold, adaptive);
 }
 
+void shrink_groups(float* result, const float* plane, const float* pilot, int64_t height, int64_t width,
+                   const int32_t* members, int64_t groups, const float* levels, const float* table, int64_t reach,
+                   const float* window, float threshold, float excess) {
+    const Shrinkage shrinkage{plane, pilot, width, members, levels, table, reach, window, threshold, excess};
+    ::shrink_groups(result, height, shrinkage, groups);
+}
 void bend_least(float* picture, const float* free, int64_t channels, int64_t height, int64_t width, int64_t steps,
                 float tension, int own) {
     ::bend_least(picture, free, channels, height, width, steps, tension, own);
@@ -235,6 +242,7 @@ inline const Entry* table() {
                                     ENTRY(winograd_weights_back),
                                     ENTRY(similar_blocks),
                                     ENTRY(filter_groups),
+                                    ENTRY(shrink_groups),
                                     ENTRY(bend_least),
                                     ENTRY(use_threads),
                                     ENTRY(fail),

@@ -84,11 +84,89 @@ inline void both_ways(float* block, const float (*matrix)[SIDE], const float (*t
     std::memcpy(block, lines, sizeof lines);
 }
 
+static const Cosines cosines;
+
+// The cosine coefficients of the blocks of a group, (FIXED, AREA), at these places of a plane.
+inline void coefficients(float* values, const float* plane, int64_t width, const int32_t* places) {
+    for (int k = 0; k < FIXED; ++k) {
+        for (int64_t y = 0; y < SIDE; ++y)
+            std::memcpy(values + k * AREA + y * SIDE, plane + y * width + places[k], SIDE * sizeof(float));
+        both_ways(values + k * AREA, cosines.forward, cosines.back);
+    }
+}
+inline void back_to_pixels(float* values) {
+    for (int k = 0; k < FIXED; ++k) both_ways(values + k * AREA, cosines.back, cosines.forward);
+}
+
+// The Haar transform over the blocks of a group, in place, its means first; or its way back.
+template <bool FORWARD>
+void haar(float* values) {
+    constexpr float HALF = 0.70710678f;
+    float other[FIXED * AREA];
+    for (int step = FORWARD ? FIXED : 2; FORWARD ? step > 1 : step <= FIXED; step = FORWARD ? step / 2 : step * 2) {
+        for (int k = 0; k < step / 2; ++k)
+            for (int64_t p = 0; p < AREA; ++p) {
+                const float one = values[(FORWARD ? 2 * k : k) * AREA + p];
+                const float two = values[(FORWARD ? 2 * k + 1 : step / 2 + k) * AREA + p];
+                other[(FORWARD ? k : 2 * k) * AREA + p] = HALF * (one + two);
+                other[(FORWARD ? step / 2 + k : 2 * k + 1) * AREA + p] = HALF * (one - two);
+            }
+        std::memcpy(values, other, step * AREA * sizeof(float));
+    }
+}
+
 // The part of the result that the groups of one share make.
 struct Share {
-    int64_t first = 0, last = 0;  // rows
-    std::vector<float> sums;      // (planes + 1, rows, width): weighted values, and weights
+    int64_t channels, width, first = 0, last = 0;  // rows
+    std::vector<float> sums;                       // (channels + 1, rows, width): weighted values, and weights
+
+    // The rows that the first "size" blocks of these groups reach; each group has "apart" members.
+    void start(int64_t planes, int64_t across, const int32_t* members, int64_t groups, int64_t apart, int size) {
+        int32_t low = std::numeric_limits<int32_t>::max(), high = 0;
+        for (int64_t group = 0; group < groups; ++group)
+            for (int k = 0; k < size; ++k) {
+                low = std::min(low, members[group * apart + k]);
+                high = std::max(high, members[group * apart + k]);
+            }
+        channels = planes;
+        width = across;
+        first = low / width;
+        last = high / width + SIDE;
+        sums.assign((channels + 1) * (last - first) * width, 0.0f);
+    }
+    void add(const float* values, const float* window, int64_t channel, int32_t place, float trust) {
+        const int64_t plane = (last - first) * width, at = place - first * width;
+        for (int64_t y = 0; y < SIDE; ++y) {
+            float *to = &sums[channel * plane + at + y * width], *weights = &sums[channels * plane + at + y * width];
+            for (int64_t x = 0; x < SIDE; ++x) to[x] += trust * window[y * SIDE + x] * values[y * SIDE + x];
+            if (channel == 0)
+                for (int64_t x = 0; x < SIDE; ++x) weights[x] += trust * window[y * SIDE + x];
+        }
+    }
 };
+
+// result = what the shares have made of each pixel, the planes' own where that is nothing.
+inline void put_together(float* result, const float* planes, int64_t channels, int64_t height, int64_t width,
+                         const std::vector<Share>& made) {
+    // Row by row, and in each the shares in their order.
+    parallel(height, [&](int64_t row, int64_t) {
+        float* sums = scratch<float>(0, (channels + 1) * width);
+        std::fill_n(sums, (channels + 1) * width, 0.0f);
+        for (const Share& share : made) {
+            if (row < share.first || row >= share.last) continue;
+            const int64_t rows = share.last - share.first;
+            for (int64_t c = 0; c <= channels; ++c)
+                for (int64_t x = 0; x < width; ++x)
+                    sums[c * width + x] += share.sums[(c * rows + row - share.first) * width + x];
+        }
+        const float* weights = sums + channels * width;
+        for (int64_t c = 0; c < channels; ++c)
+            for (int64_t x = 0; x < width; ++x) {
+                const int64_t at = (c * height + row) * width + x;
+                result[at] = weights[x] > 0 ? sums[c * width + x] / weights[x] : planes[at];
+            }
+    });
+}
 
 class GroupFilter {
 public:
@@ -106,15 +184,7 @@ public:
     // The sums of the groups from "first" to "last".
     template <int SIZE>
     void filter(int64_t first, int64_t last, Share& share) const {
-        int32_t low = std::numeric_limits<int32_t>::max(), high = 0;
-        for (int64_t group = first; group < last; ++group)
-            for (int k = 0; k < SIZE; ++k) {
-                low = std::min(low, members[group * ADAPTIVE + k]);
-                high = std::max(high, members[group * ADAPTIVE + k]);
-            }
-        share.first = low / width;
-        share.last = high / width + SIDE;
-        share.sums.assign((channels + 1) * (share.last - share.first) * width, 0.0f);
+        share.start(channels, width, members + first * ADAPTIVE, last - first, ADAPTIVE, SIZE);
         if constexpr (SIZE == FIXED)
             for (int64_t group = first; group < last; ++group) fixed(group, share);
         else
@@ -129,31 +199,13 @@ private:
     const float *touched, *window;
     float threshold;
 
-    // Adds a filtered block, if it touches a gap: more the less its group has kept.
-    void add(const float* values, int64_t channel, int32_t place, float trust, Share& share) const {
-        const int64_t rows = share.last - share.first, at = place - share.first * width;
-        for (int64_t y = 0; y < SIDE; ++y) {
-            float *sums = &share.sums[channel * rows * width + at + y * width],
-                  *weights = &share.sums[channels * rows * width + at + y * width];
-            for (int64_t x = 0; x < SIDE; ++x) sums[x] += trust * window[y * SIDE + x] * values[y * SIDE + x];
-            if (channel == 0)
-                for (int64_t x = 0; x < SIDE; ++x) weights[x] += trust * window[y * SIDE + x];
-        }
-    }
-
     void fixed(int64_t group, Share& share) const {
-        static const Cosines cosines;
         float* values = scratch<float>(1, channels * FIXED * AREA);
         const int32_t* places = members + group * ADAPTIVE;
         int64_t kept = 0;
         for (int64_t c = 0; c < channels; ++c) {
             float* own = values + c * FIXED * AREA;
-            for (int k = 0; k < FIXED; ++k) {
-                for (int64_t y = 0; y < SIDE; ++y)
-                    std::memcpy(own + k * AREA + y * SIDE, planes + (c * height + y) * width + places[k],
-                                SIDE * sizeof(float));
-                both_ways(own + k * AREA, cosines.forward, cosines.back);
-            }
+            coefficients(own, planes + c * height * width, width, places);
             haar<true>(own);
             const float mean = own[0];
             int64_t large = std::fabs(mean) > threshold ? 0 : 1;
@@ -165,29 +217,12 @@ private:
             own[0] = mean;
             kept += large;
             haar<false>(own);
-            for (int k = 0; k < FIXED; ++k) both_ways(own + k * AREA, cosines.back, cosines.forward);
+            back_to_pixels(own);
         }
         for (int k = 0; k < FIXED; ++k)
             if (touched[places[k]] != 0)
                 for (int64_t c = 0; c < channels; ++c)
-                    add(values + (c * FIXED + k) * AREA, c, places[k], 1.0f / float(kept), share);
-    }
-
-    // The Haar transform over the blocks of a group, in place, its means first; or its way back.
-    template <bool FORWARD>
-    static void haar(float* values) {
-        constexpr float HALF = 0.70710678f;
-        float other[FIXED * AREA];
-        for (int step = FORWARD ? FIXED : 2; FORWARD ? step > 1 : step <= FIXED; step = FORWARD ? step / 2 : step * 2) {
-            for (int k = 0; k < step / 2; ++k)
-                for (int64_t p = 0; p < AREA; ++p) {
-                    const float one = values[(FORWARD ? 2 * k : k) * AREA + p];
-                    const float two = values[(FORWARD ? 2 * k + 1 : step / 2 + k) * AREA + p];
-                    other[(FORWARD ? k : 2 * k) * AREA + p] = HALF * (one + two);
-                    other[(FORWARD ? step / 2 + k : 2 * k + 1) * AREA + p] = HALF * (one - two);
-                }
-            std::memcpy(values, other, step * AREA * sizeof(float));
-        }
+                    share.add(values + (c * FIXED + k) * AREA, window, c, places[k], 1.0f / float(kept));
     }
 
     // Sixteen groups at once, or what is left of them.
@@ -246,7 +281,7 @@ private:
                     }
                 }
                 for (int k = 0; k < N; ++k)
-                    if (touched[places[k]] != 0) add(filtered[k], c, places[k], 1.0f / float(kept), share);
+                    if (touched[places[k]] != 0) share.add(filtered[k], window, c, places[k], 1.0f / float(kept));
             }
         }
     }
@@ -279,24 +314,7 @@ void filter_groups(float* result, const float* planes, int64_t channels, int64_t
         if (adaptive) filter.filter<ADAPTIVE>(first, last, made[share]);
         else filter.filter<FIXED>(first, last, made[share]);
     });
-    // Row by row, and in each the shares in their order.
-    parallel(height, [&](int64_t row, int64_t) {
-        float* sums = scratch<float>(0, (channels + 1) * width);
-        std::fill_n(sums, (channels + 1) * width, 0.0f);
-        for (const Share& share : made) {
-            if (row < share.first || row >= share.last) continue;
-            const int64_t rows = share.last - share.first;
-            for (int64_t c = 0; c <= channels; ++c)
-                for (int64_t x = 0; x < width; ++x)
-                    sums[c * width + x] += share.sums[(c * rows + row - share.first) * width + x];
-        }
-        const float* weights = sums + channels * width;
-        for (int64_t c = 0; c < channels; ++c)
-            for (int64_t x = 0; x < width; ++x) {
-                const int64_t at = (c * height + row) * width + x;
-                result[at] = weights[x] > 0 ? sums[c * width + x] / weights[x] : planes[at];
-            }
-    });
+    put_together(result, planes, channels, height, width, made);
 }
 
 }  // namespace

@@ -98,6 +98,9 @@ COMMON = {
     "filter_groups": "float* result[channels * height * width], float* planes[channels * height * width], "
     "int channels, int height, int width, int32* members[groups * 32], int groups, float* touched[height * width], "
     "float* window[64], real threshold, flag adaptive",
+    "shrink_groups": "float* result[height * width], float* plane[height * width], float* pilot[height * width]?, "
+    "int height, int width, int32* members[groups * 16], int groups, float* levels[groups], "
+    "float* table[((2 * reach + 1) ** 2 + 1) * 64]?, int reach, float* window[64], real threshold, real excess",
     "bend_least": "float* picture[channels * height * width], float* free[(channels if own else 1) * height * width], "
     "int channels, int height, int width, int steps, real tension, flag own",
     "use_threads": "int count",

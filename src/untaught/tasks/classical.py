@@ -135,7 +135,7 @@ def fallback(noisy: Tensor, noise: float, within: Tensor | None = None) -> Tenso
     found = non_local_means(noisy, noise)
     if within is None or noisy.ndim != 4:
         return found
-    filtered, left = doubting_filter(found, noisy, noise, within, rounds=2)
+    filtered, left = doubting_filter(found, noisy, noise, within, rounds=3)
     return filtered if left < _MOSTLY * noise else found
 
 
