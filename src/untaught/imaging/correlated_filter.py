@@ -75,7 +75,7 @@ def filter_correlated(picture: Array, model: NoiseModel, strength: Strength) -> 
     if strength.colour and len(spectra) == 3:
         model = replace(model, spectra=_with_colour_noise(picture, model, strength.colour))
     covariance = model.covariance()
-    planes = torch.from_numpy(np.einsum("kc,hwc->khw", model.planes, picture)).float()
+    planes = torch.einsum("kc,hwc->khw", torch.from_numpy(model.planes).float(), torch.from_numpy(picture).float())
     return _picture(_at_scale(planes, covariance, model, strength, strength.scales), model).clip(0, 1)
 
 
@@ -120,7 +120,12 @@ def _at_scale(planes: Tensor, covariance: Array, model: NoiseModel, strength: St
 
 
 def _variances(planes: Tensor, model: NoiseModel) -> Tensor:
-    return torch.from_numpy(model.variances(_picture(planes, model))).float()
+    """The noise at each value of smooth planes, some rows at a time, to spare memory."""
+    found = torch.empty_like(planes)
+    for top in range(0, planes.shape[1], _TILE):
+        rows = slice(top, top + _TILE)
+        found[:, rows] = torch.from_numpy(model.variances(_picture(planes[:, rows], model)))
+    return found
 
 
 def _step(
