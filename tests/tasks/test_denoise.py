@@ -131,7 +131,7 @@ def test_noise_that_neighbours_share_is_modelled():
     clean, seen = grainy()
     result = untaught.denoise(seen, iterations=20)
     assert result.iterations == 20
-    assert "the network's share of the picture is 9%" in result.notes[-1]
+    assert "the network's share of the picture is 4%" in result.notes[-1]
     assert psnr(result.picture, clean) > psnr(seen, clean) + 8
 
 

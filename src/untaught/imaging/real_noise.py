@@ -46,8 +46,8 @@ _POINT = (4.5, 6.5)
 """In standard deviations: a difference is no noise any more, and surely none from the second on."""
 _NEAR = 8
 """Pixels around a place that tell whether there is structure."""
-_MOST = 0.8
-"""The most that a network's share can be."""
+_MOST, _HALF = 0.7, 2.0
+"""The most that a network's share can be, and at how many times the noise's deviation structure gets half of it."""
 _SKEWED = 0.3
 """Share of the expected skew from which on a tone curve is assumed: phones gave 0.5 to 0.8, normal noise 0.14."""
 
@@ -85,7 +85,7 @@ class Denoised:
         variance = ndimage.uniform_filter(gray**2, _NEAR) - ndimage.uniform_filter(gray, _NEAR) ** 2
         noise = np.mean([self.model.deviation(c, mean[..., c]) for c in range(mean.shape[2])], axis=0)
         structure = np.sqrt(np.maximum(variance, 0))
-        share: Array = (_MOST * structure / (structure + noise))[..., None]
+        share: Array = (_MOST * structure / (structure + _HALF * noise))[..., None]
         return share
 
     def mixed(self, network: NDArray[np.floating]) -> Array:
