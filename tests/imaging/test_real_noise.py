@@ -149,3 +149,16 @@ def test_single_bright_points_stay():
     sky[places[0], places[1]] = 0.8
     found = remove_noise(sky + 0.03 * grain(0.7, 1)).picture
     assert found[places[0], places[1]].mean() > 0.72
+
+
+@pytest.mark.parametrize("level", [10, 20])
+def test_weakly_shared_noise_is_no_white_noise(level):
+    """Neighbours share a quarter of it, as after a light smoothing; it is not mistaken in texture with white noise."""
+    clean = resize(data.rocket(), (213, 320), anti_aliasing=True) * 0.8 + 0.1
+    noise = gaussian_filter(np.random.default_rng(0).normal(0, 1, clean.shape), (0.5, 0.5, 0))
+    noisy = clean + noise * level / 255 / noise.std()
+    assert noise_model(noisy).correlation[1] > 0.2
+    assert psnr(remove_noise(noisy).picture, clean) > psnr(noisy, clean) + 6
+    texture = resize(data.gravel() / 255, (256, 256), anti_aliasing=True)[..., None]
+    seen = texture + np.random.default_rng(0).normal(0, 25 / 255, texture.shape)
+    assert noise_model(seen).correlation[1] < 0.1

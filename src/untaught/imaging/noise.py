@@ -14,7 +14,9 @@ from scipy import ndimage
 from torch import Tensor
 
 __all__ = [
+    "CALM",
     "CORRELATED",
+    "PERHAPS_CORRELATED",
     "SURELY_CORRELATED",
     "Stabilised",
     "declipped",
@@ -25,6 +27,10 @@ __all__ = [
 
 CORRELATED = 0.2
 """Noise counts as correlated from this correlation of neighbouring pixels on."""
+
+PERHAPS_CORRELATED, CALM = 0.15, 0.75
+"""And from this one on where even the calmest blocks hold so much of it (`untaught.imaging.noise_model`): in texture
+with white noise they hold less."""
 
 SURELY_CORRELATED = 0.5
 """The same by the noise model, which takes some texture for noise."""

@@ -18,7 +18,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import fft
 
-__all__ = ["NoiseModel", "direction", "estimate_noise_model", "independent", "refined"]
+__all__ = ["TOO_CALM", "NoiseModel", "direction", "estimate_noise_model", "independent", "refined"]
 
 Array = NDArray[np.float64]
 
@@ -41,7 +41,7 @@ _REACH = 8
 
 _SMALL = 8
 """Side of the blocks that are the calmest ones, in pixels."""
-_CALMEST, _TOO_CALM = 0.05, 0.4
+_CALMEST, TOO_CALM = 0.05, 0.4
 """A share of the small blocks, and the share of the noise that those have at least, if it is noise. On real noise it
 was 0.49 and more, and down to 0.37 where it was taken for twice as strong as it is."""
 _NOTHING = 0.5 / 255
@@ -83,8 +83,8 @@ class NoiseModel:
         found: Array = np.sqrt(np.interp(brightness, knots, self.curves[channel]))
         return found
 
-    def is_too_strong(self, picture: NDArray[np.floating]) -> bool:
-        """Whether a picture, (H, W, C), has blocks with much less in them than this noise: it is texture in part.
+    def calmness(self, picture: NDArray[np.floating]) -> float:
+        """How much of this noise the calmest blocks of a picture, (H, W, C), hold; 1 where nothing tells.
 
         Blocks that hold nothing at all say nothing: JPEG leaves such ones.
         """
@@ -100,7 +100,7 @@ class NoiseModel:
             if told.sum() >= 20:
                 found = np.sqrt(rest[told]) / self.deviation(place, flat[told].mean(1))
                 shares.append(float(np.quantile(found, _CALMEST)))
-        return bool(shares) and float(np.mean(shares)) < _TOO_CALM
+        return float(np.mean(shares)) if shares else 1.0
 
     def variances(self, picture: Array) -> Array:
         """The variance of the planes' noise at each pixel, (C, H, W), for a smooth picture, (H, W, C)."""

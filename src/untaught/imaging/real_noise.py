@@ -16,7 +16,14 @@ from numpy.typing import NDArray
 from scipy import ndimage
 
 from untaught.imaging.correlated_filter import Strength, filter_correlated
-from untaught.imaging.noise import CORRELATED, SURELY_CORRELATED, estimate_noise, noise_correlation
+from untaught.imaging.noise import (
+    CALM,
+    CORRELATED,
+    PERHAPS_CORRELATED,
+    SURELY_CORRELATED,
+    estimate_noise,
+    noise_correlation,
+)
 from untaught.imaging.noise_model import NoiseModel, direction, estimate_noise_model, independent, refined
 
 __all__ = ["Denoised", "model_filter", "noise_model", "remove_noise"]
@@ -142,7 +149,9 @@ def noise_model(picture: Array) -> NoiseModel:
     windows = [np.ascontiguousarray(one) for one in _windows(picture)]
     for _ in range(_ROUNDS):
         model = refined(windows, [filter_correlated(one, model, _PILOT) for one in windows])
-    shared = noise_correlation(picture) > CORRELATED or model.correlation[1] > SURELY_CORRELATED
+    correlation = noise_correlation(picture)
+    shared = correlation > CORRELATED or model.correlation[1] > SURELY_CORRELATED
+    shared |= correlation > PERHAPS_CORRELATED and model.calmness(picture) > CALM
     return model if shared else independent(model)
 
 

@@ -128,16 +128,18 @@ def read(picture: Tensor, layout: Layout, settings: DenoiseSettings) -> Problem:
 
 def _gaussian(whole: Tensor, finite: Tensor, layout: Layout, settings: DenoiseSettings) -> Problem:
     """Normal noise, or what a camera or a microscope makes of light, of a filled-in picture, (N, C, H, W)."""
-    from untaught.imaging.noise import CORRELATED, SURELY_CORRELATED
+    from untaught.imaging.noise import CALM, CORRELATED, PERHAPS_CORRELATED, SURELY_CORRELATED
+    from untaught.imaging.noise_model import TOO_CALM
 
     correlation = correlation_of_noise(whole)
     has_model = settings.noise is None and whole.ndim == 4 and min(whole.shape[-2:]) >= _SMALLEST
     texture = False
     if has_model:
-        shared, growth, texture = by_model(whole)
-        if correlation <= CORRELATED and shared > SURELY_CORRELATED:
-            # The flattest blocks of a JPEG may hold nothing at all.
-            correlation = shared
+        shared, growth, calm = by_model(whole)
+        texture = calm < TOO_CALM
+        # The flattest blocks of a JPEG may hold nothing at all.
+        if shared > SURELY_CORRELATED or (correlation > PERHAPS_CORRELATED and calm > CALM):
+            correlation = max(correlation, shared)
         if correlation > CORRELATED:
             what = f"of neighbouring pixels is correlated (by about {correlation:.1f})"
         else:

@@ -80,8 +80,8 @@ def _local_mean(pictures: Tensor) -> Tensor:
     return functional.avg_pool2d(functional.pad(pictures, (2, 2, 2, 2), mode="reflect"), 5, stride=1)
 
 
-def by_model(picture: Tensor) -> tuple[float, float, bool]:
-    """Of the noise of (N, C, H, W) by its model: the neighbours' correlation, its growth, and whether it is texture."""
+def by_model(picture: Tensor) -> tuple[float, float, float]:
+    """Of the noise of (N, C, H, W) by its model: the neighbours' correlation, its growth, and how calm blocks are."""
     import numpy as np
 
     from untaught.imaging.noise_model import estimate_noise_model
@@ -90,7 +90,7 @@ def by_model(picture: Tensor) -> tuple[float, float, bool]:
     return (
         float(np.mean([model.correlation[1] for model, _ in models])),
         float(np.mean([model.growth(one) for model, one in models])),
-        any(model.is_too_strong(one) for model, one in models),
+        min(model.calmness(one) for model, one in models),
     )
 
 
