@@ -122,6 +122,22 @@ def test_progress_is_sent_and_previews_are_kept(studio, photo, mask):
     assert again.status_code == 304
 
 
+def test_a_filter_answers_before_a_denoising_begins(studio, photo):
+    noisy = photo + np.random.default_rng(0).normal(0, 20, photo.shape)
+    picture = studio.upload(as_png(noisy.clip(0, 255).round().astype(np.uint8)))["id"]
+    job = studio.post(
+        "jobs", {"picture": picture, "task": "denoise", "settings": {"recipe": "fast", "iterations": 3}}, status=201
+    )["id"]
+    studio.wait_for(job, "done")
+    assert studio.get(f"jobs/{job}/moments")["iterations"][:2] == [0, 1]
+    first, *others = studio.get(f"jobs/{job}/log")["lines"]
+    assert (first["iteration"], first["moment"], first["until"]) == (0, 0, 3)
+    assert "loss" not in first
+    assert [one["iteration"] for one in others][:1] == [1]
+    shown = np.asarray(Image.open(io.BytesIO(studio.client.get(f"jobs/{job}/moments/0").content)), np.float32)
+    assert np.abs(shown - photo).mean() < 0.7 * np.abs(noisy - photo).mean()
+
+
 @pytest.mark.slow
 def test_a_continued_job_gives_what_the_command_line_gives(studio, photo, mask, tmp_path):
     job = begin(studio, painted(studio, photo, mask), iterations=6)

@@ -54,7 +54,7 @@ class KeptPreviews:
             nearest = min(self.kept, key=lambda other: abs(other - best))
             inner = [index for index in range(1, len(self.kept) - 1) if self.kept[index] != nearest]
             # The one whose neighbours have the smallest ratio of iterations.
-            index = min(inner, key=lambda index: self.kept[index + 1] / self.kept[index - 1])
+            index = min(inner, key=lambda index: self.kept[index + 1] / max(1, self.kept[index - 1]))
             dropped.append(self.kept.pop(index))
         return dropped
 
@@ -73,7 +73,6 @@ class ProgressWriter:
 
     Args:
         job: what is fitted.
-        run: the run that fits it.
         picture: the input, for its colour profile.
         folder: of the job.
         log: from `open_log`.
@@ -81,10 +80,10 @@ class ProgressWriter:
     """
 
     def __init__(
-        self, job: Job, run: Run, picture: Picture, folder: Path, log: IO[str], ends: tuple[float, float] | None = None
+        self, job: Job, picture: Picture, folder: Path, log: IO[str], ends: tuple[float, float] | None = None
     ) -> None:
         self._job = job
-        self._run = run
+        self._run: Run | None = None
         self._profile = None if picture.metadata.cmyk else picture.metadata.icc_profile
         self._log = log
         self._folder = folder / "moments"
@@ -108,6 +107,19 @@ class ProgressWriter:
             self._figures.try_now()
         self._aside += time.perf_counter() - started
 
+    def write_first(self) -> None:
+        """Write a preview of what there is before the run is prepared, if there is anything, as that of iteration 0."""
+        state = self._job.first_state()
+        if state is None:
+            return
+        self._write_picture(state)
+        line = {"iteration": 0, "until": state.iterations, "elapsed": 0.0, "in_search": True, "best": 0, "why": ""}
+        self._write_line({**line, "moment": 0, "dropped": self._kept.add(0, 0)})
+
+    def follow(self, run: Run) -> None:
+        """Write of this run from now on."""
+        self._run = run
+
     def write_figures(self, stop_reason: StopReason | None = None, **more: Any) -> None:
         """Write a line of the log.
 
@@ -115,9 +127,9 @@ class ProgressWriter:
             stop_reason: why the run has ended; None while it runs.
             more: further entries of the line.
         """
-        state, progress = self._run.last, self._run.progress
-        if state is None:
+        if self._run is None or self._run.last is None:
             return
+        state, progress = self._run.last, self._run.progress
         line = {
             "iteration": state.iteration,
             "until": progress.until,
@@ -130,6 +142,9 @@ class ProgressWriter:
             "why": str(stop_reason) if stop_reason else why_it_will_stop(self._job, progress, state.iteration),
             **more,
         }
+        self._write_line(line)
+
+    def _write_line(self, line: dict[str, Any]) -> None:
         self._log.write(json.dumps(line) + "\n")
         self._log.flush()
 
@@ -139,14 +154,17 @@ class ProgressWriter:
         Args:
             stop_reason: why the run has ended; None while it runs.
         """
-        state = self._run.last
-        if state is None:
+        if self._run is None or self._run.last is None:
             return
-        write_bytes(self._folder / f"{state.iteration:07d}.jpg", as_jpeg(self._shown(state), self._profile))
+        state = self._run.last
+        self._write_picture(state)
         dropped = self._kept.add(state.iteration, self._run.progress.best_iteration)
         for iteration in dropped:
             (self._folder / f"{iteration:07d}.jpg").unlink(missing_ok=True)
         self.write_figures(stop_reason, moment=state.iteration, dropped=dropped)
+
+    def _write_picture(self, state: State) -> None:
+        write_bytes(self._folder / f"{state.iteration:07d}.jpg", as_jpeg(self._shown(state), self._profile))
 
     def _shown(self, state: State) -> Image.Image:
         """Return the picture so far with 8 bits, and no larger than a screen."""

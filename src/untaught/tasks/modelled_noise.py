@@ -19,7 +19,17 @@ if TYPE_CHECKING:
     from untaught.imaging.real_noise import Denoised
     from untaught.priors.modelled_noise import ModelledNoise
 
-__all__ = ["Blend", "arrays", "blended", "by_model", "modelled", "slices", "stacked", "with_strength"]
+__all__ = [
+    "Blend",
+    "arrays",
+    "blended",
+    "by_model",
+    "modelled",
+    "quickly_filtered",
+    "slices",
+    "stacked",
+    "with_strength",
+]
 
 _FITTED = 1_000_000
 """Pixels: a larger picture with noise that is not white is filtered only, and no network is fitted."""
@@ -27,7 +37,11 @@ _FITTED = 1_000_000
 
 def with_strength(problem: Problem, noisy: Tensor, strength: float) -> Problem:
     """The same problem, whose pictures are blended with the noisy one, or smoothed further."""
-    return dataclasses.replace(problem, display_step=Blend(noisy, strength, problem.display_step))
+    first = None
+    if problem.noise is not None:
+        noise = problem.noise if problem.channel_noise is None else problem.channel_noise
+        first = functools.partial(quickly_filtered, problem.observed, noise)
+    return dataclasses.replace(problem, display_step=Blend(noisy, strength, problem.display_step), first=first)
 
 
 @dataclasses.dataclass
@@ -65,12 +79,30 @@ def blended(picture: Tensor, noisy: Tensor, strength: float) -> Tensor:
     given = noisy.to(picture)
     if strength <= 1:
         return torch.lerp(given, picture, strength)
-    # A local Wiener filter: what varies less than the noise did is smoothed.
-    flat = slices(picture)
-    mean = _local_mean(flat)
-    varies = (_local_mean(flat.square()) - mean.square()).clamp_min(0)
-    smooth = mean + varies / (varies + (given - picture).var() + 1e-12) * (flat - mean)
+    mean, varies = _local(slices(picture))
+    # What varies less than the noise did is smoothed.
+    smooth = mean + varies / (varies + (given - picture).var() + 1e-12) * (slices(picture) - mean)
     return torch.lerp(picture, stacked(smooth, picture), 2 * (strength - 1))
+
+
+def quickly_filtered(noisy: Tensor, noise: float | Tensor) -> Tensor:
+    """A noisy picture, (N, C, H, W), after a local Wiener filter, which takes some hundredths of a second.
+
+    Lee, 1980, "Digital image enhancement and noise filtering by use of local statistics".
+
+    Args:
+        noisy: or (N, C, D, H, W), whose slices are filtered one by one.
+        noise: its standard deviation, or that of each channel, (1, C, 1, 1).
+    """
+    flat = slices(noisy)
+    mean, varies = _local(flat)
+    return stacked(mean + (1 - noise**2 / varies.clamp_min(1e-12)).clamp_min(0) * (flat - mean), noisy)
+
+
+def _local(pictures: Tensor) -> tuple[Tensor, Tensor]:
+    """Mean and variance around each value of (N, C, H, W)."""
+    mean = _local_mean(pictures)
+    return mean, (_local_mean(pictures.square()) - mean.square()).clamp_min(0)
 
 
 def _local_mean(pictures: Tensor) -> Tensor:
