@@ -353,9 +353,7 @@ class Run:
     def show(self, draws: int) -> State:
         """The state of a network that is shown the whole picture so many times, and takes no step."""
         fit = self._fit
-        return _unfitted(
-            fit.over_runs(mean_output(self.job.engine, fit.network, fit.sampler, draws, clip=fit.clip)), 0
-        )
+        return _unfitted(fit.over_runs(mean_output(self.job.engine, fit.network, fit.sampler, draws, clip=fit.clip)), 0)
 
     def cancel(self) -> None:
         """End the run after the present iteration; from any thread. The result so far stays available."""

@@ -37,8 +37,8 @@ _FITTED = 1_000_000
 
 def with_strength(problem: Problem, noisy: Tensor, strength: float) -> Problem:
     """The same problem, whose pictures are blended with the noisy one, or smoothed further."""
-    first = None
-    if problem.noise is not None:
+    first = problem.first
+    if first is None and problem.noise is not None:
         noise = problem.noise if problem.channel_noise is None else problem.channel_noise
         first = functools.partial(quickly_filtered, problem.observed, noise)
     return dataclasses.replace(problem, display_step=Blend(noisy, strength, problem.display_step), first=first)
@@ -112,22 +112,35 @@ def _local_mean(pictures: Tensor) -> Tensor:
     return functional.avg_pool2d(functional.pad(pictures, (2, 2, 2, 2), mode="reflect"), 5, stride=1)
 
 
-def by_model(picture: Tensor) -> tuple[float, float, bool]:
-    """Of the noise of (N, C, H, W) by its model: the neighbours' correlation, its growth, and whether it is texture."""
+def by_model(picture: Tensor) -> tuple[float, float, float, bool]:
+    """The noise of (N, C, H, W) by its model.
+
+    Returns:
+        Its standard deviation, the neighbours' correlation, its growth, and whether it is texture.
+    """
     import numpy as np
 
     from untaught.imaging.noise_model import estimate_noise_model
 
     models = [(estimate_noise_model(one), one) for one in arrays(picture)]
     return (
+        float(np.mean([model.level for model, _ in models])),
         float(np.mean([model.correlation[1] for model, _ in models])),
         float(np.mean([model.growth(one) for model, one in models])),
         any(model.is_too_strong(one) for model, one in models),
     )
 
 
-def modelled(picture: Tensor, finite: Tensor, layout: Layout, what: str) -> Problem:
-    """Noise that is not white: a model of it for the network, and a classical picture to mix with the network's."""
+def modelled(picture: Tensor, finite: Tensor, layout: Layout, level: float, what: str) -> Problem:
+    """Noise that is not white: a model of it for the network, and a classical picture to mix with the network's.
+
+    Args:
+        picture: (N, C, H, W), finite.
+        finite: the same shape, bool: which values were not filled in.
+        layout: of the given picture.
+        level: standard deviation of the noise.
+        what: is known of the noise, as the end of a sentence.
+    """
     import numpy as np
 
     from untaught.fitting.problem import Problem
@@ -149,6 +162,7 @@ def modelled(picture: Tensor, finite: Tensor, layout: Layout, what: str) -> Prob
         modelled_noise=made.modelled_noise,
         answer=made.answer,
         answer_note=made.sentence,
+        first=functools.partial(quickly_filtered, picture, level),
         notes=(
             f"the noise {what}: the recipes balanced, fast and best go by a model of it, the others take it for even "
             "and independent",

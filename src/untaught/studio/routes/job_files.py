@@ -163,7 +163,9 @@ async def _moments(services: CurrentServices, identity: Identity) -> dict[str, l
     return {"iterations": list(moments(services.store.entry("jobs", identity)))}
 
 
-@routes.get("/jobs/{identity}/moments/{iteration}", summary="The preview of an iteration, as a JPEG; of 0 what a filter makes")
+@routes.get(
+    "/jobs/{identity}/moments/{iteration}", summary="The preview of an iteration, as a JPEG; of 0 what a filter makes"
+)
 async def _moment(
     services: CurrentServices,
     identity: Identity,
