@@ -387,7 +387,7 @@ def test_suggestions_are_marked_and_undone(page, damaged):
     def look(act):
         with page.expect_response(lambda answer: "/proposal?" in answer.url):
             act()
-        playwright.expect(page.locator("#propose")).to_have_text("Find")
+        playwright.expect(page.locator("#propose")).to_have_attribute("aria-busy", "false")
 
     for kind, line in lines.items():
         page.select_option("#proposal", kind)
@@ -419,7 +419,7 @@ def test_another_strength_leaves_what_the_user_has_done(page, photo):
     def strength(percent):
         with page.expect_response(lambda answer: "/proposal?" in answer.url):
             page.locator("#strength").fill(str(percent))
-        playwright.expect(page.locator("#propose")).to_have_text("Find")
+        playwright.expect(page.locator("#propose")).to_have_attribute("aria-busy", "false")
         return exported(page)
 
     page.route("**/proposal?*", answer)

@@ -18,6 +18,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
+import untaught
 from running_studio import TOKEN, RunningStudio
 
 pytest.importorskip("fastapi", reason="the studio is an extra: pip install 'untaught[studio]'")
@@ -136,6 +137,28 @@ def test_a_filter_answers_before_a_denoising_begins(studio, photo):
     assert [one["iteration"] for one in others][:1] == [1]
     shown = np.asarray(Image.open(io.BytesIO(studio.client.get(f"jobs/{job}/moments/0").content)), np.float32)
     assert np.abs(shown - photo).mean() < 0.7 * np.abs(noisy - photo).mean()
+
+
+def test_another_strength_of_a_suggestion_measures_nothing_again(studio, photo):
+    damaged = np.kron(photo, np.ones((8, 8, 1), np.uint8))
+    damaged[60:62, 20:300] = damaged[100:300, 200:203] = 255
+    one, two = studio.upload(as_png(damaged))["id"], studio.upload(as_png(damaged[::-1].copy()))["id"]
+
+    def suggested(picture, strength, kind="auto"):
+        answer = studio.client.get(f"pictures/{picture}/proposal", params={"kind": kind, "strength": strength})
+        assert answer.status_code == 200
+        return np.asarray(Image.open(io.BytesIO(answer.content))) > 127
+
+    for picture, pixels in ((one, damaged), (two, damaged[::-1]), (one, damaged)):
+        for strength in (0.5, 1, 0.1):
+            np.testing.assert_array_equal(
+                suggested(picture, strength), untaught.propose_mask(pixels, strength=strength)
+            )
+    started = time.monotonic()
+    for percent in range(0, 101, 5):
+        suggested(one, percent / 100)
+    assert time.monotonic() - started < 5
+    assert studio.client.get(f"pictures/{one}/proposal", params={"kind": "auto", "strength": 2}).status_code == 422
 
 
 @pytest.mark.slow

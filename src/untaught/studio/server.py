@@ -52,8 +52,8 @@ def create_app(services: Services, access: Access) -> AccessControl:
         tasks = [asyncio.create_task(services.queue.run()), asyncio.create_task(services.make_examples())]
         yield
         await services.queue.close()
+        services.end_helpers()
         await services.readers.close()
-        services.planner.end()
         for task in tasks:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)

@@ -10,6 +10,7 @@ from fastapi import HTTPException, Request
 
 from untaught.studio.feed import Feed
 from untaught.studio.planner_process import Planner
+from untaught.studio.proposer import Proposer
 from untaught.studio.queue import Queue
 from untaught.studio.reader_process import Readers
 from untaught.studio.storage import Store
@@ -47,6 +48,7 @@ class Services:
         self.queue = Queue(store)
         self.readers = Readers()
         self.planner = Planner()
+        self.proposer = Proposer(self.readers)
         self.masks: dict[str, str] = {}
         self._uploads = 0
 
@@ -54,6 +56,7 @@ class Services:
         """End the processes that requests wait for."""
         self.readers.end()
         self.planner.end()
+        self.proposer.end()
 
     async def make_examples(self) -> None:
         """Make the example pictures that do not exist yet."""
