@@ -35,6 +35,7 @@ class Services:
 
     Args:
         store: of the pictures and jobs.
+        batch: folder of the results of a batch, which the page links to; None for none.
 
     Attributes:
         feed: what all event streams say; the app sets it.
@@ -43,8 +44,9 @@ class Services:
 
     feed: Feed
 
-    def __init__(self, store: Store) -> None:
+    def __init__(self, store: Store, batch: Path | None = None) -> None:
         self.store = store
+        self.batch = batch
         self.queue = Queue(store)
         self.readers = Readers()
         self.planner = Planner()

@@ -42,6 +42,7 @@ function setMode(mode) {
   if (mode !== "paint") painting.end();
   if (mode === "empty") {
     cards.showPictures().catch(complain);
+    cards.showBatch().catch(() => {});
     stage.close();
     stage.onStroke = null;
     $("subject").textContent = "";

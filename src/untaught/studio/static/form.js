@@ -64,14 +64,14 @@ export function otherRecipes({ rare }) {
   const options = rare.map((name) => make("option", { value: name, textContent: recipeTitle(name) }));
   const list = make("select", { id: "other-recipe" }, make("option", { value: "", textContent: say("form.no-other") }), ...options);
   list.addEventListener("change", () => {
-    const segments = recipes(), wanted = list.value || segments.dataset.default;
+    const segments = recipeGroup(), wanted = list.value || segments.dataset.default;
     choose(segments, [...segments.children].find(({ value }) => value === wanted));
     offerRare([]);
   });
   return make("label", { className: "field", title: say("form.other-about") }, make("span", { textContent: say("form.other") }), list);
 }
 
-const recipes = () => $("paint-panel").querySelector("[data-option=recipe]");
+const recipeGroup = () => $("paint-panel").querySelector("[data-option=recipe]");
 
 function showOther(segments) {
   const chosen = segments.querySelector("[aria-checked=true]");
@@ -117,7 +117,7 @@ export function fill(settings) {
 
 // Shows the choices of a recipe that are rarely meant where they are named, or chosen.
 export function offerRare(recipes) {
-  for (const button of recipes()?.querySelectorAll("[data-rare]") ?? []) {
+  for (const button of recipeGroup()?.querySelectorAll("[data-rare]") ?? []) {
     button.hidden = !recipes.includes(button.value) && button.getAttribute("aria-checked") !== "true";
   }
 }

@@ -20,6 +20,8 @@ export const STRINGS = {
   "home.choose": "Choose a picture",
   "home.paste": "or drop or paste one",
   "home.pictures": "Your pictures",
+  "home.batch": "Results of the batch “{name}”",
+  "home.batch-works": "The batch “{name}” is at work. Its results will be shown here.",
   "home.examples": "Or try one of these",
   "home.release": "Drop to open",
   "home.pasted": "pasted.png",
