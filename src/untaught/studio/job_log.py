@@ -28,6 +28,9 @@ __all__ = ["KeptPreviews", "ProgressWriter", "open_log", "why_it_will_stop"]
 _LONGEST_SIDE = 1280
 _MOST_PREVIEWS = 60
 
+_FAR = 2.0
+"""A filter's picture is as far from the noisy one as the noise is strong. What is farther by this errs by itself."""
+
 
 class KeptPreviews:
     """Which previews are kept: dense at the beginning, where the picture changes fast, and sparse later.
@@ -90,7 +93,8 @@ class ProgressWriter:
         self._folder.mkdir(exist_ok=True)
         self._kept = KeptPreviews(moments(folder))
         self._figures = Throttle(self.write_figures, 0.25)
-        self._previews = Throttle(self.write_preview, 1.0)
+        self._previews = Throttle(self._write_better, 1.0)
+        self._first: float | None = None
         self._began: tuple[int, float] | None = None
         self._aside = 0.0
         fitted = (job.problem.layout.low, job.problem.layout.high)
@@ -98,11 +102,11 @@ class ProgressWriter:
         self._gain, self._offset = (fitted[1] - fitted[0]) / (high - low), (fitted[0] - low) / (high - low)
 
     def __call__(self, state: State) -> None:
-        """Write what is due; the first state always with a preview."""
+        """Write what is due; the first state with a preview, unless that of iteration 0 is better."""
         started = time.perf_counter()
         if self._began is None:
             self._began = (state.iteration, state.elapsed)
-            self.write_preview()
+            self._write_better()
         elif not self._previews.try_now():
             self._figures.try_now()
         self._aside += time.perf_counter() - started
@@ -112,9 +116,25 @@ class ProgressWriter:
         state = self._job.first_state()
         if state is None:
             return
+        self._first = self._distance(state)
         self._write_picture(state)
         line = {"iteration": 0, "until": state.iterations, "elapsed": 0.0, "in_search": True, "best": 0, "why": ""}
         self._write_line({**line, "moment": 0, "dropped": self._kept.add(0, 0)})
+
+    def _distance(self, state: State) -> float:
+        """The mean squared distance of the picture so far from the observation."""
+        observed = self._job.problem.observed
+        return float((state.average.to(observed.device) - observed).square().mean())
+
+    def _write_better(self) -> None:
+        """Write a preview, or only a line where the picture is much farther from the observation than the first one."""
+        assert self._run is not None
+        state = self._run.last
+        if state is not None and self._first is not None and self._distance(state) > _FAR * self._first:
+            self.write_figures()
+            return
+        self._first = None
+        self.write_preview()
 
     def follow(self, run: Run) -> None:
         """Write of this run from now on."""

@@ -6,6 +6,7 @@ other, stand in one row near an edge, are made of thin strokes, and nothing like
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 import numpy as np
@@ -56,6 +57,7 @@ class Stamps:
     def __init__(self, values: Floats, most: float) -> None:
         height, width = self._size = values.shape[:2]
         self._bands: list[_Bands] = []
+        self._known: dict[float, NDArray[np.uint8]] = {}
         self._step = step = max(1, min(height, width) // _LARGEST)
         if values.shape[2] < 3 or min(height, width) < 4 * _LOWEST:
             return
@@ -76,6 +78,16 @@ class Stamps:
 
     def at(self, ease: float) -> Mask:
         """Where they are, (H, W); the contrast that is wanted is lower by a fifth for an ease of 1."""
+        # Most of the time of a search is spent here, and a slider comes by the same values again.
+        if ease not in self._known:
+            found = self._look(ease)
+            self._known[ease] = np.packbits(found) if found.any() else np.zeros(0, np.uint8)
+        kept = self._known[ease]
+        if not len(kept):
+            return np.zeros(self._size, bool)
+        return np.unpackbits(kept, count=math.prod(self._size)).reshape(self._size).view(bool)
+
+    def _look(self, ease: float) -> Mask:
         from scipy import ndimage
 
         found = np.zeros(self._size, bool)
