@@ -141,7 +141,7 @@ class Queue:
     @property
     def devices(self) -> tuple[str, ...]:
         """The devices of this machine; empty until the first worker has told them."""
-        told = (worker.devices for worker in (self._spare, *self._workers.values()))
+        told = [self._spare.devices, *(worker.devices for worker in self._workers.values())]
         self._devices = next(filter(None, told), self._devices)
         return self._devices
 

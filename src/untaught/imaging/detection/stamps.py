@@ -85,7 +85,8 @@ class Stamps:
         kept = self._known[ease]
         if not len(kept):
             return np.zeros(self._size, bool)
-        return np.unpackbits(kept, count=math.prod(self._size)).reshape(self._size).view(bool)
+        known: Mask = np.unpackbits(kept, count=math.prod(self._size)).reshape(self._size).view(bool)
+        return known
 
     def _look(self, ease: float) -> Mask:
         from scipy import ndimage
@@ -95,7 +96,7 @@ class Stamps:
         upright, sideways = rows[::2], rows[1::2]
         if not any(one.any() for one in rows):
             return found
-        marked = np.logical_or.reduce([*upright, *(one.T for one in sideways)])
+        marked: Mask = np.logical_or.reduce([*upright, *(one.T for one in sideways)])
         if self._step == 1:
             return marked
         large = ndimage.binary_dilation(marked, np.ones((3, 3))).repeat(self._step, 0).repeat(self._step, 1)
