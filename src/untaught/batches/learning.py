@@ -150,7 +150,7 @@ def learn(task: str, blocks: Sequence[Block], options: Mapping[str, Any]) -> Lea
         assert noise is not None
         assert run.last is not None
         if unexplained(job.problem, run.last) is not None:
-            return dataclasses.replace(made, filter=functools.partial(_by_non_local_means, noise=noise))
+            return dataclasses.replace(made, filter=functools.partial(_by_blocks, noise=noise))
         shown = dataclasses.replace(recipe.input, patch=max(2 * SIDE + 2 * AROUND, recipe.input.patch))
         return dataclasses.replace(
             made,
@@ -169,13 +169,13 @@ def learn(task: str, blocks: Sequence[Block], options: Mapping[str, Any]) -> Lea
     return dataclasses.replace(made, recipe=recipe, start=run.snapshot())
 
 
-def _by_non_local_means(picture: NDArray[np.float32], *, noise: float) -> NDArray[Any]:
+def _by_blocks(picture: NDArray[np.float32], *, noise: float) -> NDArray[Any]:
     """A picture, (H, W, C), denoised without a network."""
     import torch
 
-    from untaught.tasks.classical import non_local_means
+    from untaught.tasks.classical import by_blocks
 
-    return np.moveaxis(non_local_means(torch.from_numpy(picture).movedim(-1, 0)[None], noise)[0].numpy(), 0, -1)
+    return np.moveaxis(by_blocks(torch.from_numpy(picture).movedim(-1, 0)[None], noise)[0].numpy(), 0, -1)
 
 
 def _valid(values: NDArray[Any], masks: NDArray[Any] | None, options: Mapping[str, Any]) -> NDArray[np.bool_]:

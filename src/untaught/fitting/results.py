@@ -52,7 +52,7 @@ def unexplained_note(times: float) -> str:
     """A sentence on a picture that is not handed out."""
     return (
         f"the network's picture is {times:.1f} times as far from the noisy one as the noise explains, so it is not "
-        f"handed out: the picture is that of non-local means; fit longer, or say how strong the noise is"
+        f"handed out: the picture is that of a classical filter; fit longer, or say how strong the noise is"
     )
 
 

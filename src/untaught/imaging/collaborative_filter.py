@@ -1,7 +1,7 @@
-"""The collaborative filter: the second step of BM3D, a Wiener filter over groups of similar blocks.
+"""The collaborative filter, BM3D: a threshold and a Wiener filter over groups of similar blocks.
 
 Written from the equations of Dabov, Foi, Katkovnik and Egiazarian, 2007, "Image denoising by sparse 3-D
-transform-domain collaborative filtering". The network's picture takes the place of the result of BM3D's first step. A
+transform-domain collaborative filtering". A network's picture may take the place of the result of the first step. A
 network learns distant repetitions slowly, and groups of similar blocks are good at them. The errors of both are partly
 independent, so their mean is better than either.
 """
@@ -15,14 +15,16 @@ from torch import Tensor
 from untaught.imaging.block_groups import BLOCK, GROUP, cosines, features, reference_blocks, shrunk, similar_blocks
 from untaught.imaging.noise import estimate_noise
 
-__all__ = ["collaborative_filter", "doubting_filter"]
+__all__ = ["collaborative_filter", "doubting_filter", "two_step_filter"]
 
 _STEP = 3
 """Pixels between two reference blocks, each of which gets a group."""
 _RADIUS = 16
 """Search radius for similar blocks, in pixels."""
-_COMPARED, _COMPARED_COLOUR = 28, 6
+_COMPARED, _COMPARED_COLOUR = 64, 16
 """Cosine coefficients by which blocks are compared: of the mean of the channels, and of each difference."""
+_THRESHOLD = 3.0
+"""In standard deviations of the noise: weaker coefficients are removed in the first step."""
 _AS_STRONG = 0.9
 """What is removed is as strong as the noise was taken to be from this share on. It was 0.91 and more where the estimate
 was right, and 0.86 and less where half of it or more was texture."""
@@ -30,23 +32,41 @@ _TILE = 192
 """Side of a tile, in pixels. The filter works tile by tile, so that memory does not grow with the picture."""
 
 
+def two_step_filter(noisy: Tensor, noise: float) -> Tensor:
+    """Filter a noisy picture by both steps.
+
+    Args:
+        noisy: (N, C, H, W), float32: the noisy picture.
+        noise: standard deviation of its independent normal noise, above 0, in the picture's units.
+
+    Returns:
+        (N, C, H, W). If a side is shorter than a block, the noisy picture itself.
+    """
+    return collaborative_filter(_filtered(None, noisy, noise**2), noisy, noise)
+
+
 def collaborative_filter(pilot: Tensor, noisy: Tensor, noise: float) -> Tensor:
-    """Filter a noisy picture, guided by a denoised one.
+    """Filter a noisy picture by the second step, guided by a denoised one.
 
     Groups of similar blocks are transformed together. Each coefficient of the noisy blocks is multiplied by
     p² / (p² + s²), the best weight if the pilot's coefficient p is true (s is the noise).
 
     Args:
         pilot: (N, C, H, W), float32: the denoised picture.
-        noisy: (N, C, H, W), float32: the noisy picture.
-        noise: standard deviation of its independent normal noise, above 0, in the picture's units.
+        noisy: see `two_step_filter`.
+        noise: too.
 
     Returns:
         (N, C, H, W). If a side is shorter than a block, the pilot itself.
     """
+    return _filtered(pilot, noisy, noise**2)
+
+
+def _filtered(pilot: Tensor | None, noisy: Tensor, variance: float) -> Tensor:
+    """One step, tile by tile: the first one without a pilot."""
     height, width = noisy.shape[-2:]
     if min(height, width) < BLOCK:
-        return pilot
+        return noisy if pilot is None else pilot
     result = torch.empty_like(noisy)
     margin = _RADIUS + BLOCK
     for top in range(0, height, _TILE):
@@ -55,7 +75,8 @@ def collaborative_filter(pilot: Tensor, noisy: Tensor, noise: float) -> Tensor:
             rows = slice(max(0, top - margin), min(height, top + _TILE + margin))
             columns = slice(max(0, left - margin), min(width, left + _TILE + margin))
             for index in range(noisy.shape[0]):
-                filtered = _tile(pilot[index, :, rows, columns], noisy[index, :, rows, columns], noise**2)
+                part = (index, slice(None), rows, columns)
+                filtered = _tile(None if pilot is None else pilot[part], noisy[part], variance)
                 inside = filtered[:, top - rows.start :, left - columns.start :][:, :_TILE, :_TILE]
                 result[index, :, top : top + _TILE, left : left + _TILE] = inside
     return result
@@ -91,13 +112,16 @@ def doubting_filter(
     return filtered, noise
 
 
-def _tile(pilot: Tensor, noisy: Tensor, variance: float) -> Tensor:
+def _tile(pilot: Tensor | None, noisy: Tensor, variance: float) -> Tensor:
     """Filter one tile, (C, H, W)."""
     colours = cosines(noisy.shape[0], noisy.device)
-    pilots, planes = (torch.einsum("kc,chw->khw", colours, x) for x in (pilot, noisy))
-    compared = features(pilots, [_COMPARED, *[_COMPARED_COLOUR] * (len(pilots) - 1)])
-    places = reference_blocks(compared, _STEP)
-    groups = similar_blocks(compared, *places, GROUP, _RADIUS)
+    planes = torch.einsum("kc,chw->khw", colours, noisy)
+    pilots = None if pilot is None else torch.einsum("kc,chw->khw", colours, pilot)
+    compared = features(planes if pilots is None else pilots, [_COMPARED, *[_COMPARED_COLOUR] * (len(planes) - 1)])
+    groups = similar_blocks(compared, *reference_blocks(compared, _STEP), GROUP, _RADIUS)
     level = noisy.new_full((len(groups),), variance)
-    filtered = [shrunk(y, groups, level, pilot=p) for p, y in zip(pilots, planes, strict=True)]
+    filtered = [
+        shrunk(plane, groups, level, pilot=None if pilots is None else pilots[number], threshold=_THRESHOLD)
+        for number, plane in enumerate(planes)
+    ]
     return torch.einsum("kc,khw->chw", colours, torch.stack(filtered))

@@ -28,7 +28,7 @@ _RADIUS = 12
 """Search radius, in pixels."""
 _DOUBT = 0.5
 """A block at that distance, in one direction, has to be so much more similar than one nearby."""
-_COMPARED, _COMPARED_COLOUR = 28, 10
+_COMPARED, _COMPARED_COLOUR = 64, 16
 """Cosine coefficients by which blocks are compared: of the first plane, and of each of the others."""
 _TILE = 256
 _SMALLEST = 48
@@ -48,6 +48,7 @@ class Strength:
         step: pixels between two reference blocks.
         power: of the spectrum. Below 1 it is more even: a camera that smooths leaves less to neighbours' sharing on
             structure than in the flat blocks that the model was measured in.
+        blur: standard deviation in pixels: noisy blocks are compared so much smoothed.
     """
 
     threshold: float = 3.2
@@ -57,6 +58,7 @@ class Strength:
     second: bool = True
     step: int = 4
     power: float = 1.0
+    blur: float = 0.0
 
 
 def filter_correlated(picture: Array, model: NoiseModel, strength: Strength) -> Array:
@@ -108,11 +110,11 @@ def _at_scale(planes: Tensor, covariance: Array, model: NoiseModel, strength: St
         soft = _softened(change)[None]
         planes = planes + F.interpolate(soft, size=even.shape[-2:], mode="bilinear")[0, :, :height, :width]
         covariance = _without_coarse(covariance)
-    smooth = torch.stack([torch.from_numpy(ndimage.gaussian_filter(plane, 1.5)) for plane in planes.numpy()])
+    smooth = torch.from_numpy(ndimage.gaussian_filter(planes.numpy(), (0, 1.5, 1.5)))
     variances = _variances(smooth, model)
     deviation = (variances.mean((1, 2)) * torch.from_numpy(covariance[:, 0, 0]).float()).sqrt()[:, None, None]
-    guide = torch.stack([torch.from_numpy(ndimage.gaussian_filter(plane, 1.0)) for plane in planes.numpy()])
     tables = [_shift_table(one) for one in covariance]
+    guide = torch.from_numpy(ndimage.gaussian_filter(planes.numpy(), (0, strength.blur, strength.blur)))
     pilot = _step(planes, guide / deviation, variances, tables, strength, None)
     if not strength.second:
         return pilot

@@ -15,13 +15,14 @@ from torch import Tensor
 from untaught.fitting.problem import Problem
 from untaught.fitting.run import Job
 from untaught.imaging.arrays import from_tensor
-from untaught.imaging.collaborative_filter import collaborative_filter, doubting_filter
+from untaught.imaging.collaborative_filter import collaborative_filter, doubting_filter, two_step_filter
 from untaught.imaging.noise import estimate_noise
 from untaught.physics.blur import Blur, UnknownBlur
 from untaught.priors.first_guess import biharmonic, pull_push
 from untaught.priors.patches import Strip
+from untaught.tasks.modelled_noise import slices, stacked
 
-__all__ = ["classical", "fallback", "fill", "non_local_means", "polished", "spread"]
+__all__ = ["by_blocks", "classical", "fallback", "fill", "polished", "spread"]
 
 _MOSTLY = 0.4
 """Most of the estimated noise is texture if so much of its strength, or less, is removed."""
@@ -107,36 +108,42 @@ def _part_by_part(
     return result.to(values.device)
 
 
-def non_local_means(noisy: Tensor, noise: float) -> Tensor:
-    """Denoise without a network: what is returned where a fit has not come far enough.
+def by_blocks(noisy: Tensor, noise: float) -> Tensor:
+    """Denoise without a network, by the collaborative filter.
 
     Args:
-        noisy: (N, C, H, W), in [0, 1]; or (N, C, D, H, W), whose slices are denoised one by one.
+        noisy: (N, C, H, W); or (N, C, D, H, W), whose slices are denoised one by one.
         noise: standard deviation of its noise.
     """
+    return stacked(two_step_filter(slices(noisy.detach().cpu().float()), noise), noisy).to(noisy.device)
+
+
+def fallback(noisy: Tensor, noise: float, within: Tensor | None = None) -> Tensor:
+    """What is returned where a fit has not come far enough: the collaborative filter's picture.
+
+    Where most of the noise that was estimated is texture, it goes by what it removes.
+
+    Args:
+        noisy: see `by_blocks`.
+        noise: too.
+        within: (N, C, H, W): what the noise was estimated from; None if it is told.
+    """
+    if within is not None and noisy.ndim == 4:
+        # Non-local means leave more of the texture.
+        filtered, left = doubting_filter(_means(noisy, noise), noisy, noise, within, rounds=3)
+        if left < _MOSTLY * noise:
+            return filtered
+    return by_blocks(noisy, noise)
+
+
+def _means(noisy: Tensor, noise: float) -> Tensor:
+    """Non-local means of (N, C, H, W), channel by channel."""
     from skimage.restoration import denoise_nl_means
 
     result = noisy.detach().cpu().double().numpy().copy()
     for one in result.reshape(-1, *result.shape[-2:]):
         one[...] = denoise_nl_means(one, 5, 6, h=0.6 * noise, sigma=noise)
     return torch.from_numpy(result).float().to(noisy.device)
-
-
-def fallback(noisy: Tensor, noise: float, within: Tensor | None = None) -> Tensor:
-    """What is returned where a fit has not come far enough: non-local means.
-
-    Where most of the noise that was estimated is texture, the collaborative filter, which keeps that, goes by it.
-
-    Args:
-        noisy: see `non_local_means`.
-        noise: too.
-        within: (N, C, H, W): what the noise was estimated from; None if it is told.
-    """
-    found = non_local_means(noisy, noise)
-    if within is None or noisy.ndim != 4:
-        return found
-    filtered, left = doubting_filter(found, noisy, noise, within, rounds=3)
-    return filtered if left < _MOSTLY * noise else found
 
 
 def polished(average: Tensor, noisy: Tensor, noise: float, within: Tensor | None = None) -> Tensor:

@@ -272,7 +272,7 @@ def _poisson(picture: Tensor, finite: Tensor, layout: Layout, settings: DenoiseS
     """Shot noise and read noise, made Gaussian by a variance-stabilising transform."""
     from untaught.fitting.problem import Problem
     from untaught.imaging.noise import Stabilised
-    from untaught.tasks.classical import non_local_means
+    from untaught.tasks.classical import by_blocks
 
     scale = layout.high - layout.low
     photons = (picture.double() * scale + layout.low - settings.offset) / settings.gain
@@ -286,7 +286,7 @@ def _poisson(picture: Tensor, finite: Tensor, layout: Layout, settings: DenoiseS
         noise=stabilised.noise,
         final_step=_final_step_of(layout, stabilised.values, stabilised.noise),
         display_step=functools.partial(_in_units, stabilised=stabilised, settings=settings, layout=layout),
-        instead=functools.partial(non_local_means, stabilised.values, stabilised.noise),
+        instead=functools.partial(by_blocks, stabilised.values, stabilised.noise),
         recipe_row="denoise-strong" if stabilised.noise > _STRONG else "",
     )
 
