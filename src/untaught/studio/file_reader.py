@@ -3,12 +3,12 @@
 Uploaded files may be damaged or hostile. A decoder that fails on one ends this process and not the server.
 
 The server starts it ahead of time, so that its imports are done when a file comes. A line of JSON on standard input
-tells the folder, the action and its words.
+tells the folder, the action and its words. One action, `search`, takes further lines.
 
-What it may touch: it runs in one folder of the store, an upload's or a job's, and writes nowhere else. It reads the
-upload, which is named ``file``, and the paths that the server passes, never a path from a client. On Linux and macOS
-the system limits it to 8 GiB of memory and 120 s of processor time. The system does not confine it further: it has the
-rights of the user.
+What it may touch: it runs in one folder of the store, an upload's, a job's or that of all pictures, and writes nowhere
+else. It reads the upload, which is named ``file``, and the paths that the server passes, never a path from a client. On
+Linux and macOS the system limits it to 8 GiB of memory and 120 s of processor time. The system does not confine it
+further: it has the rights of the user.
 
 The answer is one line of JSON on standard output. The exit code is 0, 2 if the file is refused, or 3 if the disk is
 full. Messages name the upload as "the file", so that they tell a client nothing about this machine.

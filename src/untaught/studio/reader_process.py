@@ -1,5 +1,7 @@
 """The processes that read uploaded files, as the server sees them: started ahead of time, each for one file only.
 
+One of them may be lent, to suggest marks for its file again and again.
+
 Their own side is `untaught.studio.file_reader`.
 """
 
@@ -96,7 +98,8 @@ class Readers:
         process = await (spare or _start())
         self._prepare()
         assert process.stdin is not None
-        question = {"folder": str(Path(original).parent), "action": "search", "words": (original, page)}
+        # Not in the picture's own folder: some systems remove no folder that a process is in.
+        question = {"folder": str(Path(original).parents[1]), "action": "search", "words": (original, page)}
         process.stdin.write(f"{json.dumps(question)}\n".encode())
         return process
 
