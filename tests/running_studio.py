@@ -9,6 +9,7 @@ import signal
 import subprocess
 import sys
 import time
+from collections.abc import Sequence
 from pathlib import Path
 from typing import IO, Any, Self
 
@@ -31,15 +32,17 @@ class RunningStudio:
     Args:
         folder: for its files.
         errors: gets what it prints as errors; by default they go to the terminal.
+        words: further words of the command.
     """
 
-    def __init__(self, folder: Path, errors: IO[str] | None = None) -> None:
+    def __init__(self, folder: Path, errors: IO[str] | None = None, words: Sequence[str] = ()) -> None:
         self.folder = folder
+        self.words = words
         self.errors = errors
         self.start()
 
     def start(self, port: str = "0") -> None:
-        words = ["studio", "--no-browser", "--port", port, "--folder", str(self.folder)]
+        words = ["studio", "--no-browser", "--port", port, "--folder", str(self.folder), *self.words]
         self.process = subprocess.Popen(
             [sys.executable, "-m", "untaught", *words],
             stdout=subprocess.PIPE,

@@ -8,7 +8,7 @@ from skimage import data
 import untaught
 from untaught.errors import InputError, SettingError
 from untaught.imaging.damage import DATE_STYLES, date_stamp, scratches, specks, writing
-from untaught.imaging.detection.proposal import KINDS, propose
+from untaught.imaging.detection.proposal import KINDS, Search, propose
 
 
 def portrait():
@@ -138,6 +138,16 @@ def test_more_is_marked_with_more_strength():
     damaged = covered(picture, known, 250)
     marked = [propose(damaged, "dust", strength).marked for strength in (0.2, 0.5, 0.8)]
     assert marked[0] < marked[1] < marked[2]
+
+
+def test_a_search_that_goes_on_finds_what_a_new_one_finds():
+    damaged = covered(portrait(), scratches(320, 320) & writing(320, 320, 2), 245)
+    damaged[[20, 90, 200], [30, 250, 160]] = 0
+    goes_on = Search(damaged)
+    for kind, strength in (("auto", 0.5), ("auto", 1), ("dust", 0), ("auto", 0), ("pixels", 0.7), ("auto", 0.55)):
+        found, fresh = goes_on.propose(kind, strength), propose(damaged, kind, strength)
+        np.testing.assert_array_equal(found.known, fresh.known)
+        assert found.shares == fresh.shares
 
 
 def test_names_are_listed_in_words():

@@ -126,6 +126,37 @@ def test_an_unknown_answer_is_no_answer(page, studio, photo):
     assert page.locator(IN_SIGHT).count() > 9
 
 
+def test_published_recipes_are_in_the_folded_part(page, studio, photo):
+    open_photo(page, photo)
+    drag(page, (0.5, 0.45), (0.5, 0.55))
+    plan, more, others = page.locator("#plan"), page.locator("#more summary"), page.locator("#other-recipe")
+    playwright.expect(plan).to_contain_text("on this machine", timeout=30_000)
+    playwright.expect(others).to_be_hidden()
+    more.click()
+    offered = [option["value"] for option in options_of(others)]
+    task = next(task for task in studio.get("tasks")["tasks"] if task["name"] == "inpaint")
+    recipe = next(setting for setting in task["settings"] if setting["name"] == "recipe")
+    assert offered == ["", *recipe["rare"]]
+    assert {"paper", "printed", "paper-hole"} <= set(offered)
+    assert not {"fast", "balanced", "best"} & set(offered)
+    with page.expect_response(lambda answer: answer.url.endswith("/jobs/plan"), timeout=60_000) as told:
+        others.select_option("printed")
+    assert told.value.request.post_data_json["settings"] == {"recipe": "printed"}
+    playwright.expect(page.locator("[data-option=recipe] [aria-checked=true]")).to_have_text("As printed")
+    assert told.value.json()["iterations"] == untaught.find_recipe("inpaint", "printed").iterations
+    assert told.value.json()["seconds"] > 0
+    page.click("[data-option=recipe] [value=best]")
+    assert others.input_value() == ""
+    others.select_option("paper")
+    others.select_option("")
+    assert page.locator("[data-option=recipe] [aria-checked=true]").get_attribute("value") == "balanced"
+    playwright.expect(page.locator("[data-option=recipe] [value=paper]")).to_be_hidden()
+
+
+def options_of(select):
+    return select.evaluate("list => [...list.options].map(({ value, text }) => ({ value, text }))")
+
+
 def test_a_guess_is_offered_for_a_large_hole(page, photo):
     open_photo(page, photo)
     guess = page.locator("[data-option=recipe] [value=paper-hole]")

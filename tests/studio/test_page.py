@@ -387,7 +387,7 @@ def test_suggestions_are_marked_and_undone(page, damaged):
     def look(act):
         with page.expect_response(lambda answer: "/proposal?" in answer.url):
             act()
-        playwright.expect(page.locator("#propose")).to_have_text("Find")
+        playwright.expect(page.locator("#propose")).to_have_attribute("aria-busy", "false")
 
     for kind, line in lines.items():
         page.select_option("#proposal", kind)
@@ -405,7 +405,8 @@ def test_suggestions_are_marked_and_undone(page, damaged):
         assert page.is_disabled("#undo")
 
 
-def test_another_strength_leaves_what_the_user_has_done(page, photo):
+def two_pieces(page):
+    """Let the server find one piece, and another one from strength 0.5 on; return both."""
     one, two = np.zeros((64, 64), bool), np.zeros((64, 64), bool)
     one[8:20, 10:50], two[40:50, 10:50] = True, True
 
@@ -416,13 +417,60 @@ def test_another_strength_leaves_what_the_user_has_done(page, photo):
         Image.fromarray(np.where(found, 0, 255).astype(np.uint8)).save(stream, "PNG")
         route.fulfill(body=stream.getvalue(), content_type="image/png", headers={"x-missing": str(found.mean())})
 
+    page.route("**/proposal?*", answer)
+    return one, two
+
+
+def test_marks_follow_the_slider_while_it_moves(page, studio, photo):
+    one, two = two_pieces(page)
+
+    def move(*percents, name="input"):
+        for percent in percents:
+            page.locator("#strength").evaluate(
+                "(slider, [value, name]) => { slider.value = value; slider.dispatchEvent(new Event(name)); }",
+                [percent, name],
+            )
+
+    def show(found):
+        until(page, f"document.getElementById('missing').dataset.pixels == {found.sum()}")
+        playwright.expect(page.locator("#propose")).to_have_attribute("aria-busy", "false")
+
+    open_photo(page, photo)
+    move(75)  # nothing was looked for yet
+    assert page.locator("#missing").get_attribute("data-pixels") in (None, "0")
+    move(50)
+    page.click("#propose")
+    show(one)
+    playwright.expect(page.locator("#saved")).to_have_text("Marks saved")
+    move(75)
+    show(one | two)
+    move(60, 40, 90, 30)
+    show(one)
+    move(80)
+    show(one | two)
+    assert page.locator("#propose").inner_text() == "Find"
+    move(80, name="change")
+    show(one | two)
+    picture = page.url[-16:]
+
+    def kept():
+        answer = studio.client.get(f"pictures/{picture}/mask")
+        return np.array_equal(np.asarray(Image.open(io.BytesIO(answer.content))) < 128, one | two)
+
+    studio.wait_until(kept, 20)
+    page.click("#undo")
+    playwright.expect(page.locator("#missing")).to_have_text("Nothing is marked yet")
+
+
+def test_another_strength_leaves_what_the_user_has_done(page, photo):
+    one, two = two_pieces(page)
+
     def strength(percent):
         with page.expect_response(lambda answer: "/proposal?" in answer.url):
             page.locator("#strength").fill(str(percent))
-        playwright.expect(page.locator("#propose")).to_have_text("Find")
+        playwright.expect(page.locator("#propose")).to_have_attribute("aria-busy", "false")
         return exported(page)
 
-    page.route("**/proposal?*", answer)
     open_photo(page, photo)
     page.click("#propose")
     until(page, "document.getElementById('missing').dataset.pixels > 0")

@@ -18,6 +18,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
+import untaught
 from running_studio import TOKEN, RunningStudio
 
 pytest.importorskip("fastapi", reason="the studio is an extra: pip install 'untaught[studio]'")
@@ -120,6 +121,45 @@ def test_progress_is_sent_and_previews_are_kept(studio, photo, mask):
     preview = file_of(studio, job, "preview")
     again = studio.client.get(f"jobs/{job}/files/preview", headers={"if-none-match": preview.headers["etag"]})
     assert again.status_code == 304
+
+
+def test_a_filter_answers_before_a_denoising_begins(studio, photo):
+    noisy = photo + np.random.default_rng(0).normal(0, 20, photo.shape)
+    picture = studio.upload(as_png(noisy.clip(0, 255).round().astype(np.uint8)))["id"]
+    job = studio.post(
+        "jobs", {"picture": picture, "task": "denoise", "settings": {"recipe": "fast", "iterations": 3}}, status=201
+    )["id"]
+    studio.wait_for(job, "done")
+    # A network that has only begun is worse than the filter, and is not shown until the end.
+    assert studio.get(f"jobs/{job}/moments")["iterations"] == [0, 3]
+    first, *others = studio.get(f"jobs/{job}/log")["lines"]
+    assert (first["iteration"], first["moment"], first["until"]) == (0, 0, 3)
+    assert "loss" not in first
+    assert [one["iteration"] for one in others][:1] == [1]
+    shown = np.asarray(Image.open(io.BytesIO(studio.client.get(f"jobs/{job}/moments/0").content)), np.float32)
+    assert np.abs(shown - photo).mean() < 0.7 * np.abs(noisy - photo).mean()
+
+
+def test_another_strength_of_a_suggestion_measures_nothing_again(studio, photo):
+    damaged = np.kron(photo, np.ones((8, 8, 1), np.uint8))
+    damaged[60:62, 20:300] = damaged[100:300, 200:203] = 255
+    one, two = studio.upload(as_png(damaged))["id"], studio.upload(as_png(damaged[::-1].copy()))["id"]
+
+    def suggested(picture, strength, kind="auto"):
+        answer = studio.client.get(f"pictures/{picture}/proposal", params={"kind": kind, "strength": strength})
+        assert answer.status_code == 200
+        return np.asarray(Image.open(io.BytesIO(answer.content))) > 127
+
+    for picture, pixels in ((one, damaged), (two, damaged[::-1]), (one, damaged)):
+        for strength in (0.5, 1, 0.1):
+            np.testing.assert_array_equal(
+                suggested(picture, strength), untaught.propose_mask(pixels, strength=strength)
+            )
+    started = time.monotonic()
+    for percent in range(0, 101, 5):
+        suggested(one, percent / 100)
+    assert time.monotonic() - started < 5
+    assert studio.client.get(f"pictures/{one}/proposal", params={"kind": "auto", "strength": 2}).status_code == 422
 
 
 @pytest.mark.slow

@@ -178,6 +178,32 @@ def roughness(picture):
     return np.abs(np.diff(picture.astype(float), axis=-1)).mean()
 
 
+CHANNELS = np.random.default_rng(0).normal(0, 1, (48, 48, 3)) * [1, 30, 400] + [10, 1000, 30000]
+
+FIRST = {
+    "white": (noisy, {}),
+    "channels": (lambda: CHANNELS.astype(np.uint16), {}),
+    "modelled": (lambda: grainy()[1].astype(np.float32), {}),
+    "poisson": (lambda: np.random.default_rng(0).poisson(CAMERA // 8).astype(np.uint8), {"kind": "poisson"}),
+    "volume": (lambda: np.stack([noisy()[:16, :16]] * 8), {"noise": 25, "volume": True}),
+}
+
+
+@pytest.mark.parametrize("kind", FIRST)
+def test_a_filter_answers_before_a_run_is_prepared(kind):
+    make, options = FIRST[kind]
+    given = make()
+    job = prepare("denoise", given, **options)
+    state = job.first_state()
+    assert (state.iteration, state.iterations) == (0, job.recipe.iterations)
+    found = np.asarray(job.picture(state))
+    assert (found.shape, found.dtype) == (given.shape, given.dtype)
+    assert np.isfinite(found).all()
+    assert roughness(np.moveaxis(found, 1, -1)) < 0.8 * roughness(np.moveaxis(given, 1, -1))
+    # Where nothing is known of the noise, the first iteration is as early.
+    assert kind != "white" or prepare("denoise", specks(), kind="impulse").first_state() is None
+
+
 @pytest.mark.parametrize("kind", STRENGTHS)
 def test_strength_goes_from_the_input_to_smoothness(kind):
     make = STRENGTHS[kind]

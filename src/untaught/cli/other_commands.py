@@ -34,6 +34,11 @@ class StudioOptions:
         Field(description="where pictures and jobs are kept (default: in your user data folder)"),
         Usage(metavar="FOLDER"),
     ] = None
+    batch: Annotated[
+        Path | None,
+        Field(description="folder of the results of a batch; the first page links to their summary"),
+        Usage(metavar="FOLDER"),
+    ] = None
     host: Annotated[
         str,
         Field(description="address to listen on; one that others can reach needs a token of your own"),
@@ -78,6 +83,7 @@ def _studio(options: StudioOptions) -> int:
             if options.certificate is None or options.key is None
             else (options.certificate, options.key),
             browser=not options.no_browser,
+            batch=options.batch,
         )
     return 0
 

@@ -55,6 +55,8 @@ class Problem:
         answer_note: a sentence on that picture, once it is made.
         instead: makes the picture, (N, C, H, W), before the display step, that is returned where the network's is
             farther from the observation than ``noise`` explains; None for none.
+        first: makes a picture, (N, C, H, W), before the display step, that is shown until the fit has one; it takes
+            less than a second for a megapixel. None for none.
         strips: rows and columns of the parts of the picture that belong together (`untaught.priors.patches`); what lies
             outside is filler. Empty for the whole picture.
         notes: sentences for the user.
@@ -89,6 +91,7 @@ class Problem:
     answer: Callable[[Tensor], Tensor] | None = None
     answer_note: Callable[[], str] | None = None
     instead: Callable[[], Tensor] | None = None
+    first: Callable[[], Tensor] | None = None
     strips: tuple[Strip, ...] = ()
     notes: tuple[str, ...] = ()
     classical_notes: tuple[str, ...] = ()

@@ -150,6 +150,12 @@ class Job:
         shown: NDArray[np.float32] = values[0].clamp(0, 1).movedim(0, -1).numpy()
         return shown
 
+    @undisturbed()
+    def first_state(self) -> State | None:
+        """What can be shown before the run is prepared, as iteration 0; None where the first iteration is as early."""
+        first = self.problem.first
+        return None if first is None else _unfitted(first(), self.recipe.iterations)
+
     def blank(self) -> NDArray[Any] | Tensor:
         """A black picture of the result's shape and dtype."""
         problem = self.problem
@@ -346,11 +352,8 @@ class Run:
     @undisturbed()
     def show(self, draws: int) -> State:
         """The state of a network that is shown the whole picture so many times, and takes no step."""
-        fit, nothing = self._fit, torch.zeros(len(self._observed))
-        average = fit.over_runs(mean_output(self.job.engine, fit.network, fit.sampler, draws, clip=fit.clip))
-        return State(
-            iteration=0, iterations=0, loss=nothing.mean(), losses=nothing, average=average, square=average.square()
-        )
+        fit = self._fit
+        return _unfitted(fit.over_runs(mean_output(self.job.engine, fit.network, fit.sampler, draws, clip=fit.clip)), 0)
 
     def cancel(self) -> None:
         """End the run after the present iteration; from any thread. The result so far stays available."""
@@ -736,6 +739,19 @@ class Run:
             rollbacks=fit.guard.rollbacks,
             network=fit.network,
         )
+
+
+def _unfitted(average: Tensor, iterations: int) -> State:
+    """The state of a picture, (N, C, H, W), before any of so many iterations."""
+    nothing = torch.zeros(len(average))
+    return State(
+        iteration=0,
+        iterations=iterations,
+        loss=nothing.mean(),
+        losses=nothing,
+        average=average,
+        square=average.square(),
+    )
 
 
 def _usable(tensor: Tensor, device: torch.device) -> Tensor:

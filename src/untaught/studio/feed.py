@@ -14,8 +14,8 @@ from untaught.studio.queue import Queue
 
 __all__ = ["Feed"]
 
-_SECONDS = 0.2
-_TICKS_BETWEEN_JOBS = 10
+_SECONDS = 0.1
+_TICKS_BETWEEN_JOBS = 20
 _MOST_UNREAD = 256
 
 Message = tuple[str, str]

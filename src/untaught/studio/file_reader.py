@@ -3,12 +3,12 @@
 Uploaded files may be damaged or hostile. A decoder that fails on one ends this process and not the server.
 
 The server starts it ahead of time, so that its imports are done when a file comes. A line of JSON on standard input
-tells the folder, the action and its words.
+tells the folder, the action and its words. One action, `search`, takes further lines.
 
-What it may touch: it runs in one folder of the store, an upload's or a job's, and writes nowhere else. It reads the
-upload, which is named ``file``, and the paths that the server passes, never a path from a client. On Linux and macOS
-the system limits it to 8 GiB of memory and 120 s of processor time. The system does not confine it further: it has the
-rights of the user.
+What it may touch: it runs in one folder of the store, an upload's, a job's or that of all pictures, and writes nowhere
+else. It reads the upload, which is named ``file``, and the paths that the server passes, never a path from a client. On
+Linux and macOS the system limits it to 8 GiB of memory and 120 s of processor time. The system does not confine it
+further: it has the rights of the user.
 
 The answer is one line of JSON on standard output. The exit code is 0, 2 if the file is refused, or 3 if the disk is
 full. Messages name the upload as "the file", so that they tell a client nothing about this machine.
@@ -16,7 +16,10 @@ full. Messages name the upload as "the file", so that they tell a client nothing
 
 from __future__ import annotations
 
+import base64
 import dataclasses
+import functools
+import io
 import json
 import math
 import os
@@ -35,7 +38,7 @@ from PIL import Image
 from untaught.errors import InputError, PictureError
 from untaught.imaging import reading
 from untaught.imaging.damage import dropped_pixels, scratches, writing
-from untaught.imaging.detection.proposal import propose
+from untaught.imaging.detection.proposal import Search, propose
 from untaught.imaging.files import write_bytes
 from untaught.imaging.formats.registry import FORMATS
 from untaught.imaging.jpeg_tables import read_compression
@@ -176,10 +179,25 @@ def read_mask(width: str, height: str) -> dict[str, Any]:
     return _write_mask(Path("mask.png"), reading.read_mask("file", (int(height), int(width)), marks="known").known)
 
 
-def propose_mask(original: str, page: str, kind: str, strength: str) -> dict[str, Any]:
-    """Suggest a mask for the picture in a file, and write ``mask.png``."""
-    found = propose(reading.read(original, page=_number(page)).pixels, kind, float(strength))
-    return _write_mask(Path("mask.png"), found.known)
+def search(lines: IO[str], original: str, page: str) -> dict[str, Any]:
+    """Suggest masks for the picture in a file.
+
+    Args:
+        lines: each with a kind of damage and a strength, until they end. The answer is a line of JSON with the share of
+            missing pixels, and the mask as a PNG file in base64.
+        original: path of the file.
+        page: of a file that holds several, from 1; empty for its only one.
+    """
+    of_picture = Search(reading.read(original, page=_number(page)).pixels)
+    for line in lines:
+        kind, strength = line.split()
+        known = of_picture.propose(kind, float(strength)).known
+        file = io.BytesIO()
+        Image.fromarray(known.astype(np.uint8) * 255).save(file, "PNG", compress_level=1)
+        answer = {"missing": float(1 - known.mean()), "mask": base64.b64encode(file.getvalue()).decode()}
+        sys.stdout.write(json.dumps(answer) + "\n")
+        sys.stdout.flush()
+    return {}
 
 
 def _number(page: str) -> int | None:
@@ -294,7 +312,6 @@ _ACTIONS: dict[str, Callable[..., dict[str, Any]]] = {
     "picture": read_picture,
     "mask": read_mask,
     "second": read_second,
-    "proposal": propose_mask,
     "inspection": inspect_picture,
     "film": make_film,
     "export": export,
@@ -313,7 +330,9 @@ def main(lines: IO[str]) -> int:
     tempfile.tempdir = question["folder"]  # some decoders want a file
     code, answer = 0, {}
     try:
-        answer = _ACTIONS[question["action"]](*question["words"])
+        known = question["action"] in _ACTIONS
+        action = _ACTIONS[question["action"]] if known else functools.partial(search, lines)
+        answer = action(*question["words"])
     except (InputError, OSError) as error:
         if is_full(error):
             return FULL

@@ -28,6 +28,9 @@ __all__ = ["KeptPreviews", "ProgressWriter", "open_log", "why_it_will_stop"]
 _LONGEST_SIDE = 1280
 _MOST_PREVIEWS = 60
 
+_FAR = 2.0
+"""A filter's picture is as far from the noisy one as the noise is strong. What is farther by this errs by itself."""
+
 
 class KeptPreviews:
     """Which previews are kept: dense at the beginning, where the picture changes fast, and sparse later.
@@ -54,7 +57,7 @@ class KeptPreviews:
             nearest = min(self.kept, key=lambda other: abs(other - best))
             inner = [index for index in range(1, len(self.kept) - 1) if self.kept[index] != nearest]
             # The one whose neighbours have the smallest ratio of iterations.
-            index = min(inner, key=lambda index: self.kept[index + 1] / self.kept[index - 1])
+            index = min(inner, key=lambda index: self.kept[index + 1] / max(1, self.kept[index - 1]))
             dropped.append(self.kept.pop(index))
         return dropped
 
@@ -73,7 +76,6 @@ class ProgressWriter:
 
     Args:
         job: what is fitted.
-        run: the run that fits it.
         picture: the input, for its colour profile.
         folder: of the job.
         log: from `open_log`.
@@ -81,17 +83,18 @@ class ProgressWriter:
     """
 
     def __init__(
-        self, job: Job, run: Run, picture: Picture, folder: Path, log: IO[str], ends: tuple[float, float] | None = None
+        self, job: Job, picture: Picture, folder: Path, log: IO[str], ends: tuple[float, float] | None = None
     ) -> None:
         self._job = job
-        self._run = run
+        self._run: Run | None = None
         self._profile = None if picture.metadata.cmyk else picture.metadata.icc_profile
         self._log = log
         self._folder = folder / "moments"
         self._folder.mkdir(exist_ok=True)
         self._kept = KeptPreviews(moments(folder))
         self._figures = Throttle(self.write_figures, 0.25)
-        self._previews = Throttle(self.write_preview, 1.0)
+        self._previews = Throttle(self._write_better, 1.0)
+        self._first: float | None = None
         self._began: tuple[int, float] | None = None
         self._aside = 0.0
         fitted = (job.problem.layout.low, job.problem.layout.high)
@@ -99,14 +102,43 @@ class ProgressWriter:
         self._gain, self._offset = (fitted[1] - fitted[0]) / (high - low), (fitted[0] - low) / (high - low)
 
     def __call__(self, state: State) -> None:
-        """Write what is due; the first state always with a preview."""
+        """Write what is due; the first state with a preview, unless that of iteration 0 is better."""
         started = time.perf_counter()
         if self._began is None:
             self._began = (state.iteration, state.elapsed)
-            self.write_preview()
+            self._write_better()
         elif not self._previews.try_now():
             self._figures.try_now()
         self._aside += time.perf_counter() - started
+
+    def write_first(self) -> None:
+        """Write a preview of what there is before the run is prepared, if there is anything, as that of iteration 0."""
+        state = self._job.first_state()
+        if state is None:
+            return
+        self._first = self._distance(state)
+        self._write_picture(state)
+        line = {"iteration": 0, "until": state.iterations, "elapsed": 0.0, "in_search": True, "best": 0, "why": ""}
+        self._write_line({**line, "moment": 0, "dropped": self._kept.add(0, 0)})
+
+    def _distance(self, state: State) -> float:
+        """The mean squared distance of the picture so far from the observation."""
+        observed = self._job.problem.observed
+        return float((state.average.to(observed.device) - observed).square().mean())
+
+    def _write_better(self) -> None:
+        """Write a preview, or only a line where the picture is much farther from the observation than the first one."""
+        assert self._run is not None
+        state = self._run.last
+        if state is not None and self._first is not None and self._distance(state) > _FAR * self._first:
+            self.write_figures()
+            return
+        self._first = None
+        self.write_preview()
+
+    def follow(self, run: Run) -> None:
+        """Write of this run from now on."""
+        self._run = run
 
     def write_figures(self, stop_reason: StopReason | None = None, **more: Any) -> None:
         """Write a line of the log.
@@ -115,9 +147,9 @@ class ProgressWriter:
             stop_reason: why the run has ended; None while it runs.
             more: further entries of the line.
         """
-        state, progress = self._run.last, self._run.progress
-        if state is None:
+        if self._run is None or self._run.last is None:
             return
+        state, progress = self._run.last, self._run.progress
         line = {
             "iteration": state.iteration,
             "until": progress.until,
@@ -130,6 +162,9 @@ class ProgressWriter:
             "why": str(stop_reason) if stop_reason else why_it_will_stop(self._job, progress, state.iteration),
             **more,
         }
+        self._write_line(line)
+
+    def _write_line(self, line: dict[str, Any]) -> None:
         self._log.write(json.dumps(line) + "\n")
         self._log.flush()
 
@@ -139,14 +174,17 @@ class ProgressWriter:
         Args:
             stop_reason: why the run has ended; None while it runs.
         """
-        state = self._run.last
-        if state is None:
+        if self._run is None or self._run.last is None:
             return
-        write_bytes(self._folder / f"{state.iteration:07d}.jpg", as_jpeg(self._shown(state), self._profile))
+        state = self._run.last
+        self._write_picture(state)
         dropped = self._kept.add(state.iteration, self._run.progress.best_iteration)
         for iteration in dropped:
             (self._folder / f"{iteration:07d}.jpg").unlink(missing_ok=True)
         self.write_figures(stop_reason, moment=state.iteration, dropped=dropped)
+
+    def _write_picture(self, state: State) -> None:
+        write_bytes(self._folder / f"{state.iteration:07d}.jpg", as_jpeg(self._shown(state), self._profile))
 
     def _shown(self, state: State) -> Image.Image:
         """Return the picture so far with 8 bits, and no larger than a screen."""

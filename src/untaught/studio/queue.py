@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from untaught.studio.job_files import FINAL, JobRequest, JobState, Status
+from untaught.studio.spare_worker import SpareWorker
 from untaught.studio.storage import DamagedError, FullError, MissingError, Store, set_file_aside
 from untaught.studio.worker_process import DONE, FULL, PAUSED, Wish, WorkerProcess
 
@@ -54,12 +55,11 @@ class Queue:
         self.full = False
         self._full_until = 0.0
         self._devices: tuple[str, ...] = ()
-        self._start_worker = start_worker
         self._requests: dict[str, JobRequest] = {}
         self._states: dict[str, JobState] = {}
         self._workers: dict[str, WorkerProcess] = {}
         self._ends: set[asyncio.Task[None]] = set()
-        self._spare: WorkerProcess | None = None
+        self._spare = SpareWorker(start_worker, store.folder / "worker.log")
         self._more = asyncio.Event()
         for identity in store.entries("jobs"):
             self._load(identity)
@@ -141,9 +141,8 @@ class Queue:
     @property
     def devices(self) -> tuple[str, ...]:
         """The devices of this machine; empty until the first worker has told them."""
-        for worker in (self._spare, *self._workers.values()):
-            if worker is not None and worker.devices:
-                self._devices = worker.devices
+        told = [self._spare.devices, *(worker.devices for worker in self._workers.values())]
+        self._devices = next(filter(None, told), self._devices)
         return self._devices
 
     def running(self) -> list[Path]:
@@ -299,11 +298,9 @@ class Queue:
     async def run(self) -> None:
         """Fit one job after the other on each device, until the queue is closed."""
         while not self.closing:
-            if self._spare is None and (not self._workers or self._next()) and self._has_room():
-                try:
-                    self._spare = await self._start_worker(self.store.folder / "worker.log")
-                except OSError as error:
-                    _log.warning("no worker could be started: %s", error)
+            wanted = self._next() or (not self._workers and self._spare.seconds_left)
+            if wanted and not self._spare.exists and self._has_room():
+                if not await self._spare.prepare():
                     self._full_until = time.monotonic() + _SECONDS_BETWEEN_LOOKS
                 continue  # the next job may be another one now
             identity = self._next()
@@ -311,8 +308,15 @@ class Queue:
                 self._begin(identity)
                 continue
             self._more.clear()
+            seconds = self._spare.leave_in_time()
             with contextlib.suppress(TimeoutError):
-                await asyncio.wait_for(self._more.wait(), _SECONDS_BETWEEN_LOOKS if self.full else None)
+                await asyncio.wait_for(self._more.wait(), _SECONDS_BETWEEN_LOOKS if self.full else seconds)
+
+    def note_use(self) -> None:
+        """Note that somebody uses the studio: a worker will be ready for the next job."""
+        self._spare.note_use()
+        if not self._spare.exists:
+            self._more.set()
 
     def _has_room(self) -> bool:
         """Return whether the next job can begin; `full` tells the page if not."""
@@ -321,9 +325,8 @@ class Queue:
             full = time.monotonic() < self._full_until
         except FullError:
             full = True
-        if full != self.full:
-            self.full = full
-            self.changes += 1
+        self.changes += full != self.full
+        self.full = full
         return not full
 
     def _next(self) -> str | None:
@@ -338,8 +341,8 @@ class Queue:
 
     def _begin(self, identity: str) -> None:
         """Give a job to the spare worker."""
-        worker, self._spare = self._spare, None
-        if worker is None or worker.ended:
+        worker = self._spare.take()
+        if worker is None:
             return  # it ended while it waited; the loop starts another one
         folder = self._folder(identity)
         (folder / "error.txt").unlink(missing_ok=True)
@@ -382,8 +385,7 @@ class Queue:
         """Leave the running jobs at a checkpoint for the next server, and end."""
         self.closing = True
         self._more.set()
-        if self._spare is not None:
-            self._spare.leave()
+        self._spare.leave()
         for identity in list(self._workers):
             with contextlib.suppress(RefusedError, MissingError, ConnectionError):
                 self.wish(identity, "pause")

@@ -1,5 +1,7 @@
 """The processes that read uploaded files, as the server sees them: started ahead of time, each for one file only.
 
+One of them may be lent, to suggest marks for its file again and again.
+
 Their own side is `untaught.studio.file_reader`.
 """
 
@@ -17,7 +19,9 @@ from fastapi import HTTPException
 
 from untaught.studio.storage import FullError
 
-__all__ = ["Readers", "ending"]
+__all__ = ["UNREADABLE", "Readers", "ending"]
+
+UNREADABLE = "the file could not be read: it is damaged, or takes too much memory"
 
 _MOST = 2
 _SLOW = ("inspection", "film", "examples")
@@ -25,6 +29,7 @@ _SLOW = ("inspection", "film", "examples")
 
 _SECONDS = 120.0
 _REFUSED, _FULL = 2, 3
+_LONGEST_LINE = 2**26
 
 
 class Readers:
@@ -75,11 +80,28 @@ class Readers:
         if process.returncode == _FULL:
             raise FullError
         if process.returncode not in (0, _REFUSED):
-            raise HTTPException(422, "the file could not be read: it is damaged, or takes too much memory")
+            raise HTTPException(422, UNREADABLE)
         answer: dict[str, Any] = json.loads(output)
         if process.returncode == _REFUSED:
             raise HTTPException(422, answer["message"])
         return answer
+
+    async def lend(self, original: str, page: str) -> asyncio.subprocess.Process:
+        """Return a process that suggests marks for the picture in a file; whoever gets it ends it.
+
+        Raises:
+            HTTPException: 503 if the server ends.
+        """
+        if self._ending:
+            raise ending()
+        spare, self._spare = self._spare, None
+        process = await (spare or _start())
+        self._prepare()
+        assert process.stdin is not None
+        # Not in the picture's own folder: some systems remove no folder that a process is in.
+        question = {"folder": str(Path(original).parents[1]), "action": "search", "words": (original, page)}
+        process.stdin.write(f"{json.dumps(question)}\n".encode())
+        return process
 
     def end(self) -> None:
         """End the processes that read, so that nobody waits for them, and start no other one."""
@@ -110,5 +132,6 @@ async def _start() -> asyncio.subprocess.Process:
         stdin=asyncio.subprocess.PIPE,
         stdout=asyncio.subprocess.PIPE,
         stderr=asyncio.subprocess.DEVNULL,
+        limit=_LONGEST_LINE,
         start_new_session=True,  # Ctrl-C in the terminal is for the server
     )

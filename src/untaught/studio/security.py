@@ -155,7 +155,8 @@ class AccessControl:
         async def send_with_headers(message: Message) -> None:
             if message["type"] == "http.response.start":
                 headers = MutableHeaders(scope=message)
-                headers.update(_HEADERS)
+                for name, value in _HEADERS.items():
+                    headers.setdefault(name, value)  # a page that is no part of the studio has a policy of its own
                 headers.setdefault("cache-control", "no-store")
             await send(message)
 

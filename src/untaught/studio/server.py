@@ -52,8 +52,8 @@ def create_app(services: Services, access: Access) -> AccessControl:
         tasks = [asyncio.create_task(services.queue.run()), asyncio.create_task(services.make_examples())]
         yield
         await services.queue.close()
+        services.end_helpers()
         await services.readers.close()
-        services.planner.end()
         for task in tasks:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
@@ -157,6 +157,7 @@ def serve(
     token: str = "",
     certificate: tuple[Path, Path] | None = None,
     browser: bool,
+    batch: Path | None = None,
 ) -> None:
     """Serve the studio until it is interrupted.
 
@@ -167,10 +168,13 @@ def serve(
         token: the secret that clients need, at least 16 characters; the folder's own if empty.
         certificate: files of a certificate and of its key, in PEM format, for HTTPS.
         browser: whether to open the page.
+        batch: folder of the results of a batch, whose summary the page links to; None for none.
 
     Raises:
         InputError: for an address, folder, token or certificate that cannot be used.
     """
+    if batch is not None and not (batch / "summary.html").is_file() and not (batch / ".untaught").is_dir():
+        raise InputError(f"{batch} has no results of a batch: name the folder that was the output of untaught batch")
     folder = (folder or default_folder()).absolute()
     if certificate is not None:
         _check_certificate(*certificate)
@@ -209,17 +213,22 @@ def serve(
                 "use --certificate, or leave --host out and go through a tunnel, such as ssh -L"
             )
         lock.tell(access.address() + (" chosen-token" if token else ""))
-        asyncio.run(_run(store, access, listening, certificate, browser=browser))
+        services = Services(store, None if batch is None else batch.absolute())
+        asyncio.run(_run(services, access, listening, certificate, browser=browser))
     finally:
         (folder / "open.html").unlink(missing_ok=True)
         lock.release()
 
 
 async def _run(
-    store: Store, access: Access, listening: socket.socket, certificate: tuple[Path, Path] | None, *, browser: bool
+    services: Services,
+    access: Access,
+    listening: socket.socket,
+    certificate: tuple[Path, Path] | None,
+    *,
+    browser: bool,
 ) -> None:
     chain, key = (None, None) if certificate is None else certificate
-    services = Services(store)
     config = uvicorn.Config(
         create_app(services, access),
         log_level="error",
@@ -228,7 +237,7 @@ async def _run(
         ssl_certfile=chain,
         ssl_keyfile=key,
     )
-    await _Server(config, services, access, store.folder / "open.html", browser=browser).serve([listening])
+    await _Server(config, services, access, services.store.folder / "open.html", browser=browser).serve([listening])
 
 
 def _check_certificate(chain: Path, key: Path) -> None:

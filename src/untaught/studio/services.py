@@ -10,6 +10,7 @@ from fastapi import HTTPException, Request
 
 from untaught.studio.feed import Feed
 from untaught.studio.planner_process import Planner
+from untaught.studio.proposer import Proposer
 from untaught.studio.queue import Queue
 from untaught.studio.reader_process import Readers
 from untaught.studio.storage import Store
@@ -34,6 +35,7 @@ class Services:
 
     Args:
         store: of the pictures and jobs.
+        batch: folder of the results of a batch, which the page links to; None for none.
 
     Attributes:
         feed: what all event streams say; the app sets it.
@@ -42,11 +44,13 @@ class Services:
 
     feed: Feed
 
-    def __init__(self, store: Store) -> None:
+    def __init__(self, store: Store, batch: Path | None = None) -> None:
         self.store = store
+        self.batch = batch
         self.queue = Queue(store)
         self.readers = Readers()
         self.planner = Planner()
+        self.proposer = Proposer(self.readers)
         self.masks: dict[str, str] = {}
         self._uploads = 0
 
@@ -54,6 +58,7 @@ class Services:
         """End the processes that requests wait for."""
         self.readers.end()
         self.planner.end()
+        self.proposer.end()
 
     async def make_examples(self) -> None:
         """Make the example pictures that do not exist yet."""

@@ -18,8 +18,7 @@ from untaught.tasks.registry import TASKS, InputFile, Task, find_task
 __all__ = ["check_settings", "command_line", "describe", "find_offer", "mask_need", "offers", "second_files"]
 
 _QUALITIES = ("fast", "balanced", "best")
-_RARE = ("paper-hole",)
-"""Recipes that the page offers where a note names them."""
+"""Recipes that the page offers at once; the others are in a list, or offered where a note names them."""
 
 # The page shows these common options; the rest is for the command line. White always means known here.
 _SHOWN = ("recipe", "time_budget", "iterations", "runs", "seed", "value_range", "device", "precision")
@@ -91,9 +90,11 @@ def _options(task: Task) -> list[Option]:
 def _describe(option: Option, task: Task, devices: Sequence[str]) -> dict[str, Any]:
     is_recipe = option.name == "recipe"
     choices = option.choices
-    rare = tuple(name for name in _RARE if is_recipe and name in task.recipe_names)
+    rare: tuple[str, ...] = ()
     if is_recipe:
-        choices = (tuple(name for name in _QUALITIES if name in task.recipe_names) or task.recipe_names) + rare
+        first = tuple(name for name in _QUALITIES if name in task.recipe_names) or task.recipe_names
+        rare = tuple(name for name in task.recipe_names if name not in first)
+        choices = first + rare
     elif option.name == "device":
         choices = tuple(devices)
     return {

@@ -18,6 +18,8 @@ from contextlib import suppress
 from pathlib import Path
 from typing import IO
 
+import numpy as np
+
 from untaught.backend.engine import usable_devices
 from untaught.errors import InputError, PictureError, StopFit, UntaughtError
 from untaught.fitting import checkpoint
@@ -31,6 +33,7 @@ from untaught.studio.job_result import write_result
 from untaught.studio.storage import DamagedError, is_full, set_file_aside
 from untaught.studio.worker_process import DONE, FULL, PAUSED
 from untaught.tasks.modelled_noise import Blend
+from untaught.tasks.preparation import prepare
 
 __all__ = ["main"]
 
@@ -47,6 +50,7 @@ def main(lines: IO[str]) -> int:
     """
     sys.stdout.write(json.dumps(usable_devices()) + "\n")
     sys.stdout.flush()
+    _warm_up()
     name = lines.readline().strip()
     if not name:
         return _GONE
@@ -61,6 +65,16 @@ def main(lines: IO[str]) -> int:
         if is_full(error):
             return FULL
         return _fail(folder, str(error).replace(f"{folder}{os.sep}", ""), _BAD_INPUT)
+
+
+def _warm_up() -> None:
+    """Load what a fit needs besides torch, by the first iteration of a small one."""
+    picture = np.zeros((32, 32), np.uint8)
+    picture[:, ::2] = 200
+    known = np.ones(picture.shape, bool)
+    known[12:16, 8:24] = False
+    with suppress(UntaughtError):
+        next(iter(prepare("inpaint", picture, mask=known, recipe="fast").begin()), None)
 
 
 def _fail(folder: Path, message: str, code: int = _FAILED) -> int:
@@ -107,17 +121,20 @@ def _fit(folder: Path, wishes: _Wishes) -> int:
 
     checkpoint_path = folder / "checkpoint"
     saved = _load_checkpoint(checkpoint_path)
-    run = job.begin(saved)
     applied, repeatable = (0, True) if saved is None else (saved.values["continued"], saved.values["repeatable"])
-    for iterations in request.continue_for[applied:]:
-        run.continue_for(iterations)
 
     def save() -> None:
         moment = run.snapshot().beside(continued=len(request.continue_for), repeatable=repeatable)
         checkpoint.save(checkpoint_path, moment)
 
     with open_log(folder / "log.jsonl") as log:
-        progress = ProgressWriter(job, run, picture, folder, log, request.ends)
+        progress = ProgressWriter(job, picture, folder, log, request.ends)
+        if saved is None:
+            progress.write_first()
+        run = job.begin(saved)
+        progress.follow(run)
+        for iterations in request.continue_for[applied:]:
+            run.continue_for(iterations)
         try:
             kept = SafetyNet(Throttle(save, 10.0), "checkpoints are", _log.warning)
             restoration = run.finish([progress, kept, wishes])

@@ -133,9 +133,9 @@ def _gaussian(whole: Tensor, finite: Tensor, layout: Layout, settings: DenoiseSe
 
     correlation = correlation_of_noise(whole)
     has_model = settings.noise is None and whole.ndim == 4 and min(whole.shape[-2:]) >= _SMALLEST
-    texture = False
+    texture, level = False, 0.0
     if has_model:
-        shared, growth, calm = by_model(whole)
+        level, shared, growth, calm = by_model(whole)
         texture = calm < TOO_CALM
         # The flattest blocks of a JPEG may hold nothing at all.
         if shared > SURELY_CORRELATED or (correlation > PERHAPS_CORRELATED and calm > CALM):
@@ -145,7 +145,7 @@ def _gaussian(whole: Tensor, finite: Tensor, layout: Layout, settings: DenoiseSe
         else:
             what = f"is that of light: {growth:.1f} times stronger where it is bright" if growth > _GROWING else ""
         if what and not texture:
-            return modelled(whole, finite, layout, what)
+            return modelled(whole, finite, layout, level, what)
     problem = read_normal(whole, finite, layout, settings.noise)
     if correlation <= CORRELATED:
         return problem

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from untaught.imaging.detection.weights import COLOURS, score
 
-__all__ = ["Colour", "brightness", "candidate_pixels", "find_colours", "find_spikes", "measure"]
+__all__ = ["Colour", "Colours", "brightness", "candidate_pixels", "find_spikes", "measure"]
 
 THICKEST = 13
 """Things of one colour that are thicker than this are parts of the picture, in pixels."""
@@ -189,23 +189,25 @@ def measure(
     return np.array(features), good[labels]
 
 
-def find_colours(levels: Bytes, ease: float) -> list[NDArray[np.bool_]]:
-    """Find damage of one colour.
+class Colours:
+    """Damage of one colour in a picture.
 
     Args:
         levels: (H, W, C), 0 to 255.
-        ease: added to each score.
-
-    Returns:
-        For each colour that is damage, where it is: (H, W).
     """
-    from scipy import ndimage
 
-    gray, candidates = brightness(levels), candidate_pixels(levels)
-    found = []
-    for spike in find_spikes(gray, candidates):
-        measured = measure(levels, gray, candidates, spike)
-        if measured is not None and score(measured[0][None], COLOURS)[0] + ease > _CERTAIN:
-            # Between the letters of one colour and their soft edges.
-            found.append(ndimage.binary_closing(measured[1], np.ones((2, 2))) | measured[1])
-    return found
+    def __init__(self, levels: Bytes) -> None:
+        from scipy import ndimage
+
+        gray, candidates = brightness(levels), candidate_pixels(levels)
+        self._found: list[tuple[float, NDArray[np.bool_]]] = []
+        for spike in find_spikes(gray, candidates):
+            measured = measure(levels, gray, candidates, spike)
+            if measured is not None:
+                # Between the letters of one colour and their soft edges.
+                whole = ndimage.binary_closing(measured[1], np.ones((2, 2))) | measured[1]
+                self._found.append((score(measured[0][None], COLOURS)[0], whole))
+
+    def at(self, ease: float) -> list[NDArray[np.bool_]]:
+        """For each colour that is damage, where it is, (H, W); ``ease`` is added to each score."""
+        return [where for value, where in self._found if value + ease > _CERTAIN]

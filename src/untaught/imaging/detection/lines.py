@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from untaught.imaging.detection.values import extremeness, typical
 from untaught.imaging.detection.weights import LINES, score
 
-__all__ = ["SCALES", "Chains", "describe", "find_chains", "find_lines"]
+__all__ = ["SCALES", "Chains", "Lines", "describe", "find_chains"]
 
 SCALES = (1.2, 2.5)
 """Standard deviations of the two line filters, in pixels: for lines up to 4 and up to 9 pixels wide."""
@@ -207,44 +207,46 @@ def describe(chains: Chains) -> tuple[NDArray[np.float64], NDArray[np.int64]]:
     return np.stack(features, 1), length
 
 
-def find_lines(gray: Floats, ease: float) -> NDArray[np.bool_]:
-    """Mark scratches and hairs.
+class Lines:
+    """Scratches and hairs in a picture.
 
     Args:
         gray: (H, W), 0 to 1.
-        ease: added to each score.
-
-    Returns:
-        (H, W), True on them.
     """
-    marked = np.zeros(gray.shape, bool)
-    found = []
-    for sigma in SCALES:
-        chains = find_chains(gray, sigma)
-        if not chains.count:
-            continue
-        features, length = describe(chains)
-        scores = np.where(length >= _SHORTEST, score(features, LINES[sigma]) + ease, -np.inf)
-        value = np.bincount(chains.chain, weights=chains.value, minlength=chains.count) / length
-        sign = np.bincount(chains.chain, weights=chains.sign, minlength=chains.count)
-        found.append((sigma, chains, length, scores, value, sign))
-    for direction in (1, -1) if found else ():
-        certain = [(scores > _CERTAIN) & (sign * direction > 0) for _, _, _, scores, _, sign in found]
-        lengths = np.concatenate([one[2][sure] for one, sure in zip(found, certain, strict=True)])
-        if lengths.sum() < _LEAST_CERTAIN:
-            continue
-        seeds = np.repeat(np.concatenate([one[4][sure] for one, sure in zip(found, certain, strict=True)]), lengths)
-        middle, reach = typical(seeds, 0.06)
-        possible = [
-            (np.abs(value - middle) <= reach) & (scores > _POSSIBLE) & (sign * direction > 0)
-            for _, _, _, scores, value, sign in found
-        ]
-        all_of_them = sum(int(one[2][some].sum()) for one, some in zip(found, possible, strict=True))
-        if lengths.sum() < _LEAST_SHARE * all_of_them:
-            continue
-        for (sigma, chains, *_), sure, some in zip(found, certain, possible, strict=True):
-            _paint(marked, gray, chains, (sure | some)[chains.chain], round(1.8 * sigma + 1.5))
-    return marked
+
+    def __init__(self, gray: Floats) -> None:
+        self._gray = gray
+        self._found = []
+        for sigma in SCALES:
+            chains = find_chains(gray, sigma)
+            if not chains.count:
+                continue
+            features, length = describe(chains)
+            scores = np.where(length >= _SHORTEST, score(features, LINES[sigma]), -np.inf)
+            value = np.bincount(chains.chain, weights=chains.value, minlength=chains.count) / length
+            sign = np.bincount(chains.chain, weights=chains.sign, minlength=chains.count)
+            self._found.append((sigma, chains, length, scores, value, sign))
+
+    def at(self, ease: float) -> NDArray[np.bool_]:
+        """Where they are, (H, W); ``ease`` is added to each score."""
+        found, marked = self._found, np.zeros(self._gray.shape, bool)
+        for direction in (1, -1) if found else ():
+            certain = [(scores + ease > _CERTAIN) & (sign * direction > 0) for _, _, _, scores, _, sign in found]
+            lengths = np.concatenate([one[2][sure] for one, sure in zip(found, certain, strict=True)])
+            if lengths.sum() < _LEAST_CERTAIN:
+                continue
+            seeds = np.repeat(np.concatenate([one[4][sure] for one, sure in zip(found, certain, strict=True)]), lengths)
+            middle, reach = typical(seeds, 0.06)
+            possible = [
+                (np.abs(value - middle) <= reach) & (scores + ease > _POSSIBLE) & (sign * direction > 0)
+                for _, _, _, scores, value, sign in found
+            ]
+            all_of_them = sum(int(one[2][some].sum()) for one, some in zip(found, possible, strict=True))
+            if lengths.sum() < _LEAST_SHARE * all_of_them:
+                continue
+            for (sigma, chains, *_), sure, some in zip(found, certain, possible, strict=True):
+                _paint(marked, self._gray, chains, (sure | some)[chains.chain], round(1.8 * sigma + 1.5))
+        return marked
 
 
 def _paint(marked: NDArray[np.bool_], gray: Floats, chains: Chains, chosen: NDArray[np.bool_], reach: int) -> None:

@@ -2,16 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import functools
+import hashlib
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from untaught.errors import InputError, SettingError
 
-__all__ = ["KINDS", "Proposal", "propose", "propose_mask"]
+if TYPE_CHECKING:
+    from untaught.imaging.detection.lines import Lines
+    from untaught.imaging.detection.specks import Pixels, Specks
+    from untaught.imaging.detection.stamps import Stamps
+
+__all__ = ["KINDS", "Proposal", "Search", "propose", "propose_mask"]
 
 KINDS = ("auto", "scratches", "dust", "text", "pixels", "black")
 
@@ -28,6 +35,11 @@ _LETTERS = 5
 """Pieces of one colour that are neither make it writing, if they are as many and half of its area."""
 
 _LEAST_PIXELS = 2
+
+_MOST_KEPT = 4
+"""Pictures without writing, of those that differ in what counts as writing."""
+
+Mask = NDArray[np.bool_]
 
 
 @dataclass(frozen=True)
@@ -92,26 +104,151 @@ def propose_mask(picture: ArrayLike, kind: str = "auto", strength: float = 0.5) 
 
 def propose(picture: ArrayLike, kind: str = "auto", strength: float = 0.5) -> Proposal:
     """Find damage, and say what it is; see `propose_mask`."""
-    from scipy import ndimage
+    return Search(picture).propose(kind, strength)
 
-    pixels = np.asarray(picture)
-    if pixels.ndim not in (2, 3) or not pixels.size or pixels.dtype.kind not in "buif":
-        raise InputError(
-            f"found {pixels.dtype} of shape {pixels.shape}: a picture is (H, W) or (H, W, C), of real numbers"
-        )
-    if kind not in KINDS:
-        raise SettingError(f"unknown kind of damage {kind!r}: choose one of {', '.join(KINDS)}")
-    if not 0 <= strength <= 1:
-        raise SettingError(f"the strength is {strength}: it is a number from 0 to 1")
-    channels = pixels if pixels.ndim == 3 else pixels[..., None]
-    if kind == "black":
-        return _proposal({"black": (channels == 0).all(2)}, channels.shape[:2])
-    values = _in_unit_range(channels[..., :3])
-    ease = _EASE * (strength - 0.5)
-    found = _find(values, kind, ease)
-    square = np.ones((3, 3))
-    wider = {name: one if name == "pixels" else ndimage.binary_dilation(one, square) for name, one in found.items()}
-    return _proposal(wider, channels.shape[:2])
+
+class Search:
+    """Proposes masks of one picture. What was measured is kept, so that another strength takes some milliseconds.
+
+    Args:
+        picture: as for `propose_mask`.
+
+    Raises:
+        InputError: for anything but a picture.
+    """
+
+    def __init__(self, picture: ArrayLike) -> None:
+        pixels = np.asarray(picture)
+        if pixels.ndim not in (2, 3) or not pixels.size or pixels.dtype.kind not in "buif":
+            raise InputError(
+                f"found {pixels.dtype} of shape {pixels.shape}: a picture is (H, W) or (H, W, C), of real numbers"
+            )
+        self._channels = pixels if pixels.ndim == 3 else pixels[..., None]
+        self._grounds: dict[bytes, _Ground] = {}
+
+    def propose(self, kind: str = "auto", strength: float = 0.5) -> Proposal:
+        """Find damage; see `propose_mask`.
+
+        Raises:
+            SettingError: for an unknown kind, or a strength out of range.
+        """
+        from scipy import ndimage
+
+        if kind not in KINDS:
+            raise SettingError(f"unknown kind of damage {kind!r}: choose one of {', '.join(KINDS)}")
+        if not 0 <= strength <= 1:
+            raise SettingError(f"the strength is {strength}: it is a number from 0 to 1")
+        if kind == "black":
+            return _proposal({"black": (self._channels == 0).all(2)}, self._channels.shape[:2])
+        found = self._find(kind, _EASE * (strength - 0.5))
+        square = np.ones((3, 3))
+        wider = {
+            name: ndimage.binary_dilation(one, square) if one.any() and name != "pixels" else one
+            for name, one in found.items()
+        }
+        return _proposal(wider, self._channels.shape[:2])
+
+    def _find(self, kind: str, ease: float) -> dict[str, Mask]:
+        """What was found, (H, W), by kind of damage."""
+        wanted = KINDS[1:5] if kind == "auto" else (kind,)
+        found = {name: np.zeros(self._channels.shape[:2], bool) for name in wanted}
+        removed: list[Mask] = []
+        if wanted != ("pixels",):
+            for one, parts in self._colours.at(ease):
+                for name in found.keys() & parts.keys():
+                    found[name] |= parts[name]
+                if "text" in parts:
+                    removed.append(one)
+            dates = self._stamps.at(ease)
+            if "text" in found:
+                found["text"] |= dates
+            if dates.any():
+                removed.append(dates)
+        if "scratches" in found:
+            found["scratches"] |= self._ground(removed).lines.at(ease)
+        if "dust" in found:
+            found["dust"] |= self._ground(removed).specks.at(ease)
+        if "pixels" in found:
+            pixels = self._pixels.at(ease)
+            if pixels.sum() >= _LEAST_PIXELS:
+                found["pixels"] = pixels
+        return found
+
+    @functools.cached_property
+    def _values(self) -> NDArray[np.float32]:
+        return _in_unit_range(self._channels[..., :3])
+
+    @functools.cached_property
+    def _colours(self) -> _SortedColours:
+        return _SortedColours(self._values)
+
+    @functools.cached_property
+    def _stamps(self) -> Stamps:
+        from untaught.imaging.detection.stamps import Stamps
+
+        return Stamps(self._values, _EASE / 2)
+
+    @functools.cached_property
+    def _pixels(self) -> Pixels:
+        from untaught.imaging.detection.specks import Pixels
+
+        return Pixels(self._values, _EASE / 2)
+
+    def _ground(self, removed: Sequence[Mask]) -> _Ground:
+        """The picture without writing; the last few are kept."""
+        key = b"".join(hashlib.sha256(np.packbits(one).tobytes()).digest() for one in removed)
+        found = self._grounds.pop(key, None)
+        if found is None:
+            gray = self._values.mean(2)
+            for one in removed:
+                gray = _without(gray, one)
+            found = _Ground(gray)
+        self._grounds[key] = found
+        if len(self._grounds) > _MOST_KEPT:
+            del self._grounds[next(iter(self._grounds))]
+        return found
+
+
+class _SortedColours:
+    """Damage of one colour, sorted by kind.
+
+    Args:
+        values: (H, W, C), 0 to 1.
+    """
+
+    def __init__(self, values: NDArray[np.float32]) -> None:
+        from untaught.imaging.detection.colours import Colours
+
+        self._colours = Colours(np.rint(values * 255).astype(np.uint8))
+        self._parts: dict[int, dict[str, Mask]] = {}
+
+    def at(self, ease: float) -> Iterator[tuple[Mask, dict[str, Mask]]]:
+        """For each colour that is damage, where it is, (H, W), and the same by kind."""
+        for one in self._colours.at(ease):
+            if id(one) not in self._parts:
+                self._parts[id(one)] = _sorted(one)
+            yield one, self._parts[id(one)]
+
+
+class _Ground:
+    """What is found in a picture, (H, W), 0 to 1, by its brightness alone."""
+
+    def __init__(self, gray: NDArray[np.float32]) -> None:
+        self._gray = gray
+
+    @functools.cached_property
+    def lines(self) -> Lines:
+        """Scratches and hairs."""
+        from untaught.imaging.detection.lines import Lines
+
+        return Lines(self._gray)
+
+    @functools.cached_property
+    def specks(self) -> Specks:
+        """Dust and specks."""
+        from untaught.imaging.detection.specks import Specks
+
+        return Specks(self._gray)
 
 
 def _proposal(found: Mapping[str, NDArray[np.bool_]], size: tuple[int, ...]) -> Proposal:
@@ -138,40 +275,6 @@ def _in_unit_range(channels: NDArray[Any]) -> NDArray[np.float32]:
     span = max(high - low, (ends[1] - ends[0]) / 8) or 1.0
     low, high = max(ends[0], low - span / 8), min(ends[1], high + span / 8)
     return ((np.nan_to_num(values, nan=low, posinf=high, neginf=low) - low) / ((high - low) or 1)).clip(0, 1)
-
-
-def _find(values: NDArray[np.float32], kind: str, ease: float) -> dict[str, NDArray[np.bool_]]:
-    """What was found, (H, W), by kind of damage."""
-    from untaught.imaging.detection.colours import find_colours
-    from untaught.imaging.detection.lines import find_lines
-    from untaught.imaging.detection.specks import find_pixels, find_specks
-    from untaught.imaging.detection.stamps import find_stamps
-
-    size = values.shape[:2]
-    wanted = KINDS[1:5] if kind == "auto" else (kind,)
-    found = {name: np.zeros(size, bool) for name in wanted}
-    gray = values.mean(2)
-    if wanted != ("pixels",):
-        for one in find_colours(np.rint(values * 255).astype(np.uint8), ease):
-            parts = _sorted(one)
-            for name in found.keys() & parts.keys():
-                found[name] |= parts[name]
-            if "text" in parts:
-                gray = _without(gray, one)
-        dates = find_stamps(values, ease)
-        if "text" in found:
-            found["text"] |= dates
-        if dates.any():
-            gray = _without(gray, dates)
-    if "scratches" in found:
-        found["scratches"] |= find_lines(gray, ease)
-    if "dust" in found:
-        found["dust"] |= find_specks(gray, ease)
-    if "pixels" in found:
-        pixels = find_pixels(values, ease)
-        if pixels.sum() >= _LEAST_PIXELS:
-            found["pixels"] = pixels
-    return found
 
 
 def _sorted(one: NDArray[np.bool_]) -> dict[str, NDArray[np.bool_]]:

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from untaught.imaging.detection.values import extremeness, typical
 from untaught.imaging.detection.weights import SPECKS, score
 
-__all__ = ["Spots", "describe", "find_pixels", "find_specks", "find_spots"]
+__all__ = ["Pixels", "Specks", "Spots", "describe", "find_spots"]
 
 _RADII = (3, 4, 6, 8)
 _ANGLES = np.arange(16) * np.pi / 8
@@ -148,31 +148,33 @@ def describe(spots: Spots) -> NDArray[np.float64]:
     return np.stack([*first, *more], 1).astype(np.float64)
 
 
-def find_specks(gray: Floats, ease: float) -> NDArray[np.bool_]:
-    """Mark dust and specks.
+class Specks:
+    """Dust and specks in a picture.
 
     Args:
         gray: (H, W), 0 to 1.
-        ease: added to each score.
-
-    Returns:
-        (H, W), True on them.
     """
-    marked = np.zeros(gray.shape, bool)
-    spots = find_spots(gray)
-    if not len(spots.row):
+
+    def __init__(self, gray: Floats) -> None:
+        self._gray = gray
+        self._spots = find_spots(gray)
+        some = len(self._spots.row) > 0
+        self._scores = score(describe(self._spots), SPECKS) if some else np.zeros(0)
+
+    def at(self, ease: float) -> NDArray[np.bool_]:
+        """Where they are, (H, W); ``ease`` is added to each score."""
+        spots, scores, marked = self._spots, self._scores + ease, np.zeros(self._gray.shape, bool)
+        chosen = np.zeros(len(scores), bool)
+        for direction in (1, -1):
+            own = spots.sign == direction
+            certain = own & (scores > _CERTAIN)
+            if certain.sum() < _LEAST_CERTAIN:
+                continue
+            middle, reach = typical(spots.value[certain], 0.08)
+            chosen |= certain | (own & (np.abs(spots.value - middle) <= reach) & (scores > _POSSIBLE))
+        if chosen.any():
+            _paint(marked, self._gray, spots, chosen)
         return marked
-    scores = score(describe(spots), SPECKS) + ease
-    chosen = np.zeros(len(scores), bool)
-    for direction in (1, -1):
-        own = spots.sign == direction
-        certain = own & (scores > _CERTAIN)
-        if certain.sum() < _LEAST_CERTAIN:
-            continue
-        middle, reach = typical(spots.value[certain], 0.08)
-        chosen |= certain | (own & (np.abs(spots.value - middle) <= reach) & (scores > _POSSIBLE))
-    _paint(marked, gray, spots, chosen)
-    return marked
 
 
 def _paint(marked: NDArray[np.bool_], gray: Floats, spots: Spots, chosen: NDArray[np.bool_]) -> None:
@@ -193,40 +195,47 @@ def _paint(marked: NDArray[np.bool_], gray: Floats, spots: Spots, chosen: NDArra
             marked[y[inside], x[inside]] = True
 
 
-def find_pixels(values: Floats, ease: float) -> NDArray[np.bool_]:
-    """Mark dead and hot pixels: single ones that are beyond all of their neighbours by far.
+class Pixels:
+    """Dead and hot pixels of a picture: single ones that are beyond all of their neighbours by far.
 
     Args:
         values: (H, W, C), 0 to 1.
-        ease: lowers what is wanted by a quarter for 1.
-
-    Returns:
-        (H, W), True where any channel is so.
+        most: the largest ease that will be asked for.
     """
-    from scipy import ndimage
 
-    height, width = values.shape[:2]
-    marked = np.zeros((height, width), bool)
-    least = _LEAST_PIXEL * 0.75**ease
-    steps = [(down, right) for down in range(-2, 3) for right in range(-2, 3) if (down, right) != (0, 0)]
-    near = np.array([max(abs(down), abs(right)) == 1 for down, right in steps])
-    for channel in np.moveaxis(values, 2, 0):
-        for sign, extreme in ((1, ndimage.maximum_filter), (-1, ndimage.minimum_filter)):
+    def __init__(self, values: Floats, most: float) -> None:
+        from scipy import ndimage
+
+        height, width = self._size = values.shape[:2]
+        least = _LEAST_PIXEL * 0.75**most
+        steps = [(down, right) for down in range(-2, 3) for right in range(-2, 3) if (down, right) != (0, 0)]
+        near = np.array([max(abs(down), abs(right)) == 1 for down, right in steps])
+        self._found = []
+        for channel in np.moveaxis(values, 2, 0):
             local = ndimage.uniform_filter(channel, 3, mode="nearest")
-            row, column = np.nonzero(
-                (extreme(channel, 3, mode="nearest") == channel) & (sign * (channel - local) > least)
-            )
-            around = np.stack(
-                [
-                    channel[(row + down).clip(0, height - 1), (column + right).clip(0, width - 1)]
-                    for down, right in steps
-                ]
-            )
-            here = channel[row, column]
-            middle = np.median(around, 0)
-            excess = (sign * (here - around[near])).min(0)
-            noise = 1.4826 * np.median(np.abs(around - middle), 0)
-            far = (excess > least) & (excess > 6 * 0.75**ease * noise) & (excess > 0.75 * sign * (here - middle))
-            far &= excess > np.ptp(around, 0) * 0.8 * 0.75**ease
+            for sign, extreme in ((1, ndimage.maximum_filter), (-1, ndimage.minimum_filter)):
+                beyond = sign * (channel - local)
+                row, column = np.nonzero((extreme(channel, 3, mode="nearest") == channel) & (beyond > least))
+                around = np.stack(
+                    [
+                        channel[(row + down).clip(0, height - 1), (column + right).clip(0, width - 1)]
+                        for down, right in steps
+                    ]
+                )
+                here = channel[row, column]
+                middle = np.median(around, 0)
+                excess = (sign * (here - around[near])).min(0)
+                noise = 1.4826 * np.median(np.abs(around - middle), 0)
+                single = (excess > least) & (excess > 0.75 * sign * (here - middle))
+                facts = row, column, beyond[row, column], excess, noise, np.ptp(around, 0)
+                self._found.append(tuple(one[single] for one in facts))
+
+    def at(self, ease: float) -> NDArray[np.bool_]:
+        """Where any channel is so, (H, W); what is wanted is lower by a quarter for an ease of 1."""
+        marked = np.zeros(self._size, bool)
+        least = _LEAST_PIXEL * 0.75**ease
+        for row, column, beyond, excess, noise, span in self._found:
+            far = (beyond > least) & (excess > least) & (excess > 6 * 0.75**ease * noise)
+            far &= excess > span * 0.8 * 0.75**ease
             marked[row[far], column[far]] = True
-    return marked
+        return marked

@@ -6,12 +6,13 @@ other, stand in one row near an edge, are made of thin strokes, and nothing like
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-__all__ = ["find_stamps"]
+__all__ = ["Stamps"]
 
 _CONTRAST = 0.2
 """Least glow beyond what is around, of the range, at strength 0.5."""
@@ -45,64 +46,103 @@ Floats = NDArray[np.float32]
 Mask = NDArray[np.bool_]
 
 
-def find_stamps(values: Floats, ease: float) -> Mask:
-    """Mark dates in corners.
+class Stamps:
+    """Dates in the corners of a picture, whose digits stand upright or on their side.
 
     Args:
         values: (H, W, C), 0 to 1; nothing is found with less than three channels.
-        ease: lowers the contrast that is wanted by a fifth for 1.
-
-    Returns:
-        (H, W), True on digits that stand upright or on their side.
+        most: the largest ease that will be asked for.
     """
-    from scipy import ndimage
 
-    height, width = values.shape[:2]
-    if values.shape[2] < 3 or min(height, width) < 4 * _LOWEST:
-        return np.zeros((height, width), bool)
-    step = max(1, min(height, width) // _LARGEST)
-    if step > 1:
-        whole = values[: height // step * step, : width // step * step, :3]
-        values = whole.reshape(height // step, step, width // step, step, 3).mean((1, 3))
-    least = _CONTRAST * 0.8**ease
-    red, green, blue = np.moveaxis(values[..., :3], 2, 0)
-    bright = np.maximum(red, green) > _BRIGHT
-    marked = np.zeros(values.shape[:2], bool)
-    for glow in (
-        red - blue,
-        red - np.maximum(green, blue),
-        np.minimum(red, green) - blue,
-        green - np.maximum(red, blue),
-    ):
-        shining = np.where(bright, glow, np.float32(0)).clip(0)
-        marked |= _find_rows(values, shining, least)
-        marked |= _find_rows(np.swapaxes(values, 0, 1), np.ascontiguousarray(shining.T), least).T
-    if step == 1:
-        return marked
-    found = np.zeros((height, width), bool)
-    large = ndimage.binary_dilation(marked, np.ones((3, 3))).repeat(step, 0).repeat(step, 1)
-    found[: large.shape[0], : large.shape[1]] = large
-    return found
+    def __init__(self, values: Floats, most: float) -> None:
+        height, width = self._size = values.shape[:2]
+        self._bands: list[_Bands] = []
+        self._known: dict[float, NDArray[np.uint8]] = {}
+        self._step = step = max(1, min(height, width) // _LARGEST)
+        if values.shape[2] < 3 or min(height, width) < 4 * _LOWEST:
+            return
+        if step > 1:
+            whole = values[: height // step * step, : width // step * step, :3]
+            values = whole.reshape(height // step, step, width // step, step, 3).mean((1, 3))
+        red, green, blue = np.moveaxis(values[..., :3], 2, 0)
+        bright = np.maximum(red, green) > _BRIGHT
+        for glow in (
+            red - blue,
+            red - np.maximum(green, blue),
+            np.minimum(red, green) - blue,
+            green - np.maximum(red, blue),
+        ):
+            shining = np.where(bright, glow, np.float32(0)).clip(0)
+            self._bands.append(_Bands(values, shining, _least(most)))
+            self._bands.append(_Bands(np.swapaxes(values, 0, 1), np.ascontiguousarray(shining.T), _least(most)))
+
+    def at(self, ease: float) -> Mask:
+        """Where they are, (H, W); the contrast that is wanted is lower by a fifth for an ease of 1."""
+        # Most of the time of a search is spent here, and a slider comes by the same values again.
+        if ease not in self._known:
+            found = self._look(ease)
+            self._known[ease] = np.packbits(found) if found.any() else np.zeros(0, np.uint8)
+        kept = self._known[ease]
+        if not len(kept):
+            return np.zeros(self._size, bool)
+        known: Mask = np.unpackbits(kept, count=math.prod(self._size)).reshape(self._size).view(bool)
+        return known
+
+    def _look(self, ease: float) -> Mask:
+        from scipy import ndimage
+
+        found = np.zeros(self._size, bool)
+        rows = [bands.rows(_least(ease)) for bands in self._bands]
+        upright, sideways = rows[::2], rows[1::2]
+        if not any(one.any() for one in rows):
+            return found
+        marked: Mask = np.logical_or.reduce([*upright, *(one.T for one in sideways)])
+        if self._step == 1:
+            return marked
+        large = ndimage.binary_dilation(marked, np.ones((3, 3))).repeat(self._step, 0).repeat(self._step, 1)
+        found[: large.shape[0], : large.shape[1]] = large
+        return found
 
 
-def _find_rows(values: Floats, glow: Floats, least: float) -> Mask:
-    """The digits of rows along the second axis, at the upper and the lower edge: (H, W)."""
-    from scipy import ndimage
+def _least(ease: float) -> float:
+    """The least glow beyond what is around."""
+    return float(_CONTRAST * 0.8**ease)
 
-    height, width = glow.shape
-    deep = min(height, round(_EDGE * height) + round(_HIGHEST * min(height, width)))
-    found = np.zeros(glow.shape, bool)
-    for band in (slice(0, deep), slice(height - deep, height)):
-        tall = float(_LOWEST)
-        while tall <= _HIGHEST * min(height, width):
-            thickest = 2 * round(0.3 * tall) + 3
-            above = glow[band] - ndimage.grey_opening(glow[band], (thickest, thickest))
+
+class _Bands:
+    """Where rows along the second axis may stand, at the upper and the lower edge, and what glows there.
+
+    Args:
+        values: (H, W, C).
+        glow: (H, W).
+        least: the least contrast that will be asked for.
+    """
+
+    def __init__(self, values: Floats, glow: Floats, least: float) -> None:
+        from scipy import ndimage
+
+        height, width = self._size = glow.shape
+        deep = min(height, round(_EDGE * height) + round(_HIGHEST * min(height, width)))
+        self._values = values
+        self._found = []
+        for band in (slice(0, deep), slice(height - deep, height)):
+            tall = float(_LOWEST)
+            while tall <= _HIGHEST * min(height, width):
+                thickest = 2 * round(0.3 * tall) + 3
+                above = glow[band] - ndimage.grey_opening(glow[band], (thickest, thickest))
+                if (above > least).sum() > tall:
+                    self._found.append((band, tall, above))
+                tall *= 1.5
+
+    def rows(self, least: float) -> Mask:
+        """The digits of rows: (H, W)."""
+        found = np.zeros(self._size, bool)
+        for band, tall, above in self._found:
             for times in _LEVELS:
                 ink = above > times * least
                 if ink.sum() > tall:
-                    found[band] |= _rows_of(values[band], above, ink, tall)
-            tall *= 1.5
-    return found
+                    found[band] |= _rows_of(self._values[band], above, ink, tall)
+        return found
 
 
 def _rows_of(values: Floats, above: Floats, ink: Mask, tall: float) -> Mask:

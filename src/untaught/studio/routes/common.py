@@ -44,6 +44,7 @@ __all__ = [
 
 def _services(request: Request) -> Services:
     services: Services = request.app.state.services
+    services.queue.note_use()
     return services
 
 

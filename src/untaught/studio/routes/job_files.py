@@ -163,11 +163,13 @@ async def _moments(services: CurrentServices, identity: Identity) -> dict[str, l
     return {"iterations": list(moments(services.store.entry("jobs", identity)))}
 
 
-@routes.get("/jobs/{identity}/moments/{iteration}", summary="The preview of an iteration, as a JPEG")
+@routes.get(
+    "/jobs/{identity}/moments/{iteration}", summary="The preview of an iteration, as a JPEG; of 0 what a filter makes"
+)
 async def _moment(
     services: CurrentServices,
     identity: Identity,
-    iteration: Annotated[int, InPath(ge=1, le=9999999)],
+    iteration: Annotated[int, InPath(ge=0, le=9999999)],
     if_none_match: Annotated[str, Header()] = "",
 ) -> Response:
     folder = services.store.entry("jobs", identity)

@@ -265,7 +265,5 @@ async def _proposal(
     kind: Literal["auto", "scratches", "dust", "text", "pixels", "black"],
     strength: Annotated[float, Query(ge=0, le=1, description="how much is marked as damage")] = 0.5,
 ) -> Response:
-    with temporary_folder(services.store) as aside:
-        facts = await services.readers.run(aside, "proposal", *_source(services, identity), kind, str(strength))
-        content = (aside / "mask.png").read_bytes()
-    return Response(content, media_type="image/png", headers={"x-missing": f"{facts['missing']:.6f}"})
+    missing, content = await services.proposer.ask(_source(services, identity), kind, strength)
+    return Response(content, media_type="image/png", headers={"x-missing": f"{missing:.6f}"})

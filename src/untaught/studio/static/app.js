@@ -42,6 +42,7 @@ function setMode(mode) {
   if (mode !== "paint") painting.end();
   if (mode === "empty") {
     cards.showPictures().catch(complain);
+    cards.showBatch().catch(() => {});
     stage.close();
     stage.onStroke = null;
     $("subject").textContent = "";
@@ -166,9 +167,11 @@ function listenForFiles() {
 }
 
 function listenForMasks() {
-  const propose = async () => { if (current.uploading) painting.propose((await current.uploading).id); };
-  $("propose").addEventListener("click", () => { quieten(); propose(); });
-  $("strength").addEventListener("change", () => { if (painting.suggestion?.kind) propose(); });
+  const propose = async (moving) => { if (current.uploading) painting.propose((await current.uploading).id, moving); };
+  $("propose").addEventListener("click", () => { quieten(); propose(false); });
+  for (const [name, moving] of [["input", true], ["change", false]]) {
+    $("strength").addEventListener(name, () => { if (painting.suggestion?.kind) propose(moving); });
+  }
   $("load-mask").addEventListener("click", () => $("mask-file").click());
   $("mask-file").addEventListener("change", () => { if ($("mask-file").files[0]) loadMask($("mask-file").files[0]); $("mask-file").value = ""; });
   $("export-mask").addEventListener("click", exportMask);

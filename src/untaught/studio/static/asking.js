@@ -2,7 +2,7 @@
 
 import { get, post, set } from "./api.js";
 import { make } from "./dom.js";
-import { atField, chosenSettings, control, fill, offerRare } from "./form.js";
+import { atField, chosenSettings, control, fill, offerRare, otherRecipes } from "./form.js";
 import * as second from "./second.js";
 import * as taskcards from "./taskcards.js";
 import { duration, knows, recipeOf, say, told } from "./words.js";
@@ -82,7 +82,8 @@ export function chooseTask() {
   painting.use(offer.mask !== "none");
   stage.draw();
   $("options").replaceChildren(...offer.settings.filter((setting) => setting.common).map(control));
-  $("more-options").replaceChildren(...offer.settings.filter((setting) => !setting.common).map(control));
+  const others = offer.settings.filter(({ rare }) => rare.length).map(otherRecipes);
+  $("more-options").replaceChildren(...offer.settings.filter((setting) => !setting.common).map(control), ...others);
   showRange();
   maskChanged();
 }

@@ -101,6 +101,14 @@ export async function showPictures() {
   }));
 }
 
+// The results of a batch of the command line, where the studio was started with its folder.
+export async function showBatch() {
+  const { name, ready } = await get("/batch");
+  $("batch-part").hidden = !name;
+  $("batch").textContent = ready ? say("home.batch", { name }) : "";
+  $("batch-works").textContent = ready ? "" : say("home.batch-works", { name });
+}
+
 export async function showExamples() {
   const { complete, examples } = await get("/examples");
   $("examples-part").hidden = !examples.length;

@@ -24,7 +24,7 @@ export function control(described) {
       button.setAttribute("role", "radio");
       if (button.hidden) button.dataset.rare = "";
       button.setAttribute("aria-checked", String(choice === option.default));
-      button.addEventListener("click", () => choose(segments, button));
+      button.addEventListener("click", () => { choose(segments, button); showOther(segments); });
       segments.append(button);
     }
     asRadios(segments);
@@ -59,6 +59,25 @@ export function control(described) {
   return make("label", { className: "field", title: option.about }, make("span", { textContent: option.title }), input);
 }
 
+// A list of the recipes that are no qualities. The one that is chosen stands among the qualities, too.
+export function otherRecipes({ rare }) {
+  const options = rare.map((name) => make("option", { value: name, textContent: recipeTitle(name) }));
+  const list = make("select", { id: "other-recipe" }, make("option", { value: "", textContent: say("form.no-other") }), ...options);
+  list.addEventListener("change", () => {
+    const segments = recipeGroup(), wanted = list.value || segments.dataset.default;
+    choose(segments, [...segments.children].find(({ value }) => value === wanted));
+    offerRare([]);
+  });
+  return make("label", { className: "field", title: say("form.other-about") }, make("span", { textContent: say("form.other") }), list);
+}
+
+const recipeGroup = () => $("paint-panel").querySelector("[data-option=recipe]");
+
+function showOther(segments) {
+  const chosen = segments.querySelector("[aria-checked=true]");
+  if (segments.dataset.option === "recipe" && $("other-recipe")) $("other-recipe").value = "rare" in chosen.dataset ? chosen.value : "";
+}
+
 function mark(element, { name, default: value }) {
   element.dataset.option = name;
   element.dataset.default = value ?? "";
@@ -91,14 +110,14 @@ export function fill(settings) {
     else if (element.matches("input, select")) { element.value = value; element.dispatchEvent(new Event("input")); }
     else {
       const button = [...element.children].find((one) => one.value === String(value));
-      if (button) { button.hidden = false; choose(element, button); }
+      if (button) { button.hidden = false; choose(element, button); showOther(element); }
     }
   }
 }
 
 // Shows the choices of a recipe that are rarely meant where they are named, or chosen.
 export function offerRare(recipes) {
-  for (const button of $("paint-panel").querySelectorAll("[data-option=recipe] [data-rare]")) {
+  for (const button of recipeGroup()?.querySelectorAll("[data-rare]") ?? []) {
     button.hidden = !recipes.includes(button.value) && button.getAttribute("aria-checked") !== "true";
   }
 }

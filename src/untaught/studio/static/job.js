@@ -131,7 +131,7 @@ export class JobView {
     this.chart.add(lines);
     for (const line of lines) {
       this.moments = this.moments.filter((moment) => moment <= line.iteration);
-      if (!line.moment) continue;
+      if (line.moment === undefined) continue;
       this.moments = [...this.moments.filter((moment) => moment !== line.moment && !line.dropped?.includes(moment)), line.moment];
     }
     this.line = lines.at(-1);
@@ -143,10 +143,10 @@ export class JobView {
 
   // Loads one preview at a time; the one that was asked for last is shown in the end.
   async #showMoment(iteration) {
-    this.wanted = iteration;
+    this.wanted = iteration ?? null;
     if (this.loading) return;
     this.loading = true;
-    while (this.wanted && this.wanted !== this.shown) {
+    while (this.wanted !== null && this.wanted !== this.shown) {
       const { id, wanted } = this, picture = await bitmap(`/jobs/${id}/moments/${wanted}`);
       if (id !== this.id || wanted === null) break;
       this.shown = wanted;
@@ -242,13 +242,13 @@ export class JobView {
     $("bar").setAttribute("aria-valuenow", Math.round(share));
     $("iteration").textContent = line ? (done ? line.iteration : `${line.iteration} / ${line.until}`) : "–";
     $("left-title").textContent = say(done ? "job.time" : "job.left");
-    $("left").textContent = line ? (done ? duration(facts.result?.seconds ?? line.elapsed) : say("time.at-most", { time: duration(line.left) })) : "–";
+    $("left").textContent = !line || (!done && line.left === undefined) ? "–" : done ? duration(facts.result?.seconds ?? line.elapsed) : say("time.at-most", { time: duration(line.left) });
     const expected = done && facts.result?.expected_psnr;
     $("expected-title").textContent = say(expected ? "job.expected" : "job.loss");
     $("expected-title").title = expected ? say("job.expected-about") : "";
-    $("loss").textContent = expected ? `${expected.toFixed(1)} dB` : line ? (line.loss ?? 0).toExponential(1) : "–";
+    $("loss").textContent = expected ? `${expected.toFixed(1)} dB` : line?.loss === undefined ? "–" : line.loss.toExponential(1);
     $("stopping").textContent = (state === "running" && line?.why) || "";
-    if (state === "running") $("why").textContent = line ? say("job.left-about", { time: duration(line.left) }) : say("job.setting-up");
+    if (state === "running") $("why").textContent = line?.left === undefined ? say(line ? "job.first" : "job.setting-up") : say("job.left-about", { time: duration(line.left) });
   }
 
   #showTime() {
@@ -260,7 +260,7 @@ export class JobView {
     const index = slider.disabled ? 1 : this.following ? moments.length - 1 : Math.max(0, moments.findLastIndex((moment) => moment <= this.shown));
     slider.value = index;
     const done = this.facts?.state === "done" && this.following;
-    $("moment-shown").textContent = done ? say("moment.result") : this.following ? say("moment.now") : say("moment.iteration", { iteration: moments[index] ?? 0 });
+    $("moment-shown").textContent = done ? say("moment.result") : this.following ? say("moment.now") : moments[index] ? say("moment.iteration", { iteration: moments[index] }) : say("moment.first");
     slider.setAttribute("aria-valuetext", $("moment-shown").textContent);
     const best = line?.best ? nearest(moments, line.best) : -1;
     $("best-mark").hidden = $("to-best").hidden = best < 0;

@@ -223,15 +223,20 @@ export class Painting {
   }
 
   #changed() {
-    const { mask } = this, share = mask.missing / (mask.width * mask.height);
+    const { mask } = this;
     $("undo").disabled = !mask.past.length;
     $("redo").disabled = !mask.future.length;
     for (const id of ["grow", "shrink", "clear"]) $(id).disabled = !mask.missing;
+    this.#showShare();
+    this.marks.save().catch(() => {}); // what went wrong is shown, and tried again
+    this.onChange();
+  }
+
+  #showShare() {
+    const { mask } = this, share = mask.missing / (mask.width * mask.height);
     const shown = share >= 0.1 ? share.toLocaleString("en", { style: "percent" }) : share.toLocaleString("en", { style: "percent", minimumSignificantDigits: 2, maximumSignificantDigits: 2 });
     $("missing").dataset.pixels = mask.missing;
     $("missing").textContent = mask.missing ? say("marks.share", { share: shown }) : say("marks.none");
-    this.marks.save().catch(() => {}); // what went wrong is shown, and tried again
-    this.onChange();
   }
 
   step(name) {
@@ -259,18 +264,28 @@ export class Painting {
     this.#changed();
   }
 
-  async propose(identity) {
+  // Marks what the server suggests. While the slider is `moving`: one suggestion after the other, the last one in the end.
+  async propose(identity, moving = false) {
+    this.wish = { kind: $("proposal").value, strength: $("strength").value / 100, moving };
+    if (this.finding === this.mask) return;
     const button = $("propose"), { mask } = this, focused = document.activeElement === button;
-    button.disabled = true;
-    button.textContent = say("marks.looking");
+    this.finding = mask;
+    button.ariaBusy = "true";
+    button.disabled = !moving;
+    if (!moving) button.textContent = say("marks.looking");
     try {
-      const kind = $("proposal").value, strength = $("strength").value / 100;
-      const found = await suggested(identity, kind, strength);
-      if (mask !== this.mask) { /* another picture has been opened meanwhile */ }
-      else this.#suggest(kind, found);
+      while (this.wish && mask === this.mask) { // else another picture has been opened meanwhile
+        const { kind, strength, moving: still } = this.wish;
+        this.wish = null;
+        const found = await suggested(identity, kind, strength);
+        if (mask === this.mask) this.#suggest(kind, found, still);
+      }
     } catch (error) {
       this.onError(error);
     }
+    if (this.finding !== mask) return;
+    this.finding = null;
+    button.ariaBusy = "false";
     button.disabled = false;
     if (focused && document.activeElement === document.body) button.focus();
     button.textContent = say("marks.propose");
@@ -282,10 +297,11 @@ export class Painting {
     $("find-told").scrollIntoView({ block: "nearest" });
   }
 
-  #suggest(kind, found) {
+  #suggest(kind, found, moving) {
     const { mask, suggestion } = this;
     this.blobs = found ? mask.read(found) : new Uint8Array(mask.data.length);
     suggestion.take(kind, this.blobs);
+    if (moving) { this.#showShare(); this.stage.draw(); return; }
     this.#changed();
     if (found) this.setTool("pick");
     this.#tellFind(found ? "marks.pick" : "marks.not-found");
