@@ -2,8 +2,8 @@
 
 Protocol, fixed before the runs. Seed 0 for masks and fits. Nothing in a fit looks at the clean picture; measured every
 250 iterations and at the end. PSNR in dB over the whole picture, values clipped to [0, 1]: *own* is the network's own
-answer everywhere, *kept* has the known pixels as they were given, *missing* is over the missing pixels only. Our recipes
-are measured by the picture that they hand out, which holds the known pixels: *own* and *kept* are the same. The
+answer everywhere, *kept* has the known pixels as they were given, *missing* is over the missing pixels only. Our
+recipes are measured by the picture that they hand out, which holds the known pixels: *own* and *kept* are the same. The
 published recipes are followed to their own number of iterations; ``printed-8000`` is ``printed`` followed to 8000.
 
 * ``text``: DATA/inpaint/kate.png under kate_mask.png, as printed (2000 and 8000) and as in the paper.
