@@ -162,3 +162,8 @@ def test_weakly_shared_noise_is_no_white_noise(level):
     texture = resize(data.gravel() / 255, (256, 256), anti_aliasing=True)[..., None]
     seen = texture + np.random.default_rng(0).normal(0, 25 / 255, texture.shape)
     assert noise_model(seen).correlation[1] < 0.1
+
+
+def test_white_noise_of_a_gray_picture_in_three_channels_is_as_strong_as_in_one():
+    noisy = (SMOOTH[..., :1] + np.random.default_rng(0).normal(0, 0.1, (*SMOOTH.shape[:2], 1))).repeat(3, 2).clip(0, 1)
+    assert noise_model(noisy).level == pytest.approx(noise_model(noisy[..., :1]).level, rel=0.05)

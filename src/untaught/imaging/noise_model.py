@@ -206,7 +206,9 @@ def direction(residual: NDArray[np.floating]) -> float:
 
 def independent(model: NoiseModel) -> NoiseModel:
     """The model of noise that is independent between pixels: what is coarse is content, and only the fine counts."""
-    share = float(model.spectra[:, _FINE].mean())
+    # Planes without noise, such as the colours of a gray picture, say nothing.
+    strengths = np.maximum(np.diag(model.planes @ model.channels @ model.planes.T), 0)
+    share = float(np.average(model.spectra[:, _FINE].mean(1), weights=strengths))
     return replace(
         model, curves=model.curves * share, spectra=np.ones_like(model.spectra), level=model.level * share**0.5
     )
