@@ -140,6 +140,16 @@ def test_a_filter_answers_before_a_denoising_begins(studio, photo):
     assert np.abs(shown - photo).mean() < 0.7 * np.abs(noisy - photo).mean()
 
 
+def test_the_networks_picture_follows_also_where_there_is_no_noise(studio, photo):
+    """It is farther from a clean picture than the filter's for as long as it is fitted."""
+    body = {"picture": studio.upload(as_png(photo))["id"], "task": "denoise"}
+    job = studio.post("jobs", {**body, "settings": {"recipe": "fast", "iterations": 100_000}}, status=201)["id"]
+    try:
+        studio.wait_until(lambda: len(studio.get(f"jobs/{job}/moments")["iterations"]) > 1, seconds=60)
+    finally:
+        studio.post(f"jobs/{job}/cancel")
+
+
 def test_another_strength_of_a_suggestion_measures_nothing_again(studio, photo):
     damaged = np.kron(photo, np.ones((8, 8, 1), np.uint8))
     damaged[60:62, 20:300] = damaged[100:300, 200:203] = 255

@@ -30,6 +30,8 @@ _MOST_PREVIEWS = 60
 
 _FAR = 2.0
 """A filter's picture is as far from the noisy one as the noise is strong. What is farther by this errs by itself."""
+_ALONE = 3.0
+"""Seconds of a fit after which its pictures are shown, however far they are: a clean picture is never reached."""
 
 
 class KeptPreviews:
@@ -130,7 +132,8 @@ class ProgressWriter:
         """Write a preview, or only a line where the picture is much farther from the observation than the first one."""
         assert self._run is not None
         state = self._run.last
-        if state is not None and self._first is not None and self._distance(state) > _FAR * self._first:
+        early = state is not None and state.elapsed < _ALONE
+        if state is not None and self._first is not None and early and self._distance(state) > _FAR * self._first:
             self.write_figures()
             return
         self._first = None
