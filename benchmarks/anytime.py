@@ -2,17 +2,19 @@
 
 Protocol, fixed before the runs. PSNR in dB of the missing pixels only, of the answer that the fit would give at that
 moment. No fit looks at the clean picture. Seconds of ``curves`` are the process's own, of one thread, from the call on;
-the classical method is the one that the fit begins with, and scikit-image's biharmonic inpainting stands beside it.
+those of ``wall`` are on the wall, of two. The classical method is the one that the fit begins with, and scikit-image's
+biharmonic inpainting stands beside it.
 
-* ``curves``: eight pictures of 256 x 256 under three kinds of damage (half of the pixels dropped, writing, scratches),
-  by today's `balanced` and by the one before, which showed patches of 512 pixels to a wider network, without groups.
+* ``curves`` and ``wall``: eight pictures of 256 x 256 under three kinds of damage (half of the pixels dropped, writing,
+  scratches), by today's `balanced` and by the one before, which showed patches of 512 pixels to a wider network,
+  without groups.
 * ``half``: barbara, boat and lena whole, half of their pixels dropped, by two threads: seconds on the wall.
 * ``photo``: DATA/photo/bag_clean.jpg under bag_scratches.png, by two threads, by the width of the gaps.
 * ``large``: a photograph of 12 and one of 100 megapixels with the same three scratches, by two threads.
 * ``warm``: a crop of the bag of 256 x 256 with random weights and with those of another crop's finished fit.
 * ``busy``: seconds of the same fit alone and beside two busy processes.
 
-    python -m benchmarks.anytime DATA --study curves half photo large warm busy
+    python -m benchmarks.anytime DATA --study curves wall half photo large warm busy
 
 Rows that are there already are not run again. Writes docs/figures/anytime.json, docs/figures/anytime.png and the tables
 of docs/lab-notes/anytime.md.
@@ -22,6 +24,7 @@ from __future__ import annotations
 
 import argparse
 import importlib
+import itertools
 import json
 import os
 import subprocess
@@ -156,11 +159,12 @@ def followed(
     }
 
 
-def curve(picture: str, damage: str, recipe: str, precision: str, data: Path, seconds: float) -> Row:
-    """One fit, followed for so many seconds of one thread."""
-    clean, task = clean_picture(picture, data), "restore" if damage == "half" else "inpaint"
-    chosen = before(task) if recipe == "before" else recipe
-    row = followed(task, clean, damage, time.process_time, seconds, recipe=chosen, precision=precision)[1]
+def curve(case: Row, data: Path, seconds: float) -> Row:
+    """One fit, followed for so many seconds: of one thread, or of two on the wall."""
+    clean, task = clean_picture(case["picture"], data), "restore" if case["damage"] == "half" else "inpaint"
+    chosen = before(task) if case["recipe"] == "before" else case["recipe"]
+    clock = time.perf_counter if case["study"] == "wall" else time.process_time
+    row = followed(task, clean, case["damage"], clock, seconds, recipe=chosen, precision=case["precision"])[1]
     # A fit that has ended gives its result.
     return {**row, "points": {str(mark): row["points"].get(str(mark), row["end"]) for mark in MARKS if mark <= seconds}}
 
@@ -280,14 +284,11 @@ def _peak() -> int:
 
 def cases(studies: list[str], precisions: list[str]) -> Iterator[Row]:
     """The keys of all rows."""
-    if "curves" in studies:
-        for precision in precisions:
-            for picture in PICTURES:
-                for damage in DAMAGES:
-                    for recipe in ("before", "balanced"):
-                        yield {"study": "curves", "picture": picture, "damage": damage, "recipe": recipe} | {
-                            "precision": precision
-                        }
+    for study in ("curves", "wall"):
+        if study in studies:
+            names = ("study", "precision", "picture", "damage", "recipe")
+            for row in itertools.product((study,), precisions, PICTURES, DAMAGES, ("before", "balanced")):
+                yield dict(zip(names, row, strict=True))
     if "half" in studies:
         for recipe in ("fast", "balanced", "best"):
             for picture in ("barbara", "boat", "lena"):
@@ -306,8 +307,8 @@ def cases(studies: list[str], precisions: list[str]) -> Iterator[Row]:
 def measure(case: Row, data: Path, seconds: float) -> Row:
     """One row, in this process."""
     study = case["study"]
-    if study == "curves":
-        return curve(case["picture"], case["damage"], case["recipe"], case["precision"], data, min(seconds, MARKS[-1]))
+    if study in ("curves", "wall"):
+        return curve(case, data, min(seconds, MARKS[-1]))
     if study == "half":
         return half(case["picture"], case["recipe"], data, seconds)
     if study == "photo":
@@ -322,9 +323,15 @@ def write(rows: list[Row]) -> None:
     RESULTS.write_text(json.dumps(rows, indent=1) + "\n", encoding="utf-8")
     curves = [row for row in rows if row["study"] == "curves"]
     if curves:
-        replace_table(PAGE, "curves", curves_table(curves))
         plot(curves)
-    tables = (("half", half_table), ("photo", photo_table), ("large", large_table), ("warm", warm_table))
+    tables = (
+        ("curves", curves_table),
+        ("wall", curves_table),
+        ("half", half_table),
+        ("photo", photo_table),
+        ("large", large_table),
+        ("warm", warm_table),
+    )
     for study, table in (*tables, ("busy", busy_table)):
         some = [row for row in rows if row["study"] == study]
         if some:
@@ -440,7 +447,7 @@ def main() -> None:
     """Run what is missing, each row in a process of its own."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("data", type=Path)
-    parser.add_argument("--study", nargs="+", default=["curves", "half", "photo", "large", "warm", "busy"])
+    parser.add_argument("--study", nargs="+", default=["curves", "wall", "half", "photo", "large", "warm", "busy"])
     parser.add_argument("--precision", nargs="+", default=["float32"])
     parser.add_argument("--seconds", type=float, default=600.0, help="follow a fit for so long at most")
     parser.add_argument("--jobs", type=int, default=1, help="rows of one thread that are measured at the same time")
