@@ -11,6 +11,7 @@ from skimage.transform import downscale_local_mean
 
 import untaught
 from untaught.errors import InputError, SettingError
+from untaught.fitting.run import Run
 from untaught.fitting.state import StopReason
 from untaught.fitting.stopping import NeverStop
 from untaught.imaging.metrics import psnr
@@ -213,6 +214,25 @@ def test_strength_goes_from_the_input_to_smoothness(kind):
     np.testing.assert_allclose(half, (given + full) / 2, atol=0.51 if given.dtype == np.uint8 else 1e-5)
     # Of a picture with impulses, only these change.
     assert kind == "impulse" or roughness(more) < roughness(full)
+
+
+@pytest.mark.parametrize("recipe", ["balanced", "best"])
+def test_where_there_is_little_noise_no_network_is_fitted(recipe):
+    photograph = data.chelsea()[60:252, 100:292]
+    job = prepare("denoise", photograph, recipe=recipe)
+    result = job.run()
+    assert (result.stop_reason, result.iterations) == (StopReason.SETTLED, 1)
+    assert any("little noise" in note for note in result.notes)
+    assert psnr(result.picture / 255, photograph / 255) > 45
+    run = job.begin()
+    next(iter(run))
+    np.testing.assert_array_equal(Run(job, run.snapshot()).restoration().picture, result.picture)
+
+
+def test_where_there_is_noise_one_is():
+    run = prepare("denoise", grainy()[1]).begin()
+    next(iter(run))
+    assert run.progress.until > 1
 
 
 @pytest.mark.parametrize("options", [{"noise": 0.08, "recipe": "fast"}, {"recipe": "printed"}])

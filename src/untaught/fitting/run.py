@@ -226,6 +226,8 @@ class Run:
         self._fit = build_fit(
             self._problem, job.recipe, engine=job.engine, seed=job.seed, learnt=self._learnt, held=self._held
         )
+        if job.recipe.classical and problem.settled is not None and problem.settled():
+            self._until, self.stop_reason = 1, StopReason.SETTLED
         if job.start is not None:
             self._fit.start_from(job.start)
         self._threads = Threads(adapts=job.is_same_with_any_threads)

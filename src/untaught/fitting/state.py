@@ -32,6 +32,7 @@ class StopReason(enum.StrEnum):
     DISCREPANCY = "the loss reached the noise level"
     RESIDUAL_PEAK = "the noise was removed and began to come back"
     RULE = "the stop rule ended it"
+    SETTLED = "nothing was left for the network to do"
     TIME = "the time budget was spent"
     INTERRUPTED = "it was interrupted"
     CANCELLED = "it was cancelled"

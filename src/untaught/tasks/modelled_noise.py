@@ -162,6 +162,7 @@ def modelled(picture: Tensor, finite: Tensor, layout: Layout, level: float, what
         modelled_noise=made.modelled_noise,
         answer=made.answer,
         answer_note=made.sentence,
+        settled=made.settled if fitted else None,
         first=functools.partial(quickly_filtered, picture, level),
         notes=(
             f"the noise {what}: the recipes balanced, fast and best go by a model of it, the others take it for even "
@@ -207,12 +208,16 @@ class _Made:
         ]
         return torch.from_numpy(np.stack(pictures)).movedim(-1, 1).to(network)
 
+    def settled(self) -> bool:
+        """Whether there is so little noise that no network has a share of any picture."""
+        return all(one.little for one in self.found)
+
     def sentence(self) -> str:
         """What was found, and which share is the network's."""
         import numpy as np
 
         model = self.found[0].model
-        if all(one.little for one in self.found):
+        if self.settled():
             level = f"{model.level * self._scale:.2g}"
             return f"there is little noise (a standard deviation of {level}), so little was changed"
         share = float(np.mean([one.share.mean() for one in self.found])) if self._fitted else 0.0
