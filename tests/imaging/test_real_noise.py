@@ -1,13 +1,18 @@
 """The noise model on made noise, and what the filter makes of it."""
 
+import io
+from dataclasses import replace
+
 import numpy as np
 import pytest
-from scipy.ndimage import gaussian_filter, zoom
+from PIL import Image
+from scipy.ndimage import gaussian_filter, uniform_filter, zoom
 from skimage import data
 from skimage.transform import resize
 
+from untaught.imaging.correlated_filter import Strength, filter_correlated
 from untaught.imaging.metrics import psnr
-from untaught.imaging.noise_model import estimate_noise_model
+from untaught.imaging.noise_model import estimate_noise_model, jpeg_trace
 from untaught.imaging.real_noise import noise_model, remove_noise
 
 PHOTO = resize(data.astronaut()[:256, 100:356], (128, 128), anti_aliasing=True)
@@ -19,8 +24,8 @@ def white(channels=3, size=128, seed=0):
     return np.random.default_rng(seed).normal(0, 1, (size, size, channels))
 
 
-def grain(width, channels=3, seed=0):
-    soft = gaussian_filter(white(channels, seed=seed), (width, width, 0))
+def grain(width, channels=3, seed=0, size=128):
+    soft = gaussian_filter(white(channels, size, seed), (width, width, 0))
     return soft / soft.std()
 
 
@@ -105,6 +110,37 @@ def test_a_clean_picture_stays():
     found = remove_noise(SMOOTH)
     assert found.little
     assert psnr(found.picture, SMOOTH) > 45
+
+
+def as_jpeg(picture, quality):
+    """A picture, (H, W, 3), after JPEG, without its first rows and columns."""
+    file = io.BytesIO()
+    Image.fromarray((picture * 255).round().clip(0, 255).astype(np.uint8)).save(file, "jpeg", quality=quality)
+    return np.asarray(Image.open(file))[3:, 2:] / 255
+
+
+@pytest.mark.parametrize("level", [0, 2, 5])
+def test_jpeg_is_seen_by_what_it_took(level):
+    noisy = PHOTO + level / 255 * grain(0.8)
+    assert jpeg_trace(noisy) < 0.4
+    assert jpeg_trace(as_jpeg(noisy, 75)) > 0.8
+
+
+def test_of_little_there_is_no_trace_of_jpeg():
+    assert jpeg_trace(np.zeros((40, 40, 3))) == jpeg_trace(PHOTO[:12, :12]) == 0
+
+
+def test_noise_that_a_camera_left_on_structure_goes_too():
+    """Its compression left no noise where the picture is flat, so the model sees little of it."""
+    clean = resize(data.astronaut(), (256, 256), anti_aliasing=True)
+    gray = clean.mean(2)
+    there = np.sqrt(np.maximum(uniform_filter(gray**2, 8) - uniform_filter(gray, 8) ** 2, 0))
+    noisy = as_jpeg(clean + (1 + 10 * there / (there + 0.03))[..., None] / 255 * grain(0.5, size=256), 60)
+    model = noise_model(noisy)
+    assert model.structure > 0
+    even, more = (filter_correlated(noisy, one, Strength(threshold=4)) for one in (replace(model, structure=0), model))
+    assert psnr(more, clean[3:, 2:]) > psnr(even, clean[3:, 2:]) + 0.2
+    assert noise_model(clean + 0.02 * grain(0.8, size=256)).structure == 0
 
 
 @pytest.mark.parametrize("width", [1.2, 1.6])

@@ -218,7 +218,7 @@ def test_strength_goes_from_the_input_to_smoothness(kind):
 
 @pytest.mark.parametrize("recipe", ["balanced", "best"])
 def test_where_there_is_little_noise_no_network_is_fitted(recipe):
-    photograph = data.chelsea()[60:252, 100:292]
+    photograph = data.coffee()[:192, :192]
     job = prepare("denoise", photograph, recipe=recipe)
     result = job.run()
     assert (result.stop_reason, result.iterations) == (StopReason.SETTLED, 1)

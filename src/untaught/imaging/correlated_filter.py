@@ -31,6 +31,8 @@ _DOUBT = 0.5
 _COMPARED, _COMPARED_COLOUR = 64, 16
 """Cosine coefficients by which blocks are compared: of the first plane, and of each of the others."""
 _TILE = 256
+_AROUND = 8
+"""Pixels that tell whether there is structure."""
 _SMALLEST = 48
 """A smaller picture is not made smaller still."""
 
@@ -127,7 +129,16 @@ def _variances(planes: Tensor, model: NoiseModel) -> Tensor:
     for top in range(0, planes.shape[1], _TILE):
         rows = slice(top, top + _TILE)
         found[:, rows] = torch.from_numpy(model.variances(_picture(planes[:, rows], model)))
+    if model.structure:
+        found *= 1 + (model.structure / model.level) ** 2 * _structured(planes[0], found[0])
     return found
+
+
+def _structured(plane: Tensor, variance: Tensor) -> Tensor:
+    """How much of what a plane varies by, within some pixels, is structure: 0 to 1, (H, W)."""
+    mean, square = (torch.from_numpy(ndimage.uniform_filter(one.numpy(), _AROUND)) for one in (plane, plane.square()))
+    varies = (square - mean.square()).clamp_min_(0)
+    return varies / (varies + variance)
 
 
 def _step(

@@ -24,7 +24,14 @@ from untaught.imaging.noise import (
     estimate_noise,
     noise_correlation,
 )
-from untaught.imaging.noise_model import NoiseModel, direction, estimate_noise_model, independent, refined
+from untaught.imaging.noise_model import (
+    NoiseModel,
+    direction,
+    estimate_noise_model,
+    independent,
+    jpeg_trace,
+    refined,
+)
 
 __all__ = ["Denoised", "model_filter", "noise_model", "remove_noise"]
 
@@ -42,6 +49,10 @@ _SMOOTHED = 0.65
 """... and fully so from here on."""
 _EVEN = (0.36, 0.44)
 """From the first of these correlations of neighbours the spectrum is made more even, fully so from the second on."""
+_TRACE = (0.8, 1.8)
+"""From the first of these traces of JPEG on there is more noise on structure, and all of it from the second on ..."""
+_STRUCTURE, _MOST_STRUCTURE = 2.0, 0.0125
+"""... so many times as much, but no more than that standard deviation."""
 _LITTLE = 0.0055
 """Noise below this standard deviation, or of which the filter removes less, may as well be texture: 1.4 of 255."""
 _FINEST, _DIRECTION = 0.2, 1.85
@@ -152,7 +163,10 @@ def noise_model(picture: Array) -> NoiseModel:
     correlation = noise_correlation(picture)
     shared = correlation > CORRELATED or model.correlation[1] > SURELY_CORRELATED
     shared |= correlation > PERHAPS_CORRELATED and model.calmness(picture) > CALM
-    return model if shared else independent(model)
+    if not shared:
+        return independent(model)
+    trace = float(np.clip((jpeg_trace(picture) - _TRACE[0]) / (_TRACE[1] - _TRACE[0]), 0, 1))
+    return replace(model, structure=trace * min(_STRUCTURE * model.level, _MOST_STRUCTURE))
 
 
 def _windows(picture: Array) -> list[Array]:
