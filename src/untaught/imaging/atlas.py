@@ -79,9 +79,9 @@ def plan_atlas(missing: NDArray[np.bool_]) -> Atlas | None:
     if height <= side or width <= side or not missing.any():
         return None
     rows, columns = (np.arange(0, length, _BLOCK) for length in (height, width))
-    counts = np.add.reduceat(np.add.reduceat(missing, rows, axis=0, dtype=np.int64), columns, axis=1)
+    damaged = np.logical_or.reduceat(np.logical_or.reduceat(missing, rows, axis=0), columns, axis=1)
     sources, restored = [], []
-    for row, line in zip(rows.tolist(), counts > 0, strict=True):
+    for row, line in zip(rows.tolist(), damaged, strict=True):
         top = min(max(0, row - context), height - side)
         for start, end in _runs(line, gap=2 * context // _BLOCK):
             left, right = start * _BLOCK, min(width, end * _BLOCK)
