@@ -13,8 +13,9 @@ biharmonic inpainting stands beside it.
 * ``large``: a photograph of 12 and one of 100 megapixels with the same three scratches, by two threads.
 * ``warm``: a crop of the bag of 256 x 256 with random weights and with those of another crop's finished fit.
 * ``busy``: seconds of the same fit alone and beside two busy processes.
+* ``estimate``: the seconds that are told before six fits begin, and those that they take, by two threads.
 
-    python -m benchmarks.anytime DATA --study curves wall half photo large warm busy
+    python -m benchmarks.anytime DATA --study curves wall half photo large warm busy estimate
 
 Rows that are there already are not run again. Writes docs/figures/anytime.json, docs/figures/anytime.png and the tables
 of docs/lab-notes/anytime.md.
@@ -54,6 +55,7 @@ PAGE = DOCS / "lab-notes/anytime.md"
 MARKS = (1, 2, 5, 10, 20, 30, 45, 60)
 PICTURES = ("barbara", "boat", "lena", "kate", "coffee", "brick", "page", "bag")
 DAMAGES = ("half", "writing", "scratches")
+STUDIES = ("curves", "wall", "half", "photo", "large", "warm", "busy", "estimate")
 WIDTHS = {"to 3": (0, 1.5), "3 to 6": (1.5, 3), "6 to 12": (3, 6), "12 to 24": (6, 12), "wider": (12, 1e9)}
 """Classes of gaps, in pixels across: twice the distance from the nearest known pixel, in pixels."""
 
@@ -275,6 +277,31 @@ def busy_seconds(policy: str) -> Row:
     return row
 
 
+def told(case: str, data: Path) -> Row:
+    """What a fit takes and what is told of it before."""
+    from untaught.tasks.preparation import prepare
+
+    what, _, recipe = case.partition(", ")
+    if what == "the bag's scratches":
+        clean = np.asarray(Image.open(data / "photo/bag_clean.jpg"))
+        known = np.asarray(Image.open(data / "photo/bag_scratches.png").convert("L")) > 128
+        job = prepare("inpaint", clean, known, device="cpu", recipe=recipe)
+    elif what == "camera's noise":
+        noisy = np.asarray(Image.open(data / "noise/cc/5dmark3_iso3200_2_noisy.png"))
+        job = prepare("denoise", noisy, device="cpu", recipe=recipe)
+    else:
+        clean = np.asarray(Image.open(data / "restore/lena.png").convert("L")) / 255
+        known = known_pixels("half", clean.shape)
+        job = prepare("restore", np.where(known, clean, 0).astype(np.float32), known, device="cpu", recipe=recipe)
+    started = time.perf_counter()
+    run = job.begin()
+    before = run.estimate()
+    assert before is not None
+    result = run.finish()
+    seconds = round(time.perf_counter() - started, 1)
+    return {"told": round(before.seconds, 1), "seconds": seconds, "iterations": [before.iterations, result.iterations]}
+
+
 def _peak() -> int:
     """Peak memory of this process, in megabytes."""
     import resource
@@ -300,6 +327,9 @@ def cases(studies: list[str], precisions: list[str]) -> Iterator[Row]:
     if "warm" in studies:
         for damage in ("half", "scratches"):
             yield from ({"study": "warm", "damage": damage, "start": start} for start in ("random", "another crop"))
+    if "estimate" in studies:
+        for what in ("half of lena's pixels", "the bag's scratches", "camera's noise"):
+            yield from ({"study": "estimate", "fit": f"{what}, {recipe}"} for recipe in ("fast", "balanced"))
     if "busy" in studies:
         yield from ({"study": "busy", "policy": policy} for policy in ("ours", "torch's"))
 
@@ -313,6 +343,8 @@ def measure(case: Row, data: Path, seconds: float) -> Row:
         return half(case["picture"], case["recipe"], data, seconds)
     if study == "photo":
         return photo(data)
+    if study == "estimate":
+        return told(case["fit"], data)
     if study == "warm":
         return warm(case["damage"], case["start"], data, min(seconds, 30))
     return large(case["megapixels"], data) if study == "large" else busy_seconds(case["policy"])
@@ -331,8 +363,10 @@ def write(rows: list[Row]) -> None:
         ("photo", photo_table),
         ("large", large_table),
         ("warm", warm_table),
+        ("busy", busy_table),
+        ("estimate", estimate_table),
     )
-    for study, table in (*tables, ("busy", busy_table)):
+    for study, table in tables:
         some = [row for row in rows if row["study"] == study]
         if some:
             replace_table(PAGE, study, table(some))
@@ -405,6 +439,16 @@ def warm_table(rows: list[Row]) -> str:
     return "\n".join(lines)
 
 
+def estimate_table(rows: list[Row]) -> str:
+    """What is told, and what was so."""
+    lines = ["| fit | told, s | taken, s | iterations at most | iterations |", "| --- | --- | --- | --- | --- |"]
+    lines += [
+        f"| {row['fit']} | {row['told']:.0f} | {row['seconds']:.0f} | {row['iterations'][0]} | {row['iterations'][1]} |"
+        for row in rows
+    ]
+    return "\n".join(lines)
+
+
 def busy_table(rows: list[Row]) -> str:
     """Milliseconds an iteration."""
     lines = ["| threads wait | alone, ms | beside two busy processes, ms | times |", "| --- | --- | --- | --- |"]
@@ -447,7 +491,7 @@ def main() -> None:
     """Run what is missing, each row in a process of its own."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("data", type=Path)
-    parser.add_argument("--study", nargs="+", default=["curves", "wall", "half", "photo", "large", "warm", "busy"])
+    parser.add_argument("--study", nargs="+", default=list(STUDIES))
     parser.add_argument("--precision", nargs="+", default=["float32"])
     parser.add_argument("--seconds", type=float, default=600.0, help="follow a fit for so long at most")
     parser.add_argument("--jobs", type=int, default=1, help="rows of one thread that are measured at the same time")

@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 import torch
+from scipy.ndimage import gaussian_filter
 
 from untaught.fitting.estimate import Estimate
 from untaught.tasks.preparation import prepare
@@ -39,6 +40,17 @@ def test_it_grows_with_the_iterations_up_to_the_budget(picture, mask):
     assert many.seconds > 10 * few.seconds
     assert many.strips == few.strips == 1
     assert prepare("inpaint", picture, mask, iterations=10**6, time_budget=3).begin().estimate().seconds == 3
+
+
+def test_noise_that_is_modelled_has_one_too():
+    grain = gaussian_filter(np.random.default_rng(0).normal(0, 1, (96, 96)), 0.8)
+    noisy = 0.5 + 0.08 * grain / grain.std()
+    assert prepare("denoise", noisy, iterations=50).begin().estimate().iterations == 50
+
+
+def test_what_a_classical_method_does_alone_has_none():
+    mosaic = np.random.default_rng(0).random((32, 32))
+    assert prepare("demosaic", mosaic).begin().estimate() is None
 
 
 @pytest.mark.parametrize(

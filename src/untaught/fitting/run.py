@@ -388,10 +388,11 @@ class Run:
     def estimate(self) -> Estimate | None:
         """What the run will take on this machine, before it begins; None where that cannot be told."""
         job, fit = self.job, self._fit
-        if job.problem.answer is not None and job.recipe.classical:
-            # The time is that of the classical method.
+        if self._until <= 1:
+            # A classical method has done its work by now.
             return None
-        return estimate(job.problem, job.recipe, job.engine, fit.network, fit.sampler.channels, job.time_budget)
+        recipe = dataclasses.replace(job.recipe, iterations=self._until)
+        return estimate(job.problem, recipe, job.engine, fit.network, fit.sampler.channels, job.time_budget)
 
     @property
     def finished(self) -> bool:
