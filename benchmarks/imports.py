@@ -35,12 +35,13 @@ FLOORS = (
 """Each package may import those before it."""
 
 DYNAMIC = {
+    "untaught.batches.clusters",
     "untaught.imaging.formats.registry",
     "untaught.physics.features",
     "untaught.tasks.registry",
     "untaught.tasks.preparation",
 }
-"""Modules that import by a name that is put together at run time: a user's model, and what is in a folder."""
+"""Modules that import by a name that is put together at run time: a user's model, what is in a folder, a library."""
 
 
 def module_name(path: Path) -> str:

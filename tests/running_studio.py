@@ -57,7 +57,7 @@ class RunningStudio:
         # Browsers find the studio's own name; programs go to the address.
         self.base = f"http://127.0.0.1:{self.home.rpartition(':')[2]}"
         self.client = httpx.Client(
-            base_url=f"{self.base}/api/", headers={"authorization": f"Bearer {TOKEN}"}, timeout=300, trust_env=False
+            base_url=f"{self.base}/api/", headers={"authorization": f"Bearer {TOKEN}"}, timeout=60, trust_env=False
         )
 
     def kill(self) -> None:
@@ -100,7 +100,7 @@ class RunningStudio:
         assert answer.status_code == 201, answer.text
         return answer.json()
 
-    def wait_for(self, identity: str, *states: str, seconds: float = 300) -> Any:
+    def wait_for(self, identity: str, *states: str, seconds: float = 120) -> Any:
         """Wait until a job is in one of the states, and return its facts."""
         until = time.monotonic() + seconds
         while time.monotonic() < until:
@@ -111,7 +111,7 @@ class RunningStudio:
             time.sleep(0.1)
         raise AssertionError(f"still {facts['state']} after {seconds} s: {facts}")
 
-    def wait_until(self, condition: Any, seconds: float = 180) -> Any:
+    def wait_until(self, condition: Any, seconds: float = 60) -> Any:
         """Wait until a function returns something true, and return that."""
         until = time.monotonic() + seconds
         while time.monotonic() < until:

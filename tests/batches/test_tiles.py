@@ -1,7 +1,13 @@
 """A huge picture in tiles: as if it had been done at once, in any container, without steps where tiles meet."""
 
+import contextlib
 import dataclasses
 import itertools
+import json
+import os
+import subprocess
+import sys
+import time
 
 import numpy as np
 import pytest
@@ -251,8 +257,6 @@ def test_the_command_line(tmp_path, capsys):
 
 
 def test_a_missing_library_is_told(tmp_path, monkeypatch):
-    import sys
-
     monkeypatch.setitem(sys.modules, "zarr", None)
     tifffile.imwrite(tmp_path / "in.tif", noisy())
     with pytest.raises(InputError, match=r'pip install "untaught\[huge\]"'):
@@ -268,3 +272,132 @@ def test_axes_and_pixel_size_of_an_ome_tiff(tmp_path):
         assert (file.series[0].axes, file.series[0].shape) == ("CYX", (2, 20, 18))
         assert 'PhysicalSizeX="0.25"' in file.ome_metadata
         assert 'PhysicalSizeXUnit="µm"' in file.ome_metadata
+
+
+class Stopped(BaseException):
+    """As a kill, at a tile."""
+
+
+def stopping_after(count):
+    seen = []
+
+    def observer(done, total):
+        seen.append((done, total))
+        if len(seen) == count:
+            raise Stopped
+
+    return observer, seen
+
+
+@pytest.mark.parametrize("suffix", [".npy", ".zarr", ".tif"])
+def test_one_that_was_stopped_goes_on(tmp_path, monkeypatch, suffix):
+    """Bands that are done are not done again, what was learnt is kept, and the bits are the same."""
+    pytest.importorskip("zarr")
+    values = noisy((2, 70, 50))
+    path, out = saved(tmp_path / f"in{suffix}", values, "CYX"), tmp_path / f"out{suffix}"
+    learnt = []
+    fitted = learning._fitted
+    monkeypatch.setattr(learning, "_fitted", lambda *given: learnt.append(0) or fitted(*given))
+    tiles("denoise", path, tmp_path / f"alone{suffix}", axes="CYX", **QUICK)
+    assert len(learnt) == 2
+    places = []
+    for count in (3, 1, 2, 4, 100):
+        observer, seen = stopping_after(count)
+        try:
+            report = tiles("denoise", path, out, axes="CYX", observer=observer, **QUICK)
+        except Stopped:
+            assert not out.exists()
+        places.append(seen[0][0])
+    # Two tiles are a band, and eight are all: only a band that was not written yet is done again.
+    assert places == [1, 3, 3, 3, 5]
+    assert (report.tiles, len(learnt)) == (8, 4)
+    np.testing.assert_array_equal(loaded(out), loaded(tmp_path / f"alone{suffix}"))
+    assert {one.name for one in tmp_path.iterdir()} == {path.name, out.name, f"alone{suffix}"}
+
+
+def test_another_picture_or_setting_begins_anew(tmp_path):
+    def firsts(count=3, **options):
+        observer, seen = stopping_after(count)
+        with pytest.raises(Stopped):
+            tiles("denoise", tmp_path / "in.npy", tmp_path / "out.npy", observer=observer, **{**QUICK, **options})
+        return seen[0][0]
+
+    np.save(tmp_path / "in.npy", noisy())
+    assert [firsts(), firsts(seed=1)] == [1, 1]
+    np.save(tmp_path / "in.npy", noisy())
+    assert [firsts(seed=1), firsts(count=1, seed=1)] == [1, 3]
+
+
+def test_two_do_not_write_one_picture(tmp_path):
+    np.save(tmp_path / "in.npy", noisy())
+
+    def again(*_):
+        with pytest.raises(PictureError, match="by another process"):
+            tiles("denoise", tmp_path / "in.npy", tmp_path / "out.npy", **QUICK)
+
+    tiles("denoise", tmp_path / "in.npy", tmp_path / "out.npy", observer=again, **QUICK)
+    assert (tmp_path / "out.npy").exists()
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(os.name == "nt", reason="signals")
+@pytest.mark.parametrize("suffix", [".npy", ".zarr", ".tif"])
+def test_one_that_is_killed_goes_on(tmp_path, suffix):
+    """By SIGKILL, at any moment: also while it learns, and while the pyramid is made."""
+    pytest.importorskip("zarr")
+    saved(tmp_path / f"in{suffix}", noisy((400, 300)))
+    (tmp_path / "script.py").write_text(
+        "import sys\nfrom untaught.batches import learning\nfrom untaught.batches.tiles import tiles\n"
+        "learning.SIDE, learning.AROUND, learning._BLOCK = 64, 16, 32\n"
+        f"tiles('denoise', *sys.argv[1:], noise={NOISE}, iterations=4)\n"
+    )
+    words = [sys.executable, tmp_path / "script.py", tmp_path / f"in{suffix}"]
+    subprocess.run([*words, tmp_path / f"alone{suffix}"], check=True)
+    random, seen = np.random.default_rng(0), []
+    part = tmp_path / f"out{suffix}.part"
+
+    def bands():
+        with contextlib.suppress(FileNotFoundError):
+            return json.loads((part / "progress.json").read_text())["bands"]
+        return 0 if (part / "identity").exists() else -1
+
+    for wanted in (0, 1, 2, 4, 6):
+        process = subprocess.Popen([*words, tmp_path / f"out{suffix}"])
+        while bands() < wanted and process.poll() is None:
+            time.sleep(0.002)
+        time.sleep(0.02 * random.random())
+        process.kill()
+        process.wait()
+        seen.append(bands())
+    # Before the last kill all may have been done.
+    assert seen[:-1] == sorted(seen[:-1])
+    assert seen[3] >= 4
+    if not (tmp_path / f"out{suffix}").exists():
+        subprocess.run([*words, tmp_path / f"out{suffix}"], check=True)
+    np.testing.assert_array_equal(loaded(tmp_path / f"out{suffix}"), loaded(tmp_path / f"alone{suffix}"))
+
+
+@pytest.mark.parametrize("version", ["0.4", "0.5"])
+def test_the_own_reader_of_ome_zarr_opens_it(tmp_path, version):
+    io = pytest.importorskip("ome_zarr.io")
+    reader = pytest.importorskip("ome_zarr.reader")
+    path = zarr_of(tmp_path / "in.zarr", noisy((2, 70, 50)), "cyx", version)
+    tiles("denoise", path, tmp_path / "out.zarr", **QUICK)
+    (node,) = reader.Reader(io.parse_url(tmp_path / "out.zarr"))()
+    assert [axis["name"] for axis in node.metadata["axes"]] == ["c", "y", "x"]
+    whole, half, *_ = (np.asarray(level) for level in node.data)
+    np.testing.assert_array_equal(whole, loaded(tmp_path / "out.zarr"))
+    means = whole.reshape(2, 35, 2, 25, 2).mean((2, 4))
+    np.testing.assert_allclose(half, means, atol=0.51)
+
+
+@pytest.mark.parametrize("version", ["0.4", "0.5"])
+def test_the_models_of_ome_zarr_accept_what_is_said(tmp_path, version):
+    models = pytest.importorskip(f"ome_zarr_models.v0{version[-1]}.image")
+    path = zarr_of(tmp_path / "in.zarr", noisy((2, 70, 50)), "cyx", version)
+    tiles("denoise", path, tmp_path / "out.zarr", **QUICK)
+    import zarr
+
+    said = dict(zarr.open_group(str(tmp_path / "out.zarr"), mode="r").attrs)
+    found = models.ImageAttrs.model_validate(said if version == "0.4" else said["ome"])
+    assert [one.path for one in found.multiscales[0].datasets] == ["0", "1", "2"]

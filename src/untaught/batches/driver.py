@@ -2,25 +2,25 @@
 
 from __future__ import annotations
 
-import concurrent.futures
 import hashlib
-import multiprocessing
 import os
-from collections import deque
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from concurrent.futures import Executor, Future, ProcessPoolExecutor
-from concurrent.futures.process import BrokenProcessPool
-from contextlib import contextmanager, suppress
+import time
+from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures import Executor
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import platformdirs
+
+from untaught.batches.execution import by_executor, by_processes, processors
 from untaught.batches.items import Item, find_items
 from untaught.batches.ledger import Ledger, Row, Stage
 from untaught.batches.summary import write_summary
-from untaught.batches.worker import Order, prepare_process, restore
-from untaught.errors import InputError, Interrupted
-from untaught.imaging.files import reason
+from untaught.batches.worker import Order
+from untaught.errors import InputError
+from untaught.imaging.addresses import address, elsewhere
+from untaught.imaging.files import exists, reason, resolved
 from untaught.tasks.registry import find_task
 
 __all__ = ["BatchReport", "batch"]
@@ -28,8 +28,8 @@ __all__ = ["BatchReport", "batch"]
 _KEPT = ".untaught"
 """Folder below the results: the ledger, records, and checkpoints of pictures that are not done."""
 
-_ATTEMPTS = 2
-"""A picture whose process was killed so often, while it worked alone, is given up."""
+_SHARE = 0.02
+"""Most of the time that the observer takes; a report of many pictures takes a while."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -91,7 +91,7 @@ def batch(
         retry: do again what failed before.
         dry_run: find and check everything, and do nothing.
         executor: does the work instead, in the manner of `concurrent.futures`, on machines that see the same files.
-        observer: called after each picture with how things stand.
+        observer: called with how things stand after each picture, or each few where there are very many.
         **options: the task's own options, and those that every task takes.
 
     Returns:
@@ -100,6 +100,7 @@ def batch(
     Raises:
         InputError: for inputs that are not there, and a folder in which another batch is at work.
         SettingError: for unknown options and impossible values.
+        UntaughtError: when the executor is lost; the same call goes on from there.
         Interrupted: on Ctrl-C; the pictures in work have left checkpoints.
     """
     entry, folder = find_task(task), Path(output)
@@ -122,7 +123,7 @@ def batch(
             for item in items
         )
         return BatchReport(rows=rows, folder=folder)
-    with Ledger(folder / _KEPT) as ledger:
+    with Ledger(_ledger_of(folder)) as ledger:
         fingerprints = _planned(task, items, ledger, retry=retry)
         report = _Report(items, ledger, folder, observer)
         orders = {
@@ -132,13 +133,22 @@ def batch(
         }
         try:
             if executor is None:
-                _by_processes(orders, ledger, report, workers or _usual_workers())
+                by_processes(orders, report.note, workers or _usual_workers())
             else:
-                _by_executor(executor, orders, ledger, report)
+                by_executor(executor, orders, report.note)
+            report.tell()
         finally:
             found = report.now()
             write_summary(found.rows, {item.name: item for item in items}, folder)
     return found
+
+
+def _ledger_of(folder: Path) -> Path:
+    """Where the ledger is: beside the results, or on this machine if they are elsewhere."""
+    if not elsewhere(folder):
+        return folder / _KEPT
+    name = hashlib.sha256(address(folder).encode()).hexdigest()[:24]
+    return platformdirs.user_state_path("untaught") / "batches" / name
 
 
 def _planned(task: str, items: Sequence[Item], ledger: Ledger, *, retry: bool) -> dict[str, str]:
@@ -159,7 +169,7 @@ def _planned(task: str, items: Sequence[Item], ledger: Ledger, *, retry: bool) -
             rows.append(Row(name=item.name, fingerprint="", stage=Stage.FAILED, facts={"error": problem}))
             continue
         same = before is not None and before.fingerprint == fingerprint
-        if same and before is not None and before.stage is Stage.DONE and item.output.is_file():
+        if same and before is not None and before.stage is Stage.DONE and exists(item.output):
             continue
         if same and before is not None and before.stage is Stage.FAILED and not retry:
             continue
@@ -174,10 +184,10 @@ def _order(task: str, item: Item, folder: Path, fingerprint: str) -> Order:
     kept = hashlib.sha256(item.name.encode()).hexdigest()[:24]
     return Order(
         task=task,
-        files={role: path.resolve() for role, path in item.files.items()},
+        files={role: resolved(path) for role, path in item.files.items()},
         options=item.options,
-        output=item.output.resolve(),
-        keep=(folder / _KEPT / "pictures" / kept).resolve(),
+        output=resolved(item.output),
+        keep=resolved(folder / _KEPT / "pictures" / kept),
         fingerprint=fingerprint,
     )
 
@@ -191,135 +201,31 @@ class _Report:
         self._names = [item.name for item in items]
         self._rows = {name: row for name in self._names if (row := ledger.read(name)) is not None}
         self._ledger, self._folder, self._observer = ledger, folder, observer
-        self._done = 0
+        self._done, self._untold, self._next = 0, False, 0.0
 
-    def note(self, row: Row) -> None:
-        """Keep what has become of a picture."""
-        self._ledger.write(row)
-        self._rows[row.name] = row
-        if row.stage in (Stage.DONE, Stage.FAILED):
+    def note(self, *rows: Row) -> None:
+        """Keep where pictures stand."""
+        if rows:
+            self._ledger.write(*rows)
+        for row in rows:
+            self._rows[row.name] = row
             self._done += row.stage is Stage.DONE
-            if self._observer is not None:
-                self._observer(self.now())
+            self._untold |= row.stage in (Stage.DONE, Stage.FAILED)
+        if time.monotonic() >= self._next:
+            self.tell()
+
+    def tell(self) -> None:
+        """Call the observer, if something has ended since the last call."""
+        if self._untold and self._observer is not None:
+            begun = time.monotonic()
+            self._observer(self.now())
+            ended = time.monotonic()
+            self._untold, self._next = False, ended + (ended - begun) / _SHARE
 
     def now(self) -> BatchReport:
         """The report of this moment."""
         rows = tuple(self._rows[name] for name in self._names if name in self._rows)
         return BatchReport(rows=rows, folder=self._folder, done_now=self._done)
-
-
-def _outcome(order: Order, name: str, facts: Mapping[str, Any] | None) -> Row:
-    if facts is None:
-        stage, facts = Stage.WAITING, {}
-    else:
-        stage = Stage.FAILED if "error" in facts else Stage.DONE
-    return Row(name=name, fingerprint=order.fingerprint, stage=stage, facts=facts)
-
-
-def _running(order: Order, name: str) -> Row:
-    return Row(name=name, fingerprint=order.fingerprint, stage=Stage.RUNNING)
-
-
-def _by_executor(executor: Executor, orders: Mapping[str, Order], ledger: Ledger, report: _Report) -> None:
-    """Give everything to somebody else's executor."""
-    ledger.write(*(_running(order, name) for name, order in orders.items()))
-    futures: dict[Future[Any], str] = {executor.submit(restore, order): name for name, order in orders.items()}
-    for future in concurrent.futures.as_completed(futures):
-        name = futures[future]
-        try:
-            facts = future.result()
-        # Whatever an executor raises for a lost machine.
-        except Exception as error:  # noqa: BLE001
-            facts = {"error": f"its worker was lost: {type(error).__name__}: {error}"}
-        report.note(_outcome(orders[name], name, facts))
-
-
-def _by_processes(orders: Mapping[str, Order], ledger: Ledger, report: _Report, workers: int) -> None:
-    """Do everything in processes of this machine.
-
-    Raises:
-        Interrupted: on Ctrl-C.
-    """
-    waiting, suspects = deque(orders), deque[str]()
-    attempts = dict.fromkeys(orders, 0)
-    workers = min(workers, max(1, len(orders)))
-    while waiting or suspects:
-        # A process that is killed takes the whole pool with it. Which picture was the reason shows when each of them is
-        # alone.
-        alone = bool(suspects)
-        side_by_side = 1 if alone else workers
-        with _pool(side_by_side, max(1, _processors() // side_by_side)) as (pool, stopping):
-            # One more than can be worked on, so that no process waits for the next; but nothing beside a suspect.
-            most = 1 if alone else workers + 1
-            lost = _emptied(pool, suspects if alone else waiting, orders, ledger, report, most, stopping)
-        for name in lost:
-            attempts[name] += alone
-            if attempts[name] < _ATTEMPTS:
-                suspects.append(name)
-            else:
-                error = "its process was killed, perhaps because the memory ran out"
-                report.note(_outcome(orders[name], name, {"error": error}))
-
-
-def _emptied(
-    pool: ProcessPoolExecutor,
-    names: deque[str],
-    orders: Mapping[str, Order],
-    ledger: Ledger,
-    report: _Report,
-    most: int,
-    stopping: Any,
-) -> list[str]:
-    """Do the pictures of a queue until it is empty, at most so many at a time.
-
-    Returns:
-        The pictures that were in work when a process was killed.
-
-    Raises:
-        Interrupted: on Ctrl-C, after the pictures in work have left checkpoints.
-    """
-    futures: dict[Future[Any], str] = {}
-    try:
-        while names or futures:
-            while names and len(futures) < most:
-                name = names[0]
-                ledger.write(_running(orders[name], name))
-                futures[pool.submit(restore, orders[name])] = name
-                names.popleft()
-            done, _ = concurrent.futures.wait(futures, return_when=concurrent.futures.FIRST_COMPLETED)
-            for future in done:
-                facts = future.result()
-                name = futures.pop(future)
-                report.note(_outcome(orders[name], name, facts))
-    except BrokenProcessPool:
-        return list(futures.values())
-    except KeyboardInterrupt:
-        stopping.set()
-        for future, name in futures.items():
-            if not future.cancel():
-                facts = None
-                with suppress(BrokenProcessPool, concurrent.futures.CancelledError):
-                    facts = future.result()
-                report.note(_outcome(orders[name], name, facts))
-        raise Interrupted(None) from None
-    return []
-
-
-@contextmanager
-def _pool(workers: int, threads: int) -> Iterator[tuple[ProcessPoolExecutor, Any]]:
-    """Processes that start fresh, which is safe beside threads, and know when the batch is to end."""
-    context = multiprocessing.get_context("spawn")
-    stopping = context.Event()
-    pool = ProcessPoolExecutor(workers, context, initializer=prepare_process, initargs=(threads, stopping))
-    try:
-        yield pool, stopping
-    finally:
-        pool.shutdown(cancel_futures=True)
-
-
-def _processors() -> int:
-    affinity = getattr(os, "sched_getaffinity", None)
-    return len(affinity(0)) if affinity is not None else os.cpu_count() or 1
 
 
 def _usual_workers() -> int:
@@ -329,4 +235,4 @@ def _usual_workers() -> int:
     from untaught.backend.memory import available_memory
 
     free = available_memory(torch.device("cpu"))
-    return max(1, min(_processors(), _processors() if free is None else int(free / 2e9)))
+    return max(1, min(processors(), processors() if free is None else int(free / 2e9)))

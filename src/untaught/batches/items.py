@@ -15,7 +15,9 @@ from typing import Any
 
 import untaught
 from untaught.errors import InputError, SettingError
-from untaught.imaging.files import read_bytes, reason
+from untaught.imaging import addresses
+from untaught.imaging.addresses import elsewhere
+from untaught.imaging.files import read_bytes, reason, resolved, same_file
 from untaught.imaging.formats.registry import SUFFIXES
 from untaught.settings import check_names, plain
 from untaught.tasks.options import FitOptions, build
@@ -50,10 +52,15 @@ class Item:
     def fingerprint(self, task: str) -> str:
         """A hash of all that the result depends on: the files' contents, the settings, and this version.
 
+        Of a file in a store, the tag of its content is enough.
+
         Raises:
             OSError: for a file that cannot be read.
         """
-        contents = {role: hashlib.sha256(read_bytes(path)).hexdigest() for role, path in sorted(self.files.items())}
+        contents = {
+            role: addresses.state(path) if elsewhere(path) else hashlib.sha256(read_bytes(path)).hexdigest()
+            for role, path in sorted(self.files.items())
+        }
         facts = [untaught.__version__, task, contents, plain(dict(sorted(self.options.items())))]
         return hashlib.sha256(json.dumps(facts).encode()).hexdigest()
 
@@ -87,7 +94,7 @@ def find_items(
     found: list[Item] = []
     for given in inputs:
         path = Path(given)
-        if path.suffix.lower() in _TABLES and path.is_file():
+        if path.suffix.lower() in _TABLES and (elsewhere(path) or path.is_file()):
             found += read_manifest(task, path, output, options, beside=beside, name=name)
             continue
         for picture, place in _pictures(path, output, recursive):
@@ -113,7 +120,7 @@ def read_manifest(
     for number, row in enumerate(_rows(path), start=1):
         given = {key: value for key, value in row.items() if key is not None and value not in (None, "")}
         check_names(given, [*roles, _OUTPUT, *fields], kind=f"column of {path.name}:")
-        files = {role: path.parent / str(given.pop(role)) for role in roles if role in given}
+        files = {role: _beside(path, str(given.pop(role))) for role in roles if role in given}
         if "picture" not in files:
             raise InputError(f"row {number} of {path} names no picture: the column is called picture")
         own = given.pop(_OUTPUT, None)
@@ -121,6 +128,10 @@ def read_manifest(
         item = _item(task, files, Path(), output, {**options, **given}, beside=beside, name=str(own or name))
         items.append(item)
     return items
+
+
+def _beside(table: Path, name: str) -> Path:
+    return Path(name) if elsewhere(name) else table.parent / name
 
 
 def _rows(path: Path) -> Iterator[dict[str, Any]]:
@@ -148,13 +159,19 @@ def _value(value: Any) -> Any:
 
 def _pictures(path: Path, output: Path, recursive: bool) -> Iterator[tuple[Path, Path]]:
     """The pictures that an input stands for, each with its folder in the folder of results."""
-    if path.is_dir():
-        results = output.resolve()
-        for one in sorted(path.rglob("*") if recursive else path.glob("*")):
-            inside = one.resolve().is_relative_to(results) and not path.resolve().is_relative_to(results)
+    if is_folder(path):
+        results = resolved(output)
+        for one in _below(path, recursive):
+            inside = resolved(one).is_relative_to(results) and not resolved(path).is_relative_to(results)
             hidden = any(part.startswith(".") for part in one.relative_to(path).parts)
-            if one.name.lower().endswith(SUFFIXES) and one.is_file() and not inside and not hidden:
+            if one.name.lower().endswith(SUFFIXES) and not inside and not hidden:
                 yield one, one.parent.relative_to(path)
+        return
+    if elsewhere(path):
+        found = addresses.find(path) if any(sign in path.name for sign in "*?[") else [path]
+        if not found:
+            raise InputError(f"there is no file, folder or pattern {addresses.named(path)}")
+        yield from ((one, Path()) for one in found)
         return
     if path.is_file():
         yield path, Path()
@@ -163,6 +180,18 @@ def _pictures(path: Path, output: Path, recursive: bool) -> Iterator[tuple[Path,
     if not matches:
         raise InputError(f"there is no file, folder or pattern {path}")
     yield from ((Path(one), Path()) for one in matches if Path(one).is_file())
+
+
+def is_folder(path: Path) -> bool:
+    """Whether a path is that of a folder, here or elsewhere."""
+    return addresses.is_folder(path) if elsewhere(path) else path.is_dir()
+
+
+def _below(folder: Path, recursive: bool) -> list[Path]:
+    """The files in a folder, in order."""
+    if elsewhere(folder):
+        return addresses.find(folder, recursive=recursive)
+    return sorted(one for one in (folder.rglob("*") if recursive else folder.glob("*")) if one.is_file())
 
 
 def _item(
@@ -187,7 +216,7 @@ def _item(
     for role, where in beside.items():
         if role in more:
             continue
-        own = _of_stem(where, place, picture.stem) if where.is_dir() else where
+        own = _of_stem(where, place, picture.stem) if is_folder(where) else where
         if own is None:
             problem = f"there is no {role} called {picture.stem} in {where}"
         else:
@@ -215,7 +244,9 @@ def _checked(task: Task, options: Mapping[str, Any]) -> dict[str, Any]:
 def _of_stem(folder: Path, place: Path, stem: str) -> Path | None:
     """The picture of that name in a folder, in the same folder below it if it is there."""
     for where in (folder / place, folder):
-        found = [one for one in sorted(where.glob(f"{glob.escape(stem)}.*")) if one.name.lower().endswith(SUFFIXES)]
+        named = f"{glob.escape(stem)}.*"
+        files = addresses.find(where / named) if elsewhere(where) else sorted(where.glob(named))
+        found = [one for one in files if one.name.lower().endswith(SUFFIXES)]
         if found:
             return found[0]
     return None
@@ -235,6 +266,6 @@ def _without_collisions(items: Iterable[Item]) -> list[Item]:
                 f"{other.files['picture']} and {item.files['picture']} would both be written to {item.name}: name "
                 "results by {folder}, or give each a name in a manifest"
             )
-        if any(item.output.resolve() == path.resolve() for path in item.files.values()):
+        if any(same_file(item.output, path) for path in item.files.values()):
             raise InputError(f"the result {item.output} would replace its own input: choose another folder")
     return list(byname.values())

@@ -9,6 +9,7 @@ import dataclasses
 import functools
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -17,6 +18,8 @@ from numpy.typing import NDArray
 from untaught.errors import SettingError
 
 if TYPE_CHECKING:
+    from untaught.fitting.checkpoint import Snapshot
+    from untaught.fitting.run import Job
     from untaught.fitting.state import State
 
 __all__ = ["AROUND", "SIDE", "Block", "Learnt", "learn", "samples"]
@@ -93,21 +96,19 @@ class Learnt:
         return np.asarray(from_tensor(made, None, layout))
 
 
-def learn(task: str, blocks: Sequence[Block], options: Mapping[str, Any]) -> Learnt:
+def learn(task: str, blocks: Sequence[Block], options: Mapping[str, Any], *, kept: Path | None = None) -> Learnt:
     """Learn from parts of a picture.
 
     Args:
         task: "inpaint", "restore" or "denoise".
         blocks: a square number of parts of equal size.
         options: the task's own and those of `FitOptions`.
+        kept: a file of what was learnt of the same parts before; it is written if it is not there.
 
     Raises:
         InputError: for what the task cannot do with the parts.
         SettingError: for options that tiles do not take.
     """
-    from untaught.fitting.checkpoint import Snapshot
-    from untaught.fitting.mean_weights import MeanWeights
-    from untaught.fitting.results import unexplained
     from untaught.imaging.ranges import working_range
     from untaught.priors.r2r_input import R2RInput
     from untaught.tasks.preparation import prepare
@@ -135,28 +136,21 @@ def learn(task: str, blocks: Sequence[Block], options: Mapping[str, Any]) -> Lea
         from untaught.tasks.modelled_noise import arrays
 
         return dataclasses.replace(made, filter=model_filter(arrays(job.problem.observed)[0]))
-    run = job.begin()
-    mean = MeanWeights(run.network)
-
-    def follow(state: State) -> None:
-        mean.update(run.network, state.iteration)
-
-    restoration = run.finish([follow])
-    notes += tuple(one for one in restoration.notes if one not in notes)
+    moment = _kept(kept) or _fitted(job, kept)
+    notes += tuple(one for one in moment.values["notes"] if one not in notes)
     made = dataclasses.replace(made, notes=notes)
     recipe = dataclasses.replace(job.recipe, adapted=True)
     if isinstance(recipe.input, R2RInput):
         noise = job.problem.noise
         assert noise is not None
-        assert run.last is not None
-        if unexplained(job.problem, run.last) is not None:
+        if moment.values["unexplained"]:
             return dataclasses.replace(made, filter=functools.partial(_by_blocks, noise=noise))
         shown = dataclasses.replace(recipe.input, patch=max(2 * SIDE + 2 * AROUND, recipe.input.patch))
         return dataclasses.replace(
             made,
             options={**made.options, "noise": noise * range_.span},
             recipe=dataclasses.replace(recipe, input=shown),
-            start=Snapshot({f"now.network.{name}": one for name, one in mean.network.state_dict().items()}, {}),
+            start=moment,
             draws=_DRAWS,
         )
     # In the first of two iterations values are held out, which weigh the network against the classical picture.
@@ -166,7 +160,41 @@ def learn(task: str, blocks: Sequence[Block], options: Mapping[str, Any]) -> Lea
         stopping=dataclasses.replace(recipe.stopping, refit=0.5),
         iterations=2,
     )
-    return dataclasses.replace(made, recipe=recipe, start=run.snapshot())
+    return dataclasses.replace(made, recipe=recipe, start=moment)
+
+
+def _fitted(job: Job, kept: Path | None) -> Snapshot:
+    """Fit the network; its weights, with notes on the fit beside them."""
+    from untaught.fitting import checkpoint
+    from untaught.fitting.mean_weights import MeanWeights
+    from untaught.fitting.results import unexplained
+    from untaught.priors.r2r_input import R2RInput
+
+    run = job.begin()
+    mean = MeanWeights(run.network)
+
+    def follow(state: State) -> None:
+        mean.update(run.network, state.iteration)
+
+    restoration = run.finish([follow])
+    assert run.last is not None
+    facts: dict[str, Any] = {"notes": list(restoration.notes), "unexplained": False}
+    if isinstance(job.recipe.input, R2RInput):
+        facts["unexplained"] = unexplained(job.problem, run.last) is not None
+        tensors = {f"now.network.{name}": one for name, one in mean.network.state_dict().items()}
+        moment = checkpoint.Snapshot(tensors, facts)
+    else:
+        moment = run.snapshot().beside(**facts)
+    if kept is not None:
+        checkpoint.save(kept, moment)
+    return moment
+
+
+def _kept(path: Path | None) -> Snapshot | None:
+    """What was learnt before it was killed; None if there is nothing."""
+    from untaught.fitting import checkpoint
+
+    return checkpoint.load(path) if path is not None and path.exists() else None
 
 
 def _by_blocks(picture: NDArray[np.float32], *, noise: float) -> NDArray[Any]:

@@ -14,7 +14,8 @@ import numpy as np
 from untaught.batches.items import Item
 from untaught.batches.ledger import Row, Stage
 from untaught.errors import UntaughtError
-from untaught.imaging.files import write_text
+from untaught.imaging.addresses import named
+from untaught.imaging.files import make_folder, write_text
 
 __all__ = ["write_summary"]
 
@@ -39,7 +40,7 @@ def write_summary(rows: Sequence[Row], items: Mapping[str, Item], folder: Path) 
         items: the pictures, by name.
         folder: of the results.
     """
-    folder.mkdir(parents=True, exist_ok=True)
+    make_folder(folder)
     write_text(folder / "summary.csv", _table(rows, items))
     write_text(folder / "summary.html", _page(rows, items))
 
@@ -52,7 +53,7 @@ def _table(rows: Sequence[Row], items: Mapping[str, Item]) -> str:
         facts = row.facts
         figures = [facts.get(name, "") for name in ("seconds", "iterations", "expected_psnr", "error")]
         notes = "; ".join(facts.get("notes", ()))
-        writer.writerow([items[row.name].files["picture"], row.name, row.stage, *figures, notes])
+        writer.writerow([named(items[row.name].files["picture"]), row.name, row.stage, *figures, notes])
     return text.getvalue()
 
 

@@ -20,6 +20,7 @@ from numpy.typing import NDArray
 
 from untaught.batches import learning
 from untaught.batches.learning import Block, Learnt, learn, samples
+from untaught.batches.progress import Progress, identity
 from untaught.errors import InputError, SettingError
 from untaught.imaging.stores import Store, create_store, open_store
 from untaught.tasks.registry import find_task
@@ -108,7 +109,13 @@ def _from_file(
         source = open_store(path, axes)
         open_files.callback(source.close)
         known = None if mask is None else _mask_of(mask, source, open_files)
-        return _from_store(task, source, output, known, select, observer, options)
+        if source.nodata:
+            options["missing_value"] = (*(options.get("missing_value") or ()), *source.nodata)
+
+        def identity_of(chosen: Mapping[str, range]) -> str:
+            return identity(task, path, mask, chosen, source.axes, options)
+
+        return _from_store(task, source, output, known, select, observer, options, identity_of)
 
 
 def _from_store(
@@ -119,34 +126,45 @@ def _from_store(
     select: Mapping[str, int | tuple[int, int]],
     observer: Callable[[int, int], object] | None,
     options: dict[str, Any],
+    identity: Callable[[Mapping[str, range]], str],
 ) -> TilesReport:
-    if source.nodata:
-        options["missing_value"] = (*(options.get("missing_value") or ()), *source.nodata)
     chosen = _chosen(source, select)
     shape = tuple(len(one) for one in chosen.values())
     size, corner = (shape[-2], shape[-1]), [one.start for one in list(chosen.values())[-2:]]
     total = math.prod(shape[:-2]) * math.prod(len(windows(length)) for length in size)
-    notes: dict[str, None] = {}
-    same: list[bool] = []
 
     def cut(place: Sequence[int], *there: slice) -> Block:
         front = tuple(one[at] for one, at in zip(chosen.values(), place, strict=False))
         where = tuple(slice(start + one.start, start + one.stop) for start, one in zip(corner, there, strict=True))
         return np.asarray(source.array[(*front, *where)]), None if known is None else known(front, where)
 
-    def note(as_it_was: bool) -> None:
-        same.append(as_it_was)
-        if observer is not None:
-            observer(len(same), total)
+    origin = {axis: one.start for axis, one in chosen.items()}
+    with create_store(output, source, shape, origin, identity(chosen)) as (sink, folder):
+        progress = Progress(folder)
 
-    with create_store(output, source, shape, {axis: one.start for axis, one in chosen.items()}) as sink:
-        for places in _by_channel(source.axes, shape):
-            learnt = learn(task, samples(task, places, size, cut, options), options)
-            notes.update(dict.fromkeys(learnt.notes))
-            for place in places:
-                for rows, band in _bands(learnt, size, functools.partial(cut, place), note):
-                    sink.array[(*place, rows)] = band
-    return TilesReport(output=output, tiles=total, left=sum(same), notes=tuple(notes))
+        def note(as_it_was: bool) -> None:
+            progress.tiles += 1
+            progress.left += as_it_was
+            if observer is not None:
+                observer(progress.tiles, total)
+
+        bands = len(windows(size[0]))
+        planes = [
+            (channel, place) for channel, places in enumerate(_by_channel(source.axes, shape)) for place in places
+        ]
+        learnt: tuple[int, Learnt] | None = None
+        for channel, place in planes[progress.bands // bands :]:
+            if learnt is None or learnt[0] != channel:
+                places = [one for number, one in planes if number == channel]
+                made = learn(task, samples(task, places, size, cut, options), options, kept=progress.learnt(channel))
+                learnt = channel, made
+                progress.notes.update(dict.fromkeys(made.notes))
+            first = progress.bands % bands
+            before = progress.edge if first else None
+            for rows, band, edge in _bands(learnt[1], size, functools.partial(cut, place), note, first, before):
+                sink.array[(*place, rows)] = band
+                progress.keep(edge)
+    return TilesReport(output=output, tiles=total, left=progress.left, notes=tuple(progress.notes))
 
 
 def _by_channel(axes: str, shape: Sequence[int]) -> list[list[tuple[int, ...]]]:
@@ -158,8 +176,13 @@ def _by_channel(axes: str, shape: Sequence[int]) -> list[list[tuple[int, ...]]]:
 
 
 def _bands(
-    learnt: Learnt, size: tuple[int, int], cut: Callable[[slice, slice], Block], note: Callable[[bool], object]
-) -> Iterator[tuple[slice, NDArray[Any]]]:
+    learnt: Learnt,
+    size: tuple[int, int],
+    cut: Callable[[slice, slice], Block],
+    note: Callable[[bool], object],
+    first: int = 0,
+    before: NDArray[Any] | None = None,
+) -> Iterator[tuple[slice, NDArray[Any], NDArray[Any]]]:
     """A plane from top to bottom, in bands of as many lines as are done; where tiles overlap, one fades into the other.
 
     Args:
@@ -167,10 +190,15 @@ def _bands(
         size: height and width.
         cut: gives the tile of some rows and columns.
         note: called after each tile with whether it is as it was.
+        first: the band to begin with.
+        before: the lines that the band before it left.
+
+    Yields:
+        Of each band, its rows, its values, and the lines that it leaves to the next.
     """
     rows, columns = (windows(length) for length in size)
-    before = np.empty((0, size[1]))
-    for number, row in enumerate(rows):
+    before = np.empty((0, size[1])) if before is None else before
+    for number, row in enumerate(rows[first:], start=first):
         band, end = np.empty((row.stop - row.start, size[1])), 0
         for column in columns:
             values, mask = cut(row, column)
@@ -183,7 +211,11 @@ def _bands(
         stop = rows[number + 1].start if number + 1 < len(rows) else size[0]
         done, before = band[: stop - row.start], band[stop - row.start :]
         kind = values.dtype
-        yield slice(row.start, stop), (np.nan_to_num(done).round() if kind.kind in "uib" else done).astype(kind)
+        yield (
+            slice(row.start, stop),
+            (np.nan_to_num(done).round() if kind.kind in "uib" else done).astype(kind),
+            before,
+        )
 
 
 def _faded(one: NDArray[Any], other: NDArray[Any]) -> NDArray[Any]:
@@ -303,6 +335,6 @@ class _Planes:
                 where: Any = (*place, *there)
                 return values[where], None if mask is None else mask[where] != 0
 
-            for rows, band in _bands(self.learnt, (values.shape[-2], values.shape[-1]), cut, lambda _: None):
+            for rows, band, _ in _bands(self.learnt, (values.shape[-2], values.shape[-1]), cut, lambda _: None):
                 result[(*place, rows)] = band
         return result

@@ -2,24 +2,30 @@
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import json
 import multiprocessing
 import os
 import signal
 import threading
-from collections.abc import Mapping
+import time
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol
 
+import untaught
 from untaught.errors import UntaughtError
-from untaught.processes import environment
+from untaught.imaging.addresses import elsewhere
+from untaught.imaging.files import make_folder, read_bytes, reading_streams_once, remove, write_text
+from untaught.processes import environment, locked
 from untaught.settings import plain
 
 __all__ = ["Order", "Stopping", "prepare_process", "restore"]
 
 _CHECKPOINT_SECONDS = 30.0
+_LOOK_SECONDS = 0.2
 
 
 class Stopping(Protocol):
@@ -42,6 +48,7 @@ class Order:
         keep: where record and checkpoint are kept, without their suffixes.
         fingerprint: of files and settings.
         checkpoint_every: seconds between two checkpoints.
+        version: of untaught; results of another one are others.
     """
 
     task: str
@@ -51,6 +58,7 @@ class Order:
     keep: Path
     fingerprint: str
     checkpoint_every: float = _CHECKPOINT_SECONDS
+    version: str = untaught.__version__
 
 
 _stopping: Stopping | None = None
@@ -85,8 +93,13 @@ def restore(order: Order) -> dict[str, Any] | None:
     Returns:
         The facts of the result; {"error": ...} for a picture that cannot be done; None when the batch is to end first.
     """
+    if order.version != untaught.__version__:
+        return {
+            "error": f"its worker has untaught {untaught.__version__}, and the batch {order.version}: install the same"
+        }
     try:
-        return _done_before(order) or _restored(order)
+        with reading_streams_once(), _alone(order) as alone:
+            return (_done_before(order) or _restored(order)) if alone else None
     except UntaughtError as error:
         return {"error": str(error)}
     except MemoryError:
@@ -96,18 +109,49 @@ def restore(order: Order) -> dict[str, Any] | None:
         return {"error": f"{type(error).__name__}: {error}"}
 
 
+@contextlib.contextmanager
+def _alone(order: Order) -> Iterator[bool]:
+    """No second worker is at this picture, such as one that is left over from a batch whose driver was killed.
+
+    Yields:
+        False if the batch is to end before the other one has.
+    """
+    if elsewhere(order.keep):  # a store knows no locks
+        yield True
+        return
+    order.keep.parent.mkdir(parents=True, exist_ok=True)
+    path = order.keep.with_name(f"{order.keep.name}.lock")
+    held = None
+    while held is None:
+        try:
+            held = locked(path)
+        except BlockingIOError:
+            if _stopping is not None and _stopping.is_set():
+                yield False
+                return
+            time.sleep(_LOOK_SECONDS)
+        except OSError:  # a disk that knows no locks
+            break
+    try:
+        yield True
+    finally:
+        if held is not None:
+            held.close()
+        # Who waits for it still, or makes it anew, finds the result.
+        with contextlib.suppress(OSError):
+            path.unlink()
+
+
 def _restored(order: Order) -> dict[str, Any] | None:
     from untaught.fitting import checkpoint, record
     from untaught.fitting.observers import SafetyNet, Throttle
     from untaught.imaging import writing
-    from untaught.imaging.files import write_text
     from untaught.tasks.from_files import prepared
 
     options = dict(order.options)
     page = options.pop("page", None)
     job, picture = prepared(order.task, order.files, options, page=page)
-    for folder in (order.output.parent, order.keep.parent):
-        folder.mkdir(parents=True, exist_ok=True)
+    make_folder(order.output.parent)
     blank = picture.with_pixels(job.blank())
     notes = writing.check_writable(order.output, blank, inputs=list(order.files.values()), overwrite=False)
     path = order.keep.with_name(f"{order.keep.name}.checkpoint")
@@ -136,17 +180,17 @@ def _restored(order: Order) -> dict[str, Any] | None:
     }
     made["batch"] = {"fingerprint": order.fingerprint, "sha256": _sha256(order.output), "facts": facts}
     write_text(_record(order), json.dumps(made, indent=1) + "\n")
-    path.unlink(missing_ok=True)
+    remove(path)
     return facts
 
 
 def _done_before(order: Order) -> dict[str, Any] | None:
     """The facts of a result that a batch wrote before it was killed; None if there is none, or it has changed."""
     try:
-        made = json.loads(_record(order).read_text(encoding="utf-8"))["batch"]
+        made = json.loads(read_bytes(_record(order)))["batch"]
         same = made["fingerprint"] == order.fingerprint and made["sha256"] == _sha256(order.output)
         facts: dict[str, Any] = dict(made["facts"])
-    except (OSError, ValueError, LookupError, TypeError):
+    except (OSError, UntaughtError, ValueError, LookupError, TypeError):
         return None
     return facts if same else None
 
@@ -167,4 +211,4 @@ def _record(order: Order) -> Path:
 
 
 def _sha256(path: Path) -> str:
-    return hashlib.sha256(path.read_bytes()).hexdigest()
+    return hashlib.sha256(read_bytes(path)).hexdigest()

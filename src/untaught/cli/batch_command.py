@@ -2,24 +2,28 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import json
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 from pydantic import Field
 
 from untaught.cli.outputs import complain
 from untaught.cli.parsing import Command
 from untaught.cli.run import DONE, FAILED, INTERRUPTED
-from untaught.errors import InputError, Interrupted
+from untaught.errors import InputError, Interrupted, SettingError
+from untaught.imaging.addresses import named
 from untaught.settings import check_names, plain, settings
 from untaught.tasks.options import Count, FitOptions, Switch, Usage
 from untaught.tasks.registry import TASKS, Task
 
 if TYPE_CHECKING:
+    from concurrent.futures import Executor
+
     from untaught.batches.driver import BatchReport
 
 __all__ = ["batch_command"]
@@ -42,9 +46,27 @@ class BatchOptions:
     only_folder: Annotated[Switch, Field(description="do not look into the folders in folders")] = False
     workers: Annotated[
         Count | None,
-        Field(description="processes that work side by side (default: as many as memory and processors allow)"),
+        Field(
+            description="processes that work side by side (default: as many as memory and processors allow), or the "
+            "workers of --cluster"
+        ),
         Usage(metavar="N"),
     ] = None
+    scheduler: Annotated[
+        str | None,
+        Field(description="the workers of this Dask scheduler do it; they see the same files"),
+        Usage(metavar="ADDRESS"),
+    ] = None
+    cluster: Annotated[
+        Literal["slurm", "pbs", "lsf", "sge", "kubernetes"] | None,
+        Field(description="workers are asked for from this, by dask-jobqueue or dask-kubernetes, and given back"),
+        Usage(metavar="NAME"),
+    ] = None
+    cluster_option: Annotated[
+        tuple[str, ...],
+        Field(description="an option of that library, such as cores=4 or walltime=02:00:00; may be repeated"),
+        Usage(metavar="NAME=VALUE"),
+    ] = ()
     retry: Annotated[Switch, Field(description="do again what failed before")] = False
     dry_run: Annotated[Switch, Field(description="list what would be done, and do nothing")] = False
     quiet: Annotated[Switch, Field(description="print nothing but errors")] = False
@@ -127,19 +149,21 @@ def _run(task: Task, inputs: Sequence[str], output: BatchOptions, beside: Any, o
             print(_progress(report, time.monotonic() - started), flush=True)
 
     try:
-        report = batch(
-            task.name,
-            inputs,
-            output.output,
-            beside={role: path for role, path in vars(beside).items() if path is not None},
-            name=output.name,
-            recursive=not output.only_folder,
-            workers=output.workers,
-            retry=output.retry,
-            dry_run=output.dry_run,
-            observer=tell,
-            **{**plain(own), **chosen},
-        )
+        with _executor(output) as executor:
+            report = batch(
+                task.name,
+                inputs,
+                output.output,
+                beside={role: path for role, path in vars(beside).items() if path is not None},
+                name=output.name,
+                recursive=not output.only_folder,
+                workers=None if executor else output.workers,
+                retry=output.retry,
+                dry_run=output.dry_run,
+                executor=executor,
+                observer=tell,
+                **{**plain(own), **chosen},
+            )
     except Interrupted:
         complain("interrupted: the same command goes on from here")
         return INTERRUPTED
@@ -149,6 +173,42 @@ def _run(task: Task, inputs: Sequence[str], output: BatchOptions, beside: Any, o
     elif not output.quiet:
         _tell_end(report, dry_run=output.dry_run)
     return FAILED if report.failed else DONE
+
+
+@contextlib.contextmanager
+def _executor(output: BatchOptions) -> Iterator[Executor | None]:
+    """What does the work; None for processes of this machine.
+
+    Raises:
+        SettingError: for options that contradict each other.
+    """
+    if output.scheduler and output.cluster:
+        raise SettingError("--scheduler and --cluster are two ways to workers: leave one of them out")
+    if output.cluster_option and not output.cluster:
+        raise SettingError("--cluster-option is for a cluster: name it by --cluster")
+    if output.scheduler and output.workers:
+        raise SettingError("a scheduler has its workers: leave out --workers")
+    if output.cluster and not output.workers:
+        raise SettingError("say by --workers how many the cluster is asked for")
+    options = dict(map(_cluster_option, output.cluster_option))
+    if output.dry_run or not (output.scheduler or output.cluster):
+        yield None
+        return
+    from untaught.batches.clusters import connected
+
+    with connected(output.scheduler, output.cluster, output.workers or 1, options) as executor:
+        yield executor
+
+
+def _cluster_option(text: str) -> tuple[str, Any]:
+    """Name and value, which is JSON, such as a number or a list, or else a text."""
+    name, equals, value = text.partition("=")
+    if not (name.isidentifier() and equals):
+        raise SettingError(f"found --cluster-option {text}: it is a name and a value, such as cores=4")
+    try:
+        return name, json.loads(value)
+    except ValueError:
+        return name, value
 
 
 def _progress(report: BatchReport, seconds: float) -> str:
@@ -175,6 +235,5 @@ def _tell_end(report: BatchReport, *, dry_run: bool) -> None:
         return
     before = len(report.rows) - len(report.failed) - len(report.waiting) - report.done_now
     earlier = f", {before} had been done before" if before else ""
-    print(
-        f"{report.done_now} pictures done{earlier}, {len(report.failed)} failed; see {report.folder / 'summary.html'}"
-    )
+    page = named(report.folder / "summary.html")
+    print(f"{report.done_now} pictures done{earlier}, {len(report.failed)} failed; see {page}")

@@ -13,6 +13,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from untaught.errors import InputError, UntaughtError
+from untaught.imaging import files
+from untaught.imaging.addresses import named, spelled
 from untaught.imaging.files import check_writable, free_name, is_special, reason, same_file
 
 if TYPE_CHECKING:
@@ -25,7 +27,7 @@ __all__ = ["Targets", "complain", "picture_writer", "put", "remove"]
 def complain(text: object) -> None:
     """Print a sentence on standard error, also with ``--quiet``."""
     # A name may hold line breaks, or codes that a terminal obeys.
-    shown = "".join(sign if sign.isprintable() else ascii(sign)[1:-1] for sign in str(text))
+    shown = "".join(sign if sign.isprintable() else ascii(sign)[1:-1] for sign in spelled(str(text)))
     print(f"untaught: {shown}", file=sys.stderr)
 
 
@@ -74,13 +76,13 @@ class Targets:
         Raises:
             InputError: for two names of one file, or a name of an input.
         """
-        named = {
+        names = {
             "the output": picture,
             "--uncertainty": output.uncertainty,
             "--record": output.record,
             "--checkpoint": output.checkpoint,
         }
-        given = {name: path for name, path in named.items() if path is not None}
+        given = {name: path for name, path in names.items() if path is not None}
         for (one, path), (other, second) in itertools.combinations(given.items(), 2):
             if same_file(path, second):
                 raise InputError(f"{one} and {other} are the same file, {path}: give each a name of its own")
@@ -144,7 +146,7 @@ def _checkpoint(
     path = free_name(default, taken)
     if path.name == default.name or len(os.fsencode(default.name)) > len(os.fsencode(path.name)):
         return path, ()
-    return path, (f"{default} is there already and stays as it is: the checkpoint is {path}",)
+    return path, (f"{named(default)} is there already and stays as it is: the checkpoint is {named(path)}",)
 
 
 def picture_writer(picture: Picture, told: Sequence[str]) -> Callable[[Path], None]:
@@ -206,8 +208,8 @@ def put(
 
 def remove(path: Path) -> None:
     """Remove a file if it is there and can be removed."""
-    with contextlib.suppress(OSError):
-        path.unlink(missing_ok=True)
+    with contextlib.suppress(OSError, UntaughtError):
+        files.remove(path)
 
 
 def _folders() -> Iterable[Path]:

@@ -18,7 +18,8 @@ from untaught.cli.outputs import Targets, complain, picture_writer, put, remove
 from untaught.cli.proposing import written_proposal
 from untaught.cli.safety import Checkpoints, Interruption, out_of_memory
 from untaught.errors import InputError, Interrupted, SettingError, UntaughtError
-from untaught.imaging.files import is_special, reading_streams_once, write_text
+from untaught.imaging.addresses import named
+from untaught.imaging.files import is_special, reading_streams_once, resolved, write_text
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -128,13 +129,13 @@ def _run(arguments: RunArguments) -> int:
     request = record.make_request(
         job,
         command=shlex.join(["untaught", *arguments.words]),
-        files={role: path.absolute() if is_special(path) else path.resolve() for role, path in inputs.items()},
+        files={role: path.absolute() if is_special(path) else resolved(path) for role, path in inputs.items()},
         options=arguments.options if arguments.page is None else {**arguments.options, "page": arguments.page},
     )
     meter = None
     if reference is not None:
         meter = ReferenceMeter(unit(reference), lambda state: unit(job.picture(state)))
-    checkpoints = Checkpoints(run, {**request, "output": str(output.output.resolve())}, targets.checkpoint)
+    checkpoints = Checkpoints(run, {**request, "output": named(resolved(output.output))}, targets.checkpoint)
     display = None
     if not output.quiet:
         display = make_display(console, meter, output.preview_every, lambda state: job.preview(state, 400))

@@ -14,6 +14,7 @@ from untaught.cli.parsing import Command
 from untaught.cli.proposing import check_mask
 from untaught.cli.run import RunArguments, check_trust, run_files
 from untaught.errors import InputError
+from untaught.imaging.addresses import elsewhere, named
 from untaught.settings import check_names, plain, settings
 from untaught.tasks.invert import SHORT_MODELS
 from untaught.tasks.options import Count, FitOptions, Usage, build
@@ -130,6 +131,8 @@ def again_commands(words: Sequence[str]) -> list[Command]:
             raise InputError(f"{path} is the checkpoint of another program: one of untaught's own is wanted")
         check_request(request, path)
         there = Path(request["output"])
+        if output.output is None and elsewhere(there):
+            raise InputError(f"the run would send its picture to {named(there)}: allow it by -o {named(there)}")
         if finished and not given.continue_for:
             raise InputError(f"the run of {path} has come to its end: fit on with --continue-for N")
         chosen = {field.name: getattr(output, field.name) for field in dataclasses.fields(output)}

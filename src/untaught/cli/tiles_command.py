@@ -9,8 +9,9 @@ from typing import Annotated, Any
 
 from pydantic import Field
 
+from untaught.cli.outputs import complain
 from untaught.cli.parsing import Command
-from untaught.cli.run import DONE
+from untaught.cli.run import DONE, INTERRUPTED
 from untaught.errors import InputError, SettingError
 from untaught.settings import check_names, plain, settings
 from untaught.tasks.options import FitOptions, Switch, Usage
@@ -95,16 +96,20 @@ def _run(task: str, image: Path, output: TilesOptions, own: Any, fit: FitOptions
             print(f"{done} of {total} tiles", flush=True)
 
     chosen = {field.name: getattr(fit, field.name) for field in dataclasses.fields(fit)}
-    report = tiles(
-        task,
-        image,
-        output.output,
-        mask=output.mask,
-        select=dict(map(_place, output.select)),
-        axes=output.axes,
-        observer=tell,
-        **{**plain(own), **chosen},
-    )
+    try:
+        report = tiles(
+            task,
+            image,
+            output.output,
+            mask=output.mask,
+            select=dict(map(_place, output.select)),
+            axes=output.axes,
+            observer=tell,
+            **{**plain(own), **chosen},
+        )
+    except KeyboardInterrupt:
+        complain("interrupted: the same command goes on from here")
+        return INTERRUPTED
     if not output.quiet:
         for note in report.notes:
             print(f"note: {note}")

@@ -16,6 +16,7 @@ import untaught
 from untaught.errors import InputError
 from untaught.fitting.run import Job
 from untaught.fitting.state import Restoration
+from untaught.imaging.addresses import elsewhere, exists, named
 from untaught.imaging.files import read_bytes
 
 __all__ = ["check_request", "differences", "file_entry", "make_record", "make_request", "read_record"]
@@ -23,7 +24,7 @@ __all__ = ["check_request", "differences", "file_entry", "make_record", "make_re
 
 def file_entry(path: Path) -> dict[str, str]:
     """A file's path and the SHA-256 of its content."""
-    return {"path": str(path), "sha256": hashlib.sha256(read_bytes(path)).hexdigest()}
+    return {"path": named(path), "sha256": hashlib.sha256(read_bytes(path)).hexdigest()}
 
 
 def make_request(job: Job, *, command: str, files: Mapping[str, Path], options: Mapping[str, Any]) -> dict[str, Any]:
@@ -145,7 +146,8 @@ def check_request(request: Any, origin: Path) -> None:
         raise InputError(f"{origin} is not a record of untaught, or it is damaged: {part}") from None
     for role, entry in request["files"].items():
         source = Path(entry["path"])
-        if not os.path.isfile(source):  # noqa: PTH113 - a name may be impossible
+        # A name may be impossible.
+        if not (exists(source) if elsewhere(source) else os.path.isfile(source)):  # noqa: PTH113
             raise InputError(f"the {role} that {origin.name} was made from is not there: {source}")
         if file_entry(source)["sha256"] != entry["sha256"]:
             raise InputError(f"the {role} has changed since {origin.name} was made: {source}")

@@ -1,7 +1,8 @@
 """Read and write whole files.
 
 A file is written under a temporary name in the same folder and then renamed, so it is whole or not there. What is no
-regular file, such as a pipe or ``/dev/null``, is read once and written as it is, and never replaced by a file.
+regular file, such as a pipe or ``/dev/null``, is read once and written as it is, and never replaced by a file. A path
+may stand for an address, such as ``s3://bucket/a.png``: see `untaught.imaging.addresses`.
 """
 
 from __future__ import annotations
@@ -14,18 +15,24 @@ import re
 import select
 import stat
 import uuid
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 
 from untaught.errors import PictureError
+from untaught.imaging import addresses
+from untaught.imaging.addresses import elsewhere
 
 __all__ = [
     "check_writable",
+    "exists",
     "free_name",
     "is_special",
+    "make_folder",
     "read_bytes",
     "reading_streams_once",
     "reason",
+    "remove",
+    "resolved",
     "same_file",
     "write_bytes",
     "write_text",
@@ -84,6 +91,11 @@ def check_writable(path: Path, inputs: Iterable[Path] = (), advice: str = "choos
     Raises:
         PictureError: if it cannot, with the reason.
     """
+    if elsewhere(path):
+        if any(same_file(path, source) for source in inputs):
+            raise PictureError(f"{addresses.named(path)} is an input and would be overwritten: {advice}")
+        addresses.check_writable(path)
+        return
     target = _target(path)
     try:
         if target.is_dir():
@@ -106,6 +118,8 @@ def same_file(one: Path, other: Path) -> bool:
     """Whether two names lead to one regular file, or would; devices and pipes are shared without harm."""
     if is_special(one) or is_special(other):
         return False
+    if elsewhere(one) or elsewhere(other):
+        return addresses.address(one) == addresses.address(other)
     try:
         if one.exists() and other.exists():
             return one.samefile(other)
@@ -129,9 +143,32 @@ def free_name(path: Path, taken: Iterable[Path] = ()) -> Path:
         if _bytes(stem) > room:
             stem = os.fsencode(stem)[:room].decode(errors="ignore")
         found = path.with_name(stem + end)
-        if not os.path.lexists(found) and not any(same_file(found, other) for other in promised):
+        if not exists(found, links=True) and not any(same_file(found, other) for other in promised):
             return found
         number += 1
+
+
+def exists(path: Path, *, links: bool = False) -> bool:
+    """Whether there is such a file; a link that leads nowhere counts where links are counted."""
+    if elsewhere(path):
+        return addresses.exists(path)
+    return os.path.lexists(path) if links else path.exists()
+
+
+def resolved(path: Path) -> Path:
+    """The path from the root of this machine; an address as it is."""
+    return path if elsewhere(path) else path.resolve()
+
+
+def make_folder(path: Path) -> None:
+    """Make a folder, where there are any."""
+    if not elsewhere(path):
+        path.mkdir(parents=True, exist_ok=True)
+
+
+def remove(path: Path) -> None:
+    """Remove a file, if it is there."""
+    addresses.remove(path) if elsewhere(path) else path.unlink(missing_ok=True)
 
 
 def _bytes(name: str) -> int:
@@ -154,7 +191,7 @@ def is_special(path: str | os.PathLike[str]) -> bool:
 
 @contextlib.contextmanager
 def reading_streams_once() -> Iterator[None]:
-    """In this context the content of a pipe is kept, so that it can be read again."""
+    """In this context the content of a pipe, or of an address, is kept, so that it can be read again."""
     token = _streams.set({})
     try:
         yield
@@ -163,11 +200,13 @@ def reading_streams_once() -> Iterator[None]:
 
 
 def read_bytes(path: str | os.PathLike[str]) -> bytes:
-    """Read a file, or a pipe to its end.
+    """Read a file, that of an address, or a pipe to its end.
 
     Raises:
         PictureError: if it cannot be read, with the reason; but FileNotFoundError if it does not exist.
     """
+    if elsewhere(path):
+        return _once(addresses.address(path), lambda: addresses.read(path))
     path = Path(path)
     _check_name(path)
     try:
@@ -176,17 +215,20 @@ def read_bytes(path: str | os.PathLike[str]) -> bytes:
         if not is_special(path):
             _check_size(path)
             return path.read_bytes()
-        streams = _streams.get()
-        if streams is None:
-            return _read_stream(path)
-        name = str(path.absolute())
-        if name not in streams:
-            streams[name] = _read_stream(path)
-        return streams[name]
+        return _once(str(path.absolute()), lambda: _read_stream(path))
     except FileNotFoundError:
         raise
     except OSError as error:
         raise PictureError(f"{path} cannot be read: {reason(error)}") from error
+
+
+def _once(name: str, read: Callable[[], bytes]) -> bytes:
+    streams = _streams.get()
+    if streams is None:
+        return read()
+    if name not in streams:
+        streams[name] = read()
+    return streams[name]
 
 
 def _check_size(path: Path) -> None:
@@ -241,6 +283,10 @@ def write_parts(path: str | os.PathLike[str], parts: Iterable[bytes | memoryview
     Raises:
         PictureError: if it cannot be written, with the reason.
     """
+    if elsewhere(path):
+        addresses.write(path, b"".join(parts))
+        (_streams.get() or {}).pop(addresses.address(path), None)
+        return
     try:
         if is_special(path):
             _write_special(path, parts)

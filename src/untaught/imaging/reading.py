@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 
 from untaught.errors import InputError, PictureError
 from untaught.imaging import jpeg_frame, pillow_formats, tiff
+from untaught.imaging.addresses import named
 from untaught.imaging.files import read_bytes
 from untaught.imaging.formats.registry import RAW, Format, find_format
 from untaught.imaging.jpeg_tables import read_compression
@@ -265,7 +266,7 @@ def _content(path: Path) -> bytes:
         names = os.listdir(path.parent) if os.access(path.parent, os.R_OK) and path.parent.is_dir() else []  # noqa: PTH208
         near = difflib.get_close_matches(path.name, names, n=1)
         hint = f"; did you mean {path.parent / near[0]}?" if near else ""
-        raise PictureError(f"there is no file {path}{hint}") from error
+        raise PictureError(f"there is no file {named(path)}{hint}") from error
     if not content:
         raise PictureError(f"{path} is empty: a picture file is wanted")
     return content

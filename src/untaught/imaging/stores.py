@@ -18,6 +18,9 @@ from numpy.typing import NDArray
 
 from untaught.errors import InputError, PictureError
 from untaught.imaging import geo
+from untaught.imaging.addresses import elsewhere, named
+from untaught.imaging.files import reason, write_text
+from untaught.processes import locked
 
 __all__ = ["Store", "create_store", "open_store"]
 
@@ -81,10 +84,12 @@ def open_store(path: Path, axes: str | None = None) -> Store:
     Raises:
         PictureError: for what is none of these, and for axes that do not fit.
     """
-    if not path.exists():
+    if elsewhere(path) and path.suffix != ".zarr":
+        raise PictureError(f"{named(path)} cannot be read part by part: from elsewhere an OME-Zarr can; copy it first")
+    if not elsewhere(path) and not path.exists():
         raise PictureError(f"there is no file or folder {path}")
     try:
-        if path.is_dir():
+        if elsewhere(path) or path.is_dir():
             store = _open_zarr(path)
         elif path.suffix.lower() == ".npy":
             array = _Npy(path)
@@ -126,7 +131,7 @@ def needs_zarr() -> Any:
 
 def _open_zarr(path: Path) -> Store:
     zarr = needs_zarr()
-    group = zarr.open_group(str(path), mode="r")
+    group = zarr.open_group(named(path), mode="r")
     attributes = dict(group.attrs)
     own = attributes.get("ome", attributes)
     if not own.get("multiscales"):
@@ -166,44 +171,83 @@ def _open_tiff(path: Path) -> Store:
 
 
 @contextlib.contextmanager
-def create_store(path: Path, source: Store, shape: tuple[int, ...], origin: Mapping[str, int]) -> Iterator[Store]:
+def create_store(
+    path: Path, source: Store, shape: tuple[int, ...], origin: Mapping[str, int], identity: str
+) -> Iterator[tuple[Store, Path]]:
     """A picture like another whose parts are written; it is there under its name when the context ends well.
+
+    Until then it is in a folder beside that name. If the context ends otherwise, or not at all, and there is a file
+    progress.json in the folder, the next call with the same identity goes on with it.
 
     Args:
         path: the suffix decides the kind: .zarr, .tif, .tiff or .npy.
         source: the other picture, whose type, axes and scale it gets.
         shape: of the new one.
         origin: where its parts begin in the source, by axis.
+        identity: of what is made.
+
+    Yields:
+        The picture, and the folder.
 
     Raises:
-        PictureError: for another suffix, or a name that is taken.
+        PictureError: for another suffix, a name that is taken, and one that another process is writing.
     """
     suffix = path.suffix.lower()
     if suffix not in (".zarr", ".tif", ".tiff", ".npy"):
         raise PictureError(f"{path} cannot be written part by part: choose .zarr, .tif or .npy")
+    if elsewhere(path):
+        raise PictureError(f"{named(path)} cannot be written part by part: name a file of this machine, and copy it")
     if path.exists():
         raise PictureError(f"{path} is there already: choose another name")
     part = path.with_name(f"{path.name}.part")
     try:
+        part.mkdir(exist_ok=True)
+        lock = locked(part / "lock")
+    except BlockingIOError as error:
+        raise PictureError(f"{path} is being written by another process: wait for its end") from error
+    except OSError as error:
+        raise PictureError(f"{path} cannot be written: {reason(error)}") from error
+    try:
+        stated = part / "identity"
+        if not stated.exists() or stated.read_text(encoding="utf-8") != identity:
+            _empty(part)
         if suffix == ".npy":
-            np.lib.format.open_memmap(part, mode="w+", dtype=source.array.dtype, shape=shape).flush()
-            yield dataclasses.replace(source, path=path, kind="NumPy", array=_Npy(part))
-            part.replace(path)
-            return
-        version = source.said.get("version", "0.5") if suffix == ".zarr" else "0.5"
-        group = needs_zarr().open_group(str(part), mode="w", zarr_format=2 if version == "0.4" else 3)
-        level = _level(group, "0", shape, source, version)
-        yield dataclasses.replace(source, path=path, kind="OME-Zarr" if suffix == ".zarr" else "TIFF", array=level)
-        count = _pyramid(group, shape, source, version)
-        if suffix == ".zarr":
-            _describe(group, count, source, version, origin)
-            part.rename(path)
+            picture = part / "picture.npy"
+            if not stated.exists():
+                np.lib.format.open_memmap(picture, mode="w+", dtype=source.array.dtype, shape=shape).flush()
+                write_text(stated, identity)
+            yield dataclasses.replace(source, path=path, kind="NumPy", array=_Npy(picture)), part
         else:
-            # In the folder of its levels, which goes with it where something fails.
-            _write_tiff(part / "whole.tif", group, count, source)
-            (part / "whole.tif").replace(path)
+            picture = part / "picture.zarr"
+            version = source.said.get("version", "0.5") if suffix == ".zarr" else "0.5"
+            mode, form = "a" if stated.exists() else "w", 2 if version == "0.4" else 3
+            group = needs_zarr().open_group(str(picture), mode=mode, zarr_format=form)
+            level = group["0"] if stated.exists() else _level(group, "0", shape, source, version)
+            write_text(stated, identity)
+            kind = "OME-Zarr" if suffix == ".zarr" else "TIFF"
+            yield dataclasses.replace(source, path=path, kind=kind, array=level), part
+            count = _pyramid(group, shape, source, version)
+            if suffix == ".zarr":
+                _describe(group, count, source, version, origin)
+                # Of chunks whose writing was killed.
+                for left in picture.rglob("*.partial"):
+                    left.unlink()
+            else:
+                picture = part / "picture.tif"
+                _write_tiff(picture, group, count, source)
+        picture.rename(path)
+        (part / "progress.json").unlink(missing_ok=True)
     finally:
-        shutil.rmtree(part) if part.is_dir() else part.unlink(missing_ok=True)
+        lock.close()
+        if not (part / "progress.json").exists():
+            shutil.rmtree(part)
+
+
+def _empty(folder: Path) -> None:
+    """Remove what is in a folder, but the lock that is held."""
+    for one in folder.iterdir():
+        if one.name != "lock":
+            shutil.rmtree(one) if one.is_dir() else one.unlink()
 
 
 def _level(group: Any, name: str, shape: tuple[int, ...], source: Store, version: str) -> Any:
@@ -213,7 +257,7 @@ def _level(group: Any, name: str, shape: tuple[int, ...], source: Store, version
     else:
         options = {"dimension_names": list(source.axes.lower())}
     kind = np.dtype(source.array.dtype).newbyteorder("=")
-    return group.create_array(name, shape=shape, chunks=chunks, dtype=kind, **options)
+    return group.create_array(name, shape=shape, chunks=chunks, dtype=kind, overwrite=True, **options)
 
 
 def _pyramid(group: Any, shape: tuple[int, ...], source: Store, version: str) -> int:
