@@ -210,7 +210,7 @@ def _restored(
     """The frames with their results, from some that are finished on."""
     frames = _frames(task, given, values, known, kept)
     if task == "denoise":
-        return denoised(frames, values, kept.measured, noise=settings.noise, strength=settings.strength)
+        return denoised(frames, values, kept.measured, settings)
 
     def finished(number: int) -> Tensor | None:
         return values.planes(store.read(number)) if 0 <= number < kept.finished else None

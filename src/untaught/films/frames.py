@@ -57,7 +57,6 @@ class Frame:
         back: (2, h, w): from each place of the frame to the same thing in the frame before (`untaught.films.motion`);
             None for the first frame of a shot, or where it is not needed.
         ahead: the same in the frame after; it is there once that frame was read.
-        pilot: (C, H, W): what is known of the result so far; None for nothing.
         kept: by name, what later steps have found.
     """
 
@@ -67,7 +66,6 @@ class Frame:
     known: Tensor | None = None
     back: Tensor | None = None
     ahead: Tensor | None = None
-    pilot: Tensor | None = None
     kept: dict[str, Any] = field(default_factory=dict)
 
 

@@ -39,7 +39,7 @@ class Kept:
     fingerprint: str
     finished: int = 0
     shots: list[int] = field(default_factory=list)
-    measured: dict[str, float] = field(default_factory=dict)
+    measured: dict[str, Any] = field(default_factory=dict)
 
     def save(self) -> None:
         """Write it, so that it is whole on the disk."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import MutableMapping
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -11,8 +12,8 @@ from torch.nn import functional
 
 __all__ = ["Cuts", "Strengths", "difference"]
 
-Strengths = MutableMapping[str, float]
-"""What was measured in a shot, by the number of its first frame; it is kept with the film."""
+Strengths = MutableMapping[str, Any]
+"""What was measured in a shot, by the number of its first frame: plain values, which are kept with the film."""
 
 CUT = 0.5
 """Frames that differ by this share of their contrast belong to two shots: docs/lab-notes/films.md."""
