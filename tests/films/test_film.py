@@ -17,6 +17,7 @@ from untaught.films import driver, filling
 from untaught.films.driver import film
 from untaught.films.sources import open_film
 from untaught.imaging.collaborative_filter import two_step_filter
+from untaught.physics.resampling import Downsample
 from untaught.tasks.classical import fill
 
 
@@ -139,6 +140,18 @@ def test_black_pixels_are_found_in_each_frame(tmp_path):
     assert psnr(read(tmp_path / "out"), clean) > 30
 
 
+def test_neighbours_show_more_than_a_frame_alone(tmp_path):
+    large = moved(5, size=(96, 128), step=(1, 3))
+    shrink = Downsample((96, 128), (48, 64), "area")
+    given = frame_by_frame(large, shrink)
+    report = film("upscale", video(tmp_path / "in.mkv", given), tmp_path / "out.mkv", factor=2, kernel="area")
+    assert report.frames == 5
+    film("upscale", video(tmp_path / "one.mkv", given[2:3]), tmp_path / "alone.mkv", factor=2, kernel="area")
+    together, alone = (read(tmp_path / name)[place] for name, place in (("out.mkv", 2), ("alone.mkv", 0)))
+    inner = (slice(8, -8), slice(8, -8))
+    assert psnr([together[inner]], [large[2][inner]]) > psnr([alone[inner]], [large[2][inner]]) + 0.5
+
+
 def test_names_types_and_metadata_of_pictures_stay(tmp_path):
     source = tmp_path / "film"
     source.mkdir()
@@ -154,10 +167,11 @@ def test_names_types_and_metadata_of_pictures_stay(tmp_path):
 @pytest.mark.parametrize(
     ("task", "options", "match"),
     [
-        ("upscale", {}, "for pictures"),
+        ("deblur", {}, "for pictures"),
         ("nonsense", {}, "nonsense"),
         ("inpaint", {}, "needs a mask"),
         ("denoise", {"mask": "m.png"}, "takes no mask"),
+        ("upscale", {"mask": "m.png"}, "takes no mask"),
         ("denoise", {"kind": "poisson"}, "gaussian only"),
         ("denoise", {"codec": "h264"}, "are for videos"),
     ],

@@ -20,7 +20,7 @@ from untaught.tasks.registry import TASKS
 
 __all__ = ["film_command"]
 
-_ABLE = ("inpaint", "denoise", "restore")
+_ABLE = ("inpaint", "denoise", "restore", "upscale")
 
 
 @settings
@@ -29,7 +29,7 @@ class _Inputs:
 
     task: Annotated[
         str,
-        Field(description="inpaint, denoise or restore; its options are listed by untaught film TASK --help"),
+        Field(description="inpaint, denoise, restore or upscale; its options are listed by untaught film TASK --help"),
         Usage(positional=True),
     ]
     source: Annotated[

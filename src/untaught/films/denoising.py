@@ -154,5 +154,7 @@ def _written(found: Found) -> Any:
 def _read(kept: Any) -> Found:
     if not isinstance(kept, dict):
         return float(kept)
-    arrays = {name: value if name == "level" else np.asarray(value) for name, value in kept["model"].items()}
-    return ModelFilter(NoiseModel(**arrays), kept["little"], kept["brightened"])
+    model: dict[str, Any] = {
+        name: value if name == "level" else np.asarray(value) for name, value in kept["model"].items()
+    }
+    return ModelFilter(NoiseModel(**model), kept["little"], kept["brightened"])

@@ -19,6 +19,7 @@ import untaught
 from untaught.backend.host_settings import undisturbed
 from untaught.errors import InputError, Interrupted, SettingError
 from untaught.films.denoising import denoised
+from untaught.films.enlarging import enlarged
 from untaught.films.filling import filled
 from untaught.films.frames import Frame, Values
 from untaught.films.kept import Kept, Loose, Sequence, Store, kept_in
@@ -34,7 +35,7 @@ from untaught.tasks.registry import find_task
 
 __all__ = ["ABLE", "FilmReport", "film"]
 
-ABLE = ("inpaint", "denoise", "restore")
+ABLE = ("inpaint", "denoise", "restore", "upscale")
 """The tasks for films."""
 
 _BEFORE = 24
@@ -78,7 +79,7 @@ def film(
     Memory does not grow with the film's length. Call it again to go on with a film that was ended in the middle.
 
     Args:
-        task: "inpaint", "denoise" or "restore".
+        task: "inpaint", "denoise", "restore" or "upscale".
         source: a video file; or a folder of pictures, or a pattern such as ``shot/*.png``, in the order of their names.
         output: for a video the file to write, whose suffix names the container; for pictures a folder.
         mask: for inpaint and restore: one picture for all frames; or a folder, a pattern or a video with a mask for
@@ -155,12 +156,12 @@ def film(
 
 
 def _check(task: str, settings: Any, mask: Any) -> None:
+    if mask is not None and task in ("denoise", "upscale"):
+        raise InputError(f"{task} takes no mask")
     if task == "denoise":
-        if mask is not None:
-            raise InputError("denoise takes no mask")
         if settings.kind != "gaussian":
             raise SettingError("films take kind=gaussian only")
-    else:
+    elif task != "upscale":
         if task == "inpaint" and mask is None:
             raise InputError("inpaint needs a mask: white = known, black = missing")
         if not settings.keep_known:
@@ -176,7 +177,7 @@ def _known(
     task: str, mask: Any, first: NDArray[Any], settings: Any
 ) -> tuple[Callable[[], Iterator[Any]] | None, tuple[str, ...]]:
     """What begins to read what is known of each frame, None in place of a mask for black pixels; and notes."""
-    if task == "denoise":
+    if task in ("denoise", "upscale"):
         return None, ()
     if mask is None:
         return None, ("in each frame, pixels that are exactly black, but for solid parts, are taken as missing",)
@@ -211,6 +212,8 @@ def _restored(
     frames = _frames(task, given, values, known, kept)
     if task == "denoise":
         return denoised(frames, values, kept.measured, settings)
+    if task == "upscale":
+        return enlarged(frames, settings, even=isinstance(given, Video))
 
     def finished(number: int) -> Tensor | None:
         return values.planes(store.read(number)) if 0 <= number < kept.finished else None

@@ -15,7 +15,7 @@ from torch import Tensor
 from torch.nn import functional
 
 from untaught.films.frames import Frame, Values, windows
-from untaught.films.motion import paths, sampled, widened, with_motion
+from untaught.films.motion import at, certainty, sampled, small, widened, with_motion
 from untaught.films.shots import Strengths
 from untaught.imaging.group_completion import GroupCompletion
 from untaught.tasks.classical import fill
@@ -24,12 +24,15 @@ __all__ = ["filled", "reach_of"]
 
 _FARTHEST, _MEMORY = 16, 4e8
 """How many frames before and after are looked at, at most, and bytes of them all."""
-_RING = 6
+_RING = 8
 """Known pixels so near to a gap, in pixels, say how well a frame fits."""
+_WINDOW, _REFINED, _STILL = 6.0, 2, 1e-6
+"""Places are refined by what is around them: standard deviation of the window in pixels, how often, and how strong a
+slope has to be, squared, for it to count."""
 _SPREAD = 4.0
 """Standard deviation, in pixels, by which their errors are smoothed."""
-_ENOUGH = 3
-"""A pixel that was found in so many frames is looked for no longer."""
+_ENOUGH, _MOST = 3, 0.98
+"""Once so large a share of the pixels was found in so many frames, no other frames are looked at."""
 _SHARE = 0.6
 """A value counts that is interpolated from known values for so large a part."""
 _ROUNDING = (0.5 / 255) ** 2
@@ -94,18 +97,19 @@ def _begun(frame: Frame) -> Frame:
 
 
 def _without_gaps(frames: Iterable[Frame]) -> Iterator[Frame]:
-    """Frames whose motion inside of gaps is that around them."""
+    """Frames whose motion is that around, where it is hidden or cannot be told."""
     before: Frame | None = None
+    sure: Tensor | None = None
     for frame in frames:
+        known = torch.ones(frame.planes.shape[1:], dtype=torch.bool) if frame.known is None else frame.known
+        own = certainty(small(frame.planes), known)
         if before is not None:
-            both = [one.known for one in (before, frame) if one.known is not None]
-            known = None if not both else both[0] if len(both) == 1 else both[0] & both[1]
-            if known is not None and not bool(known.all()):
-                before.ahead, frame.back = (
-                    None if one is None else widened(one, known) for one in (before.ahead, frame.back)
-                )
+            if before.ahead is not None and frame.back is not None and sure is not None:
+                # What hides something in one of two frames spoils the motion between them.
+                both = torch.minimum(own, sure)
+                before.ahead, frame.back = widened(before.ahead, both), widened(frame.back, both)
             yield before
-        before = frame
+        before, sure = frame, own
     if before is not None:
         yield before
 
@@ -145,18 +149,25 @@ def _one(frame: Frame, before: Sequence[Frame], after: Sequence[Frame], last: Te
     """
     assert frame.known is not None
     found = _begin(frame)
-    back = paths(found.places, [one.back for one in (frame, *before)])
-    ahead = paths(found.places, [one.ahead for one in (frame, *after)])
+    sides = [
+        zip(before, [one.back for one in (frame, *before)], strict=False),
+        zip(after, [one.ahead for one in (frame, *after)], strict=False),
+    ]
+    # Where the pixels are, on the way back and on the way ahead.
+    ways: list[Tensor] = [found.places, found.places]
     before_errors: Tensor | None = None
-    sides = [zip(before, back, strict=False), zip(after, ahead, strict=False)]
     for steps in itertools.count(1):
-        pairs = [pair for side in sides if (pair := next(side, None)) is not None]
-        for other, places in pairs:
-            errors = _look(found, frame, other, places, steps)
-            if steps == 1 and before and other is before[0]:
-                before_errors = errors
-                beside = places
-        if not pairs or float((found.count >= _ENOUGH).float().mean()) > 0.98:
+        ended = True
+        for number, side in enumerate(sides):
+            other, field = next(side, (None, None))
+            if other is None or field is None:
+                continue
+            ended = False
+            ways[number] = _refined(found, frame, other, ways[number] + at(field, ways[number]))
+            errors = _look(found, frame, other, ways[number], steps)
+            if steps == 1 and number == 0:
+                before_errors, beside = errors, ways[0]
+        if ended or float((found.count >= _ENOUGH).float().mean()) > _MOST:
             break
     rows, columns = found.places[:, : found.hidden].long()
     result = frame.planes.clone()
@@ -206,23 +217,62 @@ def _dilated(where: Tensor, pixels: int) -> Tensor:
     return functional.max_pool2d(where.float()[None, None], 2 * pixels + 1, 1, pixels)[0, 0] > 0
 
 
+def _refined(found: _Found, frame: Frame, other: Frame, places: Tensor) -> Tensor:
+    """Places in another frame, shifted so that known pixels around fit better (Lucas and Kanade, 1981)."""
+    ring = slice(found.hidden, None)
+    rows, columns = found.places[:, ring].long()
+    wanted = frame.planes[:, rows, columns]
+    for _ in range(_REFINED):
+        there = places[:, ring]
+        seen = _seen(other, there, frame.planes.shape[-2:]).float()
+        values = sampled(other.planes, there)
+        # Half of the difference of neighbours on either side.
+        down, right = (
+            (sampled(other.planes, there + step) - sampled(other.planes, there - step)) / 2
+            for step in (torch.tensor([[1.0], [0.0]]), torch.tensor([[0.0], [1.0]]))
+        )
+        rest = wanted - values
+        terms = (down * down, down * right, right * right, down * rest, right * rest)
+        maps = _map(found, torch.stack([(one.mean(0) * seen) for one in terms]))
+        a, b, c, e, f = _smoothed(maps, _WINDOW)[:, *_in_box(found, found.places)]
+        # A little of nothing, where nothing tells.
+        a, c = a + _STILL, c + _STILL
+        bottom = a * c - b * b
+        places = places + torch.stack([c * e - b * f, a * f - b * e]).div_(bottom).clamp_(-1, 1)
+    return places
+
+
+def _seen(other: Frame, places: Tensor, size: tuple[int, ...]) -> Tensor:
+    """Whether places of another frame are inside of it and known."""
+    height, width = size
+    inside = (places[0] > -0.5) & (places[0] < height - 0.5) & (places[1] > -0.5) & (places[1] < width - 0.5)
+    if other.known is None:
+        return inside
+    return inside & (sampled(other.known.float()[None], places, "bilinear")[0] > _SHARE)
+
+
+def _in_box(found: _Found, places: Tensor) -> tuple[Tensor, Tensor]:
+    """Rows and columns of places of the frame in the part that holds them."""
+    rows, columns = places.long()
+    return rows - found.box[0].start, columns - found.box[1].start
+
+
+def _map(found: _Found, values: Tensor) -> Tensor:
+    """Values of the known pixels around, (M, n), at their places in the part of the frame, (M, h, w)."""
+    maps = torch.zeros(len(values), *(one.stop - one.start for one in found.box))
+    maps[:, *_in_box(found, found.places[:, found.hidden :])] = values
+    return maps
+
+
 def _look(found: _Found, frame: Frame, other: Frame, places: Tensor, steps: int) -> Tensor:
     """Look for the pixels in another frame; the squared errors that are expected there, (hidden,)."""
-    height, width = frame.planes.shape[-2:]
-    inside = (places[0] > -0.5) & (places[0] < height - 0.5) & (places[1] > -0.5) & (places[1] < width - 0.5)
-    seen = inside
-    if other.known is not None:
-        seen = seen & (sampled(other.known.float()[None], places, "bilinear")[0] > _SHARE)
+    seen = _seen(other, places, frame.planes.shape[-2:])
     values = sampled(other.planes, places)
     rows, columns = found.places.long()
     ring = slice(found.hidden, None)
     squared = (values[:, ring] - frame.planes[:, rows[ring], columns[ring]]).square().mean(0)
-    top, left = found.box[0].start, found.box[1].start
-    size = (found.box[0].stop - top, found.box[1].stop - left)
-    maps = torch.zeros(2, *size)
-    maps[0, rows[ring] - top, columns[ring] - left] = squared * seen[ring]
-    maps[1, rows[ring] - top, columns[ring] - left] = seen[ring].float()
-    errors, evidence = _smoothed(maps)[:, rows[: found.hidden] - top, columns[: found.hidden] - left]
+    maps = _map(found, torch.stack([squared * seen[ring], seen[ring].float()]))
+    errors, evidence = _smoothed(maps, _SPREAD)[:, *_in_box(found, found.places[:, : found.hidden])]
     expected = torch.where(evidence > 1e-4, errors / evidence.clamp_min(1e-30), torch.inf)
     own = expected + _ROUNDING
     weight = torch.where(seen[: found.hidden], (own * (1 + _FARTHER * steps)) ** -2, 0)
@@ -233,10 +283,10 @@ def _look(found: _Found, frame: Frame, other: Frame, places: Tensor, steps: int)
     return expected
 
 
-def _smoothed(maps: Tensor) -> Tensor:
-    """Maps, (2, h, w), smoothed, with zeros beyond their edges."""
-    reach = int(3 * _SPREAD)
-    line = torch.exp(-((torch.arange(-reach, reach + 1) / _SPREAD) ** 2) / 2)
+def _smoothed(maps: Tensor, deviation: float) -> Tensor:
+    """Maps, (M, h, w), smoothed, with zeros beyond their edges."""
+    reach = int(3 * deviation)
+    line = torch.exp(-((torch.arange(-reach, reach + 1) / deviation) ** 2) / 2)
     line = line / line.sum()
     down = functional.conv2d(maps[:, None], line.view(1, 1, -1, 1), padding=(reach, 0))
     return functional.conv2d(down, line.view(1, 1, 1, -1), padding=(0, reach))[:, 0]

@@ -108,7 +108,7 @@ class Loose(Store):
 
     def write(self, number: int, pixels: NDArray[Any]) -> None:
         """Write a frame of uint8 or uint16."""
-        write_bytes(self._path(number), imagecodecs.png_encode(np.ascontiguousarray(pixels), level=1))
+        write_bytes(self._path(number), bytes(imagecodecs.png_encode(np.ascontiguousarray(pixels), level=1)))
 
     def read(self, number: int) -> NDArray[Any]:
         """Read it again."""

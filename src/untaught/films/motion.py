@@ -15,10 +15,12 @@ from torch.nn import functional
 
 from untaught.films.frames import Frame
 
-__all__ = ["at", "chained", "field", "paths", "sampled", "small", "widened", "with_motion"]
+__all__ = ["at", "certainty", "chained", "field", "sampled", "small", "widened", "with_motion"]
 
 _RADIUS, _STEPS = 8, 3
 """Of the optical flow: half the side of its windows, in pixels of half the size, and steps at each scale."""
+_SLOPE = 1e-4
+"""Motion is half certain where the squared slope in the weakest direction is that."""
 _SMOOTH = 1.2
 """Standard deviation, in pixels, by which frames are smoothed first."""
 
@@ -62,14 +64,34 @@ def sampled(planes: Tensor, places: Tensor, mode: str = "bicubic") -> Tensor:
     return found[0, :, 0]
 
 
-def widened(field: Tensor, known: Tensor) -> Tensor:
-    """A field whose values near what was unknown, (H, W), come from around it."""
-    from untaught.priors.first_guess import pull_push
+def certainty(small: Tensor, known: Tensor) -> Tensor:
+    """How well the motion at each place of a small picture (`small`) can be told, (h, w), 0 to 1.
 
+    It takes slopes in two directions, and nothing unknown near.
+
+    Args:
+        small: (h, w).
+        known: (H, W), bool: of the frame.
+    """
+    down, right = torch.gradient(small)
+    terms = torch.stack([down * down, down * right, right * right])
+    a, b, c = torch.from_numpy(ndimage.gaussian_filter(terms.numpy(), (0, _RADIUS / 2, _RADIUS / 2)))
+    least = (a + c) / 2 - (((a - c) / 2).square() + b * b).sqrt()
     missing = functional.pad((~known).float()[None, None], (0, known.shape[1] % 2, 0, known.shape[0] % 2))
-    near = functional.max_pool2d(functional.max_pool2d(missing, 2), 2 * (_RADIUS // 2) + 1, 1, _RADIUS // 2)
-    weights = 1 - near
-    return pull_push((field * weights[0])[None], weights)[0] if weights.any() else field
+    near = functional.max_pool2d(functional.max_pool2d(missing, 2), 2 * (_RADIUS // 2) + 1, 1, _RADIUS // 2)[0, 0]
+    return least.clamp_min(0) / (least + _SLOPE) * (1 - near)
+
+
+def widened(field: Tensor, certainty: Tensor) -> Tensor:
+    """A field that comes from around where it is not certain."""
+    height, width = field.shape[1:]
+    if height == width == 1:
+        return field
+    even = [functional.pad(one, (0, width % 2, 0, height % 2)) for one in (field * certainty, certainty[None])]
+    sums, weights = (functional.avg_pool2d(one, 2) for one in even)
+    coarse = widened(sums / weights.clamp_min(1e-12), (4 * weights[0]).clamp(max=1))
+    smooth = functional.interpolate(coarse[None], scale_factor=2, mode="bilinear")[0, :, :height, :width]
+    return smooth + certainty * (field - smooth)
 
 
 def with_motion(frames: Iterable[Frame], look: Callable[[Frame], Tensor]) -> Iterator[Frame]:
@@ -91,20 +113,6 @@ def with_motion(frames: Iterable[Frame], look: Callable[[Frame], Tensor]) -> Ite
         before, seen = frame, own
     if before is not None:
         yield before
-
-
-def paths(places: Tensor, steps: Iterable[Tensor | None]) -> Iterator[Tensor]:
-    """Where places of a frame, (2, n), are in one frame after the other.
-
-    Args:
-        places: rows and columns.
-        steps: the field of each step; None ends it.
-    """
-    for step in steps:
-        if step is None:
-            return
-        places = places + at(step, places)
-        yield places
 
 
 def chained(steps: Iterable[Tensor | None]) -> Iterator[Tensor]:

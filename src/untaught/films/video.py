@@ -296,7 +296,8 @@ def _nearest_format(name: str, stream: Any) -> str:
         area = found.chroma_width(8) * found.chroma_height(8) - wanted.chroma_width(8) * wanted.chroma_height(8)
         return found.is_rgb != wanted.is_rgb, abs(deep - bits) + 99 * (deep < bits), abs(area) + 99 * (area < 0)
 
-    return min(names, key=loss)
+    best: str = min(names, key=loss)
+    return best
 
 
 def _as_frame(values: NDArray[Any], like: Any, name: str, number: int) -> Any:
