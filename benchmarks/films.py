@@ -3,9 +3,9 @@
 Protocol: 240 frames of 640 x 360 at 24 a second, from photographs that scikit-image ships. The first 150 move over
 three of them, side by side, by about two pixels a frame and slowly nearer, while a fourth, round, crosses the other
 way; then, after a cut, 90 frames stand still. "logo" has letters and a dot in place of its pixels, the same in each
-frame; "noise" has normal noise of 20 of 255, rounded and clipped. Both are written as FFV1 and restored with default
+frame; "noise" has normal noise of 20 of 255, rounded and clipped; "small" has the mean of 2 x 2 pixels for one. They are written as FFV1 and restored with default
 settings, one thread. Frame by frame, the classical method that a fit begins with (two steps of the collaborative
-filter; surfaces completed by groups of blocks) and the task itself, by the recipe fast, see pairs of neighbouring
+filter; surfaces completed by groups of blocks; bicubic enlargement) and the task itself, by the recipe fast, see pairs of neighbouring
 frames from both shots, since they take longer; all rows are of these frames.
 
 PSNR in dB is that of the hidden pixels for the logo, and of all pixels for the noise. Flicker is the root mean square,
@@ -14,7 +14,7 @@ hidden pixels. Seconds are of the processor, for each frame.
 
     python -m benchmarks.films [STUDY ...] [--pairs N] [--out FILE.json]
 
-Studies: logo, noise, cuts, motion. Results go into the file, docs/figures/films.json by default, and from
+Studies: logo, noise, small, cuts, motion. Results go into the file, docs/figures/films.json by default, and from
 there into the tables of docs/lab-notes/films.md.
 """
 
@@ -36,6 +36,7 @@ from numpy.typing import NDArray
 from PIL import Image, ImageDraw, ImageFont
 from scipy import ndimage
 from skimage import data
+from torch.nn import functional
 
 from benchmarks.docs import rows
 from benchmarks.tables import replace_table
@@ -45,7 +46,7 @@ Array = NDArray[Any]
 HEIGHT, WIDTH, FRAMES, CUT, RATE = 360, 640, 240, 150, 24
 NOISE = 20
 NOTES = Path("docs/lab-notes/films.md")
-STUDIES = ("logo", "noise", "cuts", "motion")
+STUDIES = ("logo", "noise", "small", "cuts", "motion")
 
 
 def clean() -> Iterator[Array]:
@@ -90,14 +91,21 @@ def noisy(frames: Iterator[Array]) -> Iterator[Array]:
         yield (frame + random.normal(0, NOISE, frame.shape)).round().clip(0, 255).astype(np.uint8)
 
 
+def halved(frame: Array) -> Array:
+    """The mean of 2 x 2 pixels."""
+    mean = frame.reshape(HEIGHT // 2, 2, WIDTH // 2, 2, 3).mean((1, 3))
+    return np.asarray(mean.round().astype(np.uint8))
+
+
 def written(path: Path, frames: Iterator[Array]) -> None:
     """As a video without loss."""
     import av
 
     with av.open(str(path), "w") as file:
         stream = file.add_stream("ffv1", rate=RATE)
-        stream.height, stream.width, stream.pix_fmt = HEIGHT, WIDTH, "bgr0"
         for number, pixels in enumerate(frames):
+            if number == 0:
+                stream.height, stream.width, stream.pix_fmt = *pixels.shape[:2], "bgr0"
             frame = av.VideoFrame.from_ndarray(np.ascontiguousarray(pixels), format="rgb24")
             frame.pts, frame.time_base = number, Fraction(1, RATE)
             file.mux(stream.encode(frame))
@@ -145,15 +153,20 @@ def study(name: str, count: int) -> dict[str, Any]:
     with tempfile.TemporaryDirectory() as temporary:
         folder = Path(temporary)
         frames = noisy(clean()) if name == "noise" else (np.where(known[..., None], one, 255) for one in clean())
+        if name == "small":
+            frames = map(halved, clean())
         written(folder / "in.mkv", (one.astype(np.uint8) for one in frames))
         given = {number: one for number, one in enumerate(Video(folder / "in.mkv")) if number in looked}
         Image.fromarray(known).save(folder / "mask.png")
-        found["as it is"] = judged(given, truth, hidden)
+        if name != "small":
+            found["as it is"] = judged(given, truth, hidden)
         began = time.process_time()
         if name == "logo":
             film("inpaint", folder / "in.mkv", folder / "out.mkv", mask=folder / "mask.png")
-        else:
+        elif name == "noise":
             film("denoise", folder / "in.mkv", folder / "out.mkv")
+        else:
+            film("upscale", folder / "in.mkv", folder / "out.mkv", factor=2, kernel="area")
         seconds = (time.process_time() - began) / FRAMES
         made = {number: one for number, one in enumerate(Video(folder / "out.mkv")) if number in looked}
         found["film"] = {**judged(made, truth, hidden), "seconds": seconds}
@@ -162,6 +175,8 @@ def study(name: str, count: int) -> dict[str, Any]:
     def alone(frame: Array) -> Array:
         if name == "logo":
             return np.asarray(untaught.inpaint(frame, known, recipe="fast").picture)
+        if name == "small":
+            return np.asarray(untaught.upscale(frame, 2, kernel="area", recipe="fast").picture)
         return np.asarray(untaught.denoise(frame, recipe="fast").picture)
 
     for title, one in (("frame by frame, classical", _classical(name, known)), ("frame by frame, fast", alone)):
@@ -182,7 +197,9 @@ def _classical(name: str, known: Array) -> Callable[[Array], Array]:
 
     def run(frame: Array) -> Array:
         planes = torch.from_numpy(frame).movedim(-1, 0)[None].float() / 255
-        if name == "noise":
+        if name == "small":
+            made = functional.interpolate(planes, (HEIGHT, WIDTH), mode="bicubic", align_corners=False)
+        elif name == "noise":
             made = two_step_filter(planes, NOISE / 255)
         else:
             completion = GroupCompletion(fill(torch.where(there, planes, 0), there), there)
@@ -196,8 +213,6 @@ def _classical(name: str, known: Array) -> Callable[[Array], Array]:
 
 def cuts() -> dict[str, Any]:
     """How much neighbouring frames differ within a shot and across a cut."""
-    from torch.nn import functional
-
     from untaught.films.shots import difference
 
     def small(frame: Array) -> NDArray[np.float32]:
@@ -312,7 +327,7 @@ def _by_phase(one: torch.Tensor, other: torch.Tensor) -> torch.Tensor:
 def tables(found: dict[str, Any]) -> None:
     """Write what was measured into the notes."""
     head = ("", "moving", "still", "flicker, moving", "flicker, still", "seconds a frame")
-    for name in ("logo", "noise"):
+    for name in ("logo", "noise", "small"):
         if name in found:
             lines = [
                 (

@@ -2,6 +2,9 @@
 
 import itertools
 import json
+import subprocess
+import sys
+import time
 
 import numpy as np
 import pytest
@@ -10,7 +13,7 @@ from PIL import Image
 from skimage import data
 
 import untaught
-from films.made_films import damaged, logo, moved, noisy, pictures, psnr, video
+from made_films import damaged, logo, moved, noisy, pictures, psnr, video
 from untaught.cli import main
 from untaught.errors import InputError, Interrupted, SettingError
 from untaught.films import driver, filling
@@ -97,6 +100,25 @@ def test_a_film_that_was_ended_goes_on_and_is_the_same(tmp_path, monkeypatch, ta
     for one, other in zip(read(tmp_path / "whole.mkv"), read(tmp_path / "parts.mkv"), strict=True):
         assert (one == other).all()
     assert not (tmp_path / "parts.mkv.frames").exists()
+
+
+@pytest.mark.slow
+def test_a_film_that_was_killed_goes_on_and_is_the_same(tmp_path):
+    source = video(tmp_path / "in.mkv", noisy(moved(9), 10))
+    film("denoise", source, tmp_path / "whole.mkv")
+    words = [sys.executable, "-m", "untaught", "film", "denoise", str(source), "-o", str(tmp_path / "parts.mkv")]
+    ledger, done = tmp_path / "parts.mkv.frames/film.json", 0
+    while done < 7:
+        with subprocess.Popen(words) as process:
+            before = done
+            while process.poll() is None and done < before + 2:
+                time.sleep(0.01)
+                if ledger.exists():
+                    done = json.loads(ledger.read_text())["finished"]
+            process.kill()
+    assert film("denoise", source, tmp_path / "parts.mkv").done_now <= 2
+    for one, other in zip(read(tmp_path / "whole.mkv"), read(tmp_path / "parts.mkv"), strict=True):
+        assert (one == other).all()
 
 
 def test_other_settings_begin_anew(tmp_path):

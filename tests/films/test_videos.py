@@ -6,7 +6,7 @@ import sys
 import numpy as np
 import pytest
 
-from films.made_films import moved, video
+from made_films import moved, video
 from untaught.errors import InputError, PictureError
 
 av = pytest.importorskip("av")

@@ -53,6 +53,9 @@ def averaged(
     sums, weights = [one.clone() for one in own], [torch.ones_like(one) for one in own]
     squares = [torch.ones_like(one) for one in own]
     grid = torch.stack(torch.meshgrid(torch.arange(sides[0]), torch.arange(sides[1]), indexing="ij")).flatten(1)
+    # Beyond the edge is what is at the edge.
+    grid[0].clamp_(max=height - 1)
+    grid[1].clamp_(max=width - 1)
     for other, move in others:
         places = grid + at(move, grid.float())
         outside = (places < -0.5).any(0) | (places[0] > height - 0.5) | (places[1] > width - 0.5)

@@ -130,6 +130,8 @@ def film(
                 if frame.number < kept.finished:
                     continue
                 store.write(frame.number, values.pixels(frame.kept["result"]))
+                # The frame still helps the next ones; its result does not.
+                frame.kept.clear()
                 kept.finished = frame.number + 1
                 kept.save()
                 if observer is not None:

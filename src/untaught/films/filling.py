@@ -29,7 +29,7 @@ _RING = 8
 _WINDOW, _REFINED, _STILL = 6.0, 2, 1e-6
 """Places are refined by what is around them: standard deviation of the window in pixels, how often, and how strong a
 slope has to be, squared, for it to count."""
-_SPREAD = 4.0
+_SPREAD = 8.0
 """Standard deviation, in pixels, by which their errors are smoothed."""
 _ENOUGH, _MOST = 3, 0.98
 """Once so large a share of the pixels was found in so many frames, no other frames are looked at."""
@@ -37,7 +37,7 @@ _SHARE = 0.6
 """A value counts that is interpolated from known values for so large a part."""
 _ROUNDING = (0.5 / 255) ** 2
 """Squared errors below this one are alike."""
-_FARTHER = 0.1
+_FARTHER = 0.3
 """With each frame an error counts for so much more."""
 _SURE = 0.25
 """What was found in other frames is taken as it is if its squared error is less than this share of a completion's."""

@@ -106,9 +106,8 @@ def masks_of(path: Path, first: NDArray[Any], marks: str, grow: int | None) -> t
     def read() -> Iterator[Mask]:
         for number, pixels in enumerate(film):
             if pixels.shape[:2] != size:
-                raise InputError(
-                    f"frame {number} of the mask {path} has the size {pixels.shape[1]} x {pixels.shape[0]}"
-                )
+                found, wanted = (f"{one[1]} x {one[0]}" for one in (pixels.shape, size))
+                raise InputError(f"frame {number} of the mask {path} is {found} pixels and the film {wanted}")
             white = _white(pixels)
             missing = white if meaning == "missing" else ~white
             yield ~grown(missing, widened, (0, 1))
