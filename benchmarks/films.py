@@ -3,10 +3,11 @@
 Protocol: 240 frames of 640 x 360 at 24 a second, from photographs that scikit-image ships. The first 150 move over
 three of them, side by side, by about two pixels a frame and slowly nearer, while a fourth, round, crosses the other
 way; then, after a cut, 90 frames stand still. "logo" has letters and a dot in place of its pixels, the same in each
-frame; "noise" has normal noise of 20 of 255, rounded and clipped; "small" has the mean of 2 x 2 pixels for one. They are written as FFV1 and restored with default
-settings, one thread. Frame by frame, the classical method that a fit begins with (two steps of the collaborative
-filter; surfaces completed by groups of blocks; bicubic enlargement) and the task itself, by the recipe fast, see pairs of neighbouring
-frames from both shots, since they take longer; all rows are of these frames.
+frame; "noise" has normal noise of 20 of 255, rounded and clipped; "small" has the mean of 2 x 2 pixels in place of
+them. They are written as FFV1 and restored with default settings, one thread. Frame by frame, the classical method that
+a fit begins with (surfaces completed by groups of blocks; two steps of the collaborative filter; bicubic enlargement)
+and the task itself, by the recipe fast, see pairs of neighbouring frames from both shots, since they take longer; all
+rows are of these frames. "noise" and "small" are restored for the 80 frames around the cut only, 110 to 189.
 
 PSNR in dB is that of the hidden pixels for the logo, and of all pixels for the noise. Flicker is the root mean square,
 in levels of 255, of how the change from one frame to the next differs from that of the clean film; for the logo in the
@@ -46,6 +47,8 @@ Array = NDArray[Any]
 HEIGHT, WIDTH, FRAMES, CUT, RATE = 360, 640, 240, 150, 24
 NOISE = 20
 NOTES = Path("docs/lab-notes/films.md")
+PART = range(110, 190)
+"""The frames of "noise" and "small"."""
 STUDIES = ("logo", "noise", "small", "cuts", "motion")
 
 
@@ -112,9 +115,10 @@ def written(path: Path, frames: Iterator[Array]) -> None:
         file.mux(stream.encode(None))
 
 
-def pairs(count: int) -> list[int]:
+def pairs(count: int, frames: range) -> list[int]:
     """Frames to look at: so many pairs of neighbours from each shot."""
-    starts = [int(one) for part in ((10, CUT - 12), (CUT + 5, FRAMES - 5)) for one in np.linspace(*part, count)]
+    parts = ((frames.start + 6, CUT - 8), (CUT + 6, frames.stop - 8))
+    starts = [int(one) for part in parts for one in np.linspace(*part, count)]
     return [number for start in starts for number in (start, start + 1)]
 
 
@@ -145,7 +149,8 @@ def study(name: str, count: int) -> dict[str, Any]:
     from untaught.films.driver import film
     from untaught.films.video import Video
 
-    looked = pairs(count)
+    part = range(FRAMES) if name == "logo" else PART
+    looked = pairs(count, part)
     truth = {number: frame for number, frame in enumerate(clean()) if number in looked}
     known = logo()
     hidden = ~known if name == "logo" else None
@@ -155,8 +160,9 @@ def study(name: str, count: int) -> dict[str, Any]:
         frames = noisy(clean()) if name == "noise" else (np.where(known[..., None], one, 255) for one in clean())
         if name == "small":
             frames = map(halved, clean())
+        frames = itertools.islice(frames, part.start, part.stop)
         written(folder / "in.mkv", (one.astype(np.uint8) for one in frames))
-        given = {number: one for number, one in enumerate(Video(folder / "in.mkv")) if number in looked}
+        given = {number: one for number, one in zip(part, Video(folder / "in.mkv"), strict=True) if number in looked}
         Image.fromarray(known).save(folder / "mask.png")
         if name != "small":
             found["as it is"] = judged(given, truth, hidden)
@@ -167,8 +173,8 @@ def study(name: str, count: int) -> dict[str, Any]:
             film("denoise", folder / "in.mkv", folder / "out.mkv")
         else:
             film("upscale", folder / "in.mkv", folder / "out.mkv", factor=2, kernel="area")
-        seconds = (time.process_time() - began) / FRAMES
-        made = {number: one for number, one in enumerate(Video(folder / "out.mkv")) if number in looked}
+        seconds = (time.process_time() - began) / len(part)
+        made = {number: one for number, one in zip(part, Video(folder / "out.mkv"), strict=True) if number in looked}
         found["film"] = {**judged(made, truth, hidden), "seconds": seconds}
         print(json.dumps(found), flush=True)
 
@@ -254,9 +260,9 @@ def cuts() -> dict[str, Any]:
 
 def motion() -> dict[str, Any]:
     """What ways of finding motion are worth: 12 frames of each film around the middle of the moving shot."""
+    from untaught.films import filling
     from untaught.films import motion as module
     from untaught.films.denoising import denoised
-    from untaught.films.filling import filled
     from untaught.films.frames import Frame, Values
     from untaught.imaging.ranges import Range
     from untaught.tasks.denoise import DenoiseSettings
@@ -273,17 +279,28 @@ def motion() -> dict[str, Any]:
         else:
             there = torch.from_numpy(known)
             given = [Frame(number, 0, values.planes(one), there) for number, one in enumerate(frames)]
-            result = filled(given, values, {}, lambda _: None)
+            result = filling.filled(given, values, {}, lambda _: None)
         pixels = [values.pixels(one.kept["result"]).astype(float) for one in result][middle]
         where: Any = slice(None) if name == "noise" else ~known
         error = np.mean([((a - b)[where] ** 2).mean() for a, b in zip(pixels, frames[middle], strict=True)])
         return float(10 * np.log10(255**2 / error))
 
     def none(one: torch.Tensor, _: torch.Tensor) -> torch.Tensor:
-        return torch.zeros(2, *one.shape)
+        return torch.zeros(4, *one.shape)
 
-    found, usual = {}, module.field
-    ways = {"none": none, "phase correlation of squares": _by_phase, "optical flow (ILK)": usual}
+    def squares(one: torch.Tensor, other: torch.Tensor) -> torch.Tensor:
+        return torch.cat([module.coarse(one, other), none(one, other)[:2]])
+
+    def flow(one: torch.Tensor, other: torch.Tensor) -> torch.Tensor:
+        before, module.coarse = module.coarse, lambda one, _: torch.zeros(2, *one.shape)
+        try:
+            return usual(one, other)
+        finally:
+            module.coarse = before
+
+    found: dict[str, Any] = {}
+    usual = module.parts
+    ways = {"none": none, "phase correlation of squares": squares, "optical flow (ILK)": flow, "both": usual}
     for title, way in ways.items():
         spent = [0.0, 0]
 
@@ -294,34 +311,13 @@ def motion() -> dict[str, Any]:
             spent[1] += 1
             return result
 
-        module.field = timed
+        module.parts = filling.parts = timed  # type: ignore[attr-defined]
         try:
             found[title] = {"logo": made("logo"), "noise": made("noise"), "seconds": spent[0] / spent[1]}
         finally:
-            module.field = usual
+            module.parts = filling.parts = usual  # type: ignore[attr-defined]
         print(json.dumps({title: found[title]}), flush=True)
     return found
-
-
-def _by_phase(one: torch.Tensor, other: torch.Tensor) -> torch.Tensor:
-    """Motion as that of squares of 32 small pixels, each with half of its neighbours, by phase correlation."""
-    from scipy.interpolate import RegularGridInterpolator
-    from skimage.registration import phase_cross_correlation
-
-    side, step = 64, 32
-    lines = [np.linspace(0, length - side, max(2, -(-(length - side) // step) + 1)).astype(int) for length in one.shape]
-    moves = np.zeros((2, len(lines[0]), len(lines[1])))
-    for i, j in itertools.product(range(len(lines[0])), range(len(lines[1]))):
-        part = (slice(lines[0][i], lines[0][i] + side), slice(lines[1][j], lines[1][j] + side))
-        window = np.outer(np.hanning(side), np.hanning(side))
-        pair = [(each[part].numpy() - each[part].numpy().mean()) * window for each in (other, one)]
-        shift = phase_cross_correlation(pair[0], pair[1], upsample_factor=8)[0]
-        moves[:, i, j] = np.clip(shift, -side / 2, side / 2)
-    places = np.stack(np.meshgrid(*(np.arange(length) for length in one.shape), indexing="ij"), -1).astype(float)
-    for axis, line in enumerate(lines):
-        places[..., axis] = places[..., axis].clip(line[0] + side / 2, line[-1] + side / 2)
-    fields = [RegularGridInterpolator(tuple(line + side / 2 for line in lines), each)(places) for each in moves]
-    return 2 * torch.from_numpy(np.stack(fields)).float()
 
 
 def tables(found: dict[str, Any]) -> None:
@@ -361,7 +357,7 @@ def main(studies: Sequence[str], count: int, out: Path) -> None:
 if __name__ == "__main__":
     parser = argparse.ArgumentParser(description="Films against the same tasks frame by frame.")
     parser.add_argument("studies", nargs="*", default=list(STUDIES), choices=[[], *STUDIES])
-    parser.add_argument("--pairs", type=int, default=3)
+    parser.add_argument("--pairs", type=int, default=2)
     parser.add_argument("--out", type=Path, default=Path("docs/figures/films.json"))
     given = parser.parse_args()
     main(given.studies, given.pairs, given.out)

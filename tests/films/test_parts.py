@@ -14,7 +14,7 @@ from untaught.films import denoising, filling
 from untaught.films.averaging import averaged
 from untaught.films.denoising import denoised
 from untaught.films.frames import Frame, Values, windows
-from untaught.films.motion import at, chained, field, small, with_motion
+from untaught.films.motion import at, chained, coarse, field, small, with_motion
 from untaught.films.shots import Cuts
 from untaught.films.sources import masks_of, open_film
 from untaught.imaging.collaborative_filter import two_step_filter
@@ -205,3 +205,15 @@ def test_masks_of_another_size_or_of_nothing_are_told(tmp_path):
     white = pictures(tmp_path / "white", [np.full((64, 80), 255, np.uint8)])
     with pytest.raises(InputError, match="all white or all black"):
         masks_of(white, first, "auto", None)
+
+
+def test_a_fast_camera_and_a_flat_part_are_followed():
+    frames = moved(2, size=(200, 260), step=(-9, 24), corner=(150, 40))
+    for frame in frames:
+        frame[:, 200:] = 90
+    one, other = planes_of(frames)
+    found = field(small(one), small(other))
+    assert found[:, 20:-20, 20:70].flatten(1).median(1).values.tolist() == pytest.approx([9, -24], abs=0.4)
+    assert (
+        coarse(small(one), small(other))[:, 40:60, 110:].flatten(1).median(1).values - torch.tensor([9, -24])
+    ).abs().max() < 3

@@ -15,7 +15,7 @@ from torch import Tensor
 from torch.nn import functional
 
 from untaught.films.frames import Frame, Values, windows
-from untaught.films.motion import at, certainty, sampled, small, widened, with_motion
+from untaught.films.motion import at, certainty, parts, sampled, small, widened, with_motion
 from untaught.films.shots import Strengths
 from untaught.imaging.group_completion import GroupCompletion
 from untaught.tasks.classical import fill
@@ -66,7 +66,9 @@ def filled(
     first = next(stream, None)
     if first is None:
         return
-    moving = _without_gaps(with_motion(map(_begun, itertools.chain([first], stream)), lambda frame: frame.planes))
+    moving = _without_gaps(
+        with_motion(map(_begun, itertools.chain([first], stream)), lambda frame: frame.planes, parts)
+    )
     result: Tensor | None = None
     for frame, before, after in windows(moving, reach_of(first)):
         if (done := finished(frame.number)) is not None:
@@ -97,7 +99,7 @@ def _begun(frame: Frame) -> Frame:
 
 
 def _without_gaps(frames: Iterable[Frame]) -> Iterator[Frame]:
-    """Frames whose motion is that around, where it is hidden or cannot be told."""
+    """Frames whose motion (`parts`) is that around, where it is hidden or cannot be told."""
     before: Frame | None = None
     sure: Tensor | None = None
     for frame in frames:
@@ -107,7 +109,7 @@ def _without_gaps(frames: Iterable[Frame]) -> Iterator[Frame]:
             if before.ahead is not None and frame.back is not None and sure is not None:
                 # What hides something in one of two frames spoils the motion between them.
                 both = torch.minimum(own, sure)
-                before.ahead, frame.back = widened(before.ahead, both), widened(frame.back, both)
+                before.ahead, frame.back = (one[:2] + widened(one[2:], both) for one in (before.ahead, frame.back))
             yield before
         before, sure = frame, own
     if before is not None:
