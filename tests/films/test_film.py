@@ -23,6 +23,8 @@ from untaught.imaging.collaborative_filter import two_step_filter
 from untaught.physics.resampling import Downsample
 from untaught.tasks.classical import fill
 
+pytest.importorskip("av")
+
 
 def read(folder):
     return list(open_film(folder))
@@ -135,7 +137,11 @@ def test_the_strength_is_that_of_the_shot(tmp_path):
         measured.append(json.loads((tmp_path / "out/.untaught/film.json").read_text())["measured"])
 
     given = [*noisy(moved(3), 15), *noisy(moved(3, photo=data.coffee()), 5)]
-    film("denoise", pictures(tmp_path / "film", given), tmp_path / "out", observer=look)
+    report = film("denoise", pictures(tmp_path / "film", given), tmp_path / "out", observer=look)
+    assert [note[:36] for note in report.notes] == [
+        "from frame 0 on the noise has a stan",
+        "from frame 3 on the noise has a stan",
+    ]
     assert set(measured[-1]) == {"0", "3"}
     assert measured[-1]["0"] * 255 == pytest.approx(15, abs=2)
     assert measured[-1]["3"] * 255 == pytest.approx(5, abs=2)

@@ -31,7 +31,7 @@ from untaught.tasks.preparation import prepare
 if TYPE_CHECKING:
     from untaught.tasks.denoise import DenoiseSettings
 
-__all__ = ["REACH", "denoised"]
+__all__ = ["REACH", "denoised", "sentences"]
 
 REACH = 4
 """Frames before and after that help."""
@@ -158,3 +158,20 @@ def _read(kept: Any) -> Found:
         name: value if name == "level" else np.asarray(value) for name, value in kept["model"].items()
     }
     return ModelFilter(NoiseModel(**model), kept["little"], kept["brightened"])
+
+
+def sentences(strengths: Strengths, values: Values) -> tuple[str, ...]:
+    """What was measured, for the user."""
+    told = []
+    for shot, kept in strengths.items():
+        found = _read(kept)
+        where = f"from frame {shot} on" if len(strengths) > 1 else "in the film"
+        if isinstance(found, ModelFilter):
+            level = f"a standard deviation of {found.model.level * values.range_.span:.3g}"
+            left = ", so little that everything stays as it is" if found.little else ""
+            told.append(f"{where} neighbouring pixels share the noise, {level}{left}")
+        elif found == 0:
+            told.append(f"{where} there is no noise, and everything stays as it is: if there is some, say how much")
+        else:
+            told.append(f"{where} the noise has a standard deviation of {found * values.range_.span:.3g}")
+    return tuple(told)

@@ -18,7 +18,7 @@ from torch import Tensor
 import untaught
 from untaught.backend.host_settings import undisturbed
 from untaught.errors import InputError, Interrupted, SettingError
-from untaught.films.denoising import denoised
+from untaught.films.denoising import denoised, sentences
 from untaught.films.enlarging import enlarged
 from untaught.films.filling import filled
 from untaught.films.frames import Frame, Values
@@ -145,6 +145,8 @@ def film(
                     part.unlink(missing_ok=True)
         except KeyboardInterrupt:
             raise Interrupted(None) from None
+        if task == "denoise" and settings.noise is None:
+            notes += sentences(kept.measured, values)
         report = FilmReport(
             output=target,
             frames=kept.finished,
