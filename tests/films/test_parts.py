@@ -90,8 +90,16 @@ def test_memory_does_not_grow_with_the_length(monkeypatch, way):
 
 def test_cuts_are_found_and_a_moving_camera_is_none():
     film = [*moved(4, step=(3, 9), size=(200, 300)), *moved(4, photo=data.coffee(), size=(200, 300), corner=(0, 0))]
-    cuts = Cuts()
-    assert [cuts.begins(one) for one in planes_of(noisy(film, 40))] == [True, *[False] * 3, True, *[False] * 3]
+    assert starts(noisy(film, 40)) == [True, *[False] * 3, True, *[False] * 3]
+
+
+def test_noise_alone_is_no_cut():
+    assert starts(noisy([np.full((48, 64), 128, np.uint8)] * 4, 40)) == [True, False, False, False]
+
+
+def starts(arrays):
+    cuts, planes = Cuts(), planes_of(arrays)
+    return [cuts.begins(one, other) for one, other in zip(planes, [*planes[1:], None], strict=True)]
 
 
 def test_motion_is_that_of_the_camera():

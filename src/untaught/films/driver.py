@@ -233,24 +233,34 @@ def _frames(
     kept.shots = [start for start in kept.shots if start <= begin]
     masks = None if known is None else known()
     cuts = Cuts()
-    for number, pixels in enumerate(given):
+    planes: Tensor | None = None
+    stream = enumerate(given)
+    here = next(stream, None)
+    while here is not None:
+        (number, pixels), here = here, next(stream, None)
         mask = None if masks is None else next(masks, None)
         if masks is not None and mask is None:
             raise InputError(f"the mask ends before frame {number} of the film: give one for each, or one for all")
         if number < begin - 1:
             continue
-        if pixels.shape != values.like.shape or pixels.dtype != values.like.dtype:
-            raise InputError(f"frame {number} has another size or type than the first one: a film has one of each")
-        planes = values.planes(pixels)
-        if not bool(planes.isfinite().all()):
-            raise InputError(f"frame {number} has values that are not finite")
-        starts = cuts.begins(planes)
-        if number < begin:
-            continue
-        if starts and number not in kept.shots and (number > begin or number == 0):
-            kept.shots.append(number)
-        if task == "restore" and known is None:
-            black, _ = dropped((pixels == 0 if pixels.ndim == 2 else (pixels == 0).all(-1))[None, None])
-            mask = ~black[0, 0]
-        seen = None if mask is None else torch.from_numpy(np.ascontiguousarray(mask))
-        yield Frame(number, kept.shot(number), planes, seen)
+        planes = _planes(number, pixels, values) if planes is None else planes
+        after = None if here is None else _planes(*here, values)
+        starts = cuts.begins(planes, after)
+        if number >= begin:
+            if starts and number not in kept.shots and (number > begin or number == 0):
+                kept.shots.append(number)
+            if task == "restore" and known is None:
+                black, _ = dropped((pixels == 0 if pixels.ndim == 2 else (pixels == 0).all(-1))[None, None])
+                mask = ~black[0, 0]
+            seen = None if mask is None else torch.from_numpy(np.ascontiguousarray(mask))
+            yield Frame(number, kept.shot(number), planes, seen)
+        planes = after
+
+
+def _planes(number: int, pixels: NDArray[Any], values: Values) -> Tensor:
+    if pixels.shape != values.like.shape or pixels.dtype != values.like.dtype:
+        raise InputError(f"frame {number} has another size or type than the first one: a film has one of each")
+    planes = values.planes(pixels)
+    if not bool(planes.isfinite().all()):
+        raise InputError(f"frame {number} has values that are not finite")
+    return planes
