@@ -29,6 +29,7 @@ FLOORS = (
     "notebook",
     "interop",
     "batches",
+    "films",
     "studio",
     "cli",
 )

@@ -13,6 +13,7 @@ from .errors import (
     UntaughtError,
     UserCodeError,
 )
+from .films.driver import FilmReport, film
 from .fitting.langevin import SGLD, Langevin, PosteriorMean
 from .fitting.losses import LOSSES, total_variation
 from .fitting.observers import ReferenceMeter
@@ -94,6 +95,7 @@ __all__ = [
     "FeatureSettings",
     "Features",
     "FillSettings",
+    "FilmReport",
     "FitOptions",
     "Fourier",
     "GuideSettings",
@@ -152,6 +154,7 @@ __all__ = [
     "dejpeg",
     "demosaic",
     "denoise",
+    "film",
     "find_recipe",
     "fit",
     "guide",

@@ -16,6 +16,7 @@ from typing import Any, NoReturn
 
 import untaught
 from untaught.cli.batch_command import batch_command
+from untaught.cli.film_command import film_command
 from untaught.cli.other_commands import DEMO, STUDIO, completion_command
 from untaught.cli.outputs import complain
 from untaught.cli.parsing import Command, help_of_app, help_of_command, make_app
@@ -88,6 +89,7 @@ def commands(words: Sequence[str] = ()) -> dict[str, Command]:
         *task_commands(words),
         batch_command(words),
         tiles_command(words),
+        film_command(words),
         *again_commands(words),
         *REPORT_COMMANDS,
         DEMO,

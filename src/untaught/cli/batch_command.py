@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 
     from untaught.batches.driver import BatchReport
 
-__all__ = ["batch_command"]
+__all__ = ["batch_command", "readable"]
 
 
 @settings
@@ -215,12 +215,13 @@ def _progress(report: BatchReport, seconds: float) -> str:
     """The last picture, how many there are, and how long the rest will take if it goes on like this."""
     total, left = len(report.rows), len(report.waiting)
     ended = max(1, report.done_now + len(report.failed))
-    more = f", about {_readable(seconds / ended * left)} to go" if left else ""
+    more = f", about {readable(seconds / ended * left)} to go" if left else ""
     failed = f", {len(report.failed)} failed" if report.failed else ""
     return f"{total - left} of {total}{failed}{more}"
 
 
-def _readable(seconds: float) -> str:
+def readable(seconds: float) -> str:
+    """A time in the largest unit that says enough."""
     for size, unit in ((3600, "h"), (60, "min")):
         if seconds >= 2 * size:
             return f"{seconds / size:.0f} {unit}"

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import numpy as np
 import torch
+import torch.nn.functional as F
 from torch import Tensor
 
 from untaught.imaging.block_groups import BLOCK, GROUP, cosines, features, reference_blocks, shrunk, similar_blocks
@@ -32,17 +33,21 @@ _TILE = 192
 """Side of a tile, in pixels. The filter works tile by tile, so that memory does not grow with the picture."""
 
 
-def two_step_filter(noisy: Tensor, noise: float) -> Tensor:
+def two_step_filter(noisy: Tensor, noise: float, share: Tensor | None = None, step: int = _STEP) -> Tensor:
     """Filter a noisy picture by both steps.
 
     Args:
         noisy: (N, C, H, W), float32: the noisy picture.
         noise: standard deviation of its independent normal noise, above 0, in the picture's units.
+        share: (N, C, H, W): of the noise's variance that is there, for each plane of `cosines` over the channels; None
+            for all of it.
+        step: pixels between two reference blocks.
 
     Returns:
         (N, C, H, W). If a side is shorter than a block, the noisy picture itself.
     """
-    return collaborative_filter(_filtered(None, noisy, noise**2), noisy, noise)
+    pilot = _filtered(None, noisy, noise**2, share, step)
+    return _filtered(pilot, noisy, noise**2, share, step)
 
 
 def collaborative_filter(pilot: Tensor, noisy: Tensor, noise: float) -> Tensor:
@@ -62,7 +67,9 @@ def collaborative_filter(pilot: Tensor, noisy: Tensor, noise: float) -> Tensor:
     return _filtered(pilot, noisy, noise**2)
 
 
-def _filtered(pilot: Tensor | None, noisy: Tensor, variance: float) -> Tensor:
+def _filtered(
+    pilot: Tensor | None, noisy: Tensor, variance: float, share: Tensor | None = None, step: int = _STEP
+) -> Tensor:
     """One step, tile by tile: the first one without a pilot."""
     height, width = noisy.shape[-2:]
     if min(height, width) < BLOCK:
@@ -76,7 +83,8 @@ def _filtered(pilot: Tensor | None, noisy: Tensor, variance: float) -> Tensor:
             columns = slice(max(0, left - margin), min(width, left + _TILE + margin))
             for index in range(noisy.shape[0]):
                 part = (index, slice(None), rows, columns)
-                filtered = _tile(None if pilot is None else pilot[part], noisy[part], variance)
+                near, left_over = (None if one is None else one[part] for one in (pilot, share))
+                filtered = _tile(near, noisy[part], variance, left_over, step)
                 inside = filtered[:, top - rows.start :, left - columns.start :][:, :_TILE, :_TILE]
                 result[index, :, top : top + _TILE, left : left + _TILE] = inside
     return result
@@ -112,16 +120,19 @@ def doubting_filter(
     return filtered, noise
 
 
-def _tile(pilot: Tensor | None, noisy: Tensor, variance: float) -> Tensor:
+def _tile(pilot: Tensor | None, noisy: Tensor, variance: float, share: Tensor | None, step: int) -> Tensor:
     """Filter one tile, (C, H, W)."""
     colours = cosines(noisy.shape[0], noisy.device)
     planes = torch.einsum("kc,chw->khw", colours, noisy)
     pilots = None if pilot is None else torch.einsum("kc,chw->khw", colours, pilot)
     compared = features(planes if pilots is None else pilots, [_COMPARED, *[_COMPARED_COLOUR] * (len(planes) - 1)])
-    groups = similar_blocks(compared, *reference_blocks(compared, _STEP), GROUP, _RADIUS)
-    level = noisy.new_full((len(groups),), variance)
+    groups = similar_blocks(compared, *reference_blocks(compared, step), GROUP, _RADIUS)
+    levels = noisy.new_full((len(planes), len(groups)), variance)
+    if share is not None:
+        around = F.avg_pool2d(share[:, None], BLOCK, 1).flatten(1)
+        levels = levels * torch.stack([one[groups.long()].mean(1) for one in around])
     filtered = [
-        shrunk(plane, groups, level, pilot=None if pilots is None else pilots[number], threshold=_THRESHOLD)
+        shrunk(plane, groups, levels[number], pilot=None if pilots is None else pilots[number], threshold=_THRESHOLD)
         for number, plane in enumerate(planes)
     ]
     return torch.einsum("kc,khw->chw", colours, torch.stack(filtered))

@@ -20,7 +20,7 @@ from torch import Tensor
 from untaught.imaging.block_groups import BLOCK, GROUP, REACH, features, reference_blocks, shrunk, similar_blocks
 from untaught.imaging.noise_model import NoiseModel
 
-__all__ = ["Strength", "filter_correlated"]
+__all__ = ["Strength", "filter_correlated", "picture_of", "planes_of"]
 
 Array = NDArray[np.float64]
 
@@ -63,13 +63,14 @@ class Strength:
     blur: float = 0.0
 
 
-def filter_correlated(picture: Array, model: NoiseModel, strength: Strength) -> Array:
+def filter_correlated(picture: Array, model: NoiseModel, strength: Strength, share: Tensor | None = None) -> Array:
     """Remove the noise of a picture.
 
     Args:
         picture: (H, W, C), finite, in [0, 1], at least 8 pixels high and wide.
         model: of its noise.
         strength: how much to remove.
+        share: (K, H, W): of the variance that is there, for each plane of the model; None for all of it.
 
     Returns:
         (H, W, C), in [0, 1].
@@ -80,7 +81,7 @@ def filter_correlated(picture: Array, model: NoiseModel, strength: Strength) -> 
         model = replace(model, spectra=_with_colour_noise(picture, model, strength.colour))
     covariance = model.covariance()
     planes = torch.einsum("kc,hwc->khw", torch.from_numpy(model.planes).float(), torch.from_numpy(picture).float())
-    return _picture(_at_scale(planes, covariance, model, strength, strength.scales), model).clip(0, 1)
+    return picture_of(_at_scale(planes, covariance, model, strength, strength.scales, share), model).clip(0, 1)
 
 
 def _with_colour_noise(picture: Array, model: NoiseModel, share: float) -> Array:
@@ -97,41 +98,67 @@ def _with_colour_noise(picture: Array, model: NoiseModel, share: float) -> Array
     return spectra
 
 
-def _picture(planes: Tensor, model: NoiseModel) -> Array:
+def picture_of(planes: Tensor, model: NoiseModel) -> Array:
+    """The picture of a model's planes, (H, W, C)."""
     picture: Array = np.einsum("kc,khw->hwc", model.planes, planes.double().numpy())
     return picture
 
 
-def _at_scale(planes: Tensor, covariance: Array, model: NoiseModel, strength: Strength, scales: int) -> Tensor:
+def _at_scale(
+    planes: Tensor, covariance: Array, model: NoiseModel, strength: Strength, scales: int, share: Tensor | None
+) -> Tensor:
     """Filter planes, (K, H, W), whose noise has this covariance (K, 8, 8), as a share of the model's variance."""
     height, width = planes.shape[-2:]
     if scales > 1 and min(height, width) >= _SMALLEST:
-        even = F.pad(planes[None], (0, width % 2, 0, height % 2), mode="replicate")
+        even = _even(planes)
         small = F.avg_pool2d(even, 2)
-        change = _at_scale(small[0], _halved(covariance), model, strength, scales - 1) - small[0]
+        less = None if share is None else F.avg_pool2d(_even(share), 2)[0]
+        change = _at_scale(small[0], _halved(covariance), model, strength, scales - 1, less) - small[0]
         soft = _softened(change)[None]
         planes = planes + F.interpolate(soft, size=even.shape[-2:], mode="bilinear")[0, :, :height, :width]
         covariance = _without_coarse(covariance)
     smooth = torch.from_numpy(ndimage.gaussian_filter(planes.numpy(), (0, 1.5, 1.5)))
-    variances = _variances(smooth, model)
+    variances = _variances(smooth, model, share)
     deviation = (variances.mean((1, 2)) * torch.from_numpy(covariance[:, 0, 0]).float()).sqrt()[:, None, None]
     tables = [_shift_table(one) for one in covariance]
     guide = torch.from_numpy(ndimage.gaussian_filter(planes.numpy(), (0, strength.blur, strength.blur)))
     pilot = _step(planes, guide / deviation, variances, tables, strength, None)
     if not strength.second:
         return pilot
-    return _step(planes, pilot / deviation, _variances(pilot, model), tables, strength, pilot)
+    return _step(planes, pilot / deviation, _variances(pilot, model, share), tables, strength, pilot)
 
 
-def _variances(planes: Tensor, model: NoiseModel) -> Tensor:
+def _even(planes: Tensor) -> Tensor:
+    """Planes, (K, H, W), as (1, K, H, W) with even sides."""
+    return F.pad(planes[None], (0, planes.shape[2] % 2, 0, planes.shape[1] % 2), mode="replicate")
+
+
+def _variances(planes: Tensor, model: NoiseModel, share: Tensor | None) -> Tensor:
     """The noise at each value of smooth planes, some rows at a time, to spare memory."""
     found = torch.empty_like(planes)
     for top in range(0, planes.shape[1], _TILE):
         rows = slice(top, top + _TILE)
-        found[:, rows] = torch.from_numpy(model.variances(_picture(planes[:, rows], model)))
+        found[:, rows] = torch.from_numpy(model.variances(picture_of(planes[:, rows], model)))
     if model.structure:
         found *= 1 + (model.structure / model.level) ** 2 * _structured(planes[0], found[0])
-    return found
+    return found if share is None else found * share
+
+
+def planes_of(picture: Array, model: NoiseModel) -> tuple[Tensor, Tensor, Tensor]:
+    """What a filter knows of a picture.
+
+    Args:
+        picture: (H, W, C), in [0, 1].
+        model: of its noise.
+
+    Returns:
+        Its planes, (K, H, W); the variance of their noise, the same shape; and the share of it in each cosine
+        coefficient of a block, (K, 64).
+    """
+    planes = torch.einsum("kc,hwc->khw", torch.from_numpy(model.planes).float(), torch.from_numpy(picture).float())
+    smooth = torch.from_numpy(ndimage.gaussian_filter(planes.numpy(), (0, 1.5, 1.5)))
+    tables = [_shift_table(one) for one in model.covariance()]
+    return planes, _variances(smooth, model, None), torch.stack([one[(len(one) - 1) // 2] for one in tables])
 
 
 def _structured(plane: Tensor, variance: Tensor) -> Tensor:

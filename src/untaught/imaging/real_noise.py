@@ -8,12 +8,12 @@ result is brightened by what sRGB's curve makes of noise of that strength.
 from __future__ import annotations
 
 import functools
-from collections.abc import Callable
 from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
 from scipy import ndimage
+from torch import Tensor
 
 from untaught.imaging.correlated_filter import Strength, filter_correlated
 from untaught.imaging.noise import (
@@ -33,7 +33,7 @@ from untaught.imaging.noise_model import (
     refined,
 )
 
-__all__ = ["Denoised", "model_filter", "noise_model", "remove_noise"]
+__all__ = ["Denoised", "ModelFilter", "model_filter", "noise_model", "remove_noise"]
 
 Array = NDArray[np.float64]
 
@@ -140,18 +140,34 @@ def _has_direction(noisy: Array, model: NoiseModel) -> bool:
     return direction(noisy - filter_correlated(noisy, model, strength)) > _DIRECTION
 
 
-def model_filter(sample: NDArray[np.floating]) -> Callable[[NDArray[np.floating]], Array]:
+@dataclass(frozen=True)
+class ModelFilter:
+    """Removes the noise of a part of a picture, or of a frame of a film, by a model of all of it.
+
+    Attributes:
+        model: of the noise.
+        little: whether there is hardly any, so that everything stays as it is.
+        brightened: whether the bias of a tone curve is undone.
+    """
+
+    model: NoiseModel
+    little: bool
+    brightened: bool
+
+    def __call__(self, picture: NDArray[np.floating], share: Tensor | None = None) -> Array:
+        """The part, (H, W, C), without its noise; ``share`` as for `filter_correlated`."""
+        noisy = picture.astype(np.float64)
+        if self.little:
+            return noisy
+        strength = _strength(self.model, noisy.shape[0] * noisy.shape[1])
+        result = filter_correlated(noisy, self.model, strength, share)
+        return _finished(_with_points(result, noisy, self.model), self.model, brightened=self.brightened)
+
+
+def model_filter(sample: NDArray[np.floating]) -> ModelFilter:
     """What removes the noise of any part of a picture, (H, W, C), by the model of the noise of a sample of it."""
     found = remove_noise(sample)
-    return functools.partial(_filtered, model=found.model, little=found.little, brightened=found.brightened)
-
-
-def _filtered(picture: NDArray[np.floating], *, model: NoiseModel, little: bool, brightened: bool) -> Array:
-    noisy = picture.astype(np.float64)
-    if little:
-        return noisy
-    result = filter_correlated(noisy, model, _strength(model, noisy.shape[0] * noisy.shape[1]))
-    return _finished(_with_points(result, noisy, model), model, brightened=brightened)
+    return ModelFilter(found.model, found.little, found.brightened)
 
 
 def noise_model(picture: Array) -> NoiseModel:
