@@ -8,7 +8,7 @@ import pytest
 import tifffile
 from PIL import Image
 
-from studio_page import choose_task, chosen_task, looks_of, open_photo, start, until
+from studio_page import choose_task, chosen_task, looks_of, open_photo, start, until, visit
 
 playwright = pytest.importorskip("playwright.sync_api", reason="playwright is not installed")
 pytest.importorskip("fastapi", reason="the studio is an extra: pip install 'untaught[studio]'")
@@ -163,3 +163,24 @@ def test_the_end_of_a_job_is_told_in_the_title(page, studio, places):
     studio.post(f"jobs/{job}/continue", {"iterations": 2})
     studio.wait_for(job, "done")
     until(page, "document.title.includes('restored')")
+
+
+SMALL = """() => [...document.querySelectorAll("button, input, select, a, summary, label.check, [role=slider]")]
+    .filter((one) => one.checkVisibility({ visibilityProperty: true }) && !one.closest("dialog, label.check *"))
+    .map((one) => [one.id || one.outerHTML.slice(0, 60), one.closest("label.check") ?? one])
+    .map(([name, one]) => [name, one.getBoundingClientRect()])
+    .filter(([name, { width, height }]) => Math.min(width, height) < 32 && height)
+    .map(([name, { width, height }]) => `${name}: ${width} x ${height}`)"""
+
+
+def test_fingers_find_large_targets(browser, studio, places):
+    with browser.new_context(viewport={"width": 390, "height": 844}, has_touch=True, is_mobile=True) as context:
+        page = context.new_page()
+        visit(page, studio)
+        for place, address in places.items():
+            page.goto(f"{studio.home}/#{address}")
+            page.locator({"home": "#empty", "done": "#download"}.get(place, "#task")).wait_for()
+            page.evaluate("() => { for (const one of document.querySelectorAll('#panel details')) one.open = true; }")
+            assert page.evaluate(SMALL) == [], place
+            assert page.evaluate("() => document.documentElement.scrollWidth") <= 390, place
+            assert page.evaluate(COVERED) == [], place

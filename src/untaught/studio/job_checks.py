@@ -61,6 +61,8 @@ def check_job(
     device = str(settings.get("device", "auto"))
     if devices and not {device, f"{device}:0", device.removesuffix(":0")} & set(devices):
         raise FieldError("device", f"this machine has no device {device}: there are {', '.join(devices)}")
+    if settings.get("volume") and not info.get("pages"):
+        raise FieldError("volume", "this file holds one picture: a volume has several pages, which are its slices")
     if crop is not None:
         _check_region(crop, info["width"], info["height"])
     if mask_need(task) != "none":

@@ -4,6 +4,7 @@
 import { bitmap } from "./api.js";
 import { make } from "./dom.js";
 import { Histogram } from "./histogram.js";
+import { shares } from "./softness.js";
 import { levels } from "./stage.js";
 import { aboutJob, say } from "./words.js";
 
@@ -47,7 +48,7 @@ export class Compare {
   take(facts, before, mask) {
     this.facts = facts;
     this.before = before;
-    this.mask = mask && missingOf(mask, before);
+    this.mask = mask && missingOf(mask, before, facts.settings.feather ?? 0);
   }
 
   // Returns a preview with the pixels of the picture before wherever nothing was marked: previews are smaller JPEGs.
@@ -75,6 +76,12 @@ export class Compare {
     const chosen = $("against").value, options = same.map((one) => make("option", { value: one.id, textContent: aboutJob(one) }));
     $("against").replaceChildren(make("option", { value: "", textContent: say("compare.before") }), ...options);
     $("against").value = same.some((one) => one.id === chosen) ? chosen : "";
+  }
+
+  stopAgainst() {
+    if (!$("against").value) return;
+    $("against").value = "";
+    this.#setAgainst();
   }
 
   async #setAgainst() {
@@ -220,12 +227,13 @@ export class Compare {
   }
 }
 
-// Returns a canvas of the picture's size that is opaque where a mask is dark.
-function missingOf(mask, { width, height }) {
+// Returns a canvas of the picture's size that is opaque where a mask is dark, and less so around it where its edge is soft.
+function missingOf(mask, { width, height }, soft) {
   const canvas = new OffscreenCanvas(width, height), context = canvas.getContext("2d");
   context.drawImage(mask, 0, 0, width, height);
   const image = context.getImageData(0, 0, width, height), { data } = image;
-  for (let at = 0; at < data.length; at += 4) data[at + 3] = data[at] < 128 ? 255 : 0;
+  const marked = Uint8Array.from({ length: width * height }, (_, at) => (data[4 * at] < 128 ? 1 : 0));
+  shares(marked, width, height, { left: 0, top: 0, right: width, bottom: height }, soft).forEach((share, at) => { data[4 * at + 3] = share; });
   context.putImageData(image, 0, 0);
   return canvas;
 }

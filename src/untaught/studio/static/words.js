@@ -27,7 +27,7 @@ export const optionTitle = (name) => (knows(`option.${name}`) ? say(`option.${na
 
 // What a job does, with the settings that were changed; on a narrow card the task comes last.
 export function aboutJob({ task, settings, crop }, narrow = false) {
-  const changed = Object.entries(settings).map(([name, value]) => (name === "recipe" ? recipeTitle(value) : `${optionTitle(name)}: ${[value].flat().join(say("form.to"))}`));
+  const changed = Object.entries(settings).map(([name, value]) => (name === "recipe" ? recipeTitle(value) : value === true ? optionTitle(name) : `${optionTitle(name)}: ${value === false ? say("form.no") : [value].flat().join(say(name === "value_range" ? "form.to" : "form.and"))}`));
   const words = [...changed, crop && say("job.part")];
   return (narrow ? [...words, taskTitle(task)] : [taskTitle(task), ...words]).filter(Boolean).join(" · ");
 }
