@@ -1,6 +1,6 @@
 // What is to be done with the picture: its task, the settings, what it would take, and the start.
 
-import { get, post, set } from "./api.js";
+import { get, post, put, set, suggestedFile } from "./api.js";
 import { make } from "./dom.js";
 import { atField, chosenSettings, control, fill, offerRare, otherRecipes, showFitting } from "./form.js";
 import * as second from "./second.js";
@@ -159,10 +159,25 @@ export function maskChanged() {
 // Pictures that were dropped together can be treated alike, unless each needs something of its own.
 export function showTogether() {
   const { together, picture } = page.current, offer = chosen();
-  const others = offer && together && together.first === picture?.id && offer.mask !== "needed" && !offer.files.some(({ required }) => required) ? together.others : [];
+  const alike = offer && !offer.files.some(({ required }) => required) && (offer.mask !== "needed" || page.painting.found);
+  const others = alike && together && together.first === picture?.id ? together.others : [];
   $("together-part").hidden = !others.length;
-  $("together-text").textContent = say("start.together", { number: others.length });
+  $("together-text").textContent = say(offer?.mask === "needed" ? "start.together-find" : "start.together", { number: others.length });
   return $("together").checked ? others : [];
+}
+
+// Starts a job for a picture that came with this one; where marks are needed, what was looked for here is found there.
+async function startAlike({ id, name }, found) {
+  try {
+    if (found && !(await get(`/pictures/${id}`)).has_mask) { // else the user has marked it already
+      const mask = await suggestedFile(id, found.kind, found.strength);
+      if (!mask) throw new Error(say("start.nothing-found"));
+      await put(`/pictures/${id}/mask`, mask);
+    }
+    await post("/jobs", { picture: id, task: taskcards.chosenTask(), settings: chosenSettings() });
+  } catch (error) {
+    throw new Error(`${name}: ${error.message}`);
+  }
 }
 
 // Says what the job would take, some time after the last change.
@@ -209,10 +224,9 @@ export async function start(region = null) {
     await marks.save();
     const crop = region && [region.left, region.top, region.right - region.left, region.bottom - region.top];
     const added = await post("/jobs", { picture: facts.id, task: taskcards.chosenTask(), settings: chosenSettings(), crop, mask: marks.version });
-    for (const { id, name } of region ? [] : showTogether()) {
-      await post("/jobs", { picture: id, task: taskcards.chosenTask(), settings: chosenSettings() })
-        .catch((error) => { throw new Error(`${name}: ${error.message}`); });
-    }
+    const failed = [], found = chosen().mask === "needed" ? painting.found : null;
+    for (const other of region ? [] : showTogether()) await startAlike(other, found).catch((error) => failed.push(error.message));
+    if (failed.length) addEventListener("hashchange", () => page.complain(new Error(failed.join(" "))), { once: true });
     page.go(`job=${added.id}`);
   } catch (error) {
     page.complain(error);

@@ -240,7 +240,7 @@ export class JobView {
     $("details-title").textContent = say(running ? "job.goes" : "job.went");
     $("notes").textContent = "";
     this.line = facts.progress ?? this.line;
-    if (state === "failed") $("why").textContent = `${facts.message[0]?.toUpperCase() ?? ""}${facts.message.slice(1)}.`;
+    if (state === "failed") $("why").textContent = told(facts.message);
     else if (state === "queued" && facts.full) $("why").textContent = say("job.full");
     else if (state === "queued") $("why").textContent = say("job.waits", { place, waiting });
     else if (state === "cancelled") $("why").textContent = say(this.line ? "job.cancelled-about" : "job.cancelled-early");

@@ -38,6 +38,7 @@ export class Painting {
     });
     this.#showSaved("");
     this.suggestion = new Suggestion(mask);
+    this.found = null; // what was looked for last, and how surely
     $("find-told").hidden = true;
     $("proposal").value = "auto";
     this.lastEnd = this.pixels = null;
@@ -287,7 +288,9 @@ export class Painting {
         const { kind, strength, moving: still } = this.wish;
         this.wish = null;
         const found = await suggested(identity, kind, strength);
-        if (mask === this.mask) this.#suggest(kind, found, still);
+        if (mask !== this.mask) break;
+        this.found = { kind, strength };
+        this.#suggest(kind, found, still);
       }
     } catch (error) {
       this.onError(error);

@@ -229,6 +229,8 @@ export const STRINGS = {
   "start.plan-places": "At most about {time} on this machine, at {places} marked places.",
   "start.iterations": "{iterations} iterations",
   "start.together": "The same for the others that came with it: {number}",
+  "start.together-find": "Find the same in the others that came with it, and restore them: {number}",
+  "start.nothing-found": "nothing of this kind stands out, so it was not started.",
   "start.try": "Try on a region first",
   "start.try-about": "Drag a rectangle over the picture; only that region is restored.",
   "start.try-key": "Esc",

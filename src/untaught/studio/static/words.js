@@ -15,10 +15,18 @@ export function named(name) {
 
 export const recipeTitle = (name) => (knows(`recipe.${name}`) ? say(`recipe.${name}`) : named(name));
 
+// What the program advises to those who use Python or the command line, in the words of the page.
+export function plain(text) {
+  const options = text.replace(/\b\w+=('[^']*'|[^\s,;:]+),? (or )?(?=--)/g, "");
+  const titles = options.replace(/--([a-z][a-z-]+)/g, (flag, name) => (knows(`option.${name.replaceAll("-", "_")}`) ? `“${optionTitle(name.replaceAll("-", "_"))}”` : flag));
+  return titles.replace(/, and more: docs\S+;/, ";");
+}
+
 // A note of the program as a sentence; one that names a recipe says instead what to choose here.
 export function told(note) {
+  if (!note) return "";
   const recipe = recipeOf(note);
-  return recipe && knows(`note.${recipe}`) ? say(`note.${recipe}`) : `${note[0].toUpperCase()}${note.slice(1)}.`;
+  return recipe && knows(`note.${recipe}`) ? say(`note.${recipe}`) : `${note[0].toUpperCase()}${plain(note).slice(1)}.`;
 }
 
 export const recipeOf = (note) => /the recipe ([\w-]+)/.exec(note)?.[1];
