@@ -75,7 +75,12 @@ def test_a_soft_edge_is_set_by_slider_and_keys_and_goes_with_the_job(page, studi
 
 def test_a_preview_fades_as_the_result_does(page):
     """Beyond the edge the picture's own pixels are shown, and at the edge both."""
-    found = page.evaluate("""async () => {
+    found, grown = (page.evaluate(PREVIEW, more) for more in ({}, {"grow": 2}))
+    assert np.abs(np.array(found) - [255, 191, 128, 64, 0, 0]).max() <= 2
+    assert np.abs(np.array(grown) - [255, 255, 255, 191, 128, 0]).max() <= 2
+
+
+PREVIEW = """async (more) => {
         const { Compare } = await import("/static/compare.js");
         const plain = (shade) => {
             const canvas = new OffscreenCanvas(24, 20), context = canvas.getContext("2d");
@@ -90,10 +95,9 @@ def test_a_preview_fades_as_the_result_does(page):
         context.fillRect(8, 6, 4, 4);
         const stage = { onPicture() {}, canvas: document.getElementById("canvas"), draw() {} };
         const compare = Object.create(Compare.prototype);
-        compare.take({ settings: { feather: 3 } }, plain("#000"), mask.transferToImageBitmap());
+        compare.take({ settings: { feather: 3, ...more } }, plain("#000"), mask.transferToImageBitmap());
         const shown = new OffscreenCanvas(24, 20);
         shown.getContext("2d").drawImage(compare.composed(plain("#fff")), 0, 0);
         const { data } = shown.getContext("2d").getImageData(0, 0, 24, 20);
         return [9, 12, 13, 14, 15, 20].map((x) => data[4 * (8 * 24 + x)]);
-    }""")
-    assert np.abs(np.array(found) - [255, 191, 128, 64, 0, 0]).max() <= 2
+    }"""

@@ -48,6 +48,7 @@ def test_no_sentence_stands_in_the_page():
 ADVICE = {
     "say missing_value=0, --missing-value 0, if they are": "say “Values that stand for nothing” 0, if they are",
     "the radius of a named blur: radius=..., or --radius": "the radius of a named blur: “Reach of the blur, in pixels”",
+    "and keep_known=False leaves none": "and “Keep what is not marked as it is” leaves none",
     "allow it by --overwrite": "allow it by --overwrite",
     "WebP can be read, and more: docs/reference/files.md; convert it": "WebP can be read; convert it",
 }

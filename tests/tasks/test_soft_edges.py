@@ -82,7 +82,7 @@ def test_a_volume_fades_in_each_slice(tiny):
 
 def test_what_cannot_be_is_refused(picture):
     known = holed(picture.shape[:2])
-    with pytest.raises(SettingError, match="choose one of them"):
+    with pytest.raises(SettingError, match="network's own output has none"):
         untaught.inpaint(picture, known, feather=2, keep_known=False)
     with pytest.raises(SettingError, match="feather"):
         untaught.inpaint(picture, known, feather=33)

@@ -91,7 +91,9 @@ def _check_options(task: Task, given: Mapping[str, object]) -> dict[str, Any]:
                 text = str(reason)
                 words = name.replace("_", " ")
                 raise FieldError(name, words + text.removeprefix(name) if text.startswith(name) else text) from None
-        raise FieldError("", str(error)) from None
+        # Two that do not go together: at the one that is named first.
+        named = sorted((name for name in given if name in str(error)), key=str(error).index)
+        raise FieldError(named[0] if named else "", str(error)) from None
 
 
 def _check_region(crop: Box, width: int, height: int) -> None:

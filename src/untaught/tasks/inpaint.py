@@ -74,7 +74,7 @@ class FillSettings:
 
     def __post_init__(self) -> None:
         if self.feather and not self.keep_known:
-            raise SettingError("feather fades into known pixels, and keep_known=False returns none: choose one of them")
+            raise SettingError("feather fades into known pixels, and the network's own output has none: choose one")
 
 
 def inpaint(

@@ -48,7 +48,7 @@ export class Compare {
   take(facts, before, mask) {
     this.facts = facts;
     this.before = before;
-    this.mask = mask && missingOf(mask, before, facts.settings.feather ?? 0);
+    this.mask = mask && missingOf(mask, before, facts.settings);
   }
 
   // Returns a preview with the pixels of the picture before wherever nothing was marked: previews are smaller JPEGs.
@@ -228,12 +228,12 @@ export class Compare {
 }
 
 // Returns a canvas of the picture's size that is opaque where a mask is dark, and less so around it where its edge is soft.
-function missingOf(mask, { width, height }, soft) {
+function missingOf(mask, { width, height }, { feather = 0, grow = 0 }) {
   const canvas = new OffscreenCanvas(width, height), context = canvas.getContext("2d");
   context.drawImage(mask, 0, 0, width, height);
   const image = context.getImageData(0, 0, width, height), { data } = image;
   const marked = Uint8Array.from({ length: width * height }, (_, at) => (data[4 * at] < 128 ? 1 : 0));
-  shares(marked, width, height, { left: 0, top: 0, right: width, bottom: height }, soft).forEach((share, at) => { data[4 * at + 3] = share; });
+  shares(marked, width, height, { left: 0, top: 0, right: width, bottom: height }, feather, grow).forEach((share, at) => { data[4 * at + 3] = share; });
   context.putImageData(image, 0, 0);
   return canvas;
 }

@@ -3,10 +3,11 @@
 
 const STRAIGHT = 3, ASLANT = 4;
 
-// Returns one byte per pixel of a box: 255 where `data` is marked, less with each pixel beyond, 0 farther away than `soft`.
-export function shares(data, width, height, { left, top, right, bottom }, soft) {
-  const x0 = Math.max(0, left - soft), y0 = Math.max(0, top - soft), x1 = Math.min(width, right + soft), y1 = Math.min(height, bottom + soft);
-  const wide = x1 - x0, high = y1 - y0, far = STRAIGHT * (soft + 1), distances = new Uint16Array(wide * high).fill(far);
+// Returns one byte per pixel of a box: 255 where `data` is marked, or no farther away than `grow`; less with each pixel beyond,
+// and 0 farther away than `soft` from there.
+export function shares(data, width, height, { left, top, right, bottom }, soft, grow = 0) {
+  const reach = soft + grow, x0 = Math.max(0, left - reach), y0 = Math.max(0, top - reach), x1 = Math.min(width, right + reach), y1 = Math.min(height, bottom + reach);
+  const wide = x1 - x0, high = y1 - y0, far = STRAIGHT * (reach + 1), falls = STRAIGHT * (soft + 1), distances = new Uint16Array(wide * high).fill(far);
   for (let y = 0, to = 0; y < high; y++) {
     for (let x = 0, at = (y0 + y) * width + x0; x < wide; x++, at++, to++) if (data[at]) distances[to] = 0;
   }
@@ -31,7 +32,7 @@ export function shares(data, width, height, { left, top, right, bottom }, soft) 
   }
   const found = new Uint8Array((right - left) * (bottom - top));
   for (let y = top, to = 0; y < bottom; y++) {
-    for (let x = left; x < right; x++, to++) found[to] = Math.round(255 * (1 - distances[(y - y0) * wide + x - x0] / far));
+    for (let x = left; x < right; x++, to++) found[to] = Math.round(255 * Math.min(1, (far - distances[(y - y0) * wide + x - x0]) / falls));
   }
   return found;
 }

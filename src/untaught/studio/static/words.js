@@ -18,7 +18,8 @@ export const recipeTitle = (name) => (knows(`recipe.${name}`) ? say(`recipe.${na
 // What the program advises to those who use Python or the command line, in the words of the page.
 export function plain(text) {
   const options = text.replace(/\b\w+=('[^']*'|[^\s,;:]+),? (or )?(?=--)/g, "");
-  const titles = options.replace(/--([a-z][a-z-]+)/g, (flag, name) => (knows(`option.${name.replaceAll("-", "_")}`) ? `“${optionTitle(name.replaceAll("-", "_"))}”` : flag));
+  const titled = (found, name) => (knows(`option.${name.replaceAll("-", "_")}`) ? `“${optionTitle(name.replaceAll("-", "_"))}”` : found);
+  const titles = options.replace(/--([a-z][a-z-]+)/g, titled).replace(/\b([a-z_]+)=[\w.]+/g, titled);
   return titles.replace(/, and more: docs\S+;/, ";");
 }
 
