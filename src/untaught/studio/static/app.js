@@ -31,6 +31,7 @@ cards.begin({ go, complain, removeOne: job.remove, openExample: opening.openExam
 // Modes ------------------------------------------------------------------------------------------------------------
 
 function setMode(mode) {
+  const changes = document.body.dataset.mode !== mode;
   document.body.dataset.mode = mode;
   $("empty").hidden = mode !== "empty";
   $("panel").hidden = mode === "empty";
@@ -49,6 +50,8 @@ function setMode(mode) {
   }
   $("panel").scrollTop = 0;
   scrollTo(0, 0); // on a phone, where the page scrolls as a whole
+  // What had the focus may be gone: it goes to what is worked on now.
+  if (changes && (document.activeElement === document.body || !document.activeElement?.checkVisibility())) $({ empty: "choose", paint: "canvas", job: "job-title" }[mode]).focus({ preventScroll: true });
 }
 
 function go(address) {
