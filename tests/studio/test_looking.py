@@ -264,3 +264,19 @@ def test_a_film_is_offered_only_where_it_can_be_written(page, studio, monkeypatc
     black = Picture(np.zeros((4, 4), np.uint8))
     with pytest.raises(InputError, match=r"untaught\[video\]"):
         as_film(black, black)
+
+
+def test_the_card_of_a_job_shows_its_result(page, studio, picture, denoised):
+    jobs = [fitted(studio, picture, noise=10 + number) for number in range(6)]
+    small = np.asarray(
+        Image.open(io.BytesIO(studio.client.get(f"jobs/{jobs[0]}/files/thumbnail").content)).convert("L")
+    )
+    whole = np.asarray(Image.open(io.BytesIO(result(studio, jobs[0]))).convert("L"))
+    assert np.abs(small.astype(float) - whole).mean() < 2
+    page.set_viewport_size({"width": 1024, "height": 600})
+    page.goto(f"{studio.home}/#job={denoised}")
+    current = page.locator(f"[data-job='{denoised}'][aria-current=true]")
+    playwright.expect(current).to_be_in_viewport(ratio=0.99)
+    zip_, card = page.locator("#zip").bounding_box(), current.bounding_box()
+    assert card["x"] + card["width"] <= zip_["x"] + 1
+    assert page.locator(f"[data-job='{denoised}'] img").get_attribute("src").split("-")[1] == "done"

@@ -15,7 +15,7 @@ from untaught.imaging.files import write_bytes, write_text
 from untaught.imaging.picture import Picture
 from untaught.imaging.writing import write
 from untaught.studio.job_files import JobRequest
-from untaught.studio.previews import as_shown, heat, slice_of
+from untaught.studio.previews import as_shown, heat, slice_of, thumbnail
 from untaught.studio.storage import write_json
 from untaught.studio.task_schema import command_line
 from untaught.tasks.modelled_noise import Blend, blended
@@ -46,6 +46,7 @@ def write_result(
     write(folder / files["result"], result)
     if result.pixels.dtype != np.uint8 or not files["result"].endswith(".png"):
         write(folder / "view.png", as_shown(slice_of(result, request.page), request.ends))
+    write_bytes(folder / "thumbnail-result.jpg", thumbnail(slice_of(result, request.page), request.ends))
     for name, found in restoration.found.items():
         write(folder / f"{name}{Path(files['result']).suffix}", picture.with_pixels(found))
     if restoration.uncertainty is not None:

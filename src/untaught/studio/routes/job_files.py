@@ -56,9 +56,10 @@ async def _job_file(
     request = services.queue.request(identity)
     files, names = request.files, request.names
     latest = next(reversed(moments(folder).values()), None)
-    result = folder / files["result"]
+    result, of_result = folder / files["result"], folder / "thumbnail-result.jpg"
+    done = services.queue.state(identity).state == "done" and of_result.exists()
     path, name = {
-        "thumbnail": (latest or folder / "thumbnail.jpg", None),
+        "thumbnail": (of_result if done else latest or folder / "thumbnail.jpg", None),
         "picture": (folder / files["picture"], names["picture"]),
         "before": (_before(folder, request), None),
         "mask": (folder / "mask.png", names.get("mask")),

@@ -28,6 +28,8 @@ asking.begin(page);
 opening.begin(page);
 cards.begin({ go, complain, removeOne: job.remove, openExample: opening.openExample });
 
+let moving = false; // whether the page itself goes to another place
+
 // Modes ------------------------------------------------------------------------------------------------------------
 
 function setMode(mode) {
@@ -50,11 +52,14 @@ function setMode(mode) {
   }
   $("panel").scrollTop = 0;
   scrollTo(0, 0); // on a phone, where the page scrolls as a whole
-  // What had the focus may be gone: it goes to what is worked on now.
-  if (changes && (document.activeElement === document.body || !document.activeElement?.checkVisibility())) $({ empty: "choose", paint: "canvas", job: "job-title" }[mode]).focus({ preventScroll: true });
+  // What was pressed may be gone: the focus goes to what is worked on now.
+  const { activeElement: held } = document, isGone = held === document.body ? moving : !held?.checkVisibility();
+  if (changes && isGone) $({ empty: "choose", paint: "canvas", job: "job-title" }[mode]).focus({ preventScroll: true });
+  moving = false;
 }
 
 function go(address) {
+  moving = true;
   if (location.hash.slice(1) === address) arrive();
   else location.hash = address;
 }

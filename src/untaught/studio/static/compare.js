@@ -70,12 +70,12 @@ export class Compare {
     const same = jobs.filter((one) => one.picture === facts.picture && one.id !== facts.id && one.state === "done"
       && JSON.stringify(one.crop) === JSON.stringify(facts.crop) && one.width === facts.width && one.height === facts.height);
     const key = same.map((one) => one.id + aboutJob(one)).join();
-    $("against-part").hidden = !same.length;
     if (key === this.others) return;
     this.others = key;
     const chosen = $("against").value, options = same.map((one) => make("option", { value: one.id, textContent: aboutJob(one) }));
     $("against").replaceChildren(make("option", { value: "", textContent: say("compare.before") }), ...options);
     $("against").value = same.some((one) => one.id === chosen) ? chosen : "";
+    this.#showTools();
   }
 
   stopAgainst() {
@@ -153,6 +153,7 @@ export class Compare {
   #showTools() {
     const { stage } = this, two = Boolean(this.open && stage.after), appears = two && $("compare").hidden;
     $("compare").hidden = !two;
+    $("against-part").hidden = !two || !this.others;
     $("divider").hidden = !two || stage.view !== "divider";
     $("tag-before").hidden = $("tag-after").hidden = !two || stage.view === "after";
     if (appears && stage.fitted) stage.fit();

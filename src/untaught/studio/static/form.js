@@ -66,7 +66,7 @@ function controlOf(described) {
     })), make("p", { className: "muted", textContent: say("form.range-about") }));
     return part;
   }
-  const input = make("input", { type: "text", value: option.kind === "words" ? "" : option.default ?? "", placeholder: say("form.automatic"), autocomplete: "off" });
+  const input = make("input", { type: "text", value: option.kind === "words" ? "" : option.default ?? "", placeholder: say(option.kind === "words" ? "form.none" : "form.automatic"), autocomplete: "off" });
   mark(input, option);
   if (option.kind === "words") input.dataset.several = "";
   return make("label", { className: "field", title: option.about }, make("span", { textContent: option.title }), input);

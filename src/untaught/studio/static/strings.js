@@ -171,6 +171,7 @@ export const STRINGS = {
   "form.no-other": "None: by quality",
   "form.other-about": "Networks and settings as they were published, to compare with. They may take long: the time is told before the start.",
   "form.automatic": "as needed",
+  "form.none": "none",
   "form.record": "Take settings from a record…",
   "form.no-record": "This file is no record of a task that is offered here.",
   "tip.record": "Does again what the record of an earlier job, or of the command line, describes",
