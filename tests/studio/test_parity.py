@@ -20,7 +20,7 @@ pytestmark = [
 
 OPTIONS_ELSEWHERE = {
     "mask_marks": "the page and the server write the mask: white is known; Invert turns one round",
-    "start_from": "checkpoints stay in the folder of a job, which continues from its own",
+    "start_from": "it hardly pays: docs/lab-notes/anytime.md",
 }
 COMMANDS_ELSEWHERE = {
     "invert": "imports code that the user names",
