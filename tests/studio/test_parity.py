@@ -114,11 +114,11 @@ def test_a_result_is_compared_with_a_clean_picture(page, studio, photo):
     distance = ((noisy.astype(float) - clean) ** 2).mean()
     assert near["before"]["psnr"] == pytest.approx(10 * np.log10(255**2 / distance), abs=0.01)
     assert 0 < near["before"]["ssim"] < 1
-    small = io.BytesIO()
-    Image.new("RGB", (30, 20)).save(small, "PNG")
-    refused = studio.client.post(f"jobs/{job}/comparison", content=small.getvalue())
+    other = io.BytesIO()
+    Image.fromarray(np.random.default_rng(1).integers(0, 255, (200, 300, 3), np.uint8)).save(other, "PNG")
+    refused = studio.client.post(f"jobs/{job}/comparison", content=other.getvalue())
     assert refused.status_code == 422
-    assert "30 x 20" in refused.json()["detail"]
+    assert "300 x 200" in refused.json()["detail"]
     page.goto(f"{studio.home}/#job={job}")
     page.locator("#download").wait_for()
     page.click("#details summary")
