@@ -195,7 +195,6 @@ def _read_picture(
         valid, notes = known_by(mask, values, given, marks=marks, grow=grow, missing=missing, hidden=unseen)
         if settings.feather:
             shares, valid = _soft(valid, settings.feather, unseen)
-            notes += (f"the result fades into the picture over {settings.feather} pixels around what is missing",)
         more = {**more, "mask": _as_mask(valid, given)}
     elif missing is not None and (share := float(missing.mean())):
         notes = (f"{share:.1%} of the values are masked, or stand for nothing, and are taken as missing",)

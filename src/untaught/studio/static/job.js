@@ -97,7 +97,7 @@ export class JobView {
     if (facts.id !== this.id) return;
     if (this.facts?.state === "running" && facts.state === "done" && this.compare.wanted === null) this.watched = true;
     this.facts = facts;
-    showSubject(facts.name, `${facts.width} × ${facts.height}`);
+    showSubject(facts.name, `${facts.width} × ${facts.height}`, ...(facts.settings.volume ? [say("picture.slices", facts)] : []));
     if (!this.opened) await this.#openBefore();
     if (facts.id !== this.id) return;
     if (this.#settles()) {

@@ -30,6 +30,7 @@ export const STRINGS = {
   "example.camera": "A scratched photograph",
   "picture.new": "A new picture",
   "picture.range": "{low} to {high}",
+  "picture.slices": "{pages} slices",
   "picture.channels": "{channels} channels, {shown} shown",
   "picture.reading": "Reading {name}…",
   "page.which": "Which page?",
