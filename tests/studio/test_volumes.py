@@ -129,3 +129,11 @@ def test_the_page_offers_it_and_shows_each_slice(page, studio, third, restored, 
     until(page, "location.hash.startsWith('#picture=')")
     choose_task(page, "denoise")
     assert page.is_hidden("[data-option=volume]")
+
+
+def test_channels_that_are_not_shown_are_told(page, tmp_path):
+    values = np.random.default_rng(0).integers(0, 255, (30, 40, 5), np.uint8)
+    tifffile.imwrite(tmp_path / "bands.tif", values, photometric="minisblack", planarconfig="contig")
+    page.set_input_files("#file", tmp_path / "bands.tif")
+    until(page, "location.hash.startsWith('#picture=')")
+    playwright.expect(page.locator("#subject")).to_contain_text("5 channels, 3 shown")
