@@ -41,7 +41,7 @@ def test_keys_are_enough_from_a_file_to_a_download(page, photo):
     chooser.value.set_files(photo / "photo.png")
     page.locator("#tools").wait_for()
     until(page, "location.hash.startsWith('#picture=')")
-    press_until("#canvas")
+    playwright.expect(page.locator("#canvas")).to_be_focused()
     page.keyboard.press("ArrowRight")
     page.keyboard.press("Enter")
     playwright.expect(page.locator("#missing")).to_contain_text("marked")
@@ -54,6 +54,7 @@ def test_keys_are_enough_from_a_file_to_a_download(page, photo):
     page.keyboard.type("3")
     press_until("#start")
     page.keyboard.press("Enter")
+    playwright.expect(page.locator("#job-title")).to_be_focused()
     page.locator("#download").wait_for(timeout=90_000)
     press_until("#download")
     with page.expect_download() as download:

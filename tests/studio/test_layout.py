@@ -8,7 +8,7 @@ import pytest
 import tifffile
 from PIL import Image
 
-from studio_page import choose_task, chosen_task, looks_of, open_photo, start, until
+from studio_page import choose_task, chosen_task, looks_of, open_photo, start, until, visit
 
 playwright = pytest.importorskip("playwright.sync_api", reason="playwright is not installed")
 pytest.importorskip("fastapi", reason="the studio is an extra: pip install 'untaught[studio]'")
@@ -157,9 +157,58 @@ def test_several_pictures_at_once_and_their_results(page, studio, photo, places)
     assert not list(studio.folder.glob(".results-*"))
 
 
+def test_what_was_found_in_one_is_found_in_the_others_that_came_with_it(page, studio, tmp_path):
+    random = np.random.default_rng(0)
+    for number, line in enumerate((30, 60)):
+        scan = random.normal(120, 3, (96, 96)).clip(0, 255).astype(np.uint8)
+        scan[10:86, line : line + 2] = 250
+        Image.fromarray(scan).save(tmp_path / f"scan{number}.png")
+    Image.new("L", (96, 96), 120).save(tmp_path / "clean.png")
+    page.set_input_files("#file", [tmp_path / name for name in ("scan0.png", "scan1.png", "clean.png")])
+    page.locator("#tools").wait_for()
+    studio.wait_until(lambda: "clean" in [one["name"] for one in studio.get("pictures")["pictures"]])
+    choose_task(page, "inpaint")
+    assert page.is_hidden("#together-part")
+    page.select_option("#proposal", "scratches")
+    page.click("#propose")
+    playwright.expect(page.locator("#together-text")).to_contain_text("Find the same in the others", timeout=20_000)
+    page.check("#together")
+    start(page, 100_000)
+    playwright.expect(page.locator("#notice")).to_contain_text("clean: nothing of this kind stands out")
+    jobs = {one["name"]: one for one in studio.get("jobs")["jobs"] if one["name"].startswith(("scan", "clean"))}
+    assert set(jobs) == {"scan0", "scan1"}
+    known = Image.open(io.BytesIO(studio.client.get(f"jobs/{jobs['scan1']['id']}/files/mask").content))
+    missing = np.asarray(known.convert("L")) == 0
+    assert missing[20:76, 60:62].all()
+    assert not missing[:, :50].any()
+    for one in jobs.values():
+        studio.post(f"jobs/{one['id']}/cancel")
+
+
 def test_the_end_of_a_job_is_told_in_the_title(page, studio, places):
     job = places["done"].removeprefix("job=")
     page.evaluate("() => Object.defineProperty(document, 'hidden', { value: true, configurable: true })")
     studio.post(f"jobs/{job}/continue", {"iterations": 2})
     studio.wait_for(job, "done")
     until(page, "document.title.includes('restored')")
+
+
+SMALL = """() => [...document.querySelectorAll("button, input, select, a, summary, label.check, [role=slider]")]
+    .filter((one) => one.checkVisibility({ visibilityProperty: true }) && !one.closest("dialog, label.check *"))
+    .map((one) => [one.id || one.outerHTML.slice(0, 60), one.closest("label.check") ?? one])
+    .map(([name, one]) => [name, one.getBoundingClientRect()])
+    .filter(([name, { width, height }]) => Math.min(width, height) < 32 && height)
+    .map(([name, { width, height }]) => `${name}: ${width} x ${height}`)"""
+
+
+def test_fingers_find_large_targets(browser, studio, places):
+    with browser.new_context(viewport={"width": 390, "height": 844}, has_touch=True, is_mobile=True) as context:
+        page = context.new_page()
+        visit(page, studio)
+        for place, address in places.items():
+            page.goto(f"{studio.home}/#{address}")
+            page.locator({"home": "#empty", "done": "#download"}.get(place, "#task")).wait_for()
+            page.evaluate("() => { for (const one of document.querySelectorAll('#panel details')) one.open = true; }")
+            assert page.evaluate(SMALL) == [], place
+            assert page.evaluate("() => document.documentElement.scrollWidth") <= 390, place
+            assert page.evaluate(COVERED) == [], place

@@ -83,7 +83,7 @@ def test_a_deep_picture_with_holes_becomes_a_jpeg(values, tmp_path, monkeypatch)
     from untaught.imaging.picture import Picture
     from untaught.imaging.reading import read
     from untaught.imaging.writing import write
-    from untaught.studio.file_reader import export
+    from untaught.studio.exports import export
 
     monkeypatch.chdir(tmp_path)
     top = 65535 if values is np.uint16 else 1
@@ -224,3 +224,59 @@ def pixels(page):
             () => resolve(document.getElementById('canvas').toDataURL().split(',')[1]))))"""
     )
     return np.asarray(Image.open(io.BytesIO(base64.b64decode(data))).convert("RGBA"))
+
+
+def test_a_film_of_before_and_after(tmp_path, monkeypatch):
+    av = pytest.importorskip("av")
+    from untaught.imaging.picture import Picture
+    from untaught.imaging.writing import write
+    from untaught.studio.exports import export
+
+    monkeypatch.chdir(tmp_path)
+    write("before.png", Picture(np.full((41, 63), 20, np.uint8)))
+    write("after.png", Picture(np.full((41, 63, 3), 230, np.uint8)))
+    export("after.png", "after.png", "before.png", "export.mp4", "mp4", "95")
+    with av.open("export.mp4") as film:
+        frames = [frame.to_ndarray(format="gray") for frame in film.decode(video=0)]
+        assert film.streams.video[0].codec_context.name == "h264"
+    assert frames[0].shape == (40, 62)
+    assert np.abs(frames[0].astype(int) - 20).max() < 8
+    assert np.abs(frames[-1].astype(int) - 230).max() < 8
+    middle = frames[len(frames) * 50 // 114]
+    assert middle[:, 4].mean() > 200
+    assert middle[:, -4].mean() < 40
+
+
+def test_a_film_is_offered_only_where_it_can_be_written(page, studio, monkeypatch):
+    import importlib.util
+
+    from untaught.errors import InputError
+    from untaught.imaging.picture import Picture
+    from untaught.studio import exports
+    from untaught.studio.previews import as_film
+
+    can = importlib.util.find_spec("av") is not None
+    assert ("mp4" in studio.get("tasks")["exports"]) is can
+    assert page.evaluate("() => document.querySelector('#format [value=mp4]').hidden") is not can
+    monkeypatch.setitem(__import__("sys").modules, "av", None)
+    monkeypatch.setattr(importlib.util, "find_spec", lambda _: None)
+    assert "mp4" not in exports.offered()
+    black = Picture(np.zeros((4, 4), np.uint8))
+    with pytest.raises(InputError, match=r"untaught\[video\]"):
+        as_film(black, black)
+
+
+def test_the_card_of_a_job_shows_its_result(page, studio, picture, denoised):
+    jobs = [fitted(studio, picture, noise=10 + number) for number in range(6)]
+    small = np.asarray(
+        Image.open(io.BytesIO(studio.client.get(f"jobs/{jobs[0]}/files/thumbnail").content)).convert("L")
+    )
+    whole = np.asarray(Image.open(io.BytesIO(result(studio, jobs[0]))).convert("L"))
+    assert np.abs(small.astype(float) - whole).mean() < 2
+    page.set_viewport_size({"width": 1024, "height": 600})
+    page.goto(f"{studio.home}/#job={denoised}")
+    current = page.locator(f"[data-job='{denoised}'][aria-current=true]")
+    playwright.expect(current).to_be_in_viewport(ratio=0.99)
+    zip_, card = page.locator("#zip").bounding_box(), current.bounding_box()
+    assert card["x"] + card["width"] <= zip_["x"] + 1
+    assert page.locator(f"[data-job='{denoised}'] img").get_attribute("src").split("-")[1] == "done"

@@ -133,3 +133,69 @@ def test_a_session_that_has_ended_is_told(browser, tmp_path):
         playwright.expect(page.locator("#empty-notice")).to_contain_text("session has ended")
         visit(context.new_page(), studio)
         until(page, "document.getElementById('connection').hidden")
+
+
+def test_a_notification_tells_of_the_end_where_it_is_allowed(page, studio, picture):
+    page.evaluate("""() => {
+        window.told = [];
+        window.Notification = class {
+            static permission = "granted";
+            constructor(title, { body }) { window.told.push(body); }
+        };
+        Object.defineProperty(document, "hidden", { value: true, configurable: true });
+    }""")
+    job = studio.post("jobs", {"picture": picture, **SHORT}, 201)["id"]
+    studio.wait_for(job, "done")
+    until(page, "window.told.length")
+    assert page.evaluate("() => window.told") == ["photo: restored"]
+    assert page.title().startswith("photo: restored")
+    page.evaluate("""() => {
+        Object.defineProperty(document, "hidden", { value: false, configurable: true });
+        dispatchEvent(new Event("visibilitychange"));
+    }""")
+    assert page.title() == "untaught studio"
+
+
+def test_the_result_is_copied_as_a_picture(page, studio, picture):
+    page.context.grant_permissions(["clipboard-read", "clipboard-write"])
+    job = studio.post("jobs", {"picture": picture, **SHORT}, 201)["id"]
+    studio.wait_for(job, "done")
+    page.goto(f"{studio.home}/#job={job}")
+    page.click("#copy-picture")
+    playwright.expect(page.locator("#copy-picture")).to_have_text("Copied")
+    size = page.evaluate("""async () => {
+        const [item] = await navigator.clipboard.read();
+        const { width, height } = await createImageBitmap(await item.getType("image/png"));
+        return [width, height];
+    }""")
+    assert size == [64, 64]
+
+
+def test_the_loupe_shows_before_at_its_left_and_after_at_its_right(page):
+    """Two plain pictures on a stage of their own; a pixel is looked at on each side of the loupe."""
+    seen = page.evaluate("""async () => {
+        const { Stage } = await import("/static/stage.js"), canvas = document.createElement("canvas");
+        canvas.style.cssText = "position: fixed; inset: 0; width: 600px; height: 400px";
+        const parent = document.createElement("div");
+        parent.append(canvas);
+        document.body.append(parent);
+        const plain = (shade) => {
+            const image = new ImageData(64, 64);
+            new Uint32Array(image.data.buffer).fill(shade);
+            return createImageBitmap(image);
+        };
+        const stage = new Stage(canvas);
+        await stage.open(await plain(0xffffffff), 64, 64);
+        await stage.setAfter(await plain(0xff202020));
+        stage.view = "after";
+        stage.loupe = true;
+        stage.pointer = [300, 200];
+        stage.draw();
+        await new Promise((done) => requestAnimationFrame(() => requestAnimationFrame(done)));
+        const scale = devicePixelRatio;
+        const at = (x) => canvas.getContext("2d").getImageData(x * scale, 200 * scale, 1, 1).data[0];
+        const found = [at(260), at(340)];
+        parent.remove();
+        return found;
+    }""")
+    assert seen == [255, 32]

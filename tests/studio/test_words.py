@@ -1,6 +1,9 @@
 """The sentences of the page stand in one file, so that they can be translated."""
 
+import json
 import re
+import shutil
+import subprocess
 from pathlib import Path
 
 import pytest
@@ -40,6 +43,23 @@ def test_no_sentence_stands_in_the_page():
     shown = re.sub(r"<[^>]*>|<!--.*?-->", "", brand, flags=re.DOTALL)
     assert re.findall(r"[^\W\d_]{2,}", shown) == []
     assert re.findall(r'\s(?:title|aria-label|placeholder|alt)="[^"]+"', html) == []
+
+
+ADVICE = {
+    "say missing_value=0, --missing-value 0, if they are": "say “Values that stand for nothing” 0, if they are",
+    "the radius of a named blur: radius=..., or --radius": "the radius of a named blur: “Reach of the blur, in pixels”",
+    "and keep_known=False leaves none": "and “Keep what is not marked as it is” leaves none",
+    "allow it by --overwrite": "allow it by --overwrite",
+    "WebP can be read, and more: docs/reference/files.md; convert it": "WebP can be read; convert it",
+}
+
+
+@pytest.mark.skipif(shutil.which("node") is None, reason="node is not installed")
+def test_advice_names_the_fields_of_the_page():
+    code = "import { plain } from './words.js'; console.log(JSON.stringify(JSON.parse(process.argv[1]).map(plain)));"
+    words = ["node", "--input-type=module", "-e", code, json.dumps(list(ADVICE))]
+    done = subprocess.run(words, cwd=STATIC, capture_output=True, text=True, check=True)
+    assert json.loads(done.stdout) == list(ADVICE.values())
 
 
 def test_every_key_is_there_and_every_sentence_is_used():

@@ -186,7 +186,7 @@ def test_diverging_for_good_keeps_the_best_so_far(picture, mask, tiny, monkeypat
         ({"precision": "float16"}, "auto, float32, bfloat16"),
         (
             {"itertions": 5},
-            "unknown option itertions: there are mask, mask_marks, keep_known, grow, recipe, iterations",
+            "unknown option itertions: there are mask, mask_marks, keep_known, grow, feather, recipe, iterations",
         ),
     ],
 )

@@ -17,7 +17,6 @@ full. Messages name the upload as "the file", so that they tell a client nothing
 from __future__ import annotations
 
 import base64
-import dataclasses
 import functools
 import io
 import json
@@ -37,6 +36,7 @@ from PIL import Image
 
 from untaught.errors import InputError, PictureError
 from untaught.imaging import reading
+from untaught.imaging.comparison import closeness
 from untaught.imaging.damage import dropped_pixels, scratches, writing
 from untaught.imaging.detection.proposal import Search, propose
 from untaught.imaging.files import write_bytes
@@ -44,7 +44,8 @@ from untaught.imaging.formats.registry import FORMATS
 from untaught.imaging.jpeg_tables import read_compression
 from untaught.imaging.picture import Picture, check_size
 from untaught.imaging.writing import check_writable, write
-from untaught.studio.previews import as_shown, film, in_turns, shown_range, side_by_side, thumbnail
+from untaught.studio.exports import export
+from untaught.studio.previews import as_shown, film, shown_range, thumbnail
 from untaught.studio.storage import is_full
 
 __all__ = ["FULL", "main"]
@@ -256,24 +257,59 @@ def _damage(pixels: NDArray[Any], least: float) -> dict[str, float]:
     return {name: shares[name] for name in shares if name in _CARDS and shares[name] > least}
 
 
-def export(result: str, view: str, before: str, name: str, form: str, quality: str) -> dict[str, Any]:
-    """Write the picture in a file in another format, or with the one before: next to it, or in turns."""
-    if form in ("pair", "gif"):
-        pair = reading.read(before), reading.read(view)
-        if form == "pair":
-            write(name, side_by_side(*pair))
-        else:
-            write_bytes(name, in_turns(*pair))
-        return {}
-    picture = reading.read(result)
-    try:
-        check_writable(name, picture)
-    except PictureError:
-        # The format holds no more than 8 bits, or three colours.
-        shown = as_shown(reading.read(view))
-        picture = dataclasses.replace(shown, alpha=None) if form == "jpeg" else shown
-    write(name, picture, quality=int(quality))
+def export_result(*words: str) -> dict[str, Any]:
+    """Write a result in another form, see `untaught.studio.exports`."""
+    export(*words)
     return {}
+
+
+def read_slice(source: str, number: str, low: str, high: str) -> dict[str, Any]:
+    """Write ``slice.png``, a slice of the volume in a file as a browser shows it.
+
+    Args:
+        source: path of the file.
+        number: of the slice, from 1.
+        low: the value that is shown as black; empty for what `shown_range` says of the slice.
+        high: the value of white.
+    """
+    picture = reading.read(source, page=int(number))
+    write("slice.png", as_shown(picture, (float(low), float(high)) if low else None))
+    return {}
+
+
+def compare(result: str, before: str, pages: str, page: str) -> dict[str, Any]:
+    """Tell how near the result in a file is to the uploaded picture, and how near the one before was.
+
+    Args:
+        result: path of the result.
+        before: path of the picture before.
+        pages: of a volume; empty for a picture.
+        page: of the picture before; empty for its only one.
+
+    Returns:
+        PSNR, in dB, and SSIM of "after" and "before", None where they cannot be told: of equal pictures, and of a
+        picture of another size.
+
+    Raises:
+        InputError: if the upload is no picture of the size of the result.
+    """
+    _as_png()
+    whole = bool(pages)
+    clean, made = reading.read("file", volume=whole), reading.read(result, volume=whole)
+    given = reading.read(before, volume=whole, page=None if whole else _number(page))
+    low, high = shown_range(clean)
+
+    def nearness(picture: Picture) -> dict[str, float | None]:
+        shape = (*picture.size, -1)
+        values, wanted = ((one.pixels.reshape(shape) - low) / (high - low) for one in (picture, clean))
+        near = closeness(values.astype(np.float32), wanted.astype(np.float32))
+        return {name: value if math.isfinite(value) else None for name, value in vars(near).items()}
+
+    if made.size != clean.size:
+        found, wanted = (" x ".join(map(str, one.size[::-1])) for one in (clean, made))
+        raise PictureError(f"file has {found} pixels, and the result {wanted}: choose the same picture, undamaged")
+    same = given.size == clean.size and given.channels == clean.channels
+    return {"after": nearness(made), "before": nearness(given) if same else None}
 
 
 def make_film() -> dict[str, Any]:
@@ -314,7 +350,9 @@ _ACTIONS: dict[str, Callable[..., dict[str, Any]]] = {
     "second": read_second,
     "inspection": inspect_picture,
     "film": make_film,
-    "export": export,
+    "export": export_result,
+    "slice": read_slice,
+    "compare": compare,
     "examples": make_examples,
 }
 

@@ -61,6 +61,8 @@ def check_job(
     device = str(settings.get("device", "auto"))
     if devices and not {device, f"{device}:0", device.removesuffix(":0")} & set(devices):
         raise FieldError("device", f"this machine has no device {device}: there are {', '.join(devices)}")
+    if settings.get("volume") and not info.get("pages"):
+        raise FieldError("volume", "this file holds one picture: a volume has several pages, which are its slices")
     if crop is not None:
         _check_region(crop, info["width"], info["height"])
     if mask_need(task) != "none":
@@ -89,7 +91,9 @@ def _check_options(task: Task, given: Mapping[str, object]) -> dict[str, Any]:
                 text = str(reason)
                 words = name.replace("_", " ")
                 raise FieldError(name, words + text.removeprefix(name) if text.startswith(name) else text) from None
-        raise FieldError("", str(error)) from None
+        # Two that do not go together: at the one that is named first.
+        named = sorted((name for name in given if name in str(error)), key=str(error).index)
+        raise FieldError(named[0] if named else "", str(error)) from None
 
 
 def _check_region(crop: Box, width: int, height: int) -> None:

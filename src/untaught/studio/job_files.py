@@ -69,6 +69,7 @@ class JobRequest(_JobFile):
         continue_for: extra iterations, one number for each time that the user continued the job.
         mask: `mask_version` of the marks that the job was given; empty if there are none.
         page: of the file that the picture was uploaded in, from 1; None if it has only one.
+        pages: how many that file has; None if it has only one.
         shown: the values that are shown as black and white; None in the jobs of earlier versions.
     """
 
@@ -88,6 +89,7 @@ class JobRequest(_JobFile):
     continue_for: list[int]
     mask: str = ""
     page: int | None = None
+    pages: int | None = None
     shown: tuple[FiniteFloat, FiniteFloat] | None = None
 
     @property
@@ -103,9 +105,14 @@ class JobRequest(_JobFile):
         return f"{device}:0" if device in ("cuda", "xpu") else device
 
     @property
+    def is_volume(self) -> bool:
+        """Whether all pages are restored together; the page is the slice that is shown then."""
+        return bool(self.settings.get("volume"))
+
+    @property
     def own_page(self) -> int | None:
-        """The page of the job's own file; that of a region has only one."""
-        return self.page if self.crop is None else None
+        """The page of the job's own file to restore; that of a region has only one, and a volume has all."""
+        return self.page if self.crop is None and not self.is_volume else None
 
     @field_validator("names", "files")
     @classmethod

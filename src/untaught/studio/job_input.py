@@ -33,7 +33,8 @@ def read_job(folder: Path, request: JobRequest) -> tuple[Job, Picture]:
     else:
         options["mask_marks"] = "known"  # the page and the server write it: white is known
     if request.crop is not None or request.settings.get("value_range"):
-        picture = reading.read(sources["picture"], page=request.own_page)
+        shown_page = request.page if request.is_volume else request.own_page
+        picture = reading.read(sources["picture"], page=shown_page)
         writing.write(folder / "before.png", as_shown(picture, request.ends))
     return prepared(request.task, sources, options, page=request.own_page)
 
@@ -49,7 +50,10 @@ def _cut_region(folder: Path, request: JobRequest) -> None:
         sources += [(path.name, name) for path in folder.glob(f"whole-{role}.*") if role != "mask"]
     for source, target in sources:
         if (folder / source).exists() and not (folder / target).exists():
-            whole = reading.read(folder / source, page=request.page if source == request.whole else None)
+            is_volume = request.is_volume and source == request.whole
+            page = None if is_volume or source != request.whole else request.page
+            whole = reading.read(folder / source, volume=is_volume, page=page)
+            pixels = whole.pixels[:, *window] if is_volume else whole.pixels[window]
             alpha = None if whole.alpha is None else np.ascontiguousarray(whole.alpha[window])
             metadata = whole.metadata.cut(height, width)
-            writing.write(folder / target, Picture(np.ascontiguousarray(whole.pixels[window]), alpha, metadata))
+            writing.write(folder / target, Picture(np.ascontiguousarray(pixels), alpha, metadata, volume=is_volume))

@@ -82,12 +82,20 @@ class ProgressWriter:
         folder: of the job.
         log: from `open_log`.
         ends: the values that are shown as black and white; those of the fit if None.
+        slice_: the slice of a volume that is shown, from 1; None for the first.
     """
 
     def __init__(
-        self, job: Job, picture: Picture, folder: Path, log: IO[str], ends: tuple[float, float] | None = None
+        self,
+        job: Job,
+        picture: Picture,
+        folder: Path,
+        log: IO[str],
+        ends: tuple[float, float] | None = None,
+        slice_: int | None = None,
     ) -> None:
         self._job = job
+        self._slice = (slice_ or 1) - 1
         self._run: Run | None = None
         self._profile = None if picture.metadata.cmyk else picture.metadata.icc_profile
         self._log = log
@@ -191,7 +199,12 @@ class ProgressWriter:
 
     def _shown(self, state: State) -> Image.Image:
         """Return the picture so far with 8 bits, and no larger than a screen."""
-        values = self._job.preview(state, _LONGEST_SIDE) * self._gain + self._offset
+        values = self._job.preview(state, _LONGEST_SIDE)
+        if self._job.problem.layout.volume:
+            values = values[self._slice]
+            step = max(1, -(-max(values.shape[:2]) // _LONGEST_SIDE))
+            values = values[::step, ::step]
+        values = values * self._gain + self._offset
         pixels = (values.clip(0, 1) * 255).round().astype(np.uint8)
         if pixels.shape[2] != 3:
             pixels = pixels[..., :3] if pixels.shape[2] > 3 else pixels[..., 0]

@@ -15,7 +15,7 @@ from untaught.imaging.files import write_bytes, write_text
 from untaught.imaging.picture import Picture
 from untaught.imaging.writing import write
 from untaught.studio.job_files import JobRequest
-from untaught.studio.previews import as_shown, heat
+from untaught.studio.previews import as_shown, heat, slice_of, thumbnail
 from untaught.studio.storage import write_json
 from untaught.studio.task_schema import command_line
 from untaught.tasks.modelled_noise import Blend, blended
@@ -45,12 +45,14 @@ def write_result(
     result = picture.with_pixels(restoration.picture)
     write(folder / files["result"], result)
     if result.pixels.dtype != np.uint8 or not files["result"].endswith(".png"):
-        write(folder / "view.png", as_shown(result, request.ends))
+        write(folder / "view.png", as_shown(slice_of(result, request.page), request.ends))
+    write_bytes(folder / "thumbnail-result.jpg", thumbnail(slice_of(result, request.page), request.ends))
     for name, found in restoration.found.items():
         write(folder / f"{name}{Path(files['result']).suffix}", picture.with_pixels(found))
     if restoration.uncertainty is not None:
-        write(folder / "uncertainty.tif", Picture(restoration.uncertainty.astype("float32")))
-        write_bytes(folder / "uncertainty.png", heat(restoration.uncertainty))
+        width = Picture(restoration.uncertainty.astype("float32"), volume=picture.volume)
+        write(folder / "uncertainty.tif", width)
+        write_bytes(folder / "uncertainty.png", heat(slice_of(width, request.page).pixels))
     present = {role: folder / name for role, name in files.items() if role != "result" and (folder / name).exists()}
     task = find_task(job.task)
     # A mask that is mostly black could be taken for one the other way round.
@@ -65,6 +67,7 @@ def write_result(
             **{option.name: settings.get(option.name, option.default) for option in task.own_options},
             **({"mask_marks": "known"} if marks else {}),
             "value_range": settings.get("value_range"),
+            **{name: settings[name] for name in ("missing_value", "volume") if name in settings},
             **({"page": request.own_page} if request.own_page else {}),
         },
     )
@@ -83,4 +86,5 @@ def _write_strengths(folder: Path, request: JobRequest, job: Job, picture: Pictu
         return
     for name, strength in _STRENGTHS.items():
         values = from_tensor(blended(step.latest, step.noisy, strength), problem.kept, problem.layout)
-        write(folder / name, as_shown(picture.with_pixels(values), request.ends))
+        shown = as_shown(slice_of(picture.with_pixels(values), request.page), request.ends)
+        write(folder / name, shown)

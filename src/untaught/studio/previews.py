@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import math
 from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
@@ -14,11 +15,26 @@ from PIL import Image
 from untaught.errors import InputError
 from untaught.imaging.picture import Picture
 
-__all__ = ["as_jpeg", "as_shown", "film", "heat", "in_turns", "shown_range", "side_by_side", "thumbnail"]
+__all__ = [
+    "as_film",
+    "as_jpeg",
+    "as_shown",
+    "film",
+    "heat",
+    "in_turns",
+    "shown_range",
+    "side_by_side",
+    "slice_of",
+    "thumbnail",
+]
 
 _FILM_SIDE = 480
 _THUMBNAIL_SIDE = 192
 _TURNS_SIDE = 960
+_VIDEO_SIDE = 1920
+_VIDEO_RATE = 25
+_WIPE = (*[0.0] * 30, *(0.5 - 0.5 * math.cos(math.pi * step / 40) for step in range(1, 40)), *[1.0] * 45)
+"""How much of the picture after each frame of a film shows: a second of the one before, a wipe, and the one after."""
 _SAMPLES = 1 << 20
 
 Ends = tuple[float, float]
@@ -70,6 +86,11 @@ def as_shown(picture: Picture, ends: Ends | None = None) -> Picture:
     return Picture(np.ascontiguousarray(eight), alpha, type(metadata)(icc_profile=metadata.icc_profile))
 
 
+def slice_of(picture: Picture, number: int | None) -> Picture:
+    """Return the slice of a volume that is shown, counted from 1; another picture is returned as it is."""
+    return Picture(picture.pixels[(number or 1) - 1]) if picture.volume else picture
+
+
 def _eight_bits(values: NDArray[Any], ends: Ends) -> NDArray[np.uint8]:
     low, high = ends
     if values.dtype == np.uint8 and ends == (0.0, 255.0):
@@ -113,6 +134,40 @@ def in_turns(before: Picture, after: Picture) -> bytes:
     second.thumbnail((_TURNS_SIDE, _TURNS_SIDE))
     first = _image(before).resize(second.size, Image.Resampling.LANCZOS)
     return _gif([first, second], [1200, 1800])
+
+
+def as_film(before: Picture, after: Picture) -> bytes:
+    """Return an MP4 film in which one picture wipes over the other, at most 1920 pixels a side.
+
+    Raises:
+        InputError: without the library for films.
+    """
+    try:
+        import av
+    except ImportError:
+        raise InputError("films are written by PyAV, which is not installed: pip install 'untaught[film]'") from None
+    second = _image(after)
+    second.thumbnail((_VIDEO_SIDE, _VIDEO_SIDE))
+    second = second.resize((max(2, second.width // 2 * 2), max(2, second.height // 2 * 2)))  # H.264 halves the colours
+    first = _image(before).resize(second.size, Image.Resampling.LANCZOS)
+    buffer = io.BytesIO()
+    with av.open(buffer, "w", format="mp4") as container:
+        stream = container.add_stream("libx264", rate=_VIDEO_RATE, options={"crf": "16", "preset": "medium"})
+        stream.width, stream.height, stream.pix_fmt = *second.size, "yuv420p"
+        for share in _WIPE:
+            packets = stream.encode(av.VideoFrame.from_image(_wiped(first, second, share)))
+            container.mux(packets)
+        container.mux(stream.encode())
+    return buffer.getvalue()
+
+
+def _wiped(before: Image.Image, after: Image.Image, share: float) -> Image.Image:
+    """The picture after, from the left to a share of the width, and the one before."""
+    frame, place = before.copy(), round(share * before.width)
+    frame.paste(after.crop((0, 0, place, after.height)))
+    if 0 < place < frame.width:
+        frame.paste("white", (place, 0, min(frame.width, place + max(1, frame.width // 400)), frame.height))
+    return frame
 
 
 def _image(picture: Picture, ends: Ends | None = None) -> Image.Image:

@@ -18,7 +18,7 @@ from typing import Any
 from untaught.studio.job_files import FINAL, JobRequest, JobState, Status
 from untaught.studio.spare_worker import SpareWorker
 from untaught.studio.storage import DamagedError, FullError, MissingError, Store, set_file_aside
-from untaught.studio.worker_process import DONE, FULL, PAUSED, Wish, WorkerProcess
+from untaught.studio.worker_process import DONE, FULL, PAUSED, Machine, Wish, WorkerProcess
 
 __all__ = ["Queue", "RefusedError"]
 
@@ -54,7 +54,7 @@ class Queue:
         self.changes = 0
         self.full = False
         self._full_until = 0.0
-        self._devices: tuple[str, ...] = ()
+        self._machine = Machine()
         self._requests: dict[str, JobRequest] = {}
         self._states: dict[str, JobState] = {}
         self._workers: dict[str, WorkerProcess] = {}
@@ -139,11 +139,11 @@ class Queue:
         return max((log.stat().st_mtime for log in logs if log.exists()), default=0.0)
 
     @property
-    def devices(self) -> tuple[str, ...]:
-        """The devices of this machine; empty until the first worker has told them."""
-        told = [self._spare.devices, *(worker.devices for worker in self._workers.values())]
-        self._devices = next(filter(None, told), self._devices)
-        return self._devices
+    def machine(self) -> Machine:
+        """What this machine has; without devices until the first worker has told it."""
+        told = [self._spare.machine, *(worker.machine for worker in self._workers.values())]
+        self._machine = next(filter(None, told), self._machine)
+        return self._machine
 
     def running(self) -> list[Path]:
         """Return the folders of the running jobs."""

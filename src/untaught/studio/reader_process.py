@@ -24,8 +24,8 @@ __all__ = ["UNREADABLE", "Readers", "ending"]
 UNREADABLE = "the file could not be read: it is damaged, or takes too much memory"
 
 _MOST = 2
-_SLOW = ("inspection", "film", "examples")
-"""Actions that nobody waits for: one at a time, beside the others."""
+_SLOW = ("inspection", "film", "examples", "compare")
+"""Actions that nobody waits for, or that may take long: one at a time, beside the others."""
 
 _SECONDS = 120.0
 _REFUSED, _FULL = 2, 3

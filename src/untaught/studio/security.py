@@ -16,6 +16,7 @@ Paths are no subject here: routes accept only names of 16 hexadecimal digits (se
 from __future__ import annotations
 
 import ipaddress
+import re
 import secrets
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -44,6 +45,8 @@ _HEADERS = {
 }
 _LOCAL = ("127.0.0.1", "localhost", "::1")
 _LARGEST_JSON = 64 * 2**10
+_UPLOADS = re.compile(r"/api/pictures|/api/jobs/[0-9a-f]{16}/comparison$")
+"""Where the body is a file."""
 _MOST_DISCARDED = 16 * 2**20
 _MOST_DIGITS = 15
 _OPENING = (
@@ -213,7 +216,7 @@ class AccessControl:
         return cookie is not None and self.access.sessions.knows(cookie.value)
 
     def _largest(self, scope: Scope) -> int:
-        return self.access.largest_upload if scope["path"].startswith("/api/pictures") else _LARGEST_JSON
+        return self.access.largest_upload if _UPLOADS.match(scope["path"]) else _LARGEST_JSON
 
     def _counted(self, scope: Scope, receive: Receive) -> Receive:
         """Pass on a body until it gets too long: a client may send more than it says, or not say its size."""

@@ -7,7 +7,7 @@ import time
 from collections.abc import Awaitable, Callable
 from pathlib import Path
 
-from untaught.studio.worker_process import WorkerProcess
+from untaught.studio.worker_process import Machine, WorkerProcess
 
 __all__ = ["SpareWorker"]
 
@@ -36,9 +36,9 @@ class SpareWorker:
         return self._worker is not None
 
     @property
-    def devices(self) -> tuple[str, ...]:
-        """The devices of this machine; empty until the worker has told them."""
-        return () if self._worker is None else self._worker.devices
+    def machine(self) -> Machine | None:
+        """What this machine has; None until the worker has told it."""
+        return None if self._worker is None else self._worker.machine
 
     @property
     def seconds_left(self) -> float:

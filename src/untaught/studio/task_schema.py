@@ -21,11 +21,18 @@ _QUALITIES = ("fast", "balanced", "best")
 """Recipes that the page offers at once; the others are in a list, or offered where a note names them."""
 
 # The page shows these common options; the rest is for the command line. White always means known here.
-_SHOWN = ("recipe", "time_budget", "iterations", "runs", "seed", "value_range", "device", "precision")
+_SHOWN = (
+    *("volume", "recipe", "time_budget", "iterations", "runs", "seed", "value_range", "missing_value", "device"),
+    "precision",
+)
 _NOT_SHOWN = ("mask_marks",)
 # What is asked first; the rest is under "More settings".
-_FIRST = ("recipe", "strength", "factor", "blur", "radius", "pattern")
-
+_FIRST = ("volume", "recipe", "strength", "factor", "blur", "radius", "pattern")
+_OF_MARKS = ("feather",)
+"""What is set beside the marks."""
+_WHERE = {"volume": "pages", "value_range": "depth"}
+"""Options that mean something for some pictures only: of several pages, or of more than 8 bits."""
+_LARGEST_SLIDER = 100
 
 _SECOND = ("guide", "other", "kernel")
 
@@ -96,7 +103,7 @@ def _describe(option: Option, task: Task, devices: Sequence[str]) -> dict[str, A
         rare = tuple(name for name in task.recipe_names if name not in first)
         choices = first + rare
     elif option.name == "device":
-        choices = tuple(devices)
+        choices = tuple(devices) or (str(option.default),)
     return {
         "name": option.name,
         "about": option.text,
@@ -106,7 +113,9 @@ def _describe(option: Option, task: Task, devices: Sequence[str]) -> dict[str, A
         "rare": rare,
         "least": option.schema.get("minimum"),
         "most": option.schema.get("maximum"),
-        "common": option.name in _FIRST or option.required,
+        "step": 1 if option.schema.get("type") == "integer" else 0.05,
+        "place": "marks" if option.name in _OF_MARKS else "first" if option.name in _FIRST else "more",
+        "where": _WHERE.get(option.name, ""),
     }
 
 
@@ -115,8 +124,11 @@ def _kind(option: Option, choices: Sequence[str]) -> str:
         return "ends"
     if choices:
         return "choice"
-    if option.schema.get("type") == "number" and option.schema.get("minimum") == 0 and "maximum" in option.schema:
+    kind, least, most = (option.schema.get(name) for name in ("type", "minimum", "maximum"))
+    if kind in ("number", "integer") and least == 0 and most is not None and most <= _LARGEST_SLIDER:
         return "range"
+    if kind == "array":
+        return "words"
     return "flag" if option.is_switch else "word"
 
 
@@ -171,13 +183,19 @@ def command_line(
         if option.is_switch:
             words += [option.usage.negative if option.default else option.flag] if value != option.default else []
         elif option.name in settings:
-            words += (
-                [option.flag, *(f"{one:.12g}" for one in value)]
-                if isinstance(value, list | tuple)
-                else [option.flag, str(value)]
-            )
+            words += _words(option, value)
     checkpoint = f"{names['result']}.checkpoint"
     if continue_for:
         words += ["--checkpoint", checkpoint]
     resumed = [["untaught", "resume", checkpoint, "--continue-for", str(iterations)] for iterations in continue_for]
     return " && ".join(shlex.join(line) for line in [words, *resumed])
+
+
+def _words(option: Option, value: Any) -> list[str]:
+    """An option of the command line: with its values behind it, or once for each of several."""
+    if not isinstance(value, list | tuple):
+        return [option.flag, str(value)]
+    values = [f"{one:.12g}" for one in value]
+    if isinstance(option.usage.metavar, tuple):
+        return [option.flag, *values]
+    return [word for one in values for word in (option.flag, one)]

@@ -20,7 +20,7 @@ from typing import IO
 
 import numpy as np
 
-from untaught.backend.engine import usable_devices
+from untaught.backend.engine import choose_engine, usable_devices
 from untaught.errors import InputError, PictureError, StopFit, UntaughtError
 from untaught.fitting import checkpoint
 from untaught.fitting.observers import SafetyNet, Throttle
@@ -48,7 +48,7 @@ def main(lines: IO[str]) -> int:
     Args:
         lines: from the server.
     """
-    sys.stdout.write(json.dumps(usable_devices()) + "\n")
+    sys.stdout.write(json.dumps([usable_devices(), choose_engine("auto", "auto").reasons]) + "\n")
     sys.stdout.flush()
     _warm_up()
     name = lines.readline().strip()
@@ -128,7 +128,7 @@ def _fit(folder: Path, wishes: _Wishes) -> int:
         checkpoint.save(checkpoint_path, moment)
 
     with open_log(folder / "log.jsonl") as log:
-        progress = ProgressWriter(job, picture, folder, log, request.ends)
+        progress = ProgressWriter(job, picture, folder, log, request.ends, request.page)
         if saved is None:
             progress.write_first()
         run = job.begin(saved)

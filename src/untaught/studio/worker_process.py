@@ -10,11 +10,11 @@ import contextlib
 import json
 import sys
 from pathlib import Path
-from typing import Literal, Self
+from typing import Literal, NamedTuple, Self
 
 from untaught.processes import environment
 
-__all__ = ["DONE", "FULL", "PAUSED", "Wish", "WorkerProcess"]
+__all__ = ["DONE", "FULL", "PAUSED", "Machine", "Wish", "WorkerProcess"]
 
 DONE, PAUSED, FULL = 0, 3, 5
 """Exit codes of a worker that has written the result, has left the job at a checkpoint, or has found the disk full."""
@@ -22,6 +22,18 @@ DONE, PAUSED, FULL = 0, 3, 5
 Wish = Literal["pause", "finish"]
 
 _LARGEST_LOG = 2**20
+
+
+class Machine(NamedTuple):
+    """What this machine has.
+
+    Attributes:
+        devices: to choose from.
+        reasons: a sentence for each choice that a fit makes by itself: device, arithmetic, threads, kernels.
+    """
+
+    devices: tuple[str, ...] = ()
+    reasons: tuple[str, ...] = ()
 
 
 class WorkerProcess:
@@ -34,8 +46,8 @@ class WorkerProcess:
     def __init__(self, process: asyncio.subprocess.Process) -> None:
         self._process = process
         self.device = ""
-        self.devices: tuple[str, ...] = ()
-        self._reading = asyncio.create_task(self._read_devices())
+        self.machine: Machine | None = None
+        self._reading = asyncio.create_task(self._read_machine())
         self.wish: Wish | None = None
 
     @classmethod
@@ -60,11 +72,11 @@ class WorkerProcess:
             )
         return cls(process)
 
-    async def _read_devices(self) -> None:
-        """Note the devices of this machine: torch, which knows them, is in the worker only."""
+    async def _read_machine(self) -> None:
+        """Note what this machine has: torch, which knows it, is in the worker only."""
         if self._process.stdout is not None:
             with contextlib.suppress(ValueError):
-                self.devices = tuple(json.loads(await self._process.stdout.readline()))
+                self.machine = Machine(*map(tuple, json.loads(await self._process.stdout.readline())))
 
     @property
     def ended(self) -> bool:

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal, Unpack
 
 from pydantic import Field
 
+from untaught.errors import SettingError
 from untaught.settings import settings
 from untaught.tasks.options import NotBool, Switch, Usage
 from untaught.tasks.registry import InputFile, Task, register
@@ -59,6 +60,21 @@ class FillSettings:
         NotBool,
         Usage(metavar="N"),
     ] = None
+    feather: Annotated[
+        int,
+        Field(
+            ge=0,
+            le=32,
+            description="fade the result into the picture over this many pixels around what is missing; they are "
+            "filled in, too",
+        ),
+        NotBool,
+        Usage(metavar="N"),
+    ] = 0
+
+    def __post_init__(self) -> None:
+        if self.feather and not self.keep_known:
+            raise SettingError("feather fades into known pixels, and the network's own output has none: choose one")
 
 
 def inpaint(

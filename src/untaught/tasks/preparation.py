@@ -24,6 +24,7 @@ from untaught.tasks.jobs import make_job
 from untaught.tasks.missing import known_by
 from untaught.tasks.options import FitOptions, build
 from untaught.tasks.registry import TASKS, Task, find_task
+from untaught.tasks.soft_edges import faded, shares_of
 
 __all__ = ["filled_in", "prepare", "run_task"]
 
@@ -187,10 +188,13 @@ def _read_picture(
     given = Layout(shape, 0.0, 1.0, volume)
     notes: tuple[str, ...] = ()
     valid: NDArray[np.bool_] | None = None
+    shares: NDArray[np.float32] | None = None
     if entry.finds_missing:
         mask = more.get("mask")
         marks, grow = settings.mask_marks, settings.grow
         valid, notes = known_by(mask, values, given, marks=marks, grow=grow, missing=missing, hidden=unseen)
+        if settings.feather:
+            shares, valid = _soft(valid, settings.feather, unseen)
         more = {**more, "mask": _as_mask(valid, given)}
     elif missing is not None and (share := float(missing.mean())):
         notes = (f"{share:.1%} of the values are masked, or stand for nothing, and are taken as missing",)
@@ -212,8 +216,27 @@ def _read_picture(
         cut = None if hidden is None else atlas.cut(hidden)[None, None]
         there = np.moveaxis(files["mask"] if files["mask"].ndim == 3 else files["mask"][..., None], -1, 0)[None]
         picture, layout = to_tensor(atlas.cut(image), range_, hidden=cut, valid=there)
+        shares = shares if shares is None else np.moveaxis(atlas.cut(np.moveaxis(shares[0], 0, -1)), -1, 0)[None]
         problem = entry.read(picture, dataclasses.replace(layout, atlas=atlas, whole=image), settings, **files)
+    if shares is not None:
+        problem = faded(problem, shares, picture)
     return dataclasses.replace(problem, notes=(*notes, *problem.notes)) if notes else problem
+
+
+def _soft(
+    known: NDArray[np.bool_], width: int, hidden: NDArray[np.bool_] | None
+) -> tuple[NDArray[np.float32], NDArray[np.bool_]]:
+    """The share of the result around what is missing, and what is known beyond it; transparent pixels stay as they are.
+
+    Raises:
+        InputError: if nothing is known beyond it.
+    """
+    shares = shares_of(known, width)
+    if hidden is not None:
+        shares[known & hidden] = 0
+    if not (shares == 0).any():
+        raise InputError(f"a soft edge of {width} pixels leaves nothing of the picture: make it narrower")
+    return shares, shares == 0
 
 
 def _range(

@@ -45,6 +45,7 @@ _MACHINERY = {
     "preparation",
     "registry",
     "signatures",
+    "soft_edges",
     "write_signatures",
 }
 """Modules of this folder that are no tasks."""

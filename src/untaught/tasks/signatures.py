@@ -79,11 +79,14 @@ class InpaintOptions(FitKeywords, total=False):
             which white is a small part (default: auto)
         keep_known: return known pixels unchanged; otherwise the network's own output everywhere
         grow: widen what is missing by this many pixels (default: 1 for a mask that is a JPEG, else 0)
+        feather: fade the result into the picture over this many pixels around what is missing; they are filled in, too
+            (default: 0)
     """
 
     mask_marks: Literal["auto", "known", "missing"]
     keep_known: bool
     grow: Int | None
+    feather: Int
 
 
 class RestoreOptions(FitKeywords, total=False):
@@ -94,11 +97,14 @@ class RestoreOptions(FitKeywords, total=False):
             which white is a small part (default: auto)
         keep_known: return known pixels unchanged; otherwise the network's own output everywhere
         grow: widen what is missing by this many pixels (default: 1 for a mask that is a JPEG, else 0)
+        feather: fade the result into the picture over this many pixels around what is missing; they are filled in, too
+            (default: 0)
     """
 
     mask_marks: Literal["auto", "known", "missing"]
     keep_known: bool
     grow: Int | None
+    feather: Int
 
 
 class DenoiseOptions(FitKeywords, total=False):

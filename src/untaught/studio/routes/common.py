@@ -93,7 +93,7 @@ def _is_info(info: dict[str, Any], identity: str) -> bool:
         and isinstance(info.get("name"), str)
         and all(isinstance(info.get(side), int) and info[side] > 0 for side in ("width", "height"))
         and info.get("result") in (".png", ".tif")
-        and isinstance(info.get("page"), int | None)
+        and all(isinstance(info.get(name), int | None) for name in ("page", "pages"))
         and _is_range(info.get("shown"))
         and isinstance(answer, str)
         and isinstance(created, int | float)

@@ -11,6 +11,7 @@ from fastapi import APIRouter, HTTPException, Response
 import untaught
 from untaught.imaging.detection.proposal import KINDS
 from untaught.imaging.formats.registry import SUFFIXES
+from untaught.studio.exports import offered
 from untaught.studio.routes.common import CurrentServices, send_file
 from untaught.studio.routes.pictures import picture_facts
 from untaught.studio.services import CONVERTED, EXAMPLES
@@ -24,8 +25,15 @@ routes = APIRouter()
 
 @routes.get("/tasks", summary="The tasks and their settings")
 async def _tasks(services: CurrentServices) -> dict[str, Any]:
-    tasks = [describe(task, services.queue.devices) for task in offers()]
-    return {"version": untaught.__version__, "tasks": tasks, "proposals": KINDS, "files": [*SUFFIXES, *CONVERTED]}
+    tasks = [describe(task, services.queue.machine.devices) for task in offers()]
+    return {
+        "version": untaught.__version__,
+        "tasks": tasks,
+        "proposals": KINDS,
+        "files": [*SUFFIXES, *CONVERTED],
+        "exports": offered(),
+        "machine": services.queue.machine.reasons,
+    }
 
 
 @routes.get("/examples", summary="The example pictures")

@@ -10,11 +10,12 @@ from pathlib import Path
 from typing import Annotated, Any, Literal
 from urllib.parse import quote
 
-from fastapi import APIRouter, Header, HTTPException, Query, Response
+from fastapi import APIRouter, Header, HTTPException, Query, Request, Response
 from fastapi import Path as InPath
 from fastapi.responses import FileResponse
 from starlette.background import BackgroundTask
 
+from untaught.studio.exports import BOTH, FORMS
 from untaught.studio.job_files import JobRequest, moments
 from untaught.studio.routes.common import CurrentServices, Identity, send_content, send_file, temporary_folder
 from untaught.studio.routes.pictures import add_picture
@@ -55,9 +56,10 @@ async def _job_file(
     request = services.queue.request(identity)
     files, names = request.files, request.names
     latest = next(reversed(moments(folder).values()), None)
-    result = folder / files["result"]
+    result, of_result = folder / files["result"], folder / "thumbnail-result.jpg"
+    done = services.queue.state(identity).state == "done" and of_result.exists()
     path, name = {
-        "thumbnail": (latest or folder / "thumbnail.jpg", None),
+        "thumbnail": (of_result if done else latest or folder / "thumbnail.jpg", None),
         "picture": (folder / files["picture"], names["picture"]),
         "before": (_before(folder, request), None),
         "mask": (folder / "mask.png", names.get("mask")),
@@ -89,29 +91,62 @@ def _view(folder: Path, request: JobRequest) -> Path:
     return made if made.exists() else folder / request.files["result"]
 
 
-_EXTENSIONS = {"png": "png", "jpeg": "jpg", "tiff": "tif", "webp": "webp", "pair": "png", "gif": "gif"}
-
-
 @routes.get("/jobs/{identity}/export", summary="The result in another format, or before and after in one file")
 async def _export(
     services: CurrentServices,
     identity: Identity,
-    form: Annotated[Literal["png", "jpeg", "tiff", "webp", "pair", "gif"], Query(alias="format")],
+    form: Annotated[Literal["png", "jpeg", "tiff", "webp", "pair", "gif", "mp4"], Query(alias="format")],
     quality: Annotated[int, Query(ge=1, le=100, description="of jpeg and webp; webp of 100 is lossless")] = 95,
 ) -> Response:
     folder = services.store.entry("jobs", identity)
     request = services.queue.request(identity)
+    ending, media_type = FORMS[form]
     paths = [folder / request.files["result"], _view(folder, request), _before(folder, request)]
     if not paths[0].exists():
         raise HTTPException(404, "the job has no result yet: wait for its end")
     services.store.check_room()
     with temporary_folder(services.store) as aside:
-        name = f"export.{_EXTENSIONS[form]}"
-        await services.readers.run(aside, "export", *map(str, paths), name, form, str(quality))
+        name = f"export.{ending}"
+        pages = str(request.pages) if request.is_volume else ""
+        await services.readers.run(aside, "export", *map(str, paths), name, form, str(quality), pages)
         content = (aside / name).read_bytes()
-    stem = request.names["result"].rpartition(".")[0] + ("-pair" if form in ("pair", "gif") else "")
-    headers = {"content-disposition": f"attachment; filename*=utf-8''{quote(stem)}.{_EXTENSIONS[form]}"}
-    return Response(content, media_type=f"image/{'png' if form == 'pair' else form}", headers=headers)
+    stem = request.names["result"].rpartition(".")[0] + ("-pair" if form in BOTH else "")
+    headers = {"content-disposition": f"attachment; filename*=utf-8''{quote(stem)}.{ending}"}
+    return Response(content, media_type=media_type, headers=headers)
+
+
+@routes.post("/jobs/{identity}/comparison", summary="Say how near the result is to a clean picture, the body")
+async def _compare(services: CurrentServices, request: Request, identity: Identity) -> dict[str, Any]:
+    folder = services.store.entry("jobs", identity)
+    asked = services.queue.request(identity)
+    paths = [folder / asked.files[role] for role in ("result", "picture")]
+    if not paths[0].exists():
+        raise HTTPException(404, "the job has no result yet: wait for its end")
+    with temporary_folder(services.store) as aside:
+        await services.receive(request, aside / "file")
+        pages = str(asked.pages) if asked.is_volume else ""
+        return await services.readers.run(aside, "compare", *map(str, paths), pages, str(asked.own_page or ""))
+
+
+@routes.get("/jobs/{identity}/slices/{number}/{which}", summary="A slice of a volume, before or after, as a PNG")
+async def _slice(
+    services: CurrentServices,
+    identity: Identity,
+    number: Annotated[int, InPath(ge=1, le=100_000)],
+    which: Literal["before", "after"],
+) -> Response:
+    folder = services.store.entry("jobs", identity)
+    request = services.queue.request(identity)
+    if not request.is_volume or number > (request.pages or 1):
+        raise HTTPException(404, "the job has no such slice")
+    source = folder / request.files["picture" if which == "before" else "result"]
+    if not source.exists():
+        raise HTTPException(404, "the job has no result yet: wait for its end")
+    services.store.check_room()
+    with temporary_folder(services.store) as aside:
+        ends = ("", "") if request.ends is None else tuple(map(repr, request.ends))
+        await services.readers.run(aside, "slice", str(source), str(number), *ends)
+        return send_content(aside / "slice.png")
 
 
 @routes.post("/jobs/{identity}/picture", status_code=201, summary="Add the result as a picture, to restore it again")
@@ -121,7 +156,8 @@ async def _as_picture(services: CurrentServices, identity: Identity) -> dict[str
     if not result.exists():
         raise HTTPException(404, "the job has no result yet: wait for its end")
     services.store.check_room(result.stat().st_size)
-    return await add_picture(services, request.names["result"], lambda path: shutil.copyfile(result, path))
+    page: dict[str, Any] = {"page": str(request.page), "pages": request.pages} if request.is_volume else {}
+    return await add_picture(services, request.names["result"], lambda path: shutil.copyfile(result, path), **page)
 
 
 @routes.get("/results.zip", summary="The results of all jobs that are done, as a ZIP file")

@@ -106,7 +106,7 @@ async def _check(services: Services, wanted: NewJob) -> dict[str, Any]:
     info = picture_info(services.store, wanted.picture)
     source = services.store.entry("pictures", wanted.picture)
     task = find_offer(wanted.task)
-    devices = services.queue.devices
+    devices = services.queue.machine.devices
     return await asyncio.to_thread(check_job, task, wanted.settings, info, source, wanted.crop, devices)
 
 
@@ -123,13 +123,15 @@ def _fill(services: Services, wanted: NewJob, settings: dict[str, Any], identity
     if crop is not None and own:
         crop = _whole_blocks(crop, info["width"], info["height"])
     page = info.get("page")
-    whole_name = info["name"] if page is None else f"{info['name']}-page{page}"
+    is_volume = bool(settings.get("volume"))
+    whole_name = info["name"] if page is None or is_volume else f"{info['name']}-page{page}"
     name = whole_name if crop is None else f"{whole_name}-part"
     file = original(services.store, wanted.picture)
-    suffix = file.suffix if crop is None else info["result"]
+    result = ".tif" if is_volume else info["result"]
+    suffix = file.suffix if crop is None else result
     shown_as = info["name"] if crop is None else name
-    names = {"picture": f"{shown_as}{suffix}", "result": f"{name}-restored{info['result']}"}
-    files = {"picture": f"picture{suffix}", "result": f"result{info['result']}"}
+    names = {"picture": f"{shown_as}{suffix}", "result": f"{name}-restored{result}"}
+    files = {"picture": f"picture{suffix}", "result": f"result{result}"}
     if version:
         names["mask"], files["mask"] = f"{name}-mask.png", "mask.png"
     whole = None if crop is None else f"whole{file.suffix}"
@@ -168,6 +170,7 @@ def _fill(services: Services, wanted: NewJob, settings: dict[str, Any], identity
         continue_for=[],
         mask=version,
         page=page,
+        pages=info.get("pages"),
         shown=info.get("shown"),
     )
     request.write(folder)

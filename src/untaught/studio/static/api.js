@@ -1,6 +1,6 @@
 // Calls of the HTTP interface under /api.
 
-import { say } from "./words.js";
+import { plain, say } from "./words.js";
 
 export class Refusal extends Error {
   constructor(status, message, field) { super(message); this.status = status; this.field = field; }
@@ -21,7 +21,7 @@ async function ask(path, options = {}) {
 }
 
 function sentence(text) {
-  return text[0].toUpperCase() + text.slice(1) + (/[.!?]$/.test(text) ? "" : ".");
+  return text[0].toUpperCase() + plain(text).slice(1) + (/[.!?]$/.test(text) ? "" : ".");
 }
 
 const json = (content) => ({ headers: { "content-type": "application/json" }, body: JSON.stringify(content) });
@@ -47,10 +47,15 @@ export async function masked(identity) {
   return answer ? { version: answer.headers.get("x-mask"), bitmap: await createImageBitmap(await answer.blob()) } : null;
 }
 
-// Returns suggested marks, null if there are none.
-export async function suggested(identity, kind, strength) {
+// Returns suggested marks as a file, null if there are none.
+export async function suggestedFile(identity, kind, strength) {
   const answer = await ask(`/pictures/${identity}/proposal?kind=${kind}&strength=${strength}`);
-  return Number(answer.headers.get("x-missing")) ? createImageBitmap(await answer.blob()) : null;
+  return Number(answer.headers.get("x-missing")) ? answer.blob() : null;
+}
+
+export async function suggested(identity, kind, strength) {
+  const file = await suggestedFile(identity, kind, strength);
+  return file && createImageBitmap(file);
 }
 
 // Follows the events of the server: `handlers` has a function for each name. One stream serves all tabs, where the browser

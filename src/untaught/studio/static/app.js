@@ -28,9 +28,12 @@ asking.begin(page);
 opening.begin(page);
 cards.begin({ go, complain, removeOne: job.remove, openExample: opening.openExample });
 
+let moving = false; // whether the page itself goes to another place
+
 // Modes ------------------------------------------------------------------------------------------------------------
 
 function setMode(mode) {
+  const changes = document.body.dataset.mode !== mode;
   document.body.dataset.mode = mode;
   $("empty").hidden = mode !== "empty";
   $("panel").hidden = mode === "empty";
@@ -49,9 +52,14 @@ function setMode(mode) {
   }
   $("panel").scrollTop = 0;
   scrollTo(0, 0); // on a phone, where the page scrolls as a whole
+  // What was pressed may be gone: the focus goes to what is worked on now.
+  const { activeElement: held } = document, isGone = held === document.body ? moving : !held?.checkVisibility();
+  if (changes && isGone) $({ empty: "choose", paint: "canvas", job: "job-title" }[mode]).focus({ preventScroll: true });
+  moving = false;
 }
 
 function go(address) {
+  moving = true;
   if (location.hash.slice(1) === address) arrive();
   else location.hash = address;
 }

@@ -1,8 +1,8 @@
 // What is to be done with the picture: its task, the settings, what it would take, and the start.
 
-import { get, post, set } from "./api.js";
+import { get, post, put, set, suggestedFile } from "./api.js";
 import { make } from "./dom.js";
-import { atField, chosenSettings, control, fill, offerRare, otherRecipes } from "./form.js";
+import { atField, chosenSettings, control, fill, offerRare, otherRecipes, showFitting } from "./form.js";
 import * as second from "./second.js";
 import * as taskcards from "./taskcards.js";
 import { duration, knows, recipeOf, say, told } from "./words.js";
@@ -27,6 +27,8 @@ export function begin(shared) {
   });
   $("paint-panel").addEventListener("input", () => { touched = true; page.quieten(); maskChanged(); });
   $("paint-panel").addEventListener("click", (event) => { if (event.target.closest("[data-option]")) { touched = true; maskChanged(); } });
+  $("load-record").addEventListener("click", () => $("record-file").click());
+  $("record-file").addEventListener("change", () => { if ($("record-file").files[0]) takeRecord($("record-file").files[0]).catch(page.complain); $("record-file").value = ""; });
   $("start").addEventListener("click", () => start());
   $("try").addEventListener("click", () => page.painting.setSelecting(!page.painting.selecting));
 }
@@ -41,9 +43,11 @@ async function remember(answer) {
 const chosen = () => offers.find((one) => one.name === taskcards.chosenTask());
 
 export async function loadOffers() {
-  const { tasks, files } = await get("/tasks");
+  const { tasks, files, exports, machine } = await get("/tasks");
   offers = tasks;
-  for (const id of ["file", "mask-file", "second-file"]) $(id).accept = ["image/*", ...files].join();
+  for (const option of $("format").options) option.hidden = option.disabled = !exports.includes(option.value);
+  $("machine").textContent = machine.length ? say("form.machine", { reasons: machine.join("; ") }) : "";
+  for (const id of ["file", "mask-file", "second-file", "clean-file"]) $(id).accept = ["image/*", ...files].join();
   taskcards.show(offers);
   if (!chosen()) taskcards.choose(offers[0].name);
 }
@@ -65,10 +69,10 @@ export function beginWith(wished) {
 // The first worker tells the devices of this machine some seconds after the start.
 async function loadDevices() {
   const deviceOf = (offer) => offer.settings.find((one) => one.name === "device");
-  if (deviceOf(offers[0]).choices.length) return;
+  if (deviceOf(offers[0]).choices.length > 1) return;
   await loadOffers();
-  if (!deviceOf(offers[0]).choices.length) { setTimeout(() => loadDevices().catch(() => {}), 2000); return; }
-  $("paint-panel").querySelector("input[data-option=device]")?.closest("label").replaceWith(control(deviceOf(chosen())));
+  if (deviceOf(offers[0]).choices.length < 2) { setTimeout(() => loadDevices().catch(() => {}), 2000); return; }
+  $("paint-panel").querySelector("[data-option=device]")?.closest("label").replaceWith(control(deviceOf(chosen())));
 }
 
 export function chooseTask() {
@@ -81,20 +85,22 @@ export function chooseTask() {
   if (painting.mask) $("tools").hidden = offer.mask === "none";
   painting.use(offer.mask !== "none");
   stage.draw();
-  $("options").replaceChildren(...offer.settings.filter((setting) => setting.common).map(control));
+  const inPlace = (place) => offer.settings.filter((setting) => setting.place === place).map(control);
+  $("options").replaceChildren(...inPlace("first"));
+  $("marks-options").replaceChildren(...inPlace("marks"));
   const others = offer.settings.filter(({ rare }) => rare.length).map(otherRecipes);
-  $("more-options").replaceChildren(...offer.settings.filter((setting) => !setting.common).map(control), ...others);
-  showRange();
+  $("more-options").replaceChildren(...inPlace("more"), ...others);
+  showFacts();
   maskChanged();
 }
 
-// Values of 8 bits are black and white as they are; of others the range is shown, and can be set.
-export function showRange() {
-  const { picture } = page.current, part = $("paint-panel").querySelector("[data-option=value_range]");
-  if (!part) return;
-  part.hidden = !picture?.shown || picture.depth === "uint8";
-  if (part.hidden) return;
-  [...part.querySelectorAll("input")].forEach((input, index) => { input.placeholder = Number(picture.shown[index].toPrecision(6)); });
+// What is known of the picture decides which options mean something. Values of 8 bits are black and white as they are; of
+// others the range is shown, and can be set.
+export function showFacts() {
+  const { picture } = page.current, deep = Boolean(picture?.shown) && picture.depth !== "uint8";
+  showFitting({ pages: picture?.pages > 1, depth: deep });
+  if (!deep) return;
+  $("paint-panel").querySelectorAll("[data-option=value_range] input").forEach((input, index) => { input.placeholder = Number(picture.shown[index].toPrecision(6)); });
 }
 
 // Chooses the task that suits the picture, unless the user has begun with another one.
@@ -120,6 +126,18 @@ export async function inspect(identity) {
   else if (damage.length) fillIn({ task: taskcards.taskOf(damage[0]), settings: {}, card: damage[0] });
 }
 
+// Fills the form with what a record says of an earlier run, here or on the command line.
+async function takeRecord(file) {
+  page.quieten();
+  const record = await file.text().then(JSON.parse).catch(() => null), offer = offers.find(({ name }) => name === record?.task);
+  if (!offer || !record.recipe?.name) throw new Error(say("form.no-record"));
+  const counts = ["iterations", "runs"].map((name) => [name, new RegExp(` --${name} (\\d+)`).exec(record.command)?.[1]]);
+  const told = { ...record.options, seed: record.seed, time_budget: record.time_budget, recipe: record.recipe.name, ...Object.fromEntries(counts) };
+  const settings = offer.settings.filter(({ name }) => (told[name] ?? null) !== null).map(({ name }) => [name, told[name]]);
+  touched = true;
+  fillIn({ task: record.task, settings: Object.fromEntries(settings), card: taskcards.chosenCard() });
+}
+
 function fillIn({ task, settings, card }) {
   taskcards.choose(task, card);
   chooseTask();
@@ -129,6 +147,7 @@ function fillIn({ task, settings, card }) {
 export function maskChanged() {
   const offer = chosen(), { mask } = page.painting, marked = mask?.missing ?? 0;
   if (offer) second.show(offer.files);
+  page.painting.setSoft(Number($("paint-panel").querySelector("[data-option=feather]")?.value ?? 0));
   if (marked && offer?.mask !== "none" && !settled) { settled = true; taskcards.fold(true); }
   const wrong = !offer ? "" : second.isMissing(offer.files) ? say("start.second-first") : mask && marked === mask.data.length ? say("start.all-marked") : offer.mask === "needed" && !marked ? say("start.mark-first") : null;
   $("start").disabled = $("try").disabled = wrong !== null;
@@ -140,10 +159,25 @@ export function maskChanged() {
 // Pictures that were dropped together can be treated alike, unless each needs something of its own.
 export function showTogether() {
   const { together, picture } = page.current, offer = chosen();
-  const others = offer && together && together.first === picture?.id && offer.mask !== "needed" && !offer.files.some(({ required }) => required) ? together.others : [];
+  const alike = offer && !offer.files.some(({ required }) => required) && (offer.mask !== "needed" || page.painting.found);
+  const others = alike && together && together.first === picture?.id ? together.others : [];
   $("together-part").hidden = !others.length;
-  $("together-text").textContent = say("start.together", { number: others.length });
+  $("together-text").textContent = say(offer?.mask === "needed" ? "start.together-find" : "start.together", { number: others.length });
   return $("together").checked ? others : [];
+}
+
+// Starts a job for a picture that came with this one; where marks are needed, what was looked for here is found there.
+async function startAlike({ id, name }, found) {
+  try {
+    if (found && !(await get(`/pictures/${id}`)).has_mask) { // else the user has marked it already
+      const mask = await suggestedFile(id, found.kind, found.strength);
+      if (!mask) throw new Error(say("start.nothing-found"));
+      await put(`/pictures/${id}/mask`, mask);
+    }
+    await post("/jobs", { picture: id, task: taskcards.chosenTask(), settings: chosenSettings() });
+  } catch (error) {
+    throw new Error(`${name}: ${error.message}`);
+  }
 }
 
 // Says what the job would take, some time after the last change.
@@ -190,10 +224,9 @@ export async function start(region = null) {
     await marks.save();
     const crop = region && [region.left, region.top, region.right - region.left, region.bottom - region.top];
     const added = await post("/jobs", { picture: facts.id, task: taskcards.chosenTask(), settings: chosenSettings(), crop, mask: marks.version });
-    for (const { id, name } of region ? [] : showTogether()) {
-      await post("/jobs", { picture: id, task: taskcards.chosenTask(), settings: chosenSettings() })
-        .catch((error) => { throw new Error(`${name}: ${error.message}`); });
-    }
+    const failed = [], found = chosen().mask === "needed" ? painting.found : null;
+    for (const other of region ? [] : showTogether()) await startAlike(other, found).catch((error) => failed.push(error.message));
+    if (failed.length) addEventListener("hashchange", () => page.complain(new Error(failed.join(" "))), { once: true });
     page.go(`job=${added.id}`);
   } catch (error) {
     page.complain(error);

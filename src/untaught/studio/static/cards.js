@@ -60,8 +60,8 @@ function card(facts) {
 }
 
 function update(item, facts) {
-  const { progress, state } = facts, share = progress ? Math.round(100 * progress.iteration / progress.until) : 0;
-  const source = `/api/jobs/${facts.id}/files/thumbnail?at=${progress?.iteration ?? 0}`, image = item.querySelector("img");
+  const { progress, state, settings } = facts, share = progress ? Math.round(100 * progress.iteration / progress.until) : 0;
+  const source = `/api/jobs/${facts.id}/files/thumbnail?at=${[progress?.iteration, state, settings.strength].join("-")}`, image = item.querySelector("img");
   item.firstElementChild.dataset.state = state;
   item.querySelector("b").textContent = facts.name;
   item.querySelector(".remove").setAttribute("aria-label", say("picture.remove", facts));
@@ -123,7 +123,17 @@ export async function showExamples() {
 
 export function showCurrent() {
   for (const button of document.querySelectorAll("[data-job]")) {
-    if (location.hash === `#job=${button.dataset.job}`) button.setAttribute("aria-current", "true");
+    const isCurrent = location.hash === `#job=${button.dataset.job}`, was = button.hasAttribute("aria-current");
+    if (isCurrent) button.setAttribute("aria-current", "true");
     else button.removeAttribute("aria-current");
+    if (isCurrent && !was) bringIntoSight(button.closest("li"));
   }
+}
+
+// By the list alone: on a phone the page would scroll, too.
+function bringIntoSight(item) {
+  const list = $("queue"), { left, right } = item.getBoundingClientRect(), { scrollPaddingRight } = getComputedStyle(list);
+  const box = list.getBoundingClientRect(), end = box.right - (parseFloat(scrollPaddingRight) || 0);
+  if (right > end) list.scrollLeft += right - end;
+  if (left < box.left) list.scrollLeft += left - box.left - 20;
 }

@@ -4,6 +4,7 @@
 import { bitmap } from "./api.js";
 import { make } from "./dom.js";
 import { Histogram } from "./histogram.js";
+import { shares } from "./softness.js";
 import { levels } from "./stage.js";
 import { aboutJob, say } from "./words.js";
 
@@ -47,7 +48,7 @@ export class Compare {
   take(facts, before, mask) {
     this.facts = facts;
     this.before = before;
-    this.mask = mask && missingOf(mask, before);
+    this.mask = mask && missingOf(mask, before, facts.settings);
   }
 
   // Returns a preview with the pixels of the picture before wherever nothing was marked: previews are smaller JPEGs.
@@ -69,12 +70,18 @@ export class Compare {
     const same = jobs.filter((one) => one.picture === facts.picture && one.id !== facts.id && one.state === "done"
       && JSON.stringify(one.crop) === JSON.stringify(facts.crop) && one.width === facts.width && one.height === facts.height);
     const key = same.map((one) => one.id + aboutJob(one)).join();
-    $("against-part").hidden = !same.length;
     if (key === this.others) return;
     this.others = key;
     const chosen = $("against").value, options = same.map((one) => make("option", { value: one.id, textContent: aboutJob(one) }));
     $("against").replaceChildren(make("option", { value: "", textContent: say("compare.before") }), ...options);
     $("against").value = same.some((one) => one.id === chosen) ? chosen : "";
+    this.#showTools();
+  }
+
+  stopAgainst() {
+    if (!$("against").value) return;
+    $("against").value = "";
+    this.#setAgainst();
   }
 
   async #setAgainst() {
@@ -146,6 +153,7 @@ export class Compare {
   #showTools() {
     const { stage } = this, two = Boolean(this.open && stage.after), appears = two && $("compare").hidden;
     $("compare").hidden = !two;
+    $("against-part").hidden = !two || !this.others;
     $("divider").hidden = !two || stage.view !== "divider";
     $("tag-before").hidden = $("tag-after").hidden = !two || stage.view === "after";
     if (appears && stage.fitted) stage.fit();
@@ -220,12 +228,13 @@ export class Compare {
   }
 }
 
-// Returns a canvas of the picture's size that is opaque where a mask is dark.
-function missingOf(mask, { width, height }) {
+// Returns a canvas of the picture's size that is opaque where a mask is dark, and less so around it where its edge is soft.
+function missingOf(mask, { width, height }, { feather = 0, grow = 0 }) {
   const canvas = new OffscreenCanvas(width, height), context = canvas.getContext("2d");
   context.drawImage(mask, 0, 0, width, height);
   const image = context.getImageData(0, 0, width, height), { data } = image;
-  for (let at = 0; at < data.length; at += 4) data[at + 3] = data[at] < 128 ? 255 : 0;
+  const marked = Uint8Array.from({ length: width * height }, (_, at) => (data[4 * at] < 128 ? 1 : 0));
+  shares(marked, width, height, { left: 0, top: 0, right: width, bottom: height }, feather, grow).forEach((share, at) => { data[4 * at + 3] = share; });
   context.putImageData(image, 0, 0);
   return canvas;
 }

@@ -5,7 +5,19 @@ import { knows, named, optionTitle, recipeTitle, say } from "./words.js";
 
 const $ = (id) => document.getElementById(id);
 
+// An option that means something for some pictures only is hidden until `showFitting` knows the picture.
 export function control(described) {
+  const made = controlOf(described);
+  if (described.where) { made.dataset.where = described.where; made.hidden = true; }
+  return made;
+}
+
+// Shows the options that mean something for a picture: whether it has several pages, or more than 8 bits.
+export function showFitting(fits) {
+  for (const part of $("paint-panel").querySelectorAll("[data-where]")) part.hidden = !fits[part.dataset.where];
+}
+
+function controlOf(described) {
   const told = `option.${described.name}-about`;
   const option = { ...described, title: optionTitle(described.name), about: knows(told) ? say(told) : described.about };
   if (option.kind === "choice" && option.name === "device") {
@@ -38,7 +50,7 @@ export function control(described) {
   }
   if (option.kind === "range") {
     const shown = make("output", { value: option.default });
-    const slider = make("input", { type: "range", min: option.least, max: option.most, step: 0.05, value: option.default });
+    const slider = make("input", { type: "range", min: option.least, max: option.most, step: option.step, value: option.default });
     mark(slider, option);
     slider.setAttribute("aria-label", option.title); // a label around an output is the output's
     slider.addEventListener("input", () => { shown.value = slider.value; });
@@ -54,8 +66,9 @@ export function control(described) {
     })), make("p", { className: "muted", textContent: say("form.range-about") }));
     return part;
   }
-  const input = make("input", { type: "text", value: option.default ?? "", placeholder: say("form.automatic"), autocomplete: "off" });
+  const input = make("input", { type: "text", value: option.kind === "words" ? "" : option.default ?? "", placeholder: say(option.kind === "words" ? "form.none" : "form.automatic"), autocomplete: "off" });
   mark(input, option);
+  if (option.kind === "words") input.dataset.several = "";
   return make("label", { className: "field", title: option.about }, make("span", { textContent: option.title }), input);
 }
 
@@ -87,16 +100,17 @@ function mark(element, { name, default: value }) {
 export function chosenSettings() {
   const options = {};
   for (const element of $("paint-panel").querySelectorAll("[data-option]")) {
-    const value = element.matches("fieldset") ? endsOf(element) : element.matches("[type=checkbox]") ? element.checked : element.matches("input, select") ? element.value.trim() : element.querySelector("[aria-checked=true]")?.value;
+    if (element.closest("[data-where]")?.hidden) continue;
+    const value = "several" in element.dataset ? element.value.trim().split(/[\s,;]+/).filter(Boolean) : element.matches("fieldset") ? endsOf(element) : element.matches("[type=checkbox]") ? element.checked : element.matches("input, select") ? element.value.trim() : element.querySelector("[aria-checked=true]")?.value;
     if (value === undefined || (String(value) === element.dataset.default && element.dataset.option !== "recipe")) continue;
-    if (value !== "") options[element.dataset.option] = value;
+    if (value !== "" && value.length !== 0) options[element.dataset.option] = value;
   }
   return options;
 }
 
 // Black and white, or nothing; one alone stands beside the one that is shown.
 function endsOf(element) {
-  const inputs = element.hidden ? [] : [...element.querySelectorAll("input")];
+  const inputs = [...element.querySelectorAll("input")];
   return inputs.some((input) => input.value.trim()) ? inputs.map((input) => input.value.trim() || input.placeholder) : undefined;
 }
 
@@ -107,6 +121,7 @@ export function fill(settings) {
     if (!element) continue;
     if (element.matches("fieldset")) element.querySelectorAll("input").forEach((input, index) => { input.value = value[index]; });
     else if (element.matches("[type=checkbox]")) element.checked = value;
+    else if (Array.isArray(value)) element.value = value.join(" ");
     else if (element.matches("input, select")) { element.value = value; element.dispatchEvent(new Event("input")); }
     else {
       const button = [...element.children].find((one) => one.value === String(value));

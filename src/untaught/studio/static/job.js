@@ -1,6 +1,6 @@
 // Showing a job: live figures and previews, earlier previews, and what can be done with it.
 
-import { bitmap, get, post, remove } from "./api.js";
+import { bitmap, get, post, remove, upload } from "./api.js";
 import { Chart } from "./chart.js";
 import { Compare } from "./compare.js";
 import { make, saveAs, showSubject } from "./dom.js";
@@ -97,7 +97,7 @@ export class JobView {
     if (facts.id !== this.id) return;
     if (this.facts?.state === "running" && facts.state === "done" && this.compare.wanted === null) this.watched = true;
     this.facts = facts;
-    showSubject(facts.name, `${facts.width} × ${facts.height}`);
+    showSubject(facts.name, `${facts.width} × ${facts.height}`, ...(facts.settings.volume ? [say("picture.slices", facts)] : []));
     if (!this.opened) await this.#openBefore();
     if (facts.id !== this.id) return;
     if (this.#settles()) {
@@ -123,6 +123,8 @@ export class JobView {
     const mask = before && facts.has_mask && facts.settings.keep_known !== false ? await bitmap(`/jobs/${id}/files/mask`) : null;
     if (id !== this.id) return;
     this.compare.take(facts, before, mask);
+    this.slice = facts.page;
+    $("slice").value = facts.page;
     this.opened = Boolean(before);
   }
 
@@ -139,6 +141,22 @@ export class JobView {
     this.#showTime();
     this.chart.draw();
     if (this.following && this.facts?.state !== "done") this.#showMoment(this.moments.at(-1));
+  }
+
+  // Another slice of a volume, before and after. The previews are of the one that was chosen at first.
+  async #showSlice(number) {
+    const { id, facts } = this, wanted = Math.min(facts.pages, Math.max(1, number || facts.page));
+    $("slice").value = wanted;
+    this.slice = wanted;
+    this.following = true;
+    this.#showTime();
+    const [before, after] = await Promise.all(["before", "after"].map((which) => bitmap(`/jobs/${id}/slices/${wanted}/${which}`)));
+    if (id !== this.id || wanted !== this.slice || !before || !after) return;
+    this.compare.stopAgainst();
+    this.shown = `slice ${wanted}`;
+    await this.stage.setBefore(before);
+    await this.stage.setAfter(after);
+    document.body.dataset.shown = this.shown;
   }
 
   // Loads one preview at a time; the one that was asked for last is shown in the end.
@@ -188,7 +206,7 @@ export class JobView {
   // Clears what the last job has left, until the facts of this one come.
   #showNothing() {
     $("job-title").textContent = say("job.opening");
-    for (const id of ["job-about", "why", "notes"]) $(id).textContent = "";
+    for (const id of ["job-about", "why", "notes", "nearness"]) $(id).textContent = "";
     for (const id of ["bar", "running-actions", "ended-actions", "continue-part", "downloads", "uncertainty-choice"]) $(id).hidden = true;
     for (const id of ["iteration", "left", "loss"]) $(id).textContent = "–";
   }
@@ -212,14 +230,17 @@ export class JobView {
     $("change").hidden = state !== "failed" && state !== "cancelled";
     $("again").hidden = !$("change").hidden;
     $("resume").textContent = say(state === "failed" ? "job.again" : "job.resume");
-    $("download").hidden = $("continue-part").hidden = state !== "done";
+    $("download").hidden = $("continue-part").hidden = $("compare-part").hidden = state !== "done";
     $("whole").hidden = state !== "done" || !facts.crop;
+    $("slice-part").hidden = state !== "done" || !facts.settings.volume;
+    $("slice").max = facts.pages;
+    $("slices").textContent = say("job.slices", { slices: facts.pages });
     $("download").classList.toggle("primary", !facts.crop);
     $("uncertainty-choice").hidden = state !== "done" || !facts.has_uncertainty;
     $("details-title").textContent = say(running ? "job.goes" : "job.went");
     $("notes").textContent = "";
     this.line = facts.progress ?? this.line;
-    if (state === "failed") $("why").textContent = `${facts.message[0]?.toUpperCase() ?? ""}${facts.message.slice(1)}.`;
+    if (state === "failed") $("why").textContent = told(facts.message);
     else if (state === "queued" && facts.full) $("why").textContent = say("job.full");
     else if (state === "queued") $("why").textContent = say("job.waits", { place, waiting });
     else if (state === "cancelled") $("why").textContent = say(this.line ? "job.cancelled-about" : "job.cancelled-early");
@@ -269,7 +290,8 @@ export class JobView {
     this.bestIndex = best;
   }
 
-  #setMoment(index) {
+  async #setMoment(index) {
+    if (this.facts.settings.volume && this.slice !== this.facts.page) await this.#showSlice(this.facts.page);
     this.following = index >= this.moments.length - 1;
     if (this.following && this.facts.state === "done") this.#showResult();
     else this.#showMoment(this.moments[index]);
@@ -283,6 +305,21 @@ export class JobView {
     const canvas = make("canvas", { width: facts.width, height: facts.height });
     canvas.getContext("2d").drawImage(this.compare.composed(picture), 0, 0, facts.width, facts.height);
     canvas.toBlob((blob) => saveAs(blob, `${facts.name}-${shown}.png`), "image/png");
+  }
+
+  // How near the result and the picture before are to a clean one.
+  async #compareWith(file) {
+    const { id } = this, shown = (value, digits) => (value === null ? "–" : value.toFixed(digits));
+    try {
+      const near = await upload(`/jobs/${id}/comparison`, file);
+      if (id !== this.id) return;
+      $("nearness").textContent = ["after", "before"].filter((which) => near[which]).map((which) => {
+        const { psnr, ssim } = near[which];
+        return say("job.nearness", { what: say(`job.nearness-${which}`), psnr: psnr === null ? say("job.nearness-same") : say("job.nearness-db", { psnr: shown(psnr, 1) }), ssim: shown(ssim, 3) });
+      }).join(" ");
+    } catch (error) {
+      this.onError(error);
+    }
   }
 
   // Actions ---------------------------------------------------------------------------------------------------------
@@ -301,6 +338,9 @@ export class JobView {
     for (const what of ["pause", "resume", "finish", "cancel"]) $(what).addEventListener("click", () => this.#ask(what));
     for (const [id, places] of [["earlier", -1], ["later", 1]]) $(id).addEventListener("click", () => this.#ask("move", { places }));
     $("continue").addEventListener("click", () => this.#ask("continue", { iterations: Number($("more-iterations").value) || 200 }));
+    $("compare-file").addEventListener("click", () => $("clean-file").click());
+    $("clean-file").addEventListener("change", () => { if ($("clean-file").files[0]) this.#compareWith($("clean-file").files[0]); $("clean-file").value = ""; });
+    $("slice").addEventListener("change", () => this.#showSlice(Number($("slice").value)));
     $("moment").addEventListener("input", () => this.#setMoment(Number($("moment").value)));
     $("keep-moment").addEventListener("click", () => this.#keepMoment());
     $("to-best").addEventListener("click", () => this.#setMoment(this.bestIndex));

@@ -6,7 +6,7 @@ import { say } from "./words.js";
 const $ = (id) => document.getElementById(id);
 const KEYS = [
   ["B", "tools.brush"], ["E", "tools.eraser"], ["R", "tools.rectangle"], ["L", "tools.lasso"], ["W", "tools.wand"],
-  ["K", "tools.pick"], ["M", "tools.hand"], ["[ ]", "tools.size"], ["Shift", "keys.straight"], ["Alt", "keys.erase"],
+  ["K", "tools.pick"], ["M", "tools.hand"], ["[ ]", "tools.size"], ["{ }", "option.feather"], ["Shift", "keys.straight"], ["Alt", "keys.erase"],
   ["← ↑ → ↓ ⏎", "keys.dab"], ["H", "tools.hide"], ["Ctrl Z", "tools.undo"], ["Ctrl Shift Z", "tools.redo"],
   ["+ −", "keys.zoom"], ["0", "zoom.fit"], ["1", "keys.pixels"], ["B", "keys.before"], ["L", "keys.loupe"], ["G", "keys.histogram"], ["?", "keys.keys"],
 ];

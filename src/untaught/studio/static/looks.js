@@ -22,7 +22,7 @@ export class Looks {
   show() {
     const { colour } = this.button.dataset, [red, green, blue] = [1, 3, 5].map((at) => parseInt(colour.slice(at, at + 2), 16));
     choose(this.button.parentElement, this.button);
-    this.painting.mask?.paint((0xff << 24 | blue << 16 | green << 8 | red) >>> 0);
+    this.painting.mask?.paint((0xff << 24 | blue << 16 | green << 8 | red) >>> 0, this.painting.soft);
     this.setHidden(false);
   }
 

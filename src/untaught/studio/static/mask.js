@@ -3,6 +3,8 @@
 // Undo has no limit because a step is small: the box of a stroke and the runs of flipped pixels inside it. Undo and redo
 // are the same: flip them again.
 
+import { shares } from "./softness.js";
+
 export const MARKED = 1, ERASED = 2; // by hand
 
 export class Mask {
@@ -17,6 +19,7 @@ export class Mask {
     this.canvas.height = height;
     this.context = this.canvas.getContext("2d");
     this.colour = 0xff000000; // ABGR
+    this.soft = 0;                     // pixels around the marks over which the result will fade
     this.missing = 0;
     this.steps = 0;                    // counts changes, also those undone
     this.past = [];
@@ -107,8 +110,9 @@ export class Mask {
     this.#touch(this.#clip(box));
   }
 
-  paint(colour) {
+  paint(colour, soft = this.soft) {
     this.colour = colour;
+    this.soft = soft;
     if (this.missing) this.#show(this.#all());
   }
 
@@ -123,7 +127,13 @@ export class Mask {
       }
     }
     this.#touch(clipped);
-    return clipped;
+    return this.#around(clipped);
+  }
+
+  // A box and the pixels around it whose look depends on it.
+  #around({ left, top, right, bottom }) {
+    const { soft } = this;
+    return { left: Math.max(0, left - soft), top: Math.max(0, top - soft), right: Math.min(this.width, right + soft), bottom: Math.min(this.height, bottom + soft) };
   }
 
   #clip({ left, top, right, bottom }) {
@@ -137,11 +147,14 @@ export class Mask {
     this.#show(box);
   }
 
-  #show({ left, top, right, bottom }) {
-    const width = right - left, height = bottom - top;
+  #show(box) {
+    const { left, top, right, bottom } = this.#around(box), width = right - left, height = bottom - top;
     if (width <= 0 || height <= 0) return;
     const image = new ImageData(width, height), colours = new Uint32Array(image.data.buffer);
-    for (let y = 0, to = 0; y < height; y++) {
+    if (this.soft) {
+      const plain = this.colour & 0xffffff;
+      shares(this.data, this.width, this.height, { left, top, right, bottom }, this.soft).forEach((share, at) => { if (share) colours[at] = (plain | share << 24) >>> 0; });
+    } else for (let y = 0, to = 0; y < height; y++) {
       for (let x = 0, at = (top + y) * this.width + left; x < width; x++, at++, to++) {
         if (this.data[at]) colours[to] = this.colour;
       }

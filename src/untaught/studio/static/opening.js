@@ -135,7 +135,7 @@ function took(facts) {
   page.current.picture = facts;
   showFacts(facts);
   showPages(facts);
-  asking.showRange();
+  asking.showFacts();
   history.replaceState(null, "", `#picture=${facts.id}`);
   cards.showCurrent();
   painting.marks.begin(facts.id, facts.mask).catch(() => {});
@@ -145,7 +145,7 @@ function took(facts) {
 
 function showFacts(facts) {
   const depth = `depth.${facts.depth}`, range = facts.depth !== "uint8" && facts.shown?.map((end) => Number(end.toPrecision(4)));
-  const told = [facts.pages && say("page.shown", facts), knows(depth) ? say(depth) : facts.depth, range && say("picture.range", { low: range[0], high: range[1] })].filter(Boolean);
+  const told = [facts.pages && say("page.shown", facts), knows(depth) ? say(depth) : facts.depth, range && say("picture.range", { low: range[0], high: range[1] }), ![1, 3].includes(facts.channels) && say("picture.channels", { channels: facts.channels, shown: facts.channels > 3 ? 3 : 1 })].filter(Boolean);
   showSubject(facts.name, `${facts.width} × ${facts.height}`, ...told);
 }
 

@@ -21,6 +21,7 @@ export class Painting {
     this.tool = "brush";
     this.selecting = false;
     this.used = true;       // whether the task uses marks
+    this.soft = 0;          // pixels around the marks over which the result will fade
     this.mask = null;
     this.looks = new Looks(this);
     this.#listen();
@@ -37,6 +38,7 @@ export class Painting {
     });
     this.#showSaved("");
     this.suggestion = new Suggestion(mask);
+    this.found = null; // what was looked for last, and how surely
     $("find-told").hidden = true;
     $("proposal").value = "auto";
     this.lastEnd = this.pixels = null;
@@ -83,6 +85,14 @@ export class Painting {
     this.stage.draw();
   }
 
+  setSoft(soft) {
+    if (soft === this.soft) return;
+    this.soft = soft;
+    this.mask?.paint(this.mask.colour, soft);
+    if (this.stage.cursor) this.stage.cursor.soft = soft;
+    this.stage.draw();
+  }
+
   setSelecting(selecting) {
     this.selecting = selecting;
     $("try").setAttribute("aria-pressed", String(selecting));
@@ -114,7 +124,7 @@ export class Painting {
     this.latest = end;
     if (round) {
       const touch = event?.pointerType === "touch";
-      this.#cursor(touch && phase !== "start" && phase !== "move" ? null : { x: end[0], y: end[1], radius: this.size / 2 });
+      this.#cursor(touch && phase !== "start" && phase !== "move" ? null : { x: end[0], y: end[1], radius: this.size / 2, soft: this.soft });
       if (phase === "hover") return false;
       if (this.straight) {
         stage.outline = [this.points[0], end];
@@ -210,7 +220,7 @@ export class Painting {
     this.stage.cursor = cursor;
     for (const one of [old, cursor]) {
       if (!one) continue;
-      const around = one.radius + 2 / this.stage.camera.scale;
+      const around = one.radius + one.soft + 2 / this.stage.camera.scale;
       this.stage.draw({ left: one.x - around, top: one.y - around, right: one.x + around, bottom: one.y + around });
     }
   }
@@ -278,7 +288,9 @@ export class Painting {
         const { kind, strength, moving: still } = this.wish;
         this.wish = null;
         const found = await suggested(identity, kind, strength);
-        if (mask === this.mask) this.#suggest(kind, found, still);
+        if (mask !== this.mask) break;
+        this.found = { kind, strength };
+        this.#suggest(kind, found, still);
       }
     } catch (error) {
       this.onError(error);
@@ -334,12 +346,22 @@ export class Painting {
     else if (command) return;
     else if (key === "[") this.setSize(Math.min(this.size - 1, this.size * 0.85));
     else if (key === "]") this.setSize(Math.max(this.size + 1, this.size * 1.18));
+    else if (key === "{") this.#stepSoft(-1);
+    else if (key === "}") this.#stepSoft(1);
     else if (key === "escape" && this.selecting) this.setSelecting(false);
     else if (key === "h") this.looks.setHidden(!this.looks.hidden);
     else if (KEYS[key]) this.setTool(KEYS[key]);
     else if (event.target === this.stage.canvas && this.#keyStroke(event)) { /* done */ }
     else return;
     event.preventDefault();
+  }
+
+  // The edge of the marks is a setting of the task.
+  #stepSoft(step) {
+    const slider = document.querySelector("[data-option=feather]");
+    if (!slider) return;
+    slider.value = Number(slider.value) + step;
+    slider.dispatchEvent(new Event("input", { bubbles: true }));
   }
 
   // Keyboard only: arrows move the brush, Enter paints a dab.
@@ -349,7 +371,7 @@ export class Painting {
     if (!dx && !dy && event.key !== "Enter") return false;
     const at = this.stage.cursor ?? { x: this.mask.width / 2, y: this.mask.height / 2 };
     const within = (value, most) => Math.max(0, Math.min(most, value));
-    const next = { x: within(at.x + dx * step, this.mask.width), y: within(at.y + dy * step, this.mask.height), radius: this.size / 2 };
+    const next = { x: within(at.x + dx * step, this.mask.width), y: within(at.y + dy * step, this.mask.height), radius: this.size / 2, soft: this.soft };
     this.#cursor(next);
     if (event.key === "Enter") {
       this.looks.setHidden(false);

@@ -21,7 +21,7 @@ export class Stage {
     this.heat = null;                  // a bitmap over the after picture
     this.selection = null;             // a box in picture coordinates
     this.outline = null;               // points of an unfinished lasso or rectangle
-    this.cursor = null;                // {x, y, radius} in picture coordinates
+    this.cursor = null;                // {x, y, radius, soft} in picture coordinates
     this.view = "single";              // single, divider, side, after
     this.divide = 0.5;                 // share of the canvas' width
     this.holding = false;
@@ -213,13 +213,20 @@ export class Stage {
       context.setLineDash([]);
     }
     if (this.cursor) {
-      const { x, y, radius } = this.cursor;
+      const { x, y, radius, soft } = this.cursor;
       for (const [colour, wider] of [["rgb(0 0 0 / 70%)", 0.7], ["#fff", -0.7]]) {
         context.strokeStyle = colour;
         context.lineWidth = 1.2 / camera.scale;
         context.beginPath();
         context.arc(x, y, Math.max(0.5, radius + wider / camera.scale), 0, 2 * Math.PI);
         context.stroke();
+      }
+      if (soft) { // how far the edge reaches
+        context.setLineDash([3 / camera.scale, 3 / camera.scale]);
+        context.beginPath();
+        context.arc(x, y, radius + soft, 0, 2 * Math.PI);
+        context.stroke();
+        context.setLineDash([]);
       }
     }
   }

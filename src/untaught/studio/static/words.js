@@ -15,10 +15,19 @@ export function named(name) {
 
 export const recipeTitle = (name) => (knows(`recipe.${name}`) ? say(`recipe.${name}`) : named(name));
 
+// What the program advises to those who use Python or the command line, in the words of the page.
+export function plain(text) {
+  const options = text.replace(/\b\w+=('[^']*'|[^\s,;:]+),? (or )?(?=--)/g, "");
+  const titled = (found, name) => (knows(`option.${name.replaceAll("-", "_")}`) ? `“${optionTitle(name.replaceAll("-", "_"))}”` : found);
+  const titles = options.replace(/--([a-z][a-z-]+)/g, titled).replace(/\b([a-z_]+)=[\w.]+/g, titled);
+  return titles.replace(/, and more: docs\S+;/, ";");
+}
+
 // A note of the program as a sentence; one that names a recipe says instead what to choose here.
 export function told(note) {
+  if (!note) return "";
   const recipe = recipeOf(note);
-  return recipe && knows(`note.${recipe}`) ? say(`note.${recipe}`) : `${note[0].toUpperCase()}${note.slice(1)}.`;
+  return recipe && knows(`note.${recipe}`) ? say(`note.${recipe}`) : `${note[0].toUpperCase()}${plain(note).slice(1)}.`;
 }
 
 export const recipeOf = (note) => /the recipe ([\w-]+)/.exec(note)?.[1];
@@ -27,7 +36,7 @@ export const optionTitle = (name) => (knows(`option.${name}`) ? say(`option.${na
 
 // What a job does, with the settings that were changed; on a narrow card the task comes last.
 export function aboutJob({ task, settings, crop }, narrow = false) {
-  const changed = Object.entries(settings).map(([name, value]) => (name === "recipe" ? recipeTitle(value) : `${optionTitle(name)}: ${[value].flat().join(say("form.to"))}`));
+  const changed = Object.entries(settings).map(([name, value]) => (name === "recipe" ? recipeTitle(value) : value === true ? optionTitle(name) : `${optionTitle(name)}: ${value === false ? say("form.no") : [value].flat().join(say(name === "value_range" ? "form.to" : "form.and"))}`));
   const words = [...changed, crop && say("job.part")];
   return (narrow ? [...words, taskTitle(task)] : [taskTitle(task), ...words]).filter(Boolean).join(" · ");
 }
