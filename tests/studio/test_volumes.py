@@ -111,6 +111,19 @@ def test_one_picture_is_no_volume(studio, photo):
     assert (refused.status_code, refused.json()["field"]) == (422, "volume")
 
 
+def test_pages_of_different_sizes_are_no_volume(studio):
+    file = io.BytesIO()
+    with tifffile.TiffWriter(file) as writer:
+        for side in (40, 60):
+            writer.write(np.full((side, side), 90, np.uint8), photometric="minisblack")
+    picture = studio.upload(file.getvalue(), "album.tif")
+    assert (picture["pages"], picture["width"]) == (2, 40)
+    body = {"picture": picture["id"], "task": "denoise", "settings": {"volume": True}}
+    refused = studio.client.post("jobs", json=body)
+    assert (refused.status_code, refused.json()["field"]) == (422, "volume"), refused.text
+    assert "60" in refused.json()["detail"]
+
+
 def test_the_page_offers_it_and_shows_each_slice(page, studio, third, restored, photo):
     page.goto(f"{studio.home}/#picture={third}")
     page.locator("#pages-part").wait_for()

@@ -10,7 +10,7 @@ from typing import Annotated, Any
 from fastapi import APIRouter
 from pydantic import BaseModel, ConfigDict, Field
 
-from untaught.studio.job_checks import check_job
+from untaught.studio.job_checks import FieldError, check_job
 from untaught.studio.job_files import JobRequest, JobState
 from untaught.studio.queue import RefusedError
 from untaught.studio.routes.common import (
@@ -82,6 +82,8 @@ class Strength(BaseModel):
 @routes.post("/jobs", status_code=201, summary="Queue a job")
 async def _add_job(services: CurrentServices, wanted: NewJob) -> dict[str, Any]:
     settings = await _check(services, wanted)
+    if settings.get("volume"):
+        await _check_volume(services, wanted, settings)
     services.queue.check_room()
     services.store.check_room()
     with services.store.adding("jobs") as (identity, folder):
@@ -94,11 +96,26 @@ async def _add_job(services: CurrentServices, wanted: NewJob) -> dict[str, Any]:
 
 @routes.post("/jobs/plan", summary="Tell what a job would take, and what is to be known of it; nothing is fitted")
 async def _plan(services: CurrentServices, wanted: NewJob) -> dict[str, Any]:
-    settings = await _check(services, wanted)
+    return await _planned(services, wanted, await _check(services, wanted))
+
+
+async def _planned(services: Services, wanted: NewJob, settings: dict[str, Any]) -> dict[str, Any]:
     services.store.check_room()
     with temporary_folder(services.store) as folder:
         _fill(services, wanted, settings, "0" * 16, folder)
         return await services.planner.ask(folder)
+
+
+async def _check_volume(services: Services, wanted: NewJob, settings: dict[str, Any]) -> None:
+    """Check that the pages of a file make a volume: only whoever reads all of them can tell.
+
+    Raises:
+        FieldError: if they do not.
+    """
+    try:
+        await _planned(services, wanted, settings)
+    except FieldError as error:
+        raise FieldError(error.field or "volume", str(error)) from None
 
 
 async def _check(services: Services, wanted: NewJob) -> dict[str, Any]:
