@@ -257,12 +257,13 @@ def test_a_film_is_offered_only_where_it_can_be_written(page, studio, monkeypatc
 
     can = importlib.util.find_spec("av") is not None
     assert ("mp4" in studio.get("tasks")["exports"]) is can
+    page.locator("#task [role=radio]").first.wait_for(state="attached")  # what is offered is known
     assert page.evaluate("() => document.querySelector('#format [value=mp4]').hidden") is not can
     monkeypatch.setitem(__import__("sys").modules, "av", None)
     monkeypatch.setattr(importlib.util, "find_spec", lambda _: None)
     assert "mp4" not in exports.offered()
     black = Picture(np.zeros((4, 4), np.uint8))
-    with pytest.raises(InputError, match=r"untaught\[video\]"):
+    with pytest.raises(InputError, match=r"untaught\[film\]"):
         as_film(black, black)
 
 

@@ -26,6 +26,7 @@ COMMANDS_ELSEWHERE = {
     "invert": "imports code that the user names",
     "activate": "imports code that the user names",
     "batch": "several pictures at once, and --batch",
+    "film": "videos, and folders of frames",
     "tiles": "pictures that no browser can show",
     "repeat": "Take settings from a record",
     "resume": "Resume, and Go on",
