@@ -286,21 +286,18 @@ def motion() -> dict[str, Any]:
         return float(10 * np.log10(255**2 / error))
 
     def none(one: torch.Tensor, _: torch.Tensor) -> torch.Tensor:
-        return torch.zeros(4, *one.shape)
-
-    def squares(one: torch.Tensor, other: torch.Tensor) -> torch.Tensor:
-        return torch.cat([module.coarse(one, other), none(one, other)[:2]])
+        return torch.zeros(2, *one.shape)
 
     def flow(one: torch.Tensor, other: torch.Tensor) -> torch.Tensor:
-        before, module.coarse = module.coarse, lambda one, _: torch.zeros(2, *one.shape)
+        before, module.coarse = module.coarse, none
         try:
-            return usual(one, other)
+            return field(one, other)
         finally:
             module.coarse = before
 
     found: dict[str, Any] = {}
-    usual = module.parts
-    ways = {"none": none, "phase correlation of squares": squares, "optical flow (ILK)": flow, "both": usual}
+    squares, field = module.coarse, module.field
+    ways = {"none": none, "squares, by phase correlation": squares, "optical flow": flow, "both": field}
     for title, way in ways.items():
         spent = [0.0, 0]
 
@@ -311,11 +308,11 @@ def motion() -> dict[str, Any]:
             spent[1] += 1
             return result
 
-        module.parts = filling.parts = timed  # type: ignore[attr-defined]
+        module.field = filling.coarse = timed  # type: ignore[attr-defined]
         try:
             found[title] = {"logo": made("logo"), "noise": made("noise"), "seconds": spent[0] / spent[1]}
         finally:
-            module.parts = filling.parts = usual  # type: ignore[attr-defined]
+            module.field, filling.coarse = field, squares  # type: ignore[attr-defined]
         print(json.dumps({title: found[title]}), flush=True)
     return found
 
