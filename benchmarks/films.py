@@ -314,7 +314,7 @@ def motion() -> dict[str, Any]:
         error = np.mean([((a - b)[where] ** 2).mean() for a, b in zip(pixels, frames[10:12], strict=True)])
         return float(10 * np.log10(255**2 / error))
 
-    def none(one: torch.Tensor, _: torch.Tensor) -> torch.Tensor:
+    def none(one: torch.Tensor, other: torch.Tensor) -> torch.Tensor:  # noqa: ARG001
         return torch.zeros(2, *one.shape)
 
     def flow(one: torch.Tensor, other: torch.Tensor) -> torch.Tensor:
