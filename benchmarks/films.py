@@ -4,10 +4,10 @@ Protocol: 240 frames of 640 x 360 at 24 a second, from photographs that scikit-i
 three of them, side by side, by about two pixels a frame and slowly nearer, while a fourth, round, crosses the other
 way; then, after a cut, 90 frames stand still. "logo" has letters and a dot in place of its pixels, the same in each
 frame; "noise" has normal noise of 20 of 255, rounded and clipped; "small" has the mean of 2 x 2 pixels in place of
-them. They are written as FFV1 and restored with default settings, one thread. Frame by frame, the classical method that
-a fit begins with (surfaces completed by groups of blocks; two steps of the collaborative filter; bicubic enlargement)
-and the task itself, by the recipe fast, see pairs of neighbouring frames from both shots, since they take longer; all
-rows are of these frames. "noise" and "small" are restored for the 80 frames around the cut only, 110 to 189.
+them. They are written as FFV1 and restored with default settings, one thread: for the logo the 80 frames around the
+cut, 110 to 189, for the others 40, 130 to 169. Frame by frame, the classical method that a fit begins with (surfaces
+completed by groups of blocks; two steps of the collaborative filter; bicubic enlargement) and, as the study "network",
+the tasks themselves by the recipe fast see a pair of neighbouring frames of each shot (--pairs); all rows are of these.
 
 PSNR in dB is that of the hidden pixels for the logo, and of all pixels for the noise. Flicker is the root mean square,
 in levels of 255, of how the change from one frame to the next differs from that of the clean film; for the logo in the
@@ -15,18 +15,19 @@ hidden pixels. Seconds are of the processor, for each frame.
 
     python -m benchmarks.films [STUDY ...] [--pairs N] [--out FILE.json]
 
-Studies: logo, noise, small, cuts, motion. Results go into the file, docs/figures/films.json by default, and from
-there into the tables of docs/lab-notes/films.md.
+Studies: logo, noise, small, cuts, motion, network. Results go into the file, docs/figures/films.json by default, and
+from there into the tables of docs/lab-notes/films.md.
 """
 
 from __future__ import annotations
 
 import argparse
+import functools
 import itertools
 import json
 import tempfile
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from fractions import Fraction
 from pathlib import Path
 from typing import Any
@@ -47,13 +48,18 @@ Array = NDArray[Any]
 HEIGHT, WIDTH, FRAMES, CUT, RATE = 360, 640, 240, 150, 24
 NOISE = 20
 NOTES = Path("docs/lab-notes/films.md")
-PART = range(110, 190)
-"""The frames of "noise" and "small"."""
-STUDIES = ("logo", "noise", "small", "cuts", "motion")
+PARTS = {"logo": range(110, 190), "noise": range(130, 170), "small": range(130, 170)}
+"""The frames that are restored."""
+STUDIES = ("logo", "noise", "small", "cuts", "motion", "network")
 
 
-def clean() -> Iterator[Array]:
+@functools.cache
+def clean() -> list[Array]:
     """The frames, (360, 640, 3), uint8."""
+    return list(_drawn())
+
+
+def _drawn() -> Iterator[Array]:
     parts = [data.astronaut()[60:460], data.coffee(), data.rocket()[:400]]
     wide = np.concatenate([np.pad(one, ((0, 0), (0, 0), (0, 0))) for one in parts], 1).astype(np.float32)
     strip = [ndimage.spline_filter(wide[..., channel], 3) for channel in range(3)]
@@ -87,7 +93,7 @@ def logo() -> NDArray[np.bool_]:
     return known
 
 
-def noisy(frames: Iterator[Array]) -> Iterator[Array]:
+def noisy(frames: Iterable[Array]) -> Iterator[Array]:
     """With noise."""
     random = np.random.default_rng(0)
     for frame in frames:
@@ -100,7 +106,7 @@ def halved(frame: Array) -> Array:
     return np.asarray(mean.round().astype(np.uint8))
 
 
-def written(path: Path, frames: Iterator[Array]) -> None:
+def written(path: Path, frames: Iterable[Array]) -> None:
     """As a video without loss."""
     import av
 
@@ -118,7 +124,7 @@ def written(path: Path, frames: Iterator[Array]) -> None:
 def pairs(count: int, frames: range) -> list[int]:
     """Frames to look at: so many pairs of neighbours from each shot."""
     parts = ((frames.start + 6, CUT - 8), (CUT + 6, frames.stop - 8))
-    starts = [int(one) for part in parts for one in np.linspace(*part, count)]
+    starts = [int(one) for part in parts for one in np.linspace(*part, count + 2)[1:-1]]
     return [number for start in starts for number in (start, start + 1)]
 
 
@@ -143,55 +149,78 @@ def judged(result: dict[int, Array], truth: dict[int, Array], where: Array | Non
     return found
 
 
+def written_as(name: str, path: Path) -> None:
+    """A damaged film."""
+    known, part = logo(), slice(PARTS[name].start, PARTS[name].stop)
+    frames = clean()[part]
+    if name == "logo":
+        written(path, (np.where(known[..., None], one, 255).astype(np.uint8) for one in frames))
+    else:
+        written(path, noisy(frames) if name == "noise" else map(halved, frames))
+
+
 def study(name: str, count: int) -> dict[str, Any]:
-    """The rows of a film."""
-    import untaught
+    """The rows of a film, but for that of the network."""
     from untaught.films.driver import film
     from untaught.films.video import Video
 
-    part = range(FRAMES) if name == "logo" else PART
+    part = PARTS[name]
     looked = pairs(count, part)
-    truth = {number: frame for number, frame in enumerate(clean()) if number in looked}
-    known = logo()
-    hidden = ~known if name == "logo" else None
+    truth, hidden = {number: clean()[number] for number in looked}, ~logo() if name == "logo" else None
     found: dict[str, Any] = {}
     with tempfile.TemporaryDirectory() as temporary:
-        folder = Path(temporary)
-        frames = noisy(clean()) if name == "noise" else (np.where(known[..., None], one, 255) for one in clean())
-        if name == "small":
-            frames = map(halved, clean())
-        frames = itertools.islice(frames, part.start, part.stop)
-        written(folder / "in.mkv", (one.astype(np.uint8) for one in frames))
-        given = {number: one for number, one in zip(part, Video(folder / "in.mkv"), strict=True) if number in looked}
-        Image.fromarray(known).save(folder / "mask.png")
+        source, made, mask = (Path(temporary) / name for name in ("in.mkv", "out.mkv", "mask.png"))
+        written_as(name, source)
+        given = {number: one for number, one in zip(part, Video(source), strict=True) if number in looked}
+        Image.fromarray(logo()).save(mask)
         if name != "small":
             found["as it is"] = judged(given, truth, hidden)
         began = time.process_time()
         if name == "logo":
-            film("inpaint", folder / "in.mkv", folder / "out.mkv", mask=folder / "mask.png")
+            film("inpaint", source, made, mask=mask)
         elif name == "noise":
-            film("denoise", folder / "in.mkv", folder / "out.mkv")
+            film("denoise", source, made)
         else:
-            film("upscale", folder / "in.mkv", folder / "out.mkv", factor=2, kernel="area")
+            film("upscale", source, made, factor=2, kernel="area")
         seconds = (time.process_time() - began) / len(part)
-        made = {number: one for number, one in zip(part, Video(folder / "out.mkv"), strict=True) if number in looked}
-        found["film"] = {**judged(made, truth, hidden), "seconds": seconds}
-        print(json.dumps(found), flush=True)
+        result = {number: one for number, one in zip(part, Video(made), strict=True) if number in looked}
+        found["film"] = {**judged(result, truth, hidden), "seconds": seconds}
+    found["frame by frame, classical"] = _alone(_classical(name, logo()), given, truth, hidden)
+    print(json.dumps(found), flush=True)
+    return found
 
-    def alone(frame: Array) -> Array:
+
+def network(name: str, count: int) -> dict[str, float]:
+    """The row of a task frame by frame, by the recipe fast."""
+    import untaught
+    from untaught.films.video import Video
+
+    part = PARTS[name]
+    looked = pairs(count, part)
+    truth, hidden = {number: clean()[number] for number in looked}, ~logo() if name == "logo" else None
+    with tempfile.TemporaryDirectory() as temporary:
+        source = Path(temporary) / "in.mkv"
+        written_as(name, source)
+        given = {number: one for number, one in zip(part, Video(source), strict=True) if number in looked}
+
+    def run(frame: Array) -> Array:
         if name == "logo":
-            return np.asarray(untaught.inpaint(frame, known, recipe="fast").picture)
+            return np.asarray(untaught.inpaint(frame, logo(), recipe="fast").picture)
         if name == "small":
             return np.asarray(untaught.upscale(frame, 2, kernel="area", recipe="fast").picture)
         return np.asarray(untaught.denoise(frame, recipe="fast").picture)
 
-    for title, one in (("frame by frame, classical", _classical(name, known)), ("frame by frame, fast", alone)):
-        began = time.process_time()
-        result = {number: one(frame) for number, frame in given.items()}
-        seconds = (time.process_time() - began) / len(result)
-        found[title] = {**judged(result, truth, hidden), "seconds": seconds}
-        print(json.dumps({title: found[title]}), flush=True)
+    found = _alone(run, given, truth, hidden)
+    print(json.dumps({name: found}), flush=True)
     return found
+
+
+def _alone(
+    run: Callable[[Array], Array], given: dict[int, Array], truth: dict[int, Array], hidden: Array | None
+) -> dict[str, float]:
+    began = time.process_time()
+    result = {number: run(frame) for number, frame in given.items()}
+    return {**judged(result, truth, hidden), "seconds": (time.process_time() - began) / len(result)}
 
 
 def _classical(name: str, known: Array) -> Callable[[Array], Array]:
@@ -226,7 +255,7 @@ def cuts() -> dict[str, Any]:
         made: NDArray[np.float32] = functional.avg_pool2d(planes, 8)[0].numpy()
         return made
 
-    film = list(itertools.islice(clean(), CUT))
+    film = clean()[:CUT]
     random = np.random.default_rng(0)
 
     def with_noise(frame: Array) -> Array:
@@ -259,7 +288,7 @@ def cuts() -> dict[str, Any]:
 
 
 def motion() -> dict[str, Any]:
-    """What ways of finding motion are worth: 12 frames of each film around the middle of the moving shot."""
+    """What ways of finding motion are worth: frames 70 and 71, restored among those from 60 to 83 or 66 to 75."""
     from untaught.films import filling
     from untaught.films import motion as module
     from untaught.films.denoising import denoised
@@ -267,9 +296,8 @@ def motion() -> dict[str, Any]:
     from untaught.imaging.ranges import Range
     from untaught.tasks.denoise import DenoiseSettings
 
-    frames = list(itertools.islice(clean(), 60, 84))
-    damaged = list(noisy(iter(frames)))
-    known, middle = logo(), slice(8, 16)
+    frames = clean()[60:84]
+    damaged, known = list(noisy(frames))[6:16], logo()
     values = Values(Range(low=0, high=255, stated=(0, 255)), frames[0])
 
     def made(name: str) -> float:
@@ -280,27 +308,25 @@ def motion() -> dict[str, Any]:
             there = torch.from_numpy(known)
             given = [Frame(number, 0, values.planes(one), there) for number, one in enumerate(frames)]
             result = filling.filled(given, values, {}, lambda _: None)
-        pixels = [values.pixels(one.kept["result"]).astype(float) for one in result][middle]
+        start = 4 if name == "noise" else 10
+        pixels = [values.pixels(one.kept["result"]).astype(float) for one in result][start : start + 2]
         where: Any = slice(None) if name == "noise" else ~known
-        error = np.mean([((a - b)[where] ** 2).mean() for a, b in zip(pixels, frames[middle], strict=True)])
+        error = np.mean([((a - b)[where] ** 2).mean() for a, b in zip(pixels, frames[10:12], strict=True)])
         return float(10 * np.log10(255**2 / error))
 
-    def none(one: torch.Tensor, _: torch.Tensor) -> torch.Tensor:
-        return torch.zeros(4, *one.shape)
-
-    def squares(one: torch.Tensor, other: torch.Tensor) -> torch.Tensor:
-        return torch.cat([module.coarse(one, other), none(one, other)[:2]])
+    def none(one: torch.Tensor, other: torch.Tensor) -> torch.Tensor:  # noqa: ARG001
+        return torch.zeros(2, *one.shape)
 
     def flow(one: torch.Tensor, other: torch.Tensor) -> torch.Tensor:
-        before, module.coarse = module.coarse, lambda one, _: torch.zeros(2, *one.shape)
+        before, module.coarse = module.coarse, none
         try:
-            return usual(one, other)
+            return field(one, other)
         finally:
             module.coarse = before
 
     found: dict[str, Any] = {}
-    usual = module.parts
-    ways = {"none": none, "phase correlation of squares": squares, "optical flow (ILK)": flow, "both": usual}
+    squares, field = module.coarse, module.field
+    ways = {"none": none, "squares, by phase correlation": squares, "optical flow": flow, "both": field}
     for title, way in ways.items():
         spent = [0.0, 0]
 
@@ -311,11 +337,11 @@ def motion() -> dict[str, Any]:
             spent[1] += 1
             return result
 
-        module.parts = filling.parts = timed  # type: ignore[attr-defined]
+        module.field = filling.coarse = timed  # type: ignore[attr-defined]
         try:
             found[title] = {"logo": made("logo"), "noise": made("noise"), "seconds": spent[0] / spent[1]}
         finally:
-            module.parts = filling.parts = usual  # type: ignore[attr-defined]
+            module.field, filling.coarse = field, squares  # type: ignore[attr-defined]
         print(json.dumps({title: found[title]}), flush=True)
     return found
 
@@ -349,6 +375,11 @@ def main(studies: Sequence[str], count: int, out: Path) -> None:
     found = json.loads(out.read_text(encoding="utf-8")) if out.exists() else {}
     torch.set_num_threads(1)
     for name in studies:
+        if name == "network":
+            for other in PARTS:
+                found[other]["frame by frame, fast"] = network(other, count)
+                out.write_text(json.dumps(found, indent=1) + "\n", encoding="utf-8")
+            continue
         found[name] = cuts() if name == "cuts" else motion() if name == "motion" else study(name, count)
         out.write_text(json.dumps(found, indent=1) + "\n", encoding="utf-8")
     tables(found)
@@ -357,7 +388,7 @@ def main(studies: Sequence[str], count: int, out: Path) -> None:
 if __name__ == "__main__":
     parser = argparse.ArgumentParser(description="Films against the same tasks frame by frame.")
     parser.add_argument("studies", nargs="*", default=list(STUDIES), choices=[[], *STUDIES])
-    parser.add_argument("--pairs", type=int, default=2)
+    parser.add_argument("--pairs", type=int, default=1)
     parser.add_argument("--out", type=Path, default=Path("docs/figures/films.json"))
     given = parser.parse_args()
     main(given.studies, given.pairs, given.out)

@@ -15,7 +15,7 @@ from torch import Tensor
 from torch.nn import functional
 
 from untaught.films.frames import Frame, Values, windows
-from untaught.films.motion import at, certainty, parts, sampled, small, widened, with_motion
+from untaught.films.motion import at, coarse, sampled, with_motion
 from untaught.films.shots import Strengths
 from untaught.imaging.group_completion import GroupCompletion
 from untaught.tasks.classical import fill
@@ -66,9 +66,8 @@ def filled(
     first = next(stream, None)
     if first is None:
         return
-    moving = _without_gaps(
-        with_motion(map(_begun, itertools.chain([first], stream)), lambda frame: frame.planes, parts)
-    )
+    # A finer field would follow what fills the gaps so far.
+    moving = with_motion(map(_begun, itertools.chain([first], stream)), lambda frame: frame.planes, coarse)
     result: Tensor | None = None
     for frame, before, after in windows(moving, reach_of(first)):
         if (done := finished(frame.number)) is not None:
@@ -96,24 +95,6 @@ def _begun(frame: Frame) -> Frame:
         else:
             frame.planes = fill(torch.where(there, frame.planes, 0)[None], there[None])[0]
     return frame
-
-
-def _without_gaps(frames: Iterable[Frame]) -> Iterator[Frame]:
-    """Frames whose motion (`parts`) is that around, where it is hidden or cannot be told."""
-    before: Frame | None = None
-    sure: Tensor | None = None
-    for frame in frames:
-        known = torch.ones(frame.planes.shape[1:], dtype=torch.bool) if frame.known is None else frame.known
-        own = certainty(small(frame.planes), known)
-        if before is not None:
-            if before.ahead is not None and frame.back is not None and sure is not None:
-                # What hides something in one of two frames spoils the motion between them.
-                both = torch.minimum(own, sure)
-                before.ahead, frame.back = (one[:2] + widened(one[2:], both) for one in (before.ahead, frame.back))
-            yield before
-        before, sure = frame, own
-    if before is not None:
-        yield before
 
 
 @dataclass

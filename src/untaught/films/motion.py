@@ -15,7 +15,7 @@ from torch.nn import functional
 
 from untaught.films.frames import Frame
 
-__all__ = ["at", "certainty", "chained", "coarse", "field", "parts", "sampled", "small", "widened", "with_motion"]
+__all__ = ["at", "chained", "coarse", "field", "sampled", "small", "with_motion"]
 
 _RADIUS, _STEPS = 8, 3
 """Of the optical flow: half the side of its windows, in pixels of half the size, and steps at each scale."""
@@ -25,8 +25,6 @@ _FLAT = 1e-4
 """Standard deviation below which a square tells nothing."""
 _CLEAR = 0.9
 """A square moves otherwise than most do if its error is less than this share of that."""
-_SLOPE = 1e-4
-"""Motion is half certain where the squared slope in the weakest direction is that."""
 _SMOOTH = 1.2
 """Standard deviation, in pixels, by which frames are smoothed first."""
 
@@ -39,24 +37,18 @@ def small(planes: Tensor) -> Tensor:
 
 
 def field(one: Tensor, other: Tensor) -> Tensor:
-    """From each place of one small picture to the same thing in another one (`small`), (2, h, w)."""
-    both = parts(one, other)
-    return both[:2] + both[2:]
+    """From each place of one small picture to the same thing in another one (`small`), (2, h, w).
 
-
-def parts(one: Tensor, other: Tensor) -> Tensor:
-    """The motion of squares (`coarse`), and what each place adds to it, (4, h, w).
-
-    Le Besnerais and Champagnat, 2005, "Dense optical flow by iterative local window registration".
+    From `coarse` on by Le Besnerais and Champagnat, 2005, "Dense optical flow by iterative local window registration".
     """
     from skimage.registration import optical_flow_ilk
 
     begun = coarse(one, other)
     if min(one.shape) < _LEAST:
-        return torch.cat([begun, torch.zeros_like(begun)])
-    moved = sampled(other[None], (_grid(one) + begun / 2).flatten(1), "bicubic").view_as(one)
+        return begun
+    moved = sampled(other[None], (_grid(one) + begun / 2).flatten(1)).view_as(one)
     rest = optical_flow_ilk(one.numpy(), moved.numpy(), radius=_RADIUS, num_warp=_STEPS, dtype=np.float32)
-    return torch.cat([begun, 2 * torch.from_numpy(np.ascontiguousarray(rest, np.float32)).nan_to_num()])
+    return begun + 2 * torch.from_numpy(np.ascontiguousarray(rest, np.float32)).nan_to_num()
 
 
 def coarse(one: Tensor, other: Tensor) -> Tensor:
@@ -147,37 +139,6 @@ def sampled(planes: Tensor, places: Tensor, mode: str = "bicubic") -> Tensor:
     grid = unit.flip(0).T[None, None]
     found = functional.grid_sample(planes[None], grid, mode=mode, padding_mode="border", align_corners=False)
     return found[0, :, 0]
-
-
-def certainty(small: Tensor, known: Tensor) -> Tensor:
-    """How well the motion at each place of a small picture (`small`) can be told, (h, w), 0 to 1.
-
-    It takes slopes in two directions, and nothing unknown near.
-
-    Args:
-        small: (h, w).
-        known: (H, W), bool: of the frame.
-    """
-    down, right = torch.gradient(small)
-    terms = torch.stack([down * down, down * right, right * right])
-    a, b, c = torch.from_numpy(ndimage.gaussian_filter(terms.numpy(), (0, _RADIUS / 2, _RADIUS / 2)))
-    least = (a + c) / 2 - (((a - c) / 2).square() + b * b).sqrt()
-    missing = functional.pad((~known).float()[None, None], (0, known.shape[1] % 2, 0, known.shape[0] % 2))
-    near = functional.max_pool2d(functional.max_pool2d(missing, 2), 2 * (_RADIUS // 2) + 1, 1, _RADIUS // 2)[0, 0]
-    sure: Tensor = least.clamp_min(0) / (least + _SLOPE) * (1 - near)
-    return sure
-
-
-def widened(field: Tensor, certainty: Tensor) -> Tensor:
-    """A field that comes from around where it is not certain."""
-    height, width = field.shape[1:]
-    if height == width == 1:
-        return field
-    even = [functional.pad(one, (0, width % 2, 0, height % 2)) for one in (field * certainty, certainty[None])]
-    sums, weights = (functional.avg_pool2d(one, 2) for one in even)
-    coarse = widened(sums / weights.clamp_min(1e-12), (4 * weights[0]).clamp(max=1))
-    smooth = functional.interpolate(coarse[None], scale_factor=2, mode="bilinear")[0, :, :height, :width]
-    return smooth + certainty * (field - smooth)
 
 
 def with_motion(

@@ -15,7 +15,7 @@ __all__ = ["Cuts", "Strengths", "difference"]
 Strengths = MutableMapping[str, Any]
 """What was measured in a shot, by the number of its first frame: plain values, which are kept with the film."""
 
-CUT = 0.5
+CUT = 0.8
 """Frames that differ by this share of their contrast belong to two shots: docs/lab-notes/films.md."""
 
 _ALONE = 2.0
@@ -31,7 +31,7 @@ _SHIFT = 4
 
 
 def difference(one: NDArray[np.float32], other: NDArray[np.float32]) -> float:
-    """How much two small pictures, (C, h, w), differ, as a share of their contrast: 0 to about 1.4.
+    """How much two small pictures, (C, h, w), differ, as a share of their contrast; 0 for not at all.
 
     The least mean difference over all shifts by a few pixels, so that a moving camera is no cut.
     """
