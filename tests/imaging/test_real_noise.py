@@ -112,6 +112,16 @@ def test_a_clean_picture_stays():
     assert psnr(found.picture, SMOOTH) > 45
 
 
+def test_a_network_that_has_not_come_far_is_not_trusted():
+    noisy = (PHOTO + 0.1 * grain(0.8)).clip(0, 1)
+    found = remove_noise(noisy)
+    trusted = [found.trust(gaussian_filter(PHOTO, (width, width, 0))) for width in (0, 4, 40)]
+    assert trusted[0] > 0.4
+    assert trusted == sorted(trusted, reverse=True)
+    unfit = np.full_like(PHOTO, 0.5)
+    assert psnr(found.mixed(unfit), PHOTO) > psnr(found.picture, PHOTO) - 0.05
+
+
 def as_jpeg(picture, quality):
     """A picture, (H, W, 3), after JPEG, without its first rows and columns."""
     file = io.BytesIO()

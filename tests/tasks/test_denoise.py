@@ -1,6 +1,7 @@
 """Denoising: the estimated noise, each kind of noise, and the result."""
 
 import dataclasses
+from unittest.mock import patch
 
 import numpy as np
 import pytest
@@ -16,6 +17,7 @@ from untaught.fitting.state import StopReason
 from untaught.fitting.stopping import NeverStop
 from untaught.imaging.metrics import psnr
 from untaught.imaging.noise import estimate_noise
+from untaught.imaging.real_noise import remove_noise
 from untaught.recipes import find_recipe
 from untaught.tasks.classical import fallback, polished
 from untaught.tasks.preparation import prepare
@@ -214,6 +216,43 @@ def test_strength_goes_from_the_input_to_smoothness(kind):
     np.testing.assert_allclose(half, (given + full) / 2, atol=0.51 if given.dtype == np.uint8 else 1e-5)
     # Of a picture with impulses, only these change.
     assert kind == "impulse" or roughness(more) < roughness(full)
+
+
+@pytest.mark.parametrize("iterations", [1, 5])
+def test_what_is_shown_is_never_worse_than_the_filter(iterations):
+    clean, seen = grainy()
+    job = prepare("denoise", seen, iterations=iterations)
+    filtered = remove_noise(seen[..., None]).picture[..., 0]
+    states = list(job.begin())
+    for state in states:
+        assert psnr(job.picture(state), clean) > psnr(filtered, clean) - 0.05
+        assert psnr(job.preview(state, 96)[..., 0], clean) > psnr(filtered, clean) - 0.05
+    # What is shown at once does not wait for the model.
+    first = prepare("denoise", seen)
+    with patch("untaught.imaging.real_noise.remove_noise", side_effect=AssertionError):
+        first.picture(first.first_state())
+
+
+@pytest.mark.parametrize("options", [{}, {"noise": 9}, {"kind": "poisson", "gain": 0.5}])
+def test_a_large_picture_with_white_noise_is_filtered_only(monkeypatch, options):
+    monkeypatch.setattr("untaught.tasks.modelled_noise._FITTED", 1000)
+    job = prepare("denoise", noisy(9), **options)
+    result = job.run()
+    assert result.iterations == 1
+    assert any("more than a megapixel" in note for note in result.notes)
+    assert not any("as far from the noisy one" in note for note in result.notes)
+    assert psnr(result.picture / 255, CAMERA / 255) > psnr(noisy(9) / 255, CAMERA / 255) + 1
+    # Who names a published recipe gets its network.
+    assert prepare("denoise", noisy(9), recipe="printed", **options).recipe.iterations > 1
+
+
+def test_little_white_noise_is_filtered_only():
+    clean = np.linspace(0.3, 0.7, 64)[:, None].repeat(64, 1)
+    seen = clean + np.random.default_rng(0).normal(0, 0.004, clean.shape)
+    result = untaught.denoise(seen)
+    assert result.iterations == 1
+    assert psnr(result.picture, clean) > psnr(seen, clean) + 6
+    assert prepare("denoise", seen, noise=0.004).recipe.iterations > 1
 
 
 @pytest.mark.parametrize("recipe", ["balanced", "best"])

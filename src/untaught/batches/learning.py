@@ -136,6 +136,9 @@ def learn(task: str, blocks: Sequence[Block], options: Mapping[str, Any], *, kep
         from untaught.tasks.modelled_noise import arrays
 
         return dataclasses.replace(made, filter=model_filter(arrays(job.problem.observed)[0]))
+    if job.answers:
+        assert job.problem.noise is not None
+        return dataclasses.replace(made, filter=functools.partial(_by_blocks, noise=job.problem.noise))
     moment = _kept(kept) or _fitted(job, kept)
     notes += tuple(one for one in moment.values["notes"] if one not in notes)
     made = dataclasses.replace(made, notes=notes)

@@ -53,6 +53,8 @@ class Problem:
         answer: makes the picture, (N, C, H, W), that a recipe with ``classical`` returns, from the network's, in up to
             some minutes; None for none.
         answer_note: a sentence on that picture, once it is made.
+        mixes: whether ``answer`` takes less than a second for a megapixel once the fit has begun, so that each picture
+            that is shown is made by it.
         settled: whether that picture holds nothing of the network's, so that no fit is needed; asked once the noise is
             modelled. None for never.
         instead: makes the picture, (N, C, H, W), before the display step, that is returned where the network's is
@@ -92,6 +94,7 @@ class Problem:
     modelled_noise: Callable[[int], ModelledNoise] | None = None
     answer: Callable[[Tensor], Tensor] | None = None
     answer_note: Callable[[], str] | None = None
+    mixes: bool = False
     settled: Callable[[], bool] | None = None
     instead: Callable[[], Tensor] | None = None
     first: Callable[[], Tensor] | None = None

@@ -116,16 +116,28 @@ class Job:
             polished: include the last step, which may take seconds.
         """
         polish, finish = self.problem.final_step, self.problem.display_step
-        picture, instead = state.picture, self.problem.instead
-        if polished and self.problem.answer is not None and self.recipe.classical:
-            picture = self.problem.answer(picture)
-        elif polished and instead is not None and unexplained(self.problem, state) is not None:
-            picture = instead()
-        elif polished and polish is not None:
-            picture = polish(picture)
+        picture, instead = self._answered(state, polished=polished), self.problem.instead
+        if polished and not self.answers:
+            if instead is not None and unexplained(self.problem, state) is not None:
+                picture = instead()
+            elif polish is not None:
+                picture = polish(picture)
         if finish is not None:
             picture = finish(picture)
         return from_tensor(picture, self.problem.kept, self.problem.layout)
+
+    @property
+    def answers(self) -> bool:
+        """Whether the problem makes the picture that is returned from the network's."""
+        return self.problem.answer is not None and self.recipe.classical
+
+    def _answered(self, state: State, *, polished: bool = False) -> Tensor:
+        """The picture of a state, (N, C, H, W), before any last step."""
+        # A state before the first iteration holds no network's picture.
+        if self.answers and (polished or (self.problem.mixes and state.iteration)):
+            assert self.problem.answer is not None
+            return self.problem.answer(state.picture)
+        return state.picture
 
     def preview(self, state: State, longest: int) -> NDArray[np.float32]:
         """The picture so far, for a screen: (H, W, C), in [0, 1]; of a volume (D, H, W, C).
@@ -139,7 +151,8 @@ class Job:
             array = np.asarray(self.picture(state))
             step = max(1, -(-max(array.shape[:2]) // longest))
             return in_unit_range(array[::step, ::step], (layout.low, layout.high))
-        values = state.picture if problem.display_step is None else problem.display_step(state.picture)
+        values = self._answered(state)
+        values = values if problem.display_step is None else problem.display_step(values)
         values = values[:1].cpu()
         if problem.kept is not None:
             values = torch.where(problem.kept[:1], problem.observed[:1], values)
@@ -424,7 +437,7 @@ class Run:
             raise UntaughtError("there is no result before the first iteration: iterate over the run first")
         last = self._sound(self.last)
         left = not self._finished and self.stop_reason is StopReason.ITERATIONS
-        far = unexplained(job.problem, last)
+        far = None if job.answers else unexplained(job.problem, last)
         # One after the other: each takes some copies of the picture.
         picture, layout = job.picture(last, polished=True), job.problem.layout
         uncertainty, expected = None, None

@@ -12,7 +12,16 @@ from pydantic import Field
 from untaught.errors import InputError, SettingError
 from untaught.settings import settings
 from untaught.tasks.channels import by_channels, channels_of_their_own
-from untaught.tasks.modelled_noise import arrays, by_model, modelled, slices, stacked, with_strength
+from untaught.tasks.modelled_noise import (
+    arrays,
+    by_model,
+    is_large,
+    modelled,
+    quickly_filtered,
+    slices,
+    stacked,
+    with_strength,
+)
 from untaught.tasks.options import Number, Positive, Usage
 from untaught.tasks.registry import Task, register
 
@@ -39,6 +48,9 @@ _GROWING = 1.4
 
 _SMALLEST = 96
 """Side of the smallest picture, in pixels, whose noise can be modelled."""
+
+_LITTLE = 0.0055
+"""Of estimated noise below this standard deviation, of values in [0, 1], a network removes no more than a filter."""
 
 
 @settings
@@ -123,7 +135,34 @@ def read(picture: Tensor, layout: Layout, settings: DenoiseSettings) -> Problem:
         problem = _poisson(whole, finite, layout, settings)
     else:
         problem = _gaussian(whole, finite, layout, settings)
-    return with_strength(problem, whole, settings.strength)
+    return with_strength(_without_fit(problem, settings), whole, settings.strength)
+
+
+def _without_fit(problem: Problem, settings: DenoiseSettings) -> Problem:
+    """The same problem without a network where one is not worth its time: in a large picture, and for little noise."""
+    if problem.instead is None or problem.layout.volume:
+        return problem
+    assert problem.noise is not None
+    estimated = settings.noise is None and settings.kind == "gaussian" and problem.channel_noise is None
+    if is_large(problem.size):
+        why = "the picture has more than a megapixel"
+    elif estimated and problem.noise < _LITTLE:
+        why = "there is little noise"
+    else:
+        return problem
+    instead = problem.instead
+    level = problem.noise if problem.channel_noise is None else problem.channel_noise
+    return dataclasses.replace(
+        problem,
+        recipe_row="denoise-large",
+        answer=functools.partial(_instead_of, filtered=instead),
+        answer_note=functools.partial(str, f"{why}, so a classical filter removes the noise and no network is fitted"),
+        first=functools.partial(quickly_filtered, problem.observed, level),
+    )
+
+
+def _instead_of(network: Tensor, *, filtered: Callable[[], Tensor]) -> Tensor:
+    return filtered().to(network)
 
 
 def _gaussian(whole: Tensor, finite: Tensor, layout: Layout, settings: DenoiseSettings) -> Problem:

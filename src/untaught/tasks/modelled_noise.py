@@ -8,7 +8,7 @@ import math
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Sequence
 
     import numpy as np
     from numpy.typing import NDArray
@@ -24,6 +24,7 @@ __all__ = [
     "arrays",
     "blended",
     "by_model",
+    "is_large",
     "modelled",
     "quickly_filtered",
     "slices",
@@ -32,7 +33,12 @@ __all__ = [
 ]
 
 _FITTED = 1_000_000
-"""Pixels: a larger picture with noise that is not white is filtered only, and no network is fitted."""
+"""Pixels: a larger picture is filtered only, and no network is fitted."""
+
+
+def is_large(size: Sequence[int]) -> bool:
+    """Whether a picture of this height and width is filtered only."""
+    return math.prod(size) > _FITTED
 
 
 def with_strength(problem: Problem, noisy: Tensor, strength: float) -> Problem:
@@ -148,7 +154,7 @@ def modelled(picture: Tensor, finite: Tensor, layout: Layout, level: float, what
 
     scale = layout.high - layout.low
     # The time of a fit grows with the picture: docs/lab-notes/noise.md.
-    fitted = math.prod(picture.shape[2:]) <= _FITTED
+    fitted = not is_large(picture.shape[2:])
 
     made = _Made(picture, fitted=fitted, scale=scale)
     return Problem(
@@ -162,6 +168,7 @@ def modelled(picture: Tensor, finite: Tensor, layout: Layout, level: float, what
         modelled_noise=made.modelled_noise,
         answer=made.answer,
         answer_note=made.sentence,
+        mixes=fitted,
         settled=made.settled if fitted else None,
         first=functools.partial(quickly_filtered, picture, level),
         notes=(
@@ -182,6 +189,7 @@ class _Made:
 
     def __init__(self, picture: Tensor, *, fitted: bool, scale: float) -> None:
         self._picture, self._fitted, self._scale = picture, fitted, scale
+        self._share = 0.0
 
     @functools.cached_property
     def found(self) -> list[Denoised]:
@@ -202,10 +210,10 @@ class _Made:
         import numpy as np
         import torch
 
-        pictures = [
-            one.mixed(own) if self._fitted else one.picture
-            for one, own in zip(self.found, arrays(network.cpu()), strict=True)
-        ]
+        pairs = list(zip(self.found, arrays(network.cpu()), strict=True))
+        pictures = [one.mixed(own) if self._fitted else one.picture for one, own in pairs]
+        if self._fitted:
+            self._share = float(np.mean([one.trust(own) * one.share.mean() for one, own in pairs]))
         return torch.from_numpy(np.stack(pictures)).movedim(-1, 1).to(network)
 
     def settled(self) -> bool:
@@ -214,18 +222,15 @@ class _Made:
 
     def sentence(self) -> str:
         """What was found, and which share is the network's."""
-        import numpy as np
-
         model = self.found[0].model
         if self.settled():
             level = f"{model.level * self._scale:.2g}"
             return f"there is little noise (a standard deviation of {level}), so little was changed"
-        share = float(np.mean([one.share.mean() for one in self.found])) if self._fitted else 0.0
         tone = ", and the darkening of a tone curve was undone" if self.found[0].brightened else ""
         return (
             f"the noise has a standard deviation of about {model.level * self._scale:.3g} and is shared over "
             f"{model.correlation_length:.1f} pixels{tone}; the network's share of the picture is "
-            f"{share:.0%}, the rest is a classical filter's"
+            f"{self._share:.0%}, the rest is a classical filter's"
         )
 
 
