@@ -263,7 +263,7 @@ def test_a_film_is_offered_only_where_it_can_be_written(page, studio, monkeypatc
     monkeypatch.setattr(importlib.util, "find_spec", lambda _: None)
     assert "mp4" not in exports.offered()
     black = Picture(np.zeros((4, 4), np.uint8))
-    with pytest.raises(InputError, match=r"untaught\[video\]"):
+    with pytest.raises(InputError, match=r"untaught\[film\]"):
         as_film(black, black)
 
 
