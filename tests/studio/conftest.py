@@ -10,11 +10,19 @@ from running_studio import RunningStudio
 from studio_page import CHROMIUM, visit
 
 
-@pytest.fixture(scope="module")
-def studio(tmp_path_factory):
+@pytest.fixture(scope="session")
+def shared_studio(tmp_path_factory):
     with RunningStudio(tmp_path_factory.mktemp("studio")) as running:
         running.wait_until(lambda: running.get("examples")["complete"])
         yield running
+
+
+@pytest.fixture(scope="module")
+def studio(shared_studio):
+    """One for all, because to start it takes as long as several tests; each file ends the jobs that it began."""
+    yield shared_studio
+    for job in shared_studio.get("jobs")["jobs"]:
+        shared_studio.client.delete(f"jobs/{job['id']}")
 
 
 @pytest.fixture(scope="module")

@@ -257,8 +257,8 @@ def test_a_film_is_offered_only_where_it_can_be_written(page, studio, monkeypatc
 
     can = importlib.util.find_spec("av") is not None
     assert ("mp4" in studio.get("tasks")["exports"]) is can
-    page.locator("#task [role=radio]").first.wait_for(state="attached")  # what is offered is known
-    assert page.evaluate("() => document.querySelector('#format [value=mp4]').hidden") is not can
+    # Until the page knows what is offered, it is hidden.
+    until(page, f"document.querySelector('#format [value=mp4]').hidden === {str(not can).lower()}")
     monkeypatch.setitem(__import__("sys").modules, "av", None)
     monkeypatch.setattr(importlib.util, "find_spec", lambda _: None)
     assert "mp4" not in exports.offered()

@@ -374,7 +374,7 @@ def walk(page, other, studio, photo, steps, seed=0):
 
 def test_no_stroke_is_lost_in_a_short_walk(page, second, studio, photo):
     started = time.monotonic()
-    walk(page, second, studio, photo, 8)
+    walk(page, second, studio, photo, 6)
     assert time.monotonic() - started < 120
 
 

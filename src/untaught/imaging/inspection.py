@@ -159,7 +159,11 @@ def inspect(
     findings = [
         Finding("size", f"{width} x {height}", f"{width} x {height} pixels, {_channels_in_words(channels)}"),
         _depth(original),
-        Finding("not_finite", float(dead.mean()), f"{dead.mean():.2%} of the pixels are NaN or infinite"),
+        *(
+            [Finding("not_finite", float(dead.mean()), f"{dead.mean():.2%} of the pixels are NaN or infinite")]
+            if original.dtype.kind not in "uib"
+            else []
+        ),
         Finding(
             "black",
             float(black.mean()),

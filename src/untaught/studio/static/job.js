@@ -283,7 +283,8 @@ export class JobView {
     const done = this.facts?.state === "done" && this.following;
     $("moment-shown").textContent = done ? say("moment.result") : this.following ? say("moment.now") : moments[index] ? say("moment.iteration", { iteration: moments[index] }) : say("moment.first");
     slider.setAttribute("aria-valuetext", $("moment-shown").textContent);
-    const best = line?.best ? nearest(moments, line.best) : -1;
+    // Once the search is over, the picture is fitted further from there.
+    const best = line?.best && line.in_search && !done ? nearest(moments, line.best) : -1;
     $("best-mark").hidden = $("to-best").hidden = best < 0;
     // The thumb of a slider is 16 px wide and stays inside the track.
     $("best-mark").style.left = `calc(8px + (100% - 16px) * ${best / Math.max(1, moments.length - 1)})`;
