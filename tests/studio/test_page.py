@@ -497,6 +497,31 @@ def test_another_strength_leaves_what_the_user_has_done(page, photo):
     np.testing.assert_array_equal(strength(50), one)
 
 
+def test_what_was_dropped_stays_dropped(page, photo):
+    one, two = two_pieces(page)
+    open_photo(page, photo)
+    find = page.locator("#find-for-me")
+    find.click()  # where it is asked for, above Start
+    until(page, "document.getElementById('missing').dataset.pixels > 0")
+    playwright.expect(page.locator("#propose")).to_be_focused()
+    playwright.expect(find).to_be_hidden()
+    np.testing.assert_array_equal(exported(page), one)
+    click_at(page, 0.5, 0.25)
+    playwright.expect(page.locator("#missing")).to_have_text("Nothing is marked yet")
+    for kind, strength, found in (("auto", 50, one & two), ("dust", 50, one & two), ("scratches", 75, two)):
+        page.locator("#strength").evaluate("(slider, value) => { slider.value = value; }", strength)
+        page.select_option("#proposal", kind)
+        with page.expect_response(lambda answer: "/proposal?" in answer.url):
+            page.click("#propose")
+        playwright.expect(page.locator("#propose")).to_have_attribute("aria-busy", "false")
+        np.testing.assert_array_equal(exported(page), found)
+    page.click("#clear")  # all begins anew
+    with page.expect_response(lambda answer: "/proposal?" in answer.url):
+        page.click("#propose")
+    playwright.expect(page.locator("#propose")).to_have_attribute("aria-busy", "false")
+    np.testing.assert_array_equal(exported(page), one | two)
+
+
 # Regions, uncertainty -----------------------------------------------------------------------------------------------
 
 

@@ -151,6 +151,7 @@ export function maskChanged() {
   if (marked && offer?.mask !== "none" && !settled) { settled = true; taskcards.fold(true); }
   const wrong = !offer ? "" : second.isMissing(offer.files) ? say("start.second-first") : mask && marked === mask.data.length ? say("start.all-marked") : offer.mask === "needed" && !marked ? say("start.mark-first") : null;
   $("start").disabled = $("try").disabled = wrong !== null;
+  $("find-for-me").hidden = wrong !== say("start.mark-first");
   $("plan").textContent = wrong ?? "";
   showTogether();
   plan(wrong === null);

@@ -224,6 +224,7 @@ export const STRINGS = {
   "start.start": "Start",
   "start.starting": "Starting…",
   "start.mark-first": "Mark what is damaged first.",
+  "start.find": "Find the damage for me",
   "start.second-first": "Choose the second picture first.",
   "start.all-marked": "All of the picture is marked: leave something to restore it from.",
   "start.planning": "Looking how long it takes…",
