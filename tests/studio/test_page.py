@@ -643,21 +643,30 @@ def test_marks_are_hidden_by_h_and_have_a_colour(page, photo):
     page.keyboard.press("r")
     drag(page, (0.42, 0.42), (0.56, 0.56))
     page.mouse.move(5, 300)
-    red = looks_of(page)
+    first = looks_of(page)
     page.keyboard.press("h")
     assert looks_of(page) == bare
     page.keyboard.press("h")
-    assert looks_of(page) == red
+    assert looks_of(page) == first
     page.click("#looks summary")
-    page.click("[data-colour='#2f80ff']")
-    blue = looks_of(page)
-    assert blue not in (red, bare)
+    page.click("[data-colour='#19c37d']")
+    green = looks_of(page)
+    assert green not in (first, bare)
     page.locator("#opacity").fill("30")
-    assert looks_of(page) not in (red, bare, blue)
+    assert looks_of(page) not in (first, bare, green)
     page.reload()
     page.locator("#tools").wait_for()
-    assert page.get_attribute("[data-colour='#2f80ff']", "aria-checked") == "true"
+    assert page.get_attribute("[data-colour='#19c37d']", "aria-checked") == "true"
     assert page.input_value("#opacity") == "30"
+
+
+@pytest.mark.parametrize(
+    ("colour", "marks"), [((150, 90, 60), "blue"), ((70, 120, 180), "yellow"), ((90, 90, 90), "red")]
+)
+def test_marks_have_a_colour_that_the_picture_does_not_have(page, tmp_path, colour, marks):
+    Image.new("RGB", (64, 64), colour).save(tmp_path / "plain.png")
+    open_photo(page, tmp_path, "plain.png")
+    assert page.get_attribute(".swatches [aria-checked=true]", "aria-label").lower() == marks
 
 
 def test_a_question_mark_shows_the_keys(page, photo):
