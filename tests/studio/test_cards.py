@@ -206,7 +206,7 @@ def test_writing_and_scratches_are_seen(page, tmp_path):
         damaged = np.where(mask(160, 200)[..., None], plain, np.uint8(240))
         Image.fromarray(damaged).save(tmp_path / "damaged.png")
         open_photo(page, tmp_path, "damaged.png")
-        playwright.expect(page.locator("#measuring")).to_have_text("being measured…")
+        playwright.expect(page.locator("#measuring")).to_have_text("The picture is being measured…")
         playwright.expect(page.locator(f"#task [data-card={card}] i")).to_be_visible(timeout=20_000)
         playwright.expect(page.locator("#measuring")).to_have_text("")
         assert page.get_attribute("#task [aria-checked=true]", "data-card") == card

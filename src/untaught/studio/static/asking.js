@@ -110,7 +110,7 @@ export function showFacts() {
 export async function inspect(identity) {
   const { painting, current } = page, isOpen = () => current.picture?.id === identity && painting.mask;
   if (touched) return;
-  $("measuring").textContent = say("task.measuring"); // beside the title: on a low screen what is below the cards is out of sight
+  $("measuring").textContent = say("task.measuring"); // above the cards: on a low screen what is below them is out of sight
   const answer = await get(`/pictures/${identity}/inspection`).catch(() => null); // what cannot be inspected is restored all the same
   if (!isOpen()) return;
   $("measuring").textContent = "";
@@ -159,6 +159,7 @@ export function maskChanged() {
   const wrong = !offer ? "" : second.isMissing(offer.files) ? say("start.second-first") : mask && marked === mask.data.length ? say("start.all-marked") : offer.mask === "needed" && !marked ? find : null;
   $("start").disabled = $("try").disabled = wrong !== null;
   $("find-for-me").hidden = wrong !== find;
+  $("try").hidden = wrong === find;
   $("task-about").hidden = !taskcards.isChosen();
   $("plan").textContent = wrong ?? "";
   showTogether();
