@@ -148,11 +148,12 @@ def _fill(services: Services, wanted: NewJob, settings: dict[str, Any], identity
     result = ".tif" if is_volume else info["result"]
     suffix = file.suffix if crop is None else result
     shown_as = info["name"] if crop is None else name
-    taken = set()
-    for other in services.queue.all():
+    taken: set[str] = set()
+    for job in services.queue.all():
         with contextlib.suppress(MissingError):  # its folder was removed by hand
-            request = services.queue.request(other)
-            taken |= {request.names["result"]} if request.picture == wanted.picture else set()
+            other = services.queue.request(job)
+            if other.picture == wanted.picture:
+                taken.add(other.names["result"])
     restored, number = f"{name}-restored{result}", 1
     while restored in taken:
         number += 1
