@@ -59,7 +59,7 @@ def test_a_chosen_card_stays_alone_until_it_is_changed(page, photo):
     page.keyboard.press("Enter")
     assert page.locator(IN_SIGHT).count() > 9
     open_photo(page, photo)
-    assert chosen_task(page) == "inpaint"
+    assert page.locator("#task [aria-checked=true]").count() == 0
     assert page.locator(IN_SIGHT).count() > 9
 
 
@@ -69,6 +69,7 @@ def test_the_first_mark_answers_the_question(page, photo):
         assert page.is_disabled(f"#{button}")
     drag(page, (0.4, 0.5), (0.6, 0.5))
     playwright.expect(page.locator(IN_SIGHT)).to_have_count(1)
+    assert chosen_task(page) == "inpaint"
     assert page.is_enabled("#clear")
     page.click("#task-other")
     drag(page, (0.4, 0.6), (0.6, 0.6))
@@ -122,7 +123,7 @@ def test_an_unknown_answer_is_no_answer(page, studio, photo):
     assert studio.client.put(path, json={"answer": "of-another-version"}).status_code == 200
     page.goto(f"{studio.home}/#picture={picture}")
     page.locator("#task").wait_for()
-    playwright.expect(page.locator("#task [data-card=inpaint]")).to_have_attribute("aria-checked", "true")
+    playwright.expect(page.locator("#task [data-card=inpaint]")).to_have_attribute("aria-checked", "false")
     assert page.locator(IN_SIGHT).count() > 9
 
 
@@ -205,12 +206,14 @@ def test_writing_and_scratches_are_seen(page, tmp_path):
         damaged = np.where(mask(160, 200)[..., None], plain, np.uint8(240))
         Image.fromarray(damaged).save(tmp_path / "damaged.png")
         open_photo(page, tmp_path, "damaged.png")
-        playwright.expect(page.locator("#measuring")).to_have_text("being measured…")
+        playwright.expect(page.locator("#measuring")).to_have_text("The picture is being measured…")
         playwright.expect(page.locator(f"#task [data-card={card}] i")).to_be_visible(timeout=20_000)
         playwright.expect(page.locator("#measuring")).to_have_text("")
         assert page.get_attribute("#task [aria-checked=true]", "data-card") == card
         assert page.input_value("#proposal") == ("text" if card == "writing" else "auto")
-        assert "marks it" in page.inner_text("#unsure")
+        told = page.inner_text("#unsure")
+        assert told.startswith("Probably: writing" if card == "writing" else "Probably: scratches")
+        assert "marks it" in told
         assert f"looks like {'text' if card == 'writing' else 'scratches'}" in page.text_content("#findings")
 
 

@@ -85,6 +85,7 @@ def test_the_task_is_chosen_by_what_the_picture_shows(page, tmp_path):
     open_photo(page, tmp_path, "dropped.png")
     page.locator("#task [value=restore][aria-checked=true]").wait_for()
     assert page.is_visible("#inspected")
+    assert page.inner_text("#unsure") == "Probably: single pixels are lost."
     choose_task(page, "denoise")
     page.wait_for_timeout(300)
     assert chosen_task(page) == "denoise"

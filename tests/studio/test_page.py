@@ -497,6 +497,31 @@ def test_another_strength_leaves_what_the_user_has_done(page, photo):
     np.testing.assert_array_equal(strength(50), one)
 
 
+def test_what_was_dropped_stays_dropped(page, photo):
+    one, two = two_pieces(page)
+    open_photo(page, photo)
+    find = page.locator("#find-for-me")
+    find.click()  # where it is asked for, above Start
+    until(page, "document.getElementById('missing').dataset.pixels > 0")
+    playwright.expect(page.locator("#propose")).to_be_focused()
+    playwright.expect(find).to_be_hidden()
+    np.testing.assert_array_equal(exported(page), one)
+    click_at(page, 0.5, 0.25)
+    playwright.expect(page.locator("#missing")).to_have_text("Nothing is marked yet")
+    for kind, strength, found in (("auto", 50, one & two), ("dust", 50, one & two), ("scratches", 75, two)):
+        page.locator("#strength").evaluate("(slider, value) => { slider.value = value; }", strength)
+        page.select_option("#proposal", kind)
+        with page.expect_response(lambda answer: "/proposal?" in answer.url):
+            page.click("#propose")
+        playwright.expect(page.locator("#propose")).to_have_attribute("aria-busy", "false")
+        np.testing.assert_array_equal(exported(page), found)
+    page.click("#clear")  # all begins anew
+    with page.expect_response(lambda answer: "/proposal?" in answer.url):
+        page.click("#propose")
+    playwright.expect(page.locator("#propose")).to_have_attribute("aria-busy", "false")
+    np.testing.assert_array_equal(exported(page), one | two)
+
+
 # Regions, uncertainty -----------------------------------------------------------------------------------------------
 
 
@@ -618,21 +643,30 @@ def test_marks_are_hidden_by_h_and_have_a_colour(page, photo):
     page.keyboard.press("r")
     drag(page, (0.42, 0.42), (0.56, 0.56))
     page.mouse.move(5, 300)
-    red = looks_of(page)
+    first = looks_of(page)
     page.keyboard.press("h")
     assert looks_of(page) == bare
     page.keyboard.press("h")
-    assert looks_of(page) == red
+    assert looks_of(page) == first
     page.click("#looks summary")
-    page.click("[data-colour='#2f80ff']")
-    blue = looks_of(page)
-    assert blue not in (red, bare)
+    page.click("[data-colour='#19c37d']")
+    green = looks_of(page)
+    assert green not in (first, bare)
     page.locator("#opacity").fill("30")
-    assert looks_of(page) not in (red, bare, blue)
+    assert looks_of(page) not in (first, bare, green)
     page.reload()
     page.locator("#tools").wait_for()
-    assert page.get_attribute("[data-colour='#2f80ff']", "aria-checked") == "true"
+    assert page.get_attribute("[data-colour='#19c37d']", "aria-checked") == "true"
     assert page.input_value("#opacity") == "30"
+
+
+@pytest.mark.parametrize(
+    ("colour", "marks"), [((150, 90, 60), "blue"), ((70, 120, 180), "yellow"), ((90, 90, 90), "red")]
+)
+def test_marks_have_a_colour_that_the_picture_does_not_have(page, tmp_path, colour, marks):
+    Image.new("RGB", (64, 64), colour).save(tmp_path / "plain.png")
+    open_photo(page, tmp_path, "plain.png")
+    assert page.get_attribute(".swatches [aria-checked=true]", "aria-label").lower() == marks
 
 
 def test_a_question_mark_shows_the_keys(page, photo):

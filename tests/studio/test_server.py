@@ -85,6 +85,16 @@ def same_pictures(path, content):
     np.testing.assert_array_equal(np.asarray(ours), np.asarray(theirs))
 
 
+def test_later_results_of_a_picture_have_numbers(studio, photo, mask):
+    one, other = painted(studio, photo, mask), painted(studio, photo, mask)
+    jobs = [begin(studio, picture, iterations=2) for picture in (one, one, other, one)]
+    names = [studio.get(f"jobs/{job}")["command"].partition(" -o ")[2].split()[0] for job in jobs]
+    assert names == [f"photo-restored{number}.png" for number in ("", "-2", "", "-3")]
+    for job in jobs:
+        studio.wait_for(job, "done")
+    assert f"{names[1]}" in file_of(studio, f"{jobs[1]}", "result?download=1").headers["content-disposition"]
+
+
 @pytest.mark.slow
 def test_a_job_gives_what_the_command_line_gives(studio, photo, mask, tmp_path):
     job = begin(studio, painted(studio, photo, mask), seed=5)

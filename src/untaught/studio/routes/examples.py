@@ -64,5 +64,5 @@ async def _add_example(services: CurrentServices, name: _ExampleName) -> dict[st
         shutil.copyfile(source / "picture.png", folder / "file")
         shutil.copyfile(source / "mask.png", folder / "mask.png")
         facts = await services.readers.run(folder, "picture")
-        write_json(folder / "info.json", {"id": identity, "name": name, "created": time.time(), **facts})
+        write_json(folder / "info.json", {"id": identity, "name": f"example-{name}", "created": time.time(), **facts})
     return picture_facts(services, identity)

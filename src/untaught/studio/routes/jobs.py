@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import shutil
 from pathlib import Path
 from typing import Annotated, Any
@@ -26,7 +27,7 @@ from untaught.studio.routes.common import (
     temporary_folder,
 )
 from untaught.studio.services import Services
-from untaught.studio.storage import read_json
+from untaught.studio.storage import MissingError, read_json
 from untaught.studio.task_schema import check_settings, find_offer, mask_need, second_files
 
 __all__ = ["routes"]
@@ -147,7 +148,17 @@ def _fill(services: Services, wanted: NewJob, settings: dict[str, Any], identity
     result = ".tif" if is_volume else info["result"]
     suffix = file.suffix if crop is None else result
     shown_as = info["name"] if crop is None else name
-    names = {"picture": f"{shown_as}{suffix}", "result": f"{name}-restored{result}"}
+    taken: set[str] = set()
+    for job in services.queue.all():
+        with contextlib.suppress(MissingError):  # its folder was removed by hand
+            other = services.queue.request(job)
+            if other.picture == wanted.picture:
+                taken.add(other.names["result"])
+    restored, number = f"{name}-restored{result}", 1
+    while restored in taken:
+        number += 1
+        restored = f"{name}-restored-{number}{result}"
+    names = {"picture": f"{shown_as}{suffix}", "result": restored}
     files = {"picture": f"picture{suffix}", "result": f"result{result}"}
     if version:
         names["mask"], files["mask"] = f"{name}-mask.png", "mask.png"

@@ -177,6 +177,7 @@ function listenForFiles() {
 function listenForMasks() {
   const propose = async (moving) => { if (current.uploading) painting.propose((await current.uploading).id, moving); };
   $("propose").addEventListener("click", () => { quieten(); propose(false); });
+  $("find-for-me").addEventListener("click", () => { $("propose").scrollIntoView({ block: "center" }); $("propose").focus({ preventScroll: true }); $("propose").click(); });
   for (const [name, moving] of [["input", true], ["change", false]]) {
     $("strength").addEventListener(name, () => { if (painting.suggestion?.kind) propose(moving); });
   }

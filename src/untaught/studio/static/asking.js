@@ -23,7 +23,10 @@ export function begin(shared) {
     $("unsure").hidden = true;
     $("measuring").textContent = "";
     remember(taskcards.chosenCard());
-    if (another) { $("inspected").hidden = true; page.quieten(); chooseTask(); }
+    if (!another) { maskChanged(); return; }
+    $("inspected").hidden = true;
+    page.quieten();
+    chooseTask();
   });
   $("paint-panel").addEventListener("input", () => { touched = true; page.quieten(); maskChanged(); });
   $("paint-panel").addEventListener("click", (event) => { if (event.target.closest("[data-option]")) { touched = true; maskChanged(); } });
@@ -49,7 +52,7 @@ export async function loadOffers() {
   $("machine").textContent = machine.length ? say("form.machine", { reasons: machine.join("; ") }) : "";
   for (const id of ["file", "mask-file", "second-file", "clean-file"]) $(id).accept = ["image/*", ...files].join();
   taskcards.show(offers);
-  if (!chosen()) taskcards.choose(offers[0].name);
+  if (!chosen()) taskcards.chooseNone();
 }
 
 // Begins with a new picture: with the task and settings of an earlier job, or the first task.
@@ -62,7 +65,7 @@ export function beginWith(wished) {
   touched = settled = wished !== null;
   taskcards.fold(settled);
   if (wished) { fillIn(wished); return; }
-  if (offers.length) taskcards.choose(offers[0].name);
+  taskcards.chooseNone();
   chooseTask();
 }
 
@@ -107,7 +110,7 @@ export function showFacts() {
 export async function inspect(identity) {
   const { painting, current } = page, isOpen = () => current.picture?.id === identity && painting.mask;
   if (touched) return;
-  $("measuring").textContent = say("task.measuring"); // beside the title: on a low screen what is below the cards is out of sight
+  $("measuring").textContent = say("task.measuring"); // above the cards: on a low screen what is below them is out of sight
   const answer = await get(`/pictures/${identity}/inspection`).catch(() => null); // what cannot be inspected is restored all the same
   if (!isOpen()) return;
   $("measuring").textContent = "";
@@ -117,13 +120,16 @@ export async function inspect(identity) {
   $("findings").replaceChildren(...sentences.map((text) => make("li", { textContent: text })));
   $("inspected-title").textContent = say(found ? "task.chosen" : "task.measured");
   $("inspected").hidden = false;
-  $("unsure").hidden = found;
+  $("unsure").hidden = false;
   const maybe = offers.map(({ name }) => name).filter((name) => name === task || doubt.match(/[a-z]+/g)?.includes(name)); // it names commands
   const cards = [...damage, ...maybe.flatMap(taskcards.cardsOf)];
   taskcards.suggest(found ? [] : cards);
-  $("unsure").textContent = damage.length ? say(cards.length > 1 ? "task.several" : "task.damage") : maybe.length ? say("task.perhaps") : doubt ? say("task.doubt", { doubt }) : say("task.unsure");
+  const likely = damage[0] ?? (found ? task : maybe.length === 1 ? maybe[0] : null); // else all that may be wrong is told by the cards
+  const more = found ? null : damage.length ? (cards.length > 1 ? "task.several" : "task.damage") : maybe.length ? (likely ? "task.try" : "task.perhaps") : doubt ? "task.doubt" : "task.unsure";
+  $("unsure").textContent = [likely && say("task.probably", { what: taskcards.titleOf(likely) }), more && say(more, { doubt })].filter(Boolean).join(" ");
   if (found) fillIn({ task, settings });
   else if (damage.length) fillIn({ task: taskcards.taskOf(damage[0]), settings: {}, card: damage[0] });
+  else if (likely) fillIn({ task: likely, settings: {} });
 }
 
 // Fills the form with what a record says of an earlier run, here or on the command line.
@@ -148,9 +154,13 @@ export function maskChanged() {
   const offer = chosen(), { mask } = page.painting, marked = mask?.missing ?? 0;
   if (offer) second.show(offer.files);
   page.painting.setSoft(Number($("paint-panel").querySelector("[data-option=feather]")?.value ?? 0));
-  if (marked && offer?.mask !== "none" && !settled) { settled = true; taskcards.fold(true); }
-  const wrong = !offer ? "" : second.isMissing(offer.files) ? say("start.second-first") : mask && marked === mask.data.length ? say("start.all-marked") : offer.mask === "needed" && !marked ? say("start.mark-first") : null;
+  if (marked && offer && offer.mask !== "none" && !settled) { settled = true; taskcards.choose(offer.name, taskcards.chosenCard()); taskcards.fold(true); }
+  const find = say(taskcards.isChosen() ? "start.mark-first" : "start.choose-first");
+  const wrong = !offer ? "" : second.isMissing(offer.files) ? say("start.second-first") : mask && marked === mask.data.length ? say("start.all-marked") : offer.mask === "needed" && !marked ? find : null;
   $("start").disabled = $("try").disabled = wrong !== null;
+  $("find-for-me").hidden = wrong !== find;
+  $("try").hidden = wrong === find;
+  $("task-about").hidden = !taskcards.isChosen();
   $("plan").textContent = wrong ?? "";
   showTogether();
   plan(wrong === null);

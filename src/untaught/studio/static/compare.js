@@ -91,8 +91,14 @@ export class Compare {
     this.stage.against = other && await levels(other);
     this.histogram.draw();
     $("tag-before").textContent = other ? $("against").selectedOptions[0].textContent : say("compare.before");
-    $("tag-after").textContent = other ? aboutJob(facts) : say("compare.after");
+    this.showAfter();
     this.stage.draw();
+  }
+
+  // Says what stands at the right; the previews of a job that runs are no result yet.
+  showAfter(state = this.state) {
+    this.state = state;
+    $("tag-after").textContent = $("against").value ? aboutJob(this.facts) : say(state === "running" ? "compare.draft" : "compare.after");
   }
 
   // Strength --------------------------------------------------------------------------------------------------------

@@ -214,6 +214,7 @@ export class JobView {
   #showState() {
     const { facts } = this, { state, result, wish } = facts, [place, waiting] = facts.place ?? [0, 0], running = state === "running" || state === "queued";
     this.outputs.show(facts);
+    this.compare.showAfter(state);
     $("job-panel").dataset.state = state;
     $("job-title").textContent = say(wish ? `job.${wish}-wish` : `job.${state}`);
     $("job-about").textContent = aboutJob(facts);

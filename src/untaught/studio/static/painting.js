@@ -251,7 +251,7 @@ export class Painting {
 
   step(name) {
     if (this.mask?.[name]()) {
-      if (!["undo", "redo"].includes(name)) this.suggestion.forget();
+      if (!["undo", "redo"].includes(name) || !this.mask.missing) this.suggestion.forget();
       this.stage.draw();
       this.#changed();
     }

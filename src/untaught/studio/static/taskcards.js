@@ -6,6 +6,7 @@ import { knows, say, taskTitle } from "./words.js";
 
 const $ = (id) => document.getElementById(id);
 const ANSWERS = { inpaint: ["inpaint", "writing"] }; // where a task treats more than one damage
+let first = null; // the card that the form is made for while none is chosen
 
 // `onChoose` is called when the user chooses a card, with whether it is another one.
 export function begin(onChoose) {
@@ -14,11 +15,11 @@ export function begin(onChoose) {
     if (!card) return;
     if (folded()) { fold(false); return; }
     if (event.isTrusted) fold(true); // an arrow key moves on to the next card; a click or Enter has chosen
-    const another = card !== checked();
+    const another = card !== meant();
     check($("task"), card);
     onChoose(another);
   });
-  $("task-other").addEventListener("click", () => { fold(false); checked()?.focus(); });
+  $("task-other").addEventListener("click", () => { fold(false); meant()?.focus(); });
 }
 
 // Makes the cards of the tasks that the server offers; those that need a second picture come last.
@@ -38,6 +39,7 @@ export function show(offers) {
 }
 
 const checked = () => $("task").querySelector("[aria-checked=true]");
+const meant = () => checked() ?? first;
 
 // The names of the cards of a task.
 export const cardsOf = (task) => ANSWERS[task] ?? [task];
@@ -50,11 +52,23 @@ export function suggest(cards) {
   }
 }
 
-// The name of the chosen task, undefined while there are none.
-export const chosenTask = () => checked()?.value;
+// The name of the chosen task, or of the first one; undefined while there are none.
+export const chosenTask = () => meant()?.value;
 
-// The name of the chosen card.
-export const chosenCard = () => checked()?.dataset.card;
+// The name of its card.
+export const chosenCard = () => meant()?.dataset.card;
+
+// No card is chosen: the first one counts until then.
+export function chooseNone() {
+  [first] = $("task").children;
+  check($("task"), null);
+  if (first) first.tabIndex = 0;
+}
+
+export const isChosen = () => Boolean(checked());
+
+// What a card says, within a sentence.
+export const titleOf = (card) => { const title = named(card).querySelector("span").textContent; return title[0].toLowerCase() + title.slice(1); };
 
 const named = (name) => [...$("task").children].find(({ dataset }) => dataset.card === name);
 
