@@ -182,7 +182,7 @@ def test_a_network_counts_where_there_is_structure_and_keeps_points():
     found = remove_noise(clean + 0.03 * grain(0.7, 1))
     assert found.share[:, :40].max() < 0.25 < 0.45 < found.share[16:112, 72:].mean() < 0.7
     network = found.filtered - 0.05
-    expected = found.filtered - 0.05 * found.share
+    expected = found.filtered - 0.05 * found.trust(network) * found.share
     assert np.abs(found.mixed(network) - expected).mean() < 0.002
     # Nothing is hardly any noise: a network has no say in a clean picture.
     clean = remove_noise(SMOOTH)
