@@ -33,7 +33,7 @@ from untaught.imaging.noise_model import (
     refined,
 )
 
-__all__ = ["Denoised", "ModelFilter", "model_filter", "noise_model", "remove_noise"]
+__all__ = ["LITTLE", "Denoised", "ModelFilter", "model_filter", "noise_model", "remove_noise"]
 
 Array = NDArray[np.float64]
 
@@ -53,7 +53,7 @@ _TRACE = (0.8, 1.8)
 """From the first of these traces of JPEG on there is more noise on structure, and all of it from the second on ..."""
 _STRUCTURE, _MOST_STRUCTURE = 2.0, 0.0125
 """... so many times as much, but no more than that standard deviation."""
-_LITTLE = 0.0055
+LITTLE = 0.0055
 """Noise below this standard deviation, or of which the filter removes less, may as well be texture: 1.4 of 255."""
 _FINEST, _DIRECTION = 0.2, 1.85
 """Texture may have less than this share of its deviation in the finest detail, and more direction than this. A clean
@@ -68,7 +68,7 @@ _MOST, _HALF = 0.7, 2.0
 """The most that a network's share can be, and at how many times the noise's deviation structure gets half of it."""
 _NEAR_ENOUGH, _ERRORS = 0.85, 8.0
 """A network's mean squared distance from the noisy picture, in variances of the noise, up to which it is trusted, and
-how fast trust falls beyond: the filter's own error is about an eighth of a variance. Finished fits had 0.7 to 1.0."""
+how fast trust falls beyond. Finished fits had 0.7 to 1.0."""
 _SKEWED = 0.3
 """Share of the expected skew from which on a tone curve is assumed: phones gave 0.5 to 0.8, normal noise 0.14."""
 
@@ -138,7 +138,7 @@ def remove_noise(picture: NDArray[np.floating]) -> Denoised:
     filtered = result
     coarse = estimate_noise(noisy) < _FINEST * model.level
     change = float(np.sqrt(((result - noisy) ** 2).mean()))
-    little = min(model.level, change) < _LITTLE or (coarse and _has_direction(noisy, model))
+    little = min(model.level, change) < LITTLE or (coarse and _has_direction(noisy, model))
     brightened = False
     if little:
         result = noisy + (result - noisy) * min(1.0, _TOUCH / max(change, 1e-12))

@@ -49,9 +49,6 @@ _GROWING = 1.4
 _SMALLEST = 96
 """Side of the smallest picture, in pixels, whose noise can be modelled."""
 
-_LITTLE = 0.0055
-"""Of estimated noise below this standard deviation, of values in [0, 1], a network removes no more than a filter."""
-
 
 @settings
 class DenoiseSettings:
@@ -140,13 +137,15 @@ def read(picture: Tensor, layout: Layout, settings: DenoiseSettings) -> Problem:
 
 def _without_fit(problem: Problem, settings: DenoiseSettings) -> Problem:
     """The same problem without a network where one is not worth its time: in a large picture, and for little noise."""
+    from untaught.imaging.real_noise import LITTLE
+
     if problem.instead is None or problem.layout.volume:
         return problem
     assert problem.noise is not None
     estimated = settings.noise is None and settings.kind == "gaussian" and problem.channel_noise is None
     if is_large(problem.size):
         why = "the picture has more than a megapixel"
-    elif estimated and problem.noise < _LITTLE:
+    elif estimated and problem.noise < LITTLE:
         why = "there is little noise"
     else:
         return problem
