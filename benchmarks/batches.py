@@ -20,6 +20,8 @@ import time
 from pathlib import Path
 from typing import Any
 
+os.environ["OMP_NUM_THREADS"] = "1"  # before torch is loaded
+
 import numpy as np
 from PIL import Image
 from skimage import data
@@ -38,7 +40,6 @@ MANY = 10_000
 
 
 def main() -> None:
-    os.environ["OMP_NUM_THREADS"] = "1"  # before torch is loaded
     lines = []
     with tempfile.TemporaryDirectory() as name:
         for iterations, count in LENGTHS.items():

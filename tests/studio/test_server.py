@@ -254,7 +254,8 @@ def test_every_task_on_offer_takes_its_defaults(studio, photo, mask):
         body = {"picture": picture, "task": task["name"], "settings": settings}
         jobs[task["name"]] = studio.post("jobs", body, status=201)["id"]
     for name, job in jobs.items():
-        assert studio.wait_for(job, "done")["result"]["iterations"] >= 2, name
+        least = 1 if name == "denoise" else 2  # a picture without noise is not fitted
+        assert studio.wait_for(job, "done")["result"]["iterations"] >= least, name
 
 
 def stack_of(*pages):
