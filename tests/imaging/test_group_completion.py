@@ -120,6 +120,22 @@ def test_it_continues_from_any_step_to_the_same_bits(monkeypatch: pytest.MonkeyP
         assert torch.equal(rest.picture, whole.picture)
 
 
+def test_tiles_of_much_detail_come_first(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(group_completion, "_TILE", 24)
+    truth = weave(48, 72)
+    truth[..., :48] = 0.5 + 0.1 * torch.linspace(0, 1, 48)
+    known = dropped(truth)
+    smooth = fill(truth * known, known)
+    completion = GroupCompletion(smooth, known, SHORT)
+    for _ in range(2):
+        while not completion.step():
+            pass
+    assert completion.done * 3 == completion.steps
+    changed = completion.picture != smooth
+    assert changed[..., 48:].any()
+    assert not changed[..., :48].any()
+
+
 def test_tiles_leave_no_seams(monkeypatch: pytest.MonkeyPatch) -> None:
     truth = weave(96, 96)
     known = dropped(truth)

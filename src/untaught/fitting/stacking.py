@@ -172,7 +172,9 @@ class Stacking:
             return
         guess, classes = self.guess[self._held], self._held_classes
         step, wanted = completed[self._held] - guess, self._observed[self._held] - guess
-        self.shares = best_weights(step.double(), wanted.double(), classes.cpu(), together=0)
+        # As long as a few tiles are done, chance has its part in what they gain.
+        together = 0 if completion.finished else self._together
+        self.shares = best_weights(step.double(), wanted.double(), classes.cpu(), together=together)
         self._tested = torch.lerp(guess, completed[self._held], self.shares.to(guess)[classes])
         classical, classes = self.smooth.clone(), self.classes.expand_as(self.smooth)
         # Plane by plane, which takes less memory.
@@ -303,6 +305,7 @@ class Stacking:
         if self._strips is None:
             return facts
         completion = {"done": done, "shares": self.shares.tolist(), "round": self._round, "watches": self.watches}
+        completion["promising first"] = True
         return facts | {"completion": completion | {"deficit": self._deficit, "shortest": self._shortest}}
 
     def tensors(self) -> dict[str, Tensor]:
@@ -340,7 +343,9 @@ class Stacking:
         if completed is None:
             self.classical = tensors.get("classical", self.classical)
             return
-        self._completion = self._completion_of(completed, completion["done"])
+        # Older checkpoints have done the tiles in another order: those that were done begin from what they became.
+        done = completion["done"] if completion.get("promising first") else 0
+        self._completion = self._completion_of(completed, done)
         self._adopt(self._completion)
 
     @property
