@@ -15,6 +15,7 @@ import tifffile
 from benchmarks.huge import step_at
 from skimage import data
 
+import untaught
 from untaught.batches import learning
 from untaught.batches.learning import learn
 from untaught.batches.tiles import tiles, windows
@@ -22,6 +23,7 @@ from untaught.cli import main
 from untaught.errors import InputError, PictureError, SettingError
 from untaught.imaging import reading, stores
 from untaught.imaging.ranges import working_range
+from untaught.tasks import modelled_noise
 
 RANDOM = np.random.default_rng(0)
 NOISE = 2500
@@ -203,6 +205,16 @@ def test_a_part_is_restored_as_the_whole_says():
     )
     dark = learnt.restored(values[64:])
     assert np.abs(dark - values[64:].astype(float)).mean() < NOISE
+
+
+def test_a_large_picture_is_filtered_as_in_one_piece(tmp_path, monkeypatch):
+    monkeypatch.setattr(modelled_noise, "_FITTED", 1000)
+    values = noisy()
+    report = tiles("denoise", saved(tmp_path / "in.npy", values), tmp_path / "out.npy", noise=NOISE)
+    whole = untaught.denoise(values, noise=NOISE)
+    assert set(report.notes) & set(whole.notes) == {modelled_noise.FILTERED_ONLY}
+    difference = np.load(tmp_path / "out.npy").astype(float) - whole.picture
+    assert np.abs(difference).mean() < 0.1 * np.abs(values - whole.picture.astype(float)).mean()
 
 
 def test_windows_cover_everything():

@@ -6,7 +6,6 @@ Range, noise and weights are those of the whole, the same in each tile.
 from __future__ import annotations
 
 import dataclasses
-import functools
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -19,6 +18,7 @@ from untaught.errors import SettingError
 
 if TYPE_CHECKING:
     from untaught.fitting.checkpoint import Snapshot
+    from untaught.fitting.problem import Problem
     from untaught.fitting.run import Job
     from untaught.fitting.state import State
 
@@ -45,17 +45,17 @@ class Learnt:
         task: its name.
         options: of the task, the same for each tile.
         range_: what is black and white in all of it.
-        recipe: of the network; None for a filter.
-        start: the network's weights; None for a filter.
+        recipe: of the network.
+        start: the network's weights; None where none was fitted.
         draws: how often the network is shown a tile; 0 for one that is weighed against a classical picture each time.
-        filter: restores (H, W, C) in [0, 1]; None for a network.
+        filter: restores (H, W, C) in [0, 1]; None for a network, or the task's own filter.
         notes: on the parts that it was learnt from.
     """
 
     task: str
     options: Mapping[str, Any]
     range_: Any
-    recipe: Any = None
+    recipe: Any = "balanced"
     start: Any = None
     draws: int = 0
     filter: Callable[[NDArray[np.float32]], NDArray[Any]] | None = None
@@ -70,8 +70,10 @@ class Learnt:
         from untaught.tasks.preparation import prepare
 
         if self.filter is not None:
-            return self._filtered(values)
+            return self._modelled(values)
         job = prepare(self.task, values, mask, range_=self.range_, recipe=self.recipe, **self.options)
+        if self.start is None:
+            return _filtered(job.problem)
         # Whether the network is worth its picture was decided for the whole.
         problem = dataclasses.replace(job.problem, instead=None)
         run = dataclasses.replace(job, problem=problem, start=self.start).begin()
@@ -79,7 +81,7 @@ class Learnt:
             return np.asarray(run.finish().picture)
         return np.asarray(run.job.picture(run.show(self.draws), polished=True))
 
-    def _filtered(self, values: NDArray[Any]) -> NDArray[Any]:
+    def _modelled(self, values: NDArray[Any]) -> NDArray[Any]:
         import torch
 
         from untaught.imaging.arrays import as_values, from_tensor, to_tensor
@@ -96,13 +98,21 @@ class Learnt:
         return np.asarray(from_tensor(made, None, layout))
 
 
-def learn(task: str, blocks: Sequence[Block], options: Mapping[str, Any], *, kept: Path | None = None) -> Learnt:
+def learn(
+    task: str,
+    blocks: Sequence[Block],
+    options: Mapping[str, Any],
+    *,
+    size: tuple[int, int] | None = None,
+    kept: Path | None = None,
+) -> Learnt:
     """Learn from parts of a picture.
 
     Args:
         task: "inpaint", "restore" or "denoise".
         blocks: a square number of parts of equal size.
         options: the task's own and those of `FitOptions`.
+        size: height and width of the picture; None for that of the parts.
         kept: a file of what was learnt of the same parts before; it is written if it is not there.
 
     Raises:
@@ -111,6 +121,7 @@ def learn(task: str, blocks: Sequence[Block], options: Mapping[str, Any], *, kep
     """
     from untaught.imaging.ranges import working_range
     from untaught.priors.r2r_input import R2RInput
+    from untaught.tasks.modelled_noise import FILTERED_ONLY, is_large
     from untaught.tasks.preparation import prepare
 
     across = round(len(blocks) ** 0.5)
@@ -136,22 +147,24 @@ def learn(task: str, blocks: Sequence[Block], options: Mapping[str, Any], *, kep
         from untaught.tasks.modelled_noise import arrays
 
         return dataclasses.replace(made, filter=model_filter(arrays(job.problem.observed)[0]))
-    if job.answers:
-        assert job.problem.noise is not None
-        return dataclasses.replace(made, filter=functools.partial(_by_blocks, noise=job.problem.noise))
+    noise = job.problem.noise
+    if noise is not None:
+        # A tile is treated as the whole is.
+        made = dataclasses.replace(made, options={**own, "noise": noise * range_.span})
+        # As with a picture in one piece.
+        large = job.problem.instead is not None and is_large(size or (0, 0))
+        if job.answers or large:
+            return dataclasses.replace(made, notes=(*notes, FILTERED_ONLY)) if large else made
     moment = _kept(kept) or _fitted(job, kept)
     notes += tuple(one for one in moment.values["notes"] if one not in notes)
     made = dataclasses.replace(made, notes=notes)
     recipe = dataclasses.replace(job.recipe, adapted=True)
     if isinstance(recipe.input, R2RInput):
-        noise = job.problem.noise
-        assert noise is not None
         if moment.values["unexplained"]:
-            return dataclasses.replace(made, filter=functools.partial(_by_blocks, noise=noise))
+            return made
         shown = dataclasses.replace(recipe.input, patch=max(2 * SIDE + 2 * AROUND, recipe.input.patch))
         return dataclasses.replace(
             made,
-            options={**made.options, "noise": noise * range_.span},
             recipe=dataclasses.replace(recipe, input=shown),
             start=moment,
             draws=_DRAWS,
@@ -200,13 +213,14 @@ def _kept(path: Path | None) -> Snapshot | None:
     return checkpoint.load(path) if path is not None and path.exists() else None
 
 
-def _by_blocks(picture: NDArray[np.float32], *, noise: float) -> NDArray[Any]:
-    """A picture, (H, W, C), denoised without a network."""
-    import torch
+def _filtered(problem: Problem) -> NDArray[Any]:
+    """A tile denoised without a network."""
+    from untaught.imaging.arrays import from_tensor
 
-    from untaught.tasks.classical import by_blocks
-
-    return np.moveaxis(by_blocks(torch.from_numpy(picture).movedim(-1, 0)[None], noise)[0].numpy(), 0, -1)
+    assert problem.instead is not None
+    picture = problem.instead()
+    picture = picture if problem.display_step is None else problem.display_step(picture)
+    return np.asarray(from_tensor(picture, problem.kept, problem.layout))
 
 
 def _valid(values: NDArray[Any], masks: NDArray[Any] | None, options: Mapping[str, Any]) -> NDArray[np.bool_]:

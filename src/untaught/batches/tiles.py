@@ -156,7 +156,9 @@ def _from_store(
         for channel, place in planes[progress.bands // bands :]:
             if learnt is None or learnt[0] != channel:
                 places = [one for number, one in planes if number == channel]
-                made = learn(task, samples(task, places, size, cut, options), options, kept=progress.learnt(channel))
+                made = learn(
+                    task, samples(task, places, size, cut, options), options, size=size, kept=progress.learnt(channel)
+                )
                 learnt = channel, made
                 progress.notes.update(dict.fromkeys(made.notes))
             first = progress.bands % bands
@@ -307,7 +309,7 @@ def _from_array(task: str, image: Any, mask: Any, axes: str | None, options: dic
             where = (*at, rows, columns)
             return np.asarray(own[where]), None if there is None else np.asarray(there[where]) != 0
 
-        learnt = learn(task, samples(task, list(np.ndindex(own.shape[:-2])), size, cut, options), options)
+        learnt = learn(task, samples(task, list(np.ndindex(own.shape[:-2])), size, cut, options), options, size=size)
         notes.update(dict.fromkeys(learnt.notes))
         arrays = [own] if there is None else [own, there]
         parts.append(

@@ -13,6 +13,7 @@ from untaught.errors import InputError, SettingError
 from untaught.settings import settings
 from untaught.tasks.channels import by_channels, channels_of_their_own
 from untaught.tasks.modelled_noise import (
+    FILTERED_ONLY,
     arrays,
     by_model,
     is_large,
@@ -144,9 +145,9 @@ def _without_fit(problem: Problem, settings: DenoiseSettings) -> Problem:
     assert problem.noise is not None
     estimated = settings.noise is None and settings.kind == "gaussian" and problem.channel_noise is None
     if is_large(problem.size):
-        why = "the picture has more than a megapixel"
+        why = FILTERED_ONLY
     elif estimated and problem.noise < LITTLE:
-        why = "there is little noise"
+        why = "there is little noise, so a classical filter removes it and no network is fitted"
     else:
         return problem
     instead = problem.instead
@@ -155,7 +156,7 @@ def _without_fit(problem: Problem, settings: DenoiseSettings) -> Problem:
         problem,
         recipe_row="denoise-large",
         answer=functools.partial(_instead_of, filtered=instead),
-        answer_note=functools.partial(str, f"{why}, so a classical filter removes the noise and no network is fitted"),
+        answer_note=functools.partial(str, why),
         first=functools.partial(quickly_filtered, problem.observed, level),
     )
 

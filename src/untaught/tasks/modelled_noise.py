@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from untaught.priors.modelled_noise import ModelledNoise
 
 __all__ = [
+    "FILTERED_ONLY",
     "Blend",
     "arrays",
     "blended",
@@ -34,6 +35,10 @@ __all__ = [
 
 _FITTED = 1_000_000
 """Pixels: a larger picture is filtered only, and no network is fitted."""
+
+FILTERED_ONLY = (
+    "the picture has more than a megapixel, so a classical filter removes the noise and no network is fitted"
+)
 
 
 def is_large(size: Sequence[int]) -> bool:
