@@ -209,6 +209,8 @@ def damage(name: str, pixels: Picture, data: Path, shift: int = 0) -> Iterator[C
             worn = scratches(height, width, 6 + shift)
             yield Case("worn scratches", colour, *lay(pixels, worn, colour, soft=0.7, opaque=0.8, fade=0.4))
         if colour in ("white", "black"):
+            faint = scratches(height, width, 8 + shift)
+            yield Case("faint scratches", colour, *lay(pixels, faint, colour, soft=0.6, opaque=0.5))
             yield Case("dust", colour, *lay(pixels, specks(height, width, seed=1 + shift), colour))
             made = lay(pixels, specks(height, width, seed=3 + shift), colour, soft=0.6, opaque=0.85, quality=90)
             yield Case("soft dust, JPEG", colour, *made)

@@ -8,6 +8,7 @@ Writes src/untaught/imaging/detection/weights.py.
 from __future__ import annotations
 
 import argparse
+import itertools
 import textwrap
 from collections import defaultdict
 from collections.abc import Iterator
@@ -20,11 +21,14 @@ from scipy import ndimage
 from scipy.optimize import minimize
 
 from benchmarks.detection_cases import COLOURS, FITTED, damage, lay, picture
-from untaught.imaging.damage import specks, writing
+from untaught.imaging.damage import scratches, specks, writing
 from untaught.imaging.detection import colours, lines
 from untaught.imaging.detection import specks as spots_module
 
 TARGET = Path(colours.__file__).with_name("weights.py")
+OPAQUE = (0.35, 0.5, 0.65)
+"""Of faint scratches."""
+
 Bytes = NDArray[np.uint8]
 Sample = tuple[NDArray[np.float64], NDArray[np.float64], NDArray[np.float64]]
 Samples = dict[str, list[Sample]]
@@ -37,7 +41,7 @@ def gather(samples: Samples, pixels: NDArray[np.uint8], known: NDArray[np.bool_]
     gray = channels.mean(2, dtype=np.float32) / np.float32(255)
     missing = np.zeros(gray.shape, bool) if known is None else ~known
     near = ndimage.binary_dilation(missing, np.ones((3, 3)))
-    for sigma in lines.SCALES if kind in ("clean", "scratches", "worn scratches", "scratches, JPEG") else ():
+    for sigma in lines.SCALES if kind == "clean" or "scratches" in kind else ():
         chains = lines.find_chains(gray, sigma)
         if chains.count:
             features, length = lines.describe(chains)
@@ -149,6 +153,14 @@ def soft_scenes(whole: Bytes, seed: int) -> Iterator[tuple[Bytes, NDArray[np.boo
         yield plain, known, kind
 
 
+def faint_scenes(whole: Bytes) -> Iterator[tuple[Bytes, NDArray[np.bool_], str]]:
+    """A picture with scratches that it shines through."""
+    for place, (colour, opaque) in enumerate(itertools.product(("white", "black", "pure white", "pure black"), OPAQUE)):
+        known = scratches(whole.shape[0], whole.shape[1], 200 + place)
+        soft, quality = (0.5, 0.7, 0.9)[place // len(OPAQUE) % 3], (0, 90)[place // len(OPAQUE) % 2]
+        yield *lay(whole, known, colour, soft=soft, opaque=opaque, quality=quality), "faint scratches"
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("data", type=Path)
@@ -161,7 +173,7 @@ def main() -> None:
             gather(samples, pixels, None, "clean")
         for case in (one for one in damage(name, whole, data, shift=100) if one.kind != "date"):
             gather(samples, case.pixels, case.known, case.kind)
-        for pixels, known, kind in soft_scenes(whole, len(name)):
+        for pixels, known, kind in (*soft_scenes(whole, len(name)), *faint_scenes(whole)):
             gather(samples, pixels, known, kind)
         for place, colour in enumerate(colour for colour in COLOURS if whole.ndim == 3 or colour != "red"):
             known = writing(whole.shape[0], whole.shape[1], (12, 24, 20, 14, 18, 16)[place])

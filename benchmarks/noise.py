@@ -5,11 +5,14 @@ Protocol. PSNR in dB over the whole picture, in 8 bits, default settings, no loo
 * ``pairs``: DATA/noise/SET/NAME_noisy.* beside NAME_clean.*, by `untaught.denoise`; scikit-image's non-local means
   beside it, the best of eight settings by the clean picture; and BM3D (package ``bm3d``, where it is installed; colours
   together), the best by the clean picture of a half, one and two times the true standard deviation.
+* ``cameras``: the same for simulated cameras, which nothing was chosen by: the light of a photograph becomes a mosaic,
+  gets the noise of photons and of reading, and is rendered (bilinear demosaicing, white balance, a colour matrix,
+  sRGB's tone curve, perhaps JPEG); the clean picture is rendered without noise. 256 x 256.
 * ``made``: noise of 24 kinds on a made scene and on a photograph: the level and the correlation length that
   `untaught.imaging.real_noise.noise_model` finds, beside the true ones.
 * ``clean``: what denoise makes of clean photographs: PSNR against themselves.
 
-    python -m benchmarks.noise DATA --study pairs made clean
+    python -m benchmarks.noise DATA --study pairs cameras made clean
 
 Rows that are there already are not run again. Writes docs/figures/noise.json and the tables of docs/lab-notes/noise.md.
 """
@@ -19,6 +22,7 @@ from __future__ import annotations
 import argparse
 import functools
 import importlib.util
+import io
 import json
 import time
 from collections.abc import Callable, Iterator
@@ -29,7 +33,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
-from scipy.ndimage import gaussian_filter, zoom
+from scipy.ndimage import convolve, gaussian_filter, zoom
 
 from benchmarks.quality import find_row
 from benchmarks.reference import DOCS
@@ -56,9 +60,13 @@ def pair_cases(data: Path) -> Iterator[Case]:
         noisy = read(path)
         clean = read(path.with_name(path.name.replace("_noisy", "_clean"))) / 255
         key = {"study": "pairs", "set": path.parent.name, "picture": path.stem.removesuffix("_noisy")}
-        for method, run in {"noisy": lambda one, _: one / 255, "nlm": nlm, "untaught": ours, "bm3d": bm3d_best}.items():
-            if method != "bm3d" or importlib.util.find_spec("bm3d"):
-                yield {**key, "method": method}, functools.partial(timed, run, noisy, clean)
+        yield from by_each_method(key, noisy, clean)
+
+
+def by_each_method(key: Row, noisy: NDArray[np.uint8], clean: Picture) -> Iterator[Case]:
+    for method, run in {"noisy": lambda one, _: one / 255, "nlm": nlm, "untaught": ours, "bm3d": bm3d_best}.items():
+        if method != "bm3d" or importlib.util.find_spec("bm3d"):
+            yield {**key, "method": method}, functools.partial(timed, run, noisy, clean)
 
 
 def timed(run: Callable[[NDArray[np.uint8], Picture], Picture], noisy: NDArray[np.uint8], clean: Picture) -> Row:
@@ -116,6 +124,65 @@ def pair_table(rows: list[Row]) -> str:
     lines += [f"| **{name}** | mean | {' | '.join(cells(keys))} | |" for name, keys in groups.items()]
     lines.append(f"| **all** | mean | {' | '.join(cells(pictures))} | |")
     return "\n".join(lines)
+
+
+CAMERAS = {"raw, strong": (60, 0.02, 0), "JPEG of 92, medium": (300, 0.004, 92)}
+"""Photons of white, deviation of the reading noise, and quality; 0 for no JPEG."""
+COLOURS = np.array([[1.6, -0.45, -0.15], [-0.25, 1.5, -0.25], [0, -0.55, 1.55]])
+BALANCE = np.array([2.0, 1.0, 1.6])
+
+
+def camera_cases(data: Path) -> Iterator[Case]:
+    for kind, (photons, reading, quality) in CAMERAS.items():
+        for name, picture in photographs_of_cameras(data).items():
+            light = np.where(picture <= 0.04045, picture / 12.92, ((picture + 0.055) / 1.055) ** 2.4)
+            raw = mosaic((light @ np.linalg.inv(COLOURS).T / BALANCE).clip(0, 1))
+            random = np.random.default_rng(0)
+            seen = random.poisson(raw * photons) / photons + random.normal(0, reading, raw.shape)
+            noisy = (rendered(seen) * 255).round().astype(np.uint8)
+            if quality:
+                file = io.BytesIO()
+                Image.fromarray(noisy).save(file, "JPEG", quality=quality, subsampling=0)
+                noisy = np.asarray(Image.open(file))
+            yield from by_each_method({"study": "cameras", "set": kind, "picture": name}, noisy, rendered(raw))
+
+
+def photographs_of_cameras(data: Path) -> dict[str, Picture]:
+    from skimage import data as photographs
+    from skimage.transform import resize
+
+    bag = read(data / "photo/bag_clean.jpg")
+    bag = resize(bag, (bag.shape[0] // 3, bag.shape[1] // 3), anti_aliasing=True)
+    astronaut = resize(photographs.astronaut(), (512, 512), anti_aliasing=True)
+    corners = {
+        "astronaut": (astronaut, 20, 120),
+        "coffee": (photographs.coffee() / 255, 60, 200),
+        "chelsea": (photographs.chelsea() / 255, 20, 100),
+        "rocket": (photographs.rocket() / 255, 100, 200),
+        "bag, one part": (bag, 100, 150),
+        "bag, another": (bag, 300, 500),
+    }
+    return {name: one[top : top + SIDE, left : left + SIDE] for name, (one, top, left) in corners.items()}
+
+
+def mosaic(light: Picture) -> Picture:
+    made = light[..., 1].copy()
+    made[::2, ::2], made[1::2, 1::2] = light[::2, ::2, 0], light[1::2, 1::2, 2]
+    return made
+
+
+def rendered(raw: Picture) -> Picture:
+    """A mosaic's picture, in [0, 1]."""
+    green = np.array([[0, 1, 0], [1, 4, 1], [0, 1, 0]]) / 4
+    others = np.array([[1, 2, 1], [2, 4, 2], [1, 2, 1]]) / 4
+    planes = np.zeros((3, *raw.shape))
+    for plane, top, left in ((0, 0, 0), (2, 1, 1), (1, 0, 1), (1, 1, 0)):
+        planes[plane, top::2, left::2] = raw[top::2, left::2]
+    kernels = (others, green, others)
+    whole = np.stack([convolve(one, kernel, mode="mirror") for one, kernel in zip(planes, kernels, strict=True)], -1)
+    light = (whole * BALANCE @ COLOURS.T).clip(0, 1)
+    made: Picture = np.where(light <= 0.0031308, light * 12.92, 1.055 * light ** (1 / 2.4) - 0.055)
+    return made
 
 
 def scene() -> Picture:
@@ -249,6 +316,7 @@ def clean_table(rows: list[Row]) -> str:
 
 STUDIES: dict[str, tuple[Callable[[Path], Iterator[Case]], Callable[[list[Row]], str]]] = {
     "pairs": (pair_cases, pair_table),
+    "cameras": (camera_cases, pair_table),
     "made": (made_cases, made_table),
     "clean": (clean_cases, clean_table),
 }

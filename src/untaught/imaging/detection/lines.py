@@ -9,7 +9,7 @@ its value while what is beside it changes.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -29,12 +29,33 @@ _AROUND, _NEAR = 41, 13
 """Sides of the neighbourhoods that a ridge is compared with, in pixels."""
 
 _SHORTEST = 10
-_CERTAIN, _POSSIBLE = 2.6, 0.0
-"""Scores from which a chain is a scratch, and from which it is one where certain ones have its value."""
+_SURE, _POSSIBLE = 2.6, 0.0
+"""Scores from which a certain chain is a scratch whatever its paint, and from which a chain is one where certain ones
+have its paint."""
 
-_LEAST_CERTAIN, _LEAST_SHARE = 100, 0.15
-"""There are no scratches if all certain chains together have fewer pixels, or are a smaller share of the possible ones
-of their value: then these are a texture, or things with many lines."""
+
+class _Rule(NamedTuple):
+    """When there are scratches, bright or dark.
+
+    Attributes:
+        certain: the score from which a chain is certain.
+        pixels: that all certain chains have together, at least.
+        more_certain: a higher score.
+        share: of the pixels of possible chains with the same paint, which those of that score have at least. Otherwise
+            these are a texture, or things with many lines.
+    """
+
+    certain: float
+    pixels: int
+    more_certain: float
+    share: float
+
+
+_RULES = {1: _Rule(1.0, 400, 2.0, 0.05), -1: _Rule(3.0, 100, 3.0, 0.15)}
+"""By the sign of the chains. Dark lines are seldom damage alone: ropes, spokes, seams."""
+
+_MOST_THROUGH, _FLAT = 0.7, 0.03
+"""The most of what lies below that shines through; and how much that varies along a chain that tells little."""
 
 _STEPS = ((0, 1), (1, -1), (1, 0), (1, 1), (0, 2), (1, 2), (1, -2), (2, -2), (2, -1), (2, 0), (2, 1), (2, 2))
 
@@ -190,8 +211,12 @@ def describe(chains: Chains) -> tuple[NDArray[np.float64], NDArray[np.int64]]:
     contrast = np.minimum(chains.sign * (chains.value - chains.left), chains.sign * (chains.value - chains.right))
     depth = mean(contrast)
     steady = mean(contrast > 0.4 * depth[chains.chain])
-    varied = deviation(chains.value)
-    beside = deviation((chains.left + chains.right) / 2)
+    between = (chains.left + chains.right) / 2
+    beside = deviation(between)
+    # What shines through damage varies with what is beside it.
+    together = mean(chains.value.astype(np.float64) * between) - mean(chains.value) * mean(between)
+    through = (together / (beside**2 + _FLAT**2)).clip(0, _MOST_THROUGH)
+    varied = np.sqrt(np.maximum(deviation(chains.value) ** 2 - 2 * through * together + (through * beside) ** 2, 0))
     stands_out = np.log(mean(chains.strength) / np.maximum(mean(chains.around), 0.003))
     long = np.log(length)
     cuts = np.sqrt(np.minimum(beside / (varied + 0.02), 8))
@@ -223,30 +248,46 @@ class Lines:
                 continue
             features, length = describe(chains)
             scores = np.where(length >= _SHORTEST, score(features, LINES[sigma]), -np.inf)
-            value = np.bincount(chains.chain, weights=chains.value, minlength=chains.count) / length
-            sign = np.bincount(chains.chain, weights=chains.sign, minlength=chains.count)
-            self._found.append((sigma, chains, length, scores, value, sign))
+            between = (chains.left + chains.right) / 2
+            value, under, sign = (
+                np.bincount(chains.chain, weights=one, minlength=chains.count) / length
+                for one in (chains.value, between, chains.sign)
+            )
+            self._found.append((sigma, chains, length, scores, np.stack([value, under]), sign))
 
     def at(self, ease: float) -> NDArray[np.bool_]:
         """Where they are, (H, W); ``ease`` is added to each score."""
         found, marked = self._found, np.zeros(self._gray.shape, bool)
-        for direction in (1, -1) if found else ():
-            certain = [(scores + ease > _CERTAIN) & (sign * direction > 0) for _, _, _, scores, _, sign in found]
+        for direction, rule in _RULES.items() if found else ():
+            right = [(one[5] * direction > 0, one[3] + ease) for one in found]
+            certain = [same & (scores > rule.certain) for same, scores in right]
             lengths = np.concatenate([one[2][sure] for one, sure in zip(found, certain, strict=True)])
-            if lengths.sum() < _LEAST_CERTAIN:
+            if not len(lengths):
                 continue
-            seeds = np.repeat(np.concatenate([one[4][sure] for one, sure in zip(found, certain, strict=True)]), lengths)
-            middle, reach = typical(seeds, 0.06)
-            possible = [
-                (np.abs(value - middle) <= reach) & (scores + ease > _POSSIBLE) & (sign * direction > 0)
-                for _, _, _, scores, value, sign in found
+            seeds = np.concatenate([one[4][:, sure] for one, sure in zip(found, certain, strict=True)], axis=1)
+            through, middle, reach = _typical(*np.repeat(seeds, lengths, axis=1))
+            alike = [np.abs(value - through * under - middle) <= reach for *_, (value, under), _ in found]
+            certain = [
+                sure & (paint | (scores > _SURE))
+                for sure, paint, (_, scores) in zip(certain, alike, right, strict=True)
             ]
-            all_of_them = sum(int(one[2][some].sum()) for one, some in zip(found, possible, strict=True))
-            if lengths.sum() < _LEAST_SHARE * all_of_them:
+            possible = [same & paint & (scores > _POSSIBLE) for paint, (same, scores) in zip(alike, right, strict=True)]
+            more = [sure & (scores > rule.more_certain) for sure, (_, scores) in zip(certain, right, strict=True)]
+            all_of_them, enough, most = (
+                sum(int(one[2][some].sum()) for one, some in zip(found, chosen, strict=True))
+                for chosen in (possible, certain, more)
+            )
+            if enough < rule.pixels or most < rule.share * all_of_them:
                 continue
             for (sigma, chains, *_), sure, some in zip(found, certain, possible, strict=True):
                 _paint(marked, self._gray, chains, (sure | some)[chains.chain], round(1.8 * sigma + 1.5))
         return marked
+
+
+def _typical(value: NDArray[np.float64], under: NDArray[np.float64]) -> tuple[float, float, float]:
+    """What the certain damage has in common: how much shines through it, its own part of the value, and the reach."""
+    fits = [(through, *typical(value - through * under, 0.06)) for through in np.arange(0, _MOST_THROUGH + 0.01, 0.1)]
+    return min(fits, key=lambda fit: fit[2])
 
 
 def _paint(marked: NDArray[np.bool_], gray: Floats, chains: Chains, chosen: NDArray[np.bool_], reach: int) -> None:
