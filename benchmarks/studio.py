@@ -155,6 +155,7 @@ def tour(page: Page) -> None:
     page.wait_for_timeout(5_000)
     shoot(page, "running")
     wait_until(lambda: page.locator("#job-title").inner_text() == "Restored", 300)
+    page.wait_for_timeout(3_000)  # until the divider has swept over the picture
     shoot(page, "finished")
     page.click("#theme")
     shoot(page, "dark")

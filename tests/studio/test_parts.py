@@ -18,7 +18,7 @@ from untaught.errors import InputError, SettingError
 from untaught.fitting import observers
 from untaught.fitting.observers import Throttle
 from untaught.studio.job_files import JobRequest, JobState
-from untaught.studio.job_log import KeptPreviews
+from untaught.studio.job_log import KeptPreviews, Pace
 from untaught.studio.queue import Queue, RefusedError
 from untaught.studio.reader_process import Readers
 from untaught.studio.security import Access
@@ -54,6 +54,16 @@ def test_the_tasks_and_their_command_lines_are_the_catalogues(capsys):
 def test_impossible_settings_are_refused(given):
     with pytest.raises(SettingError):
         check_settings(find_offer("inpaint"), given)
+
+
+def test_the_time_left_goes_by_the_last_seconds():
+    pace = Pace(1, 2.0)
+    assert pace.at(1, 2.0) == 2
+    slow = [pace.at(1 + number, 2.0 + number) for number in range(1, 20)]
+    fast = [pace.at(20 + 10 * number, 21.0 + number) for number in range(1, 20)]
+    assert slow == [1] * 19
+    assert fast[:8] == sorted(fast[:8], reverse=True)
+    assert fast[8:] == pytest.approx([0.1] * 11)
 
 
 def test_previews_are_few_and_dense_where_the_picture_changes():

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import time
+from collections import deque
 from collections.abc import Iterable
 from pathlib import Path
 from typing import IO, Any
@@ -23,15 +24,37 @@ from untaught.imaging.picture import Picture
 from untaught.studio.job_files import moments
 from untaught.studio.previews import as_jpeg
 
-__all__ = ["KeptPreviews", "ProgressWriter", "open_log", "why_it_will_stop"]
+__all__ = ["KeptPreviews", "Pace", "ProgressWriter", "open_log", "why_it_will_stop"]
 
 _LONGEST_SIDE = 1280
 _MOST_PREVIEWS = 60
 
 _FAR = 2.0
 """A filter's picture is as far from the noisy one as the noise is strong. What is farther by this errs by itself."""
+_LATE = 8.0
+"""Seconds whose pace tells how long the rest takes."""
 _ALONE = 3.0
 """Seconds of a fit after which its pictures are shown, however far they are: a clean picture is never reached."""
+
+
+class Pace:
+    """How long an iteration takes of late: the first ones complete the picture besides, and say little of the rest.
+
+    Args:
+        iteration: that the run begins with.
+        elapsed: seconds until it.
+    """
+
+    def __init__(self, iteration: int, elapsed: float) -> None:
+        self._moments = deque([(iteration, elapsed)])
+
+    def at(self, iteration: int, elapsed: float) -> float:
+        """Seconds of an iteration, in the last seconds before this one."""
+        self._moments.append((iteration, elapsed))
+        while len(self._moments) > 2 and self._moments[1][1] <= elapsed - _LATE:
+            self._moments.popleft()
+        first, began = self._moments[0]
+        return (elapsed - began) / (iteration - first) if iteration > first else elapsed / max(iteration, 1)
 
 
 class KeptPreviews:
@@ -105,7 +128,7 @@ class ProgressWriter:
         self._figures = Throttle(self.write_figures, 0.25)
         self._previews = Throttle(self._write_better, 1.0)
         self._first: float | None = None
-        self._began: tuple[int, float] | None = None
+        self._pace: Pace | None = None
         self._aside = 0.0
         fitted = (job.problem.layout.low, job.problem.layout.high)
         low, high = ends or fitted
@@ -114,8 +137,8 @@ class ProgressWriter:
     def __call__(self, state: State) -> None:
         """Write what is due; the first state with a preview, unless that of iteration 0 is better."""
         started = time.perf_counter()
-        if self._began is None:
-            self._began = (state.iteration, state.elapsed)
+        if self._pace is None:
+            self._pace = Pace(state.iteration, state.elapsed)
             self._write_better()
         elif not self._previews.try_now():
             self._figures.try_now()
@@ -211,13 +234,10 @@ class ProgressWriter:
         return Image.fromarray(np.ascontiguousarray(pixels))
 
     def _seconds_left(self, state: State, progress: Progress) -> float:
-        """Return the longest time that the run may still take, at the pace so far."""
-        if self._began is None:
+        """Return the longest time that the run may still take, at its pace of late."""
+        if self._pace is None:
             return 0.0  # the run had ended already: an earlier worker was killed before it wrote the result
-        iteration, elapsed = self._began
-        done = state.iteration - iteration
-        pace = (state.elapsed - elapsed) / done if done else state.elapsed / state.iteration
-        left = max(0, progress.until - state.iteration) * pace
+        left = max(0, progress.until - state.iteration) * self._pace.at(state.iteration, state.elapsed)
         budget = self._job.time_budget
         return left if budget is None else min(left, max(0.0, budget - state.elapsed))
 
