@@ -29,6 +29,9 @@ __all__ = ["Stacking"]
 _FEWEST, _MOST = 4, 16
 """Steps of a completion in an iteration, at least: they bring more than it does. At most: a fit can be cancelled."""
 
+_TELLING = 12
+"""A completion is used once a twelfth of it is done: the held-out values of fewer tiles say too little."""
+
 _USEFUL, _LEARNT = 2.0, 1.5
 """A network that is so many dB worse than the classical picture in gaps of each width has no share. It gains so many
 dB, at most, when its iterations double (docs/lab-notes/anytime.md)."""
@@ -169,6 +172,8 @@ class Stacking:
             self.classical = completed
             if self.watches:
                 self._tested = completed[self._held]
+            return
+        if completion.done * _TELLING < completion.steps:
             return
         guess, classes = self.guess[self._held], self._held_classes
         step, wanted = completed[self._held] - guess, self._observed[self._held] - guess
