@@ -3,12 +3,11 @@
 Protocol: photographs that scikit-image ships, repeated, as 16 bits from 0 to 51 000, with noise of standard deviation
 2000 and 5 % of the pixels dropped (0), written as OME-Zarr 0.5 in chunks of 512 x 512. It is denoised with the noise
 given and 0 as the missing value, in a process of its own, whose largest resident memory is taken. The time is that of
-the processor, as well as that of the clock; what is learnt beforehand is told apart.
+the processor, as well as that of the clock; what is measured beforehand is told apart.
 
-    python -m benchmarks.huge [--iterations N] [SIDE ...]
+    python -m benchmarks.huge [SIDE ...]
 
-Sides are in pixels: 2000 4000 by default; 20000 is the full size. With fewer iterations than the recipe's own the
-network learns less, and all but the PSNR is the same. Prints a table.
+Sides are in pixels: 2000 4000 by default; 20000 is the full size. Prints a table.
 """
 
 from __future__ import annotations
@@ -35,12 +34,12 @@ SHARE = 8
 """Rows of chunks that are compared with the clean picture, evenly spaced."""
 
 
-def main(sides: Sequence[int], iterations: int | None) -> None:
+def main(sides: Sequence[int]) -> None:
     lines = []
     for side in sides:
         with tempfile.TemporaryDirectory() as folder:
             made(Path(folder) / "in.zarr", side)
-            words = [sys.executable, "-m", "benchmarks.huge", "--child", folder, str(iterations or "")]
+            words = [sys.executable, "-m", "benchmarks.huge", "--child", folder]
             facts = json.loads(subprocess.run(words, check=True, capture_output=True, text=True).stdout)
             psnr, steps = judged(Path(folder), side)
         megapixels = side * side / 1e6
@@ -55,7 +54,7 @@ def main(sides: Sequence[int], iterations: int | None) -> None:
                 f"{steps:.3f}",
             ]
         )
-    head = ["picture", "peak memory", "learning, processor", "a megapixel, processor", "clock", "PSNR", "step / noise"]
+    head = ["picture", "peak memory", "measuring, processor", "a megapixel, processor", "clock", "PSNR", "step / noise"]
     print(rows(head, lines))
 
 
@@ -89,7 +88,7 @@ def made(path: Path, side: int) -> None:
     group.attrs["ome"] = {"version": "0.5", "multiscales": [multiscale]}
 
 
-def child(folder: Path, iterations: int | None) -> None:
+def child(folder: Path) -> None:
     """Denoise it, and print what that took."""
     from untaught.batches.tiles import tiles
 
@@ -100,7 +99,7 @@ def child(folder: Path, iterations: int | None) -> None:
         if done == 1:
             begun, clock = time.process_time(), time.perf_counter()
 
-    options: dict[str, Any] = {"noise": NOISE, "missing_value": (0,), "iterations": iterations}
+    options: dict[str, Any] = {"noise": NOISE, "missing_value": (0,)}
     report = tiles("denoise", folder / "in.zarr", folder / "out.zarr", observer=note, **options)
     tiled = report.tiles / max(1, report.tiles - 1)
     facts: dict[str, Any] = {
@@ -140,10 +139,9 @@ def step_at(values: NDArray[Any], borders: Sequence[int], axis: int) -> float:
 
 if __name__ == "__main__":
     if sys.argv[1:2] == ["--child"]:
-        child(Path(sys.argv[2]), int(sys.argv[3]) if sys.argv[3] else None)
+        child(Path(sys.argv[2]))
     else:
         parser = argparse.ArgumentParser(description="A huge picture in tiles.")
         parser.add_argument("sides", nargs="*", type=int, default=[2000, 4000])
-        parser.add_argument("--iterations", type=int)
         given = parser.parse_args()
-        main(given.sides, given.iterations)
+        main(given.sides)
